@@ -1,5 +1,5 @@
-//! Every account of every customer at both banks, as a recipient sees it: the fields of the golden files and the enum
-//! values of FDX.
+//! Tests every account of every customer at both banks, as a recipient sees it: the fields of the golden files and the
+//! enum values of FDX.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ const ALL_SCOPES: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS INVEST
                           STATEMENTS CUSTOMER_CONTACT CUSTOMER_PERSONAL";
 const CUSTOMERS: [&str; 6] = ["alice", "bob", "chloe", "david", "emma", "farid"];
 
-/// Fields that only one bank has: nicknames that customers chose, and bonds.
+/// Fields that accounts of only one bank have: nicknames that customers chose, and data of bonds.
 const OPTIONAL_FIELDS: [&str; 4] = ["nickname", "faceValue", "rate", "expirationDate"];
 
 /// The fields that responses contained, by kind of account.
@@ -29,7 +29,7 @@ fn record_fields(shapes: &mut FieldsByKind, kind: &str, entity: &Value) {
     shapes.entry(kind.to_owned()).or_default().extend(fields);
 }
 
-/// Returns the single key of a wrapped entity and its value.
+/// Returns the only key of a JSON object, which names the kind of an FDX entity, and the entity.
 fn unwrap_entity(value: &Value) -> (&str, &Value) {
     let (key, inside) = value.as_object().unwrap().iter().next().unwrap();
     (key, inside)
@@ -41,7 +41,7 @@ fn assert_has_fields(entity: &Value, fields: &[&str]) {
     }
 }
 
-/// Collects the paths of all fields of an entity; elements of a list share one path.
+/// Collects the paths of all fields of an entity. The elements of a list share one path.
 fn collect_paths(value: &Value, at: &str, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
@@ -56,13 +56,13 @@ fn collect_paths(value: &Value, at: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Returns the golden file of a kind: every field that our types know.
+/// Returns the golden file of a kind of account, which contains every field that the hub's FDX types have.
 fn load_golden(kind: &str) -> Value {
     let file = format!("{}/../fdx/tests/golden/{kind}.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
 }
 
-/// Fails if a response has a field that its golden file lacks.
+/// Fails if an account in a response has a field that the golden file of its kind lacks.
 fn assert_fields_golden(kind: &str, answer: &Value) {
     let (mut known, mut shown) = (BTreeSet::new(), BTreeSet::new());
     collect_paths(&load_golden(kind), "", &mut known);
@@ -78,7 +78,7 @@ fn assert_list_golden(name: &str, answer: &Value) {
     assert_eq!(answer.as_object().unwrap().len(), 3, "{answer}");
 }
 
-/// The fields that the Flinks documentation requires for each kind.
+/// Returns the fields that the Flinks documentation requires for a kind of account.
 fn required_fields(kind: &str) -> &'static [&'static str] {
     match kind {
         "depositAccount" => &["currentBalance", "availableBalance"],

@@ -1,4 +1,5 @@
-//! Operators use the command line with a running hub, by URL or socket, and directly on the store when no hub runs.
+//! Tests of operators' use of the command line: with a running hub, by URL or socket, and directly on the store when no
+//! hub runs.
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -35,7 +36,7 @@ macro_rules! on_both {
 }
 
 on_both!(
-    cli_manages_recipient_from_creation_to_removal,
+    cli_creates_registers_and_removes_recipient,
     cli_adds_provider_from_file_with_secret_file,
     provider_pause_and_release_affect_reads,
     recipient_add_with_providers_is_atomic,
@@ -72,7 +73,7 @@ fn assert_command_fails(site: &HubProcess, arguments: &[&str], expected: &str) -
     code
 }
 
-/// Returns the URL of the admin API, which listens on a free port.
+/// Returns the URL of the admin API of a running hub, whose listener has a free port that only the log names.
 fn find_admin_url(site: &HubProcess) -> String {
     let log = site.log();
     let address = log.rsplit("\"admin\":\"").next().unwrap_or_else(|| panic!("{log}"));
@@ -238,7 +239,7 @@ const ADD_RECIPIENT: [&str; 12] = [
     SCOPE,
 ];
 
-/// Creates a partner, its recipient, and an active registration.
+/// Creates a partner and its recipient with an active registration by commands; returns the recipient's credentials.
 fn set_up_recipient(site: &HubProcess) -> TestClient {
     let partner = run_json(site, &["partner", "add", "--name", "Flock of Apps"]);
     let partner_id = partner["partner"]["client_id"].as_str().unwrap();
@@ -262,7 +263,7 @@ fn set_up_recipient(site: &HubProcess) -> TestClient {
     TestClient { id, secret, redirect_uri: REDIRECT_URI.into() }
 }
 
-/// Takes every step of a registration until it is active.
+/// Takes every step of a registration by commands until the registration is active.
 fn activate_registration(site: &HubProcess, partner: &str, id: &str) {
     let state = |word: &str| run_json_field(site, &["registration", word, id, "1000"], "state");
     let request = ["registration", "request", "--client", id, "--provider", "1000"];
@@ -276,7 +277,7 @@ fn activate_registration(site: &HubProcess, partner: &str, id: &str) {
     assert_eq!([state("reinstate"), state("show")], ["active", "active"]);
 }
 
-async fn cli_manages_recipient_from_creation_to_removal(site: HubProcess) {
+async fn cli_creates_registers_and_removes_recipient(site: HubProcess) {
     let hub = site.serve(&[]).await;
     let acme = set_up_recipient(&site);
     let tokens = site.connect(&acme, "alice").await;

@@ -1,4 +1,4 @@
-//! Attacks by clients without credentials.
+//! Tests of attacks by clients without credentials.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -50,8 +50,8 @@ async fn data_files_are_owner_readable_only() {
     }
 }
 
-/// A page that repeatedly redirects a browser to `authorize` must not fill its cookies: a cookie header that is too large
-/// would lock the browser out of the hub.
+/// Imitates a page that repeatedly redirects a browser to `authorize`. The page must not fill the browser's cookies: a
+/// cookie header that is too large would lock the browser out of the hub.
 #[tokio::test]
 async fn authorize_keeps_at_most_twenty_flow_cookies() {
     let kit = TestHub::new().await;
@@ -67,7 +67,8 @@ async fn authorize_keeps_at_most_twenty_flow_cookies() {
     kit.connect(&kit.acme()).await;
 }
 
-/// An attacker's own provider code in a victim's flow: the PKCE verifier does not match.
+/// An attacker injects a provider code of the attacker's own flow into a victim's flow. The PKCE verifier must not
+/// match.
 #[tokio::test]
 async fn code_injected_from_other_flow_is_rejected() {
     let kit = TestHub::new().await;

@@ -1,11 +1,11 @@
-//! `GET /api/v1/authorize` and the authorization flow in a browser.
+//! Tests of `GET /api/v1/authorize` and the authorization flow in a browser.
 
 use http::Method;
 
 use crate::support::{SCOPE, TestClient, TestHub, query_parameter};
 use bowline::cli::BrowserRequest;
 
-/// Sends a changed authorization request and returns the error at the redirect URI.
+/// Sends an authorization request with changed parameters, and returns the error code that the redirect URI receives.
 async fn get_authorize_error(
     kit: &TestHub,
     recipient: &TestClient,
@@ -37,7 +37,7 @@ async fn rfc6749_s4_1_2_response_has_code_and_state() {
 }
 
 #[tokio::test]
-async fn finished_authorizations_clear_their_cookies() {
+async fn finished_authorization_deletes_its_flow_cookie() {
     let kit = TestHub::new().await;
     for _ in 0..60 {
         let (at, page) = kit

@@ -1,4 +1,4 @@
-//! Availability, capability and metrics of the FDX API.
+//! Tests of availability, capability and certification metrics of the FDX API.
 
 use domain::model::provider::ProviderState;
 use fdx::vocabulary::find_unknown_words;

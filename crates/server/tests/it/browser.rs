@@ -1,4 +1,4 @@
-//! The authorization flow in a real browser, with JavaScript disabled.
+//! Tests of the authorization flow in a real browser, with JavaScript disabled.
 
 use axum::Router;
 use axum::response::Html;
@@ -9,7 +9,7 @@ use crate::support::{Chrome, TestHub, authorize_url, query_parameter};
 const PAGE: &str = "<!doctype html><title>app</title><p id=script>off</p>\
                     <script>document.getElementById('script').textContent = 'on'</script><p>welcome back</p>";
 
-/// Starts a page for the redirect URI of a recipient.
+/// Starts a server with a page for the browser's return to the recipient; returns the redirect URI.
 async fn spawn_redirect_page() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://{}/back", listener.local_addr().unwrap());
@@ -59,7 +59,7 @@ async fn run_in_browser(language: &str, width: u32, words: [&str; 3]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn authorization_works_in_english_on_desktop() {
+async fn browser_on_desktop_completes_authorization_in_english() {
     run_in_browser(
         "en",
         1280,
@@ -69,7 +69,7 @@ async fn authorization_works_in_english_on_desktop() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn authorization_works_in_french_on_phone() {
+async fn browser_on_phone_completes_authorization_in_french() {
     run_in_browser(
         "fr",
         375,

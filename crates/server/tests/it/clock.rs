@@ -1,4 +1,5 @@
-//! A node whose clock cannot be trusted: it rejects requests on every API, does nothing, and reports not ready.
+//! Tests of a node whose clock cannot be trusted: it rejects requests on every API, runs no jobs, and reports not
+//! ready.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ impl ClockTestNode {
         node
     }
 
-    /// Sets the difference to the database's clock, and measures it.
+    /// Sets the difference between the node's clock and the database's clock, and measures it.
     async fn set_clock_offset(&self, off: i64) {
         let own = Timestamp::from_millis(self.local_clock.load(Ordering::Relaxed));
         self.advance(self.app.store().clock_offset_ms(own).await.unwrap() + off);

@@ -1,4 +1,4 @@
-//! Fixes the names of all commands and flags: scripts depend on them.
+//! A test that fixes the names of all commands and flags, on which scripts depend.
 
 use bowline::cli::Cli;
 use clap::{Arg, ArgAction, Command, CommandFactory as _};

@@ -1,13 +1,14 @@
-//! `kill -9` at every step: the process is killed when it enters its n-th write, sync or send, so before and after each
-//! commit, response, lease and delivery. Every step is atomic, the provider is notified of every end, and the audit
-//! chain verifies.
+//! Tests with `kill -9` at every step: the process is killed when it enters its n-th write, sync or send, so before and
+//! after each commit, response, lease and delivery. Every step is atomic, the provider is notified of every end, and
+//! the audit chain verifies.
 
 use bowline::cli::BrowserRequest;
 use http::Method;
 
 use crate::support::{HubProcess, TestClient, create_durable_database, wait_until};
 
-/// System calls of a kind, and the distance between the steps of a short run; a full run tries each step.
+/// A set of system calls as strace names it, and the distance between the numbers of calls at which a short run kills
+/// the process. A full run tries each number.
 type SyscallFamily = (&'static str, usize);
 
 struct CrashScenario {
@@ -17,7 +18,8 @@ struct CrashScenario {
 }
 
 impl CrashScenario {
-    /// Revokes a connection while the process is killed at the `number`-th call; returns whether it was killed.
+    /// Revokes a connection while the process is killed at the `number`-th system call `call`; returns whether it was
+    /// killed.
     async fn crash_at(&self, call: &str, number: usize) -> bool {
         let site = &self.site;
         let plain = site.serve(&[]).await;

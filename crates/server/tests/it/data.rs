@@ -1,4 +1,4 @@
-//! Data of the FDX API.
+//! Tests of the FDX API: accounts, transactions, profiles, paging and errors.
 
 use std::time::Duration;
 

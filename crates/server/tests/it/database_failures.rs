@@ -1,5 +1,5 @@
-//! The database of a running hub becomes unavailable, or its disk is full. The hub returns 503, never guesses, and keeps
-//! what it acknowledged.
+//! Tests of a running hub whose database becomes unavailable, or whose disk is full. The hub returns 503, reports no
+//! result that it does not know, and keeps what it acknowledged.
 
 use std::process::Command;
 
@@ -9,13 +9,13 @@ use http::Method;
 
 use crate::support::{HubProcess, PostgresCluster, wait_until};
 
-/// Gets a probe.
+/// Sends a request to a path of the probe listener.
 async fn call_probe(site: &HubProcess, path: &str) -> BrowserResponse {
     let url = format!("{}{path}", site.probe_url());
     site.browser.send(BrowserRequest::new(Method::GET, &url)).await.unwrap()
 }
 
-/// Asserts 503 with `Retry-After`: the response leaves the result open.
+/// Asserts a response with 503 and `Retry-After`, which leaves open whether the request had an effect.
 fn assert_unavailable(answer: &BrowserResponse, what: &str) {
     assert_eq!(answer.status, 503, "{what}: {}", answer.body);
     assert!(answer.headers.contains_key("retry-after"), "{what}: no Retry-After");

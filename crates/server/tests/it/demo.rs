@@ -1,4 +1,4 @@
-//! The demo app in a real browser with JavaScript disabled: both banks, both languages, desktop and phone.
+//! Tests of the demo app in a real browser with JavaScript disabled: both banks, both languages, desktop and phone.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::support::{Chrome, TestHub};
 use bowline::cli::BrowserRequest;
 use http::Method;
 
-/// A scenario: bank, language, width of the window, and the texts that must appear.
+/// A scenario of the demo app: bank, language, width of the window, and the texts that must appear.
 struct DemoScenario {
     provider_id: i64,
     language: &'static str,
@@ -100,13 +100,13 @@ async fn is_first_grant_ended(kit: &TestHub, provider_id: i64) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn demo_app_works_with_first_bank() {
+async fn demo_app_connects_and_disconnects_first_bank() {
     run_scenario(&ENGLISH).await;
     run_scenario(&DemoScenario { language: "fr", width: 375, consent: FRENCH.consent, ..ENGLISH }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn demo_app_works_with_second_bank() {
+async fn demo_app_connects_and_disconnects_second_bank() {
     run_scenario(&FRENCH).await;
     run_scenario(&DemoScenario { language: "en", width: 1280, consent: ENGLISH.consent, ..FRENCH }).await;
 }

@@ -23,7 +23,7 @@ fn html_to_text(html: &str) -> String {
     entities.into_iter().fold(text, |text, (entity, character)| text.replace(entity, character))
 }
 
-/// Returns the HTML of the section of an operation.
+/// Returns the HTML of a page's section with this id, which describes an operation.
 fn find_section<'a>(page: &'a str, id: &str) -> &'a str {
     let begin = format!("<section class=\"operation\" id=\"{id}\"");
     let at = page.find(&begin).unwrap_or_else(|| panic!("{id} has no section"));
@@ -147,7 +147,8 @@ async fn docs_pages_show_every_field_and_have_no_dead_links() {
     }
 }
 
-/// Runs a command in the shell, with a function in place of `curl`, and returns the request that it would send.
+/// Runs a command of the documentation in the shell, with a function in place of `curl`, and returns the request that
+/// the command would send.
 fn parse_curl_line(line: &str, variables: &BTreeMap<&str, String>) -> RawRequest {
     let function =
         "curl() { for word in \"$@\"; do printf '%s\\0' \"$word\"; done; printf '\\1\\0'; cat; }\n";
@@ -243,7 +244,8 @@ async fn unknown_docs_path_returns_404() {
     }
 }
 
-/// Opens each document from the list, and an operation from the index of the document.
+/// Opens each API document from the list of documents, and an operation from the index of the document. `index` is the
+/// expected CSS position of the index at this window width.
 async fn browse_docs(width: u32, index: &str) {
     let kit = TestHub::new().await;
     let chrome = Chrome::new(width).await;
@@ -273,11 +275,11 @@ async fn browse_docs(width: u32, index: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn docs_pages_work_on_desktop() {
+async fn docs_pages_can_be_navigated_on_desktop() {
     browse_docs(1440, "sticky").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn docs_pages_work_on_phone() {
+async fn docs_pages_can_be_navigated_on_phone() {
     browse_docs(375, "static").await;
 }

@@ -1,4 +1,5 @@
-//! Providers that register a client for each recipient (RFC 7591): their response activates the registration.
+//! Tests of providers that register a client for each recipient (RFC 7591) and whose response activates the
+//! registration.
 
 mod refused;
 mod suspension;
@@ -20,15 +21,15 @@ on_both!(
     client_registration_is_retried_after_provider_failure,
     rejection_during_client_registration_deletes_client,
     recipient_removal_during_registration_deletes_new_client,
-    manual_activation_wins_over_client_registration,
+    manual_activation_during_registration_deletes_new_client,
     rfc7591_s3_2_1_unusable_response_activates_nothing,
     removed_recipient_client_is_deleted_after_revocations,
     provider_added_by_api_seals_initial_access_token,
-    decided_registration_requests_no_client,
+    rejected_or_manual_registration_requests_no_client,
 );
 
 impl TestHub {
-    /// Configures Maple Trust with a client for each registration, registered at an endpoint.
+    /// Configures Maple Trust to have a client for each registration, which the hub registers at an endpoint.
     async fn enable_client_registration_at(&self, endpoint: &str) {
         let file = self.data_folder().join("initial.token");
         std::fs::write(&file, self.world.maple().bank.initial_access_token().unwrap()).unwrap();
@@ -70,7 +71,7 @@ impl TestHub {
         self.wait_until(state, async || self.load_registration(recipient).await["state"] == state).await;
     }
 
-    /// Lists the jobs of a kind, newest first.
+    /// Lists the jobs of a kind as the admin API shows them, newest first.
     pub(crate) async fn list_jobs_of_kind(&self, kind: &str) -> Vec<Value> {
         let listed = self.run_admin_operation(Method::GET, &format!("/jobs?kind={kind}"), None).await;
         listed["items"].as_array().unwrap().clone()
@@ -103,7 +104,7 @@ impl TestHub {
     }
 }
 
-/// A registration endpoint of the test, which delays its response until the test releases it.
+/// A registration endpoint of the test that delays its response until the test releases it.
 struct GatedEndpoint {
     url: String,
     calls: Arc<Mutex<Vec<(String, String)>>>,
@@ -138,7 +139,7 @@ impl GatedEndpoint {
         gate
     }
 
-    /// Waits for a registration request.
+    /// Waits until the endpoint has received a registration request.
     async fn wait_for_request(&self) {
         self.arrived.acquire().await.unwrap().forget();
     }
@@ -212,7 +213,7 @@ async fn client_registration_is_retried_after_provider_failure(kit: TestHub) {
     assert_eq!(kit.world.maple().bank.client_ids().len(), 1);
 }
 
-/// Asserts that the late client is deleted where it was registered, with its registration access token.
+/// Asserts that a client that the provider registered too late is deleted there, with its registration access token.
 async fn assert_late_client_deleted(kit: &TestHub, gate: &GatedEndpoint) {
     let job = kit.wait_for_job("delete_upstream_client", "done").await;
     assert_eq!(job["outcome"], "HTTP 204");
@@ -257,7 +258,7 @@ async fn recipient_removal_during_registration_deletes_new_client(kit: TestHub) 
     assert_eq!(kit.sql(&state).await, ["pending_activation"], "nothing was activated");
 }
 
-async fn manual_activation_wins_over_client_registration(kit: TestHub) {
+async fn manual_activation_during_registration_deletes_new_client(kit: TestHub) {
     let gate = GatedEndpoint::new().await;
     kit.enable_client_registration_at(&format!("{}/register", gate.url)).await;
     let recipient = kit.create_approved_recipient().await;
@@ -379,7 +380,8 @@ async fn removed_recipient_client_is_deleted_after_revocations(kit: TestHub) {
 }
 
 impl TestHub {
-    /// Gives Acme the hub's previous client as its upstream client at Maple Trust.
+    /// Creates a recipient whose upstream client at Maple Trust is the client that the hub used for all recipients
+    /// before.
     async fn create_recipient_with_hub_client(&self) -> TestClient {
         let secret = std::fs::read_to_string(self.data_folder().join("maple.secret")).unwrap();
         let other = self.create_recipient(&self.request_client_token(&self.partner()).await).await;
@@ -461,7 +463,7 @@ async fn provider_added_by_api_seals_initial_access_token(kit: TestHub) {
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
 }
 
-async fn decided_registration_requests_no_client(kit: TestHub) {
+async fn rejected_or_manual_registration_requests_no_client(kit: TestHub) {
     let bank = EndpointStub::new(|_| json_response(503, &json!({}))).await;
     kit.enable_client_registration_at(&format!("{}/register", bank.url)).await;
     let recipient = kit.create_approved_recipient().await;

@@ -1,4 +1,4 @@
-//! Time-driven work: expiry, purge, recovery.
+//! Tests of work that depends on the time: expiry, purge and recovery.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ async fn run_sweep(kit: &TestHub) -> usize {
     jobs::sweep(&jobs::new_job_context(kit.app(), "test").unwrap()).await.unwrap()
 }
 
-/// Refreshes, and returns the access token with its lifetime in seconds.
+/// Uses a refresh token, and returns the new access token with its lifetime in seconds.
 async fn refresh_token(kit: &TestHub, recipient: &TestClient, tokens: &ConnectionTokens) -> (String, u64) {
     let body = kit.refresh(recipient, &tokens.refresh).await.json();
     let token = body["access_token"].as_str().unwrap_or_else(|| panic!("no token: {body}"));
     (token.to_owned(), body["expires_in"].as_u64().unwrap())
 }
 
-/// Asserts that the connection has ended and the provider is notified.
+/// Asserts that the sweep ended the connection for this cause, and that the provider is notified.
 async fn assert_ended_by_sweep(
     kit: &TestHub,
     recipient: &TestClient,

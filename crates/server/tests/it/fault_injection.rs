@@ -1,4 +1,5 @@
-//! The responses to a recipient for each fault of a sandbox bank, and the state of the connection afterwards.
+//! Tests of the responses to a recipient for each fault of a sandbox bank, and of the state of the connection
+//! afterwards.
 
 use domain::model::connection::{EndCause, UpstreamRevocation};
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ on_both!(
     intermittent_provider_failures_are_passed_to_client,
 );
 
-/// Summarizes a response: status, code, message, and whether it has `Retry-After`.
+/// Returns a summary of a response: status, code, message, and whether it has `Retry-After`.
 fn summarize(answer: &BrowserResponse) -> (u16, Value, Value, bool) {
     let body = answer.json();
     (answer.status, body["code"].clone(), body["message"].clone(), answer.headers.contains_key("retry-after"))

@@ -1,4 +1,5 @@
-//! The documented examples of the Flinks API: each request is sent, and the response is compared field by field.
+//! A test of the documented examples of the Flinks API: each request is sent, and the response is compared field by
+//! field.
 
 use std::path::PathBuf;
 
@@ -9,7 +10,7 @@ use crate::support::{SCOPE, TestClient, TestHub, on_both};
 
 on_both!(flinks_examples_match_documented_responses);
 
-/// The clients and objects that an example may use.
+/// The clients and objects that the requests of the examples may refer to.
 struct ExampleParties {
     partner: TestClient,
     recipient: TestClient,
@@ -58,7 +59,8 @@ async fn send_example(kit: &TestHub, cast: &ExampleParties, request: &Value) -> 
     kit.send(sent).await
 }
 
-/// Lists the paths where a value differs from the documented form. An empty list matches every form.
+/// Adds to `found` each path at which a value of the hub differs in form from the documented one. `beyond` contains the
+/// names of members that the hub adds. An empty array matches any documented array.
 fn collect_differences(at: &str, documented: &Value, ours: &Value, beyond: &[&str], found: &mut Vec<String>) {
     match (documented, ours) {
         (Value::Object(documented), Value::Object(ours)) => {
@@ -141,7 +143,7 @@ async fn flinks_examples_match_documented_responses(kit: TestHub) {
     }
 }
 
-/// Activates the recipient and connects a customer.
+/// Activates the recipient of the examples and connects a customer.
 async fn connect_recipient(kit: &TestHub, cast: &mut ExampleParties) {
     for step in ["approve", "activate"] {
         kit.complete_registration_step(&cast.recipient, step, serde_json::json!({})).await;

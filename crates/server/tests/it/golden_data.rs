@@ -1,6 +1,6 @@
-//! The documented examples of the FDX API, compared field by field with the responses to every customer of both banks.
-//! One bank uses FDX 5, the other FDX 6; the comparison is the same. Each difference is listed in the file of the example
-//! with its reason, and must exist.
+//! A test that compares the documented examples of the FDX API field by field with the responses to every customer of
+//! both banks. One bank uses FDX 5, the other FDX 6; the comparison is the same. Each difference is listed in the file
+//! of the example with its reason, and must exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::support::{ConnectionTokens, RawRequest, TestHub};
 const BANKS: [i64; 2] = [1000, 2000];
 const CUSTOMERS: [&str; 6] = ["alice", "bob", "chloe", "david", "emma", "farid"];
 
-/// Lists the examples by name.
+/// Returns the examples with the names of their files.
 fn load_examples() -> Vec<(String, Value)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden_data");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -25,7 +25,7 @@ fn load_examples() -> Vec<(String, Value)> {
     files.map(read).collect::<BTreeMap<_, _>>().into_iter().collect()
 }
 
-/// Statistics of the responses of one operation.
+/// Statistics of the fields in all responses of one operation.
 #[derive(Default)]
 struct ObservedFields {
     /// The number of objects by path.
@@ -45,7 +45,7 @@ const fn json_type(value: &Value) -> &'static str {
     }
 }
 
-/// Returns the key that wraps an entity.
+/// Returns the only key of a JSON object, which names the kind of the entity in it.
 fn find_wrapper_key(value: &Value) -> Option<&String> {
     let members = value.as_object().filter(|members| members.len() == 1)?;
     members.iter().find(|(_, inside)| inside.is_object()).map(|(key, _)| key)
@@ -83,7 +83,7 @@ impl ObservedFields {
         }
     }
 
-    /// Returns how often a field is present, and how often it could be.
+    /// Returns how often the field at a path is present, and how often it could be.
     fn count_occurrences(&self, place: &str) -> (usize, usize) {
         let own = self.fields.get(place).map_or(0, |(number, _)| *number);
         let above = place.rsplit_once('.').map_or("", |(above, _)| above);
@@ -93,7 +93,7 @@ impl ObservedFields {
     }
 }
 
-/// Returns whether a path, or one of its parents, is in a list of the file.
+/// Returns whether the example's list `list` contains a path or one of its parents.
 fn is_listed(example: &Value, list: &str, place: &str) -> bool {
     let below = |known: &String| {
         place.strip_prefix(known.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
@@ -137,12 +137,12 @@ fn find_differences(example: &Value, seen: &ObservedFields) -> Vec<String> {
     found
 }
 
-/// Returns the paths of a list of the file.
+/// Returns the paths in the example's list `list`.
 fn list_paths<'a>(example: &'a Value, list: &str) -> impl Iterator<Item = &'a String> {
     example[list].as_object().into_iter().flatten().map(|(place, _)| place)
 }
 
-/// Lists the entries of the file for both banks that no longer apply.
+/// Describes the entries in the lists `at_one_bank` and `sometimes` of an example that no longer apply.
 fn find_stale_entries(example: &Value, banks: &[ObservedFields; 2]) -> Vec<String> {
     let at = |place: &str| banks.iter().filter(|seen| seen.count_occurrences(place).0 > 0).count();
     let always =
@@ -153,7 +153,7 @@ fn find_stale_entries(example: &Value, banks: &[ObservedFields; 2]) -> Vec<Strin
     one.chain(some.map(|place| format!("{place} is always there"))).collect()
 }
 
-/// The connections at one bank.
+/// One connection of every customer at one bank, with all clusters, and one with a narrow scope.
 struct BankConnections<'a> {
     kit: &'a TestHub,
     connections: Vec<ConnectionTokens>,
@@ -172,7 +172,7 @@ impl<'a> BankConnections<'a> {
         Self { kit, connections, narrow }
     }
 
-    /// Expands a path with parameters to the paths of one connection.
+    /// Replaces the parameters in the path of an example with the ids of one connection; there may be several results.
     async fn expand_paths(&self, example: &Value, tokens: &ConnectionTokens) -> Vec<String> {
         let path = example["request"]["path"].as_str().unwrap();
         if !path.contains("{account_id}") {
@@ -216,7 +216,7 @@ impl<'a> BankConnections<'a> {
         answer
     }
 
-    /// Lists the differences between the responses to all customers and the example.
+    /// Returns the differences between the responses to all customers and an example, and the fields of the responses.
     async fn compare(&self, example: &Value) -> (Vec<String>, ObservedFields) {
         let reply = &example["reply"];
         let narrow = std::slice::from_ref(&self.narrow);

@@ -1,4 +1,5 @@
-//! A provider that returns `invalid_grant` for every refresh: a few connections end, the others remain active.
+//! A test of a provider that returns `invalid_grant` for every refresh: a few connections end, the others remain
+//! active.
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ async fn load_provider_state(kit: &TestHub) -> ProviderState {
     stored.unwrap().state
 }
 
-/// Refreshes the hub's access tokens while the provider's have expired.
+/// Refreshes the hub's access token of each connection, after the provider's access tokens have expired.
 async fn refresh_after_expiry(kit: &TestHub, all: &mut [(TestClient, ConnectionTokens)]) {
     kit.advance(Duration::from_mins(6));
     for (recipient, tokens) in all {

@@ -1,4 +1,4 @@
-//! A recipient that uses an independent OAuth client, the `oauth2` crate, as its documentation describes.
+//! Tests of a recipient that uses an independent OAuth client, the `oauth2` crate, as its documentation describes.
 
 use oauth2::basic::{BasicClient, BasicErrorResponseType, BasicRequestTokenError};
 use oauth2::{
@@ -8,7 +8,7 @@ use oauth2::{
 
 use crate::support::{TestHub, query_parameter};
 
-/// Sends the requests of the library, which is built without an HTTP client.
+/// Sends a request of the library, which has no HTTP client of its own here.
 async fn send(request: HttpRequest) -> Result<HttpResponse, reqwest::Error> {
     let (parts, body) = request.into_parts();
     #[expect(clippy::disallowed_methods, reason = "a recipient's own client, not the hub's")]
@@ -73,11 +73,11 @@ async fn run_oauth2_client(credentials_in: AuthType) {
 }
 
 #[tokio::test]
-async fn oauth2_crate_works_with_client_secret_basic() {
+async fn oauth2_crate_completes_flow_with_client_secret_basic() {
     run_oauth2_client(AuthType::BasicAuth).await;
 }
 
 #[tokio::test]
-async fn oauth2_crate_works_with_client_secret_post() {
+async fn oauth2_crate_completes_flow_with_client_secret_post() {
     run_oauth2_client(AuthType::RequestBody).await;
 }

@@ -1,4 +1,4 @@
-//! The listeners: partial headers, unusual methods, probes, shutdown, and tokens at rest.
+//! Tests of the listeners: partial headers, unusual methods, probes, shutdown, and stored tokens.
 
 use std::time::Duration;
 
@@ -114,7 +114,7 @@ async fn tokens_are_not_stored_in_plain_text() {
     }
 }
 
-/// Starts a listener with short timeouts.
+/// Starts a listener with short timeouts and returns its address.
 async fn spawn_listener_with_short_timeouts(kit: &TestHub) -> std::net::SocketAddr {
     let mut section = kit.app().config().server.clone();
     section.header_timeout = "200ms".to_owned().try_into().unwrap();

@@ -1,4 +1,4 @@
-//! A malicious provider: invalid token responses and data, and their consequences.
+//! Tests of a malicious provider: invalid token responses and data, and their consequences.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +15,7 @@ use crate::support::{ConnectionTokens, TestHub, on_both, query_parameter};
 
 on_both!(invalid_token_responses_create_no_connection);
 
-/// A stub that returns the configured responses.
+/// A stub of a provider that returns the configured token response and data.
 #[derive(Clone, Default)]
 struct MaliciousProvider {
     tokens: Arc<Mutex<Value>>,
@@ -45,7 +45,7 @@ impl MaliciousProvider {
         evil
     }
 
-    /// Returns a valid token response with some fields replaced.
+    /// Configures a valid token response with some fields replaced.
     fn set_token_response(&self, other: &Value) {
         let mut reply = json!({"access_token": "at", "refresh_token": "rt", "token_type": "Bearer", "expires_in": 60,
             "scope": "fdx:accountbasic:read fdx:accountdetailed:read", "customer_id": "c", "grant_id": "g",

@@ -1,4 +1,4 @@
-//! Partners manage recipients, registrations and secrets, and remove recipients.
+//! Tests of partners that manage recipients, registrations and secrets, and remove recipients.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ on_both!(
 );
 
 impl TestHub {
-    /// Asserts that a connection is exchanged, read, refreshed and revoked with the upstream client of its recipient.
+    /// Asserts that exchange, read, refresh and revocation of a connection use the upstream client of its recipient.
     pub(crate) async fn assert_uses_upstream_client(&self, recipient: &TestClient) {
         let tokens = self.connect_at(1000, recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
         assert_eq!(self.read("/accounts", &tokens.access).await.status, 200);
@@ -51,7 +51,8 @@ impl TestHub {
         self.post_admin_request(&format!("/registrations/{}/1000/{step}", recipient.id), body).await
     }
 
-    /// Takes a step and asserts success.
+    /// Takes a step of a recipient's registration with Maple Trust as an operator, asserts success and returns the
+    /// body.
     pub(crate) async fn complete_registration_step(
         &self,
         recipient: &TestClient,
@@ -79,7 +80,7 @@ async fn request_registration(kit: &TestHub, recipient: &TestClient, token: &str
     kit.call(Method::POST, &path, token).await
 }
 
-/// Returns the registration as the partner sees it.
+/// Returns the recipient's registration as the partner sees it.
 async fn load_partner_registration(kit: &TestHub, recipient: &TestClient, token: &str) -> Value {
     let path = format!("/api/v1/recipients/{}/providers/1000", recipient.id);
     kit.call(Method::GET, &path, token).await.json()
@@ -181,7 +182,7 @@ async fn secret_rotation_invalidates_previous_secret(kit: TestHub) {
     assert_eq!(kit.sql(audited).await, ["partner|pt-sandbox"]);
 }
 
-/// A provider with a client for each registration is called with that client and no other.
+/// The hub must call a provider that has a client for each registration with that client and no other.
 #[tokio::test]
 async fn per_registration_client_is_used_at_provider() {
     let kit = TestHub::new().await;
@@ -217,7 +218,7 @@ async fn per_registration_client_is_used_at_provider() {
     kit.assert_uses_upstream_client(&recipient).await;
 }
 
-/// The lifecycle of a recipient as its partner sees it.
+/// Follows a recipient from its creation to its removal, as its partner sees it.
 async fn recipient_removal_ends_connections_and_tokens(kit: TestHub) {
     let (recipient, token) = create_active_recipient(&kit).await;
     let alice = kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
@@ -293,7 +294,7 @@ async fn recipient_removal_ends_connections_and_tokens(kit: TestHub) {
     assert_eq!(kit.read("/accounts", &acme.access).await.status, 200, "another's connection remains active");
 }
 
-/// A recipient and its partner list connections, and each ends one.
+/// A recipient and its partner list the same connections, and each ends one.
 async fn connections_are_visible_to_recipient_and_partner_only(kit: TestHub) {
     let (recipient, token) = create_active_recipient(&kit).await;
     let mut ids = Vec::new();
@@ -355,7 +356,7 @@ async fn connections_are_visible_to_recipient_and_partner_only(kit: TestHub) {
     assert_eq!(kit.load_end_cause(&ids[2].id).await, Some(EndCause::Partner));
 }
 
-/// Secrets that are returned once are stored as hashes or sealed, and written nowhere else.
+/// Secrets that the hub returns once must be stored as hashes or sealed, and written nowhere else.
 #[tokio::test]
 async fn submitted_and_generated_secrets_are_not_on_disk() {
     let kit = TestHub::new().await;
@@ -393,7 +394,7 @@ async fn submitted_and_generated_secrets_are_not_on_disk() {
     assert!(files_with_recipient > 0, "the recipient is stored");
 }
 
-/// The kind of token decides which providers are listed.
+/// A token of a partner lists all providers, a token of a recipient only those with an active registration.
 async fn provider_list_depends_on_token_kind(kit: TestHub) {
     let (recipient, token) = create_active_recipient(&kit).await;
     let own = kit.request_client_token(&recipient).await;
@@ -421,7 +422,7 @@ async fn provider_list_depends_on_token_kind(kit: TestHub) {
     assert_eq!(ids("/api/v1/providers", &token).await, [1000, 3000], "a retired provider is not listed");
 }
 
-/// Removing a recipient with more connections than a batch: the response does not wait, and all connections end.
+/// A recipient with more connections than a batch is removed. The response must not wait, and all connections must end.
 async fn recipient_removal_ends_connections_in_batches(kit: TestHub) {
     let (recipient, token) = create_active_recipient(&kit).await;
     kit.update_provider_settings(1000, |settings| settings.revoke.clear()).await;
@@ -449,8 +450,8 @@ async fn recipient_removal_ends_connections_in_batches(kit: TestHub) {
     }
 }
 
-/// Requests during the removal of a recipient: none that begins after the response succeeds, and nothing that they
-/// created remains active.
+/// Sends requests during the removal of a recipient. None that begins after the response may succeed, and nothing that
+/// they created may remain active.
 async fn requests_during_recipient_removal_leave_nothing_active(kit: TestHub) {
     for round in 0..6_u64 {
         let (recipient, token) = create_active_recipient(&kit).await;

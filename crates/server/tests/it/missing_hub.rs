@@ -1,4 +1,4 @@
-//! Commands where no hub exists: they name the places that they searched, and write nothing.
+//! Tests of commands where no hub exists: they name the places that they searched, and write nothing.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use bowline::vault::KeyFile;
 use crate::server_process::decode_output;
 use crate::support::{HubProcess, create_durable_database};
 
-/// Every kind of command that needs an existing hub: reading, changing and creating ones.
+/// Commands of every kind that needs an existing hub: reading, changing and creating ones.
 const HUB_COMMANDS: [&[&str]; 19] = [
     &["partner", "list"],
     &["partner", "add", "--name", "Flock"],
@@ -31,7 +31,8 @@ const HUB_COMMANDS: [&[&str]; 19] = [
     &["operator", "bootstrap"],
 ];
 
-/// Runs a command in a folder, without a configuration from the environment of the test.
+/// Runs a command in a folder, without configuration from environment variables. Returns its exit code, output and
+/// errors.
 fn run_in(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bowline"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BOWLINE_")) {

@@ -53,7 +53,7 @@ fn openapi_operations_have_unique_ids_and_error_examples() {
     }
 }
 
-/// Collects the values of all members with this name.
+/// Collects the values of all members with the name `member`, at any depth of a JSON value.
 fn collect_member_values<'a>(value: &'a Value, member: &str, found: &mut Vec<&'a Value>) {
     match value {
         Value::Object(members) => {

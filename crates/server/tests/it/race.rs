@@ -1,5 +1,6 @@
-//! Ends of every kind run concurrently with refreshes, reads and delayed reads, on one node and on two. No request that
-//! begins after an acknowledged end succeeds on any node, and tokens that were issued during the race are useless.
+//! Tests in which ends of every kind run concurrently with refreshes, reads and delayed reads, on one node and on two.
+//! No request that begins after an acknowledged end succeeds on any node, and tokens that were issued during the race
+//! are useless.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -26,7 +27,7 @@ enum RaceAction {
     Expire,
     Refresh,
     Read,
-    /// A read whose response the provider delayed until this time.
+    /// A read whose response the provider delayed until the logical time `released_at`.
     DelayedRead {
         released_at: u64,
     },
@@ -35,7 +36,7 @@ enum RaceAction {
 const ENDS: [RaceAction; 4] =
     [RaceAction::Revoke, RaceAction::Replace, RaceAction::ProviderEnd, RaceAction::Expire];
 
-/// One request, with logical times.
+/// A request that a round has sent, with logical times of its start and its end.
 #[derive(Clone, Debug)]
 struct RecordedAttempt {
     action: RaceAction,
@@ -46,7 +47,7 @@ struct RecordedAttempt {
     succeeded: bool,
 }
 
-/// Lists the requests on one connection that must not have succeeded.
+/// Returns descriptions of the requests on one connection that succeeded but must not have.
 fn find_violations(tries: &[RecordedAttempt]) -> Vec<String> {
     let ends = |t: &&RecordedAttempt| ENDS.contains(&t.action) && t.succeeded;
     let Some(end) = tries.iter().filter(ends).min_by_key(|t| t.finished_at) else { return Vec::new() };
@@ -63,7 +64,7 @@ fn find_violations(tries: &[RecordedAttempt]) -> Vec<String> {
 }
 
 #[test]
-fn race_checker_reports_success_after_end_only() {
+fn race_checker_reports_only_successes_after_an_end() {
     let of = |act, begun, ended, succeeded| RecordedAttempt {
         action: act,
         node: 1,
@@ -119,7 +120,7 @@ impl SeededRandom {
         self.next_below(2) == 0
     }
 
-    /// Returns the node of a request and the number of yields before it.
+    /// Returns the node that a request is sent to and the number of yields before the request starts.
     fn next_start_slot(&mut self, nodes: usize) -> StartSlot {
         StartSlot {
             node: usize::try_from(self.next_below(nodes as u64)).unwrap(),
@@ -135,7 +136,7 @@ struct StartSlot {
 }
 
 impl StartSlot {
-    /// Yields to the other tasks.
+    /// Yields to the other tasks as often as drawn, and returns the index of the node.
     async fn wait(self) -> usize {
         for _ in 0..self.turns {
             tokio::task::yield_now().await;
@@ -166,23 +167,23 @@ impl HubNodes<'_> {
     }
 }
 
-/// The duration of a consent that the sweep ends.
+/// The remaining duration of a consent that expires during a round, so that the sweep ends it.
 const REMAINING_CONSENT: Duration = Duration::from_millis(10);
 
 struct RaceRound<'a> {
     nodes: &'a HubNodes<'a>,
     counter: EventCounter,
     tokens: ConnectionTokens,
-    /// The code of a newer login.
+    /// The code of a newer login, if the round replaces the connection.
     newer_code: Option<String>,
     ends: Vec<(RaceAction, StartSlot)>,
     starts: [StartSlot; 5],
-    /// The provider delays its responses.
+    /// True if the provider delays the responses to reads in this round.
     delay_read: bool,
 }
 
 impl<'a> RaceRound<'a> {
-    /// Creates a connection and the requests of a round: one or two ends of any kind, and others.
+    /// Creates a connection and the actions of a round: one or two ends of any kind, and others.
     async fn new(nodes: &'a HubNodes<'a>, number: u64) -> Self {
         let (kit, acme) = (nodes.kit, nodes.kit.acme());
         let mut draws = SeededRandom(number + 1);

@@ -1,4 +1,4 @@
-//! The commands of the README work: the first runs, the second is that of CI, and the others exist.
+//! Tests that the commands of the README work: the first one runs, the second is that of CI, and the others exist.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! A process that is killed, or gets no response, while it exchanges a provider's code.
+//! Tests of a process that is killed, or gets no response, while it exchanges a provider's code.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use store::query::{
 
 use crate::support::{TestHub, query_parameter};
 
-/// Returns the callback URL after the customer consented, without opening it.
+/// Returns the callback URL to which the bank redirects after the customer's consent, without opening it.
 pub(crate) async fn approve_and_capture_callback(kit: &TestHub) -> String {
     let (at, page) = kit.reach_account_page(&TestHub::build_authorization_query(&kit.acme()), "alice").await;
     let token = bowline::cli::find_hidden_field(&page.body, "csrf_token").unwrap();
@@ -27,7 +27,7 @@ pub(crate) async fn approve_and_capture_callback(kit: &TestHub) -> String {
     kit.send(BrowserRequest::new(Method::POST, &at).form(&chosen)).await.location.unwrap()
 }
 
-/// Stores a code as a process does that is killed before the exchange; returns the request and the code.
+/// Stores a provider's code, as a process does that is killed before the exchange; returns the request and the code.
 pub(crate) async fn create_interrupted_exchange(kit: &TestHub) -> (AuthorizationRequest, String) {
     let callback = approve_and_capture_callback(kit).await;
     let (code, state) =
@@ -70,7 +70,7 @@ async fn exchange_without_response(kit: &TestHub, request: &AuthorizationRequest
     assert_eq!(kit.list_grant_states().await, ["active"]);
 }
 
-/// Runs the sweep on a running node.
+/// Runs the sweep that finds interrupted exchanges on a running node.
 pub(crate) async fn run_recovery(kit: &TestHub) -> usize {
     jobs::recover_exchanges(&jobs::new_job_context(kit.app(), "test").unwrap()).await.unwrap()
 }
@@ -177,7 +177,7 @@ async fn refused_revocation_in_recovery_gets_job_of_its_own() {
 }
 
 #[tokio::test]
-async fn stalled_worker_does_not_send_code_after_lease() {
+async fn stalled_worker_does_not_send_code_after_lease_expiry() {
     let kit = TestHub::new().await;
     let (request, code) = create_interrupted_exchange(&kit).await;
     let connection = request.connection_id.as_str();
@@ -209,7 +209,7 @@ async fn stalled_worker_does_not_send_code_after_lease() {
     assert_eq!(kit.list_grant_states().await, ["ended"]);
 }
 
-/// A token endpoint that accepts the request and closes the connection.
+/// Starts a token endpoint that accepts each request and closes the connection without a response; returns its URL.
 async fn spawn_silent_token_endpoint() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

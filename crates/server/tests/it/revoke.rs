@@ -1,4 +1,4 @@
-//! `DELETE /api/v1/revoke`.
+//! Tests of `DELETE /api/v1/revoke`, with which a recipient ends a connection.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ on_both!(
     post_revoke_behaves_like_delete_and_ignores_body,
     revoke_with_foreign_or_forged_token_has_no_effect,
     revoke_leaves_other_connections_of_customer_active,
-    newer_login_replaces_connection_and_old_token_is_inert,
+    newer_login_ends_connection_and_old_token_ends_nothing,
 );
 
 async fn assert_connection_ended(kit: &TestHub, recipient: &TestClient, tokens: &ConnectionTokens) {
@@ -106,7 +106,7 @@ async fn revoke_leaves_other_connections_of_customer_active(kit: TestHub) {
     assert_eq!(kit.list_grant_states().await.iter().filter(|state| *state == "active").count(), 1);
 }
 
-async fn newer_login_replaces_connection_and_old_token_is_inert(kit: TestHub) {
+async fn newer_login_ends_connection_and_old_token_ends_nothing(kit: TestHub) {
     let acme = kit.acme();
     let first = kit.connect(&acme).await;
     let code = kit.obtain_code(&acme).await;

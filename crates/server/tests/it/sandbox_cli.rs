@@ -1,4 +1,4 @@
-//! The sandbox as a recipient's CI uses it: one line of JSON, then HTTP.
+//! Tests of the sandbox as a recipient's CI uses it: one line of JSON, then HTTP.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -91,7 +91,7 @@ fn sandbox_json_is_complete_and_stable_across_restarts() {
     assert_eq!(moved, first, "the output depends on the seed, not on the folder");
 }
 
-/// A test as a recipient would write it, using only the line of JSON and HTTP.
+/// A test as a recipient would write it, which uses only the line of JSON and HTTP.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sandbox_json_suffices_for_connect_fault_and_revoke() {
     let folder = tempfile::tempdir().unwrap();

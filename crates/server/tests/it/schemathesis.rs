@@ -12,7 +12,7 @@ use tokio::process::Command;
 use crate::matrix::callers::FULL_SCOPE;
 use crate::support::TestHub;
 
-/// Operations that end, delete or replace something.
+/// Pattern for the ids of operations that end, delete or replace something.
 const DESTRUCTIVE_OPERATIONS: &str = "(?i)^(revoke|end|delete|remove|regenerate|retire|close)";
 
 /// Checks that accept only 401 and 403 for a rejected bearer token: on the Flinks API it is 400. The matrix tests every
@@ -32,14 +32,14 @@ async fn start_unlimited_hub() -> TestHub {
     TestHub::with_settings(&limits.map(|limit| (limit, "0"))).await
 }
 
-/// Tokens by security scheme, and existing values of parameters.
+/// The input of a run of schemathesis: a token for each security scheme, and existing values of parameters.
 struct RunInputs {
     tokens: Vec<(&'static str, String)>,
     values: Vec<(&'static str, Value)>,
 }
 
 impl RunInputs {
-    /// Renders the configuration of a run.
+    /// Renders the configuration file of a run of schemathesis.
     fn render_config(&self) -> String {
         let mut text = include_str!("schemathesis.toml").to_owned();
         for (scheme, token) in &self.tokens {
@@ -54,7 +54,7 @@ impl RunInputs {
     }
 }
 
-/// Runs the tool over the selected operations of a document.
+/// Runs schemathesis over the selected operations of a document.
 async fn run_schemathesis(kit: &TestHub, document: ApiDocument, given: &RunInputs, arguments: &[&str]) {
     let served_at = match document {
         ApiDocument::Admin => format!("http://{}", kit.world.node.admin),

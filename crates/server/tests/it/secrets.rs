@@ -1,5 +1,5 @@
-//! A complete scenario with the most verbose log, errors and a crash; then every place that the hub writes to is
-//! searched for every secret of the scenario, in every encoding.
+//! Tests that secrets are written nowhere: a complete scenario runs with the most verbose log, errors and a crash; then
+//! every place that the hub writes to is searched for every secret of the scenario, in every encoding.
 
 use std::collections::BTreeSet;
 
@@ -50,7 +50,7 @@ fn find_secrets<'s>(place: &[u8], secrets: &'s BTreeSet<(String, String)>) -> Ve
 }
 
 #[tokio::test]
-async fn deleted_credentials_leave_database_file_and_wal() {
+async fn deleted_credentials_are_erased_from_database_and_wal() {
     let kit = TestHub::new().await;
     let tokens = kit.connect(&kit.acme()).await;
     let sealed = kit.sql("SELECT refresh_token, access_token FROM upstream_credentials").await.remove(0);
@@ -112,7 +112,7 @@ impl SecretScenario {
         (access, refresh)
     }
 
-    /// The exchanges with the bank.
+    /// Adds the secrets in the recorded exchanges with the bank to the secrets of the scenario.
     fn add_exchanged_secrets(&mut self) {
         for RecordedExchange { target: asked, form, location, response: answer } in
             self.site.recorder.exchanges()
@@ -174,7 +174,7 @@ impl SecretScenario {
         }
     }
 
-    /// Searches every file of the hub, and on PostgreSQL every row.
+    /// Searches every file of the hub, and on PostgreSQL every row, for the secrets of the scenario.
     async fn assert_no_secret_written(&self, when: &str) {
         for path in self.site.files() {
             let name = path.file_name().unwrap().to_str().unwrap();
@@ -272,7 +272,7 @@ impl SecretScenario {
     }
 }
 
-/// The most verbose log filter.
+/// The environment that sets the most verbose log filter.
 const TRACE_LOGGING: [&str; 2] = ["env", "BOWLINE_LOG__LEVEL=trace"];
 
 async fn check_no_secret_written(database: Option<String>) {

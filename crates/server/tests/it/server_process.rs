@@ -1,4 +1,4 @@
-//! The built program as an operator runs it: configured by a file, killed, and stopped.
+//! Tests of the built program as an operator runs it: configured by a file, killed, and stopped.
 
 use std::process::Command;
 
@@ -61,7 +61,8 @@ async fn postgres_store_requires_migration_before_serve() {
     assert_eq!(site.api().read("/accounts", &tokens.access).await.json()["code"], 602);
 }
 
-/// A connection whose end was acknowledged stays ended, although the process is killed immediately afterwards.
+/// Asserts that a connection whose end was acknowledged stays ended, although the process is killed immediately
+/// afterwards.
 async fn assert_ends_survive_kill(store: Option<&str>) {
     let site = HubProcess::new(store).await;
     site.initialize().await;

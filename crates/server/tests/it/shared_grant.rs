@@ -1,4 +1,4 @@
-//! A provider with one grant for each customer: it is notified when the last connection ends.
+//! Tests of a provider with one grant for each customer: it is notified when the last connection ends.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Statements: the list, and documents that the hub passes through.
+//! Tests of statements: the list, and the documents that the hub passes through from the provider.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ async fn connect_and_list_path(kit: &TestHub, provider_id: i64) -> (ConnectionTo
     (tokens, format!("/accounts/{account}/statements"))
 }
 
-/// Returns the path of the newest statement's document.
+/// Returns the path of the document of an account's newest statement.
 async fn find_newest_statement_path(kit: &TestHub, access: &str, path: &str) -> String {
     format!("{path}/{}", kit.fetch_statement_id(access).await)
 }
@@ -105,7 +105,7 @@ async fn statement_ids_are_bound_to_account_and_recipient() {
     }
 }
 
-/// Starts a provider that redirects requests for documents.
+/// Installs a provider that redirects requests for documents to `place`.
 async fn install_redirecting_stub(kit: &TestHub, place: &str) -> EndpointStub {
     let place = place.to_owned();
     let bank = EndpointStub::new(move |call| {
@@ -154,7 +154,7 @@ async fn document_redirect_stays_below_provider_base_url() {
     assert_eq!(circle.calls().len(), 4, "at most three redirects are followed");
 }
 
-/// Starts a provider with documents of this size, with or without `Content-Length`.
+/// Installs a provider whose documents have this size, with or without `Content-Length`.
 async fn install_document_of_size(kit: &TestHub, bytes: usize, stated: bool) {
     let answer = move || async move {
         let chunks = (0..bytes.div_ceil(1 << 16)).map(move |nth| (bytes - (nth << 16)).min(1 << 16));
@@ -188,7 +188,7 @@ async fn document_over_limit_returns_413_with_or_without_length() {
     }
 }
 
-/// Starts a provider that offers only some document types, and records the requested ones.
+/// Installs a provider that offers documents only in some media types, and records the requested types.
 async fn install_stub_with_types(kit: &TestHub, kinds: &'static [&'static str]) -> EndpointStub {
     let bank = EndpointStub::new(move |call| {
         let kind = call.headers["accept"].to_str().unwrap();

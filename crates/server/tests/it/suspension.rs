@@ -1,4 +1,4 @@
-//! Suspensions, pauses and removals while a customer is on the hub's pages.
+//! Tests of suspensions, pauses and removals while a customer is on the hub's pages.
 
 use bowline::cli::{BrowserRequest, BrowserResponse, find_hidden_field};
 use domain::model::provider::ProviderState;
@@ -12,11 +12,11 @@ on_both!(
     consent_rejected_when_client_suspended_during_consent,
     removed_recipient_gets_error_page_without_redirect,
     removed_redirect_uri_gets_error_page_without_redirect,
-    picked_provider_is_checked_again_after_suspension,
+    provider_picked_before_suspension_is_rejected,
     suspension_during_exchange_queues_one_revocation,
 );
 
-/// The ways to block a recipient at provider 1000, with the error code of `authorize`.
+/// The ways to prevent a recipient from connecting to provider 1000, each with the error code of `authorize`.
 const SUSPENSIONS: [(&str, &str); 3] = [
     ("recipients/{id}/suspend", "unauthorized_client"),
     ("registrations/{id}/1000/suspend", "unauthorized_client"),
@@ -29,7 +29,7 @@ impl TestHub {
             .await;
     }
 
-    /// Opens the consent page of a new request.
+    /// Opens the consent page of a new authorization request.
     async fn open_consent_page(&self, recipient: &TestClient) -> (String, BrowserResponse) {
         let answer = self.authorize(&Self::build_authorization_query(recipient)).await;
         let (at, page) = self.follow(self.app().public_url(), answer).await;
@@ -37,7 +37,7 @@ impl TestHub {
         (at, page)
     }
 
-    /// Approves on a consent page that was opened before.
+    /// Submits the consent page that was opened before, with the customer's consent.
     async fn submit_approval(&self, at: &str, page: &BrowserResponse) -> BrowserResponse {
         self.submit_decision(at, page, "approve").await
     }
@@ -48,7 +48,7 @@ impl TestHub {
         self.send(BrowserRequest::new(Method::POST, at).form(&form)).await
     }
 
-    /// Returns the callback URL of a customer who consented at the bank.
+    /// Returns the callback URL to which the bank redirects after the customer's consent.
     pub(crate) async fn approve_at_bank(&self, recipient: &TestClient) -> String {
         let (at, page) = self.reach_account_page(&Self::build_authorization_query(recipient), "alice").await;
         let token = find_hidden_field(&page.body, "csrf_token").unwrap();
@@ -56,7 +56,8 @@ impl TestHub {
         self.send(BrowserRequest::new(Method::POST, &at).form(&chosen)).await.location.unwrap()
     }
 
-    /// Asserts that the page stops the flow, and returns the target of its link.
+    /// Asserts that a response is the page for an authorization that cannot continue, and returns the target of its
+    /// link.
     fn find_stop_page_link(answer: &BrowserResponse) -> Option<String> {
         assert_eq!((answer.status, &answer.location), (403, &None), "{}", answer.body);
         assert!(answer.body.contains("cannot be connected at the moment"), "{}", answer.body);
@@ -74,7 +75,8 @@ impl TestHub {
     }
 }
 
-/// Creates a recipient with two providers, so that it may be redirected to although the first is blocked.
+/// Creates a recipient with two providers, so that browsers may be redirected to it although the first provider is
+/// blocked.
 async fn register_app(kit: &TestHub) -> TestClient {
     kit.register_recipient(&[1000, 2000], SCOPE, false).await
 }
@@ -173,7 +175,7 @@ async fn removed_redirect_uri_gets_error_page_without_redirect(kit: TestHub) {
     assert_eq!(kit.sql("SELECT count(*) FROM connections").await, ["0"], "no connection was opened");
 }
 
-async fn picked_provider_is_checked_again_after_suspension(kit: TestHub) {
+async fn provider_picked_before_suspension_is_rejected(kit: TestHub) {
     let app = register_app(&kit).await;
     let mut query = TestHub::build_authorization_query(&app);
     query.retain(|(name, _)| *name != "provider_id");

@@ -1,4 +1,4 @@
-//! `POST /api/v1/token`: three grants, JSON and form, secret in the header or the body.
+//! Tests of `POST /api/v1/token`: three grants, JSON and form, secret in the header or the body.
 
 use std::time::Duration;
 

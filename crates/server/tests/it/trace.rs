@@ -1,11 +1,12 @@
-//! Durability before 204, checked by system calls: the write-ahead log is synced between the last write to it and the
-//! response. Killing the process cannot show this, because the page cache survives.
+//! A test of the durability of an end before the response 204, checked by system calls: the write-ahead log is synced
+//! between the last write to it and the response. Killing the process cannot show this, because the page cache
+//! survives.
 
 use std::collections::BTreeMap;
 
 use crate::support::HubProcess;
 
-/// Returns an error unless the log was synced between the last write to it and the first 204 response.
+/// Returns an error unless the write-ahead log was synced between the last write to it and the first 204 response.
 fn ensure_synced_before_reply(trace: &str) -> Result<(), String> {
     let mut begun: BTreeMap<&str, bool> = BTreeMap::new();
     let (mut written, mut synced) = (false, false);

@@ -1,4 +1,4 @@
-//! An upstream client is not deleted while a code exchange or a revocation may still need it.
+//! Tests that an upstream client is not deleted while a code exchange or a revocation may still need it.
 
 use std::time::Duration;
 

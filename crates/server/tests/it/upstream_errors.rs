@@ -1,4 +1,4 @@
-//! A provider that is slow, broken, overloaded, forgetful, or unreachable.
+//! Tests of a provider that is slow, broken, overloaded, forgetful, or unreachable.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Commands and searches of the admin API: clients, registrations, and providers that operators add.
+//! Tests of commands and searches of the admin API: clients, registrations, and providers that operators add.
 
 use domain::id::ProviderId;
 use domain::model::client::{ClientKind, ClientState};
@@ -30,7 +30,7 @@ async fn list_client_ids(kit: &TestStore, query: &ListClients) -> Vec<String> {
     found.iter().map(|seen| seen.recipient.client.id.to_string()).collect()
 }
 
-/// Creates a partner and then two recipients that it manages, each client one day after the previous one.
+/// Creates a partner and then two recipients that it manages, each one day after the previous client.
 async fn create_partner_with_recipients(kit: &mut TestStore) {
     kit.advance_clock(DAY);
     assert!(kit.register_client("pt-one").await);

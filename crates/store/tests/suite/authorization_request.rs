@@ -1,4 +1,5 @@
-//! The authorization flow: each step can be taken once, before the request expires, by the browser that started it.
+//! Tests of authorization requests: each step can be taken once, before the request expires, by the browser that
+//! started it.
 
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ async fn open_request(kit: &TestStore, name: &str) {
     kit.store.run(OpenAuthorizationRequest { moment: kit.next_moment(), request }).await.unwrap();
 }
 
-/// Builds the command that fails a request whose exchange obtained a token.
+/// Builds the command that fails an authorization request after its exchange has obtained a token.
 fn build_fail_request(kit: &TestStore, name: &str) -> FailRequest {
     let unrevoked = Some(UnrevokedToken { token: b"sealed".to_vec(), identity: None });
     FailRequest { moment: kit.next_moment(), request_id: kit.build_request(name, "dc-acme").id, unrevoked }

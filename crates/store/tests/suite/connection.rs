@@ -1,4 +1,4 @@
-//! The life of a connection: it is opened, activated, replaced and ended.
+//! Tests of the life of a connection: it is opened, activated, replaced and ended.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::support::{DAY, TestStore, hash, hashes, on_both, operator_actor, pars
 
 on_both!(
     end_deletes_tokens_and_credentials,
-    request_key_is_erased_after_exchange,
+    data_key_of_request_is_erased_after_exchange,
     code_exchange_replaces_older_connection_of_customer,
     login_without_customer_identity_replaces_no_connection,
     code_is_single_use_and_replay_ends_connection,
@@ -65,7 +65,7 @@ async fn end_deletes_tokens_and_credentials(kit: TestStore) {
     assert_eq!(kit.end_connection(&unknown, EndCause::Recipient, None).await, EndOutcome::NotFound);
 }
 
-async fn request_key_is_erased_after_exchange(kit: TestStore) {
+async fn data_key_of_request_is_erased_after_exchange(kit: TestStore) {
     let key_of = async |name: &str| {
         let id = kit.build_request(name, "dc-acme").id;
         kit.store.query(&GetAuthorizationRequest { id }).await.unwrap().unwrap().data_key

@@ -1,4 +1,4 @@
-//! `kill -9` while connections are ended: every acknowledged end is stored when the store is opened again.
+//! Tests with `kill -9` while connections are ended: every acknowledged end is stored when the store is opened again.
 //!
 //! The test starts itself as another process, which opens connections, ends sixteen of them concurrently, and prints
 //! each acknowledged one. Each round kills the process at another moment.
@@ -13,6 +13,7 @@ use store::query::GetConnection;
 
 use crate::support::{TestStore, connect, connection_id, create_durable_database};
 
+const CHILD_TEST: &str = "crash::child_process_ends_connections_until_killed";
 const CHILD_URL_VAR: &str = "BOWLINE_CRASH_CHILD";
 const CONNECTIONS: usize = 60;
 
@@ -23,9 +24,9 @@ fn location_url(location: &Location) -> String {
     }
 }
 
-/// Runs in the process that is killed. Does nothing when the suite runs it as an ordinary test.
+/// The process that the other tests start and kill. It does nothing when the suite runs it as an ordinary test.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn child() {
+async fn child_process_ends_connections_until_killed() {
     let Ok(url) = std::env::var(CHILD_URL_VAR) else { return };
     let kit = TestStore::create(Location::parse(&url).unwrap(), None).await;
     for number in 0..CONNECTIONS {
@@ -44,10 +45,11 @@ async fn child() {
     std::future::pending::<()>().await;
 }
 
-/// Starts the child, kills it after `max_acknowledged` acknowledgements, and returns the acknowledged numbers.
+/// Starts the child process, kills it after `max_acknowledged` acknowledged ends, and returns the numbers of the
+/// connections whose end was acknowledged.
 fn run_child_until_killed(url: &str, max_acknowledged: usize) -> BTreeSet<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["crash::child", "--exact", "--nocapture", "--test-threads=1"])
+        .args([CHILD_TEST, "--exact", "--nocapture", "--test-threads=1"])
         .env(CHILD_URL_VAR, url)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -1,5 +1,5 @@
-//! Refreshes at the provider: they run one at a time, store only the version that they refreshed, and lose no token
-//! when the connection ends.
+//! Tests of refreshes at the provider: they run one at a time, store only the version that they refreshed, and lose no
+//! token when the connection ends.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ on_both!(
     expired_lease_makes_revocation_outcome_unknown,
     revocation_is_accepted_only_after_late_token_is_revoked,
     unfinished_refresh_at_end_makes_outcome_unknown,
-    first_of_two_refreshes_is_stored,
+    only_first_of_two_refresh_results_is_stored,
 );
 
 const LEASE_TTL: Duration = Duration::from_secs(20);
@@ -148,7 +148,7 @@ async fn unfinished_refresh_at_end_makes_outcome_unknown(kit: TestStore) {
     );
 }
 
-async fn first_of_two_refreshes_is_stored(mut kit: TestStore) {
+async fn only_first_of_two_refresh_results_is_stored(mut kit: TestStore) {
     let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
     let slow = acquire_lease(&kit, &id, 1).await;
     kit.advance_clock(LEASE_TTL);

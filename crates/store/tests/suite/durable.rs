@@ -1,4 +1,4 @@
-//! The store does not open on a database that may lose acknowledged commits.
+//! A test that the store does not open on a database that may lose acknowledged commits.
 
 use store::{Location, Store, StoreError, StoreSettings};
 

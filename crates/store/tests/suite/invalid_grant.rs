@@ -1,4 +1,4 @@
-//! A provider that returns `invalid_grant` for many connections: few of them end, the others remain active.
+//! Tests of a provider that returns `invalid_grant` for many connections: few of them end, the others remain active.
 
 use std::time::Duration;
 

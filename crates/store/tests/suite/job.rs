@@ -1,4 +1,4 @@
-//! Background jobs: leases, retries, failure, and resolution by operators.
+//! Tests of background jobs: leases, retries, failure, and resolution by operators.
 
 use std::time::Duration;
 

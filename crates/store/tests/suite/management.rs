@@ -1,4 +1,5 @@
-//! Commands of partners and operators: recipients, their secrets and removal, and registrations with their steps.
+//! Tests of commands of partners and operators: recipients, their secrets and removal, and registrations with their
+//! steps.
 
 use domain::id::{ClientId, ProviderId};
 use domain::model::client::ClientState;
@@ -111,7 +112,7 @@ async fn client_removal_closes_client_before_its_connections_end(kit: TestStore)
     assert_eq!(removed.iter().filter(|word| **word == "client.removed").count(), 1);
 }
 
-/// Creates two partners, the first with a recipient.
+/// Creates two partners. The first manages one recipient.
 async fn register_partners(kit: &TestStore) {
     for id in ["pt-one", "pt-two"] {
         assert!(kit.register_client(id).await);

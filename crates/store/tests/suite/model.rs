@@ -1,4 +1,4 @@
-//! Random histories of commands, which run on a store and on a simple model and must have the same results.
+//! Tests with random histories of commands, which run on a store and on a simple model and must have the same results.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +20,7 @@ enum HistoryStep {
     Sweep { nth: usize },
 }
 
-/// The state of a connection in the model.
+/// The state of a connection according to the model.
 #[derive(Clone, Debug, PartialEq)]
 struct ExpectedConnection {
     customer: u8,

@@ -1,4 +1,4 @@
-//! Operators: use of the bootstrap token, and adding and removing operators.
+//! Tests of operators: use of the bootstrap token, and adding and removing operators.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;

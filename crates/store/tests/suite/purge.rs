@@ -1,4 +1,4 @@
-//! The purge deletes rows that are no longer needed, and nothing else.
+//! Tests that the purge deletes rows that are no longer needed, and nothing else.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Concurrent commands on one connection: the rows are consistent in every order.
+//! Tests of concurrent commands on one connection: the rows are consistent in every order.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Recovery of interrupted exchanges, and the outcome of grants that have no connection.
+//! Tests of the recovery of interrupted exchanges, and of the outcome of grants that have no connection.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The schemas of both databases are equal; every statement on a hot path uses an index.
+//! Tests that the schemas of both databases are equal, and that every statement on a hot path uses an index.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +47,8 @@ async fn deletion_check_uses_indexes_of_the_recipient() {
     }
 }
 
-/// The columns of a schema by table and name, each with its type, as SQLite names it, and whether it can be null.
+/// The columns of a schema, with table and column name as key. The value is the type, as SQLite names it, and whether
+/// the column can be null.
 type Columns = BTreeMap<(String, String), (String, bool)>;
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Searches that operators run: each filter returns the matching rows, and paging skips none of them.
+//! Tests of the searches that operators run: each filter returns the matching rows, and paging skips none of them.
 
 use domain::id::{ConnectionId, ProviderId};
 use domain::model::connection::{ConnectionStatus, EndCause};

@@ -1,4 +1,4 @@
-//! A provider with one grant for each customer: only the end of the last connection revokes it.
+//! Tests of a provider with one grant for each customer: only the end of the last connection revokes it.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::job::{finish_job, lease_job};
 use crate::support::{DAY, TestStore, connection_id, on_both};
 
 on_both!(
-    shared_grant_is_revoked_by_last_end_only,
+    shared_grant_is_revoked_only_at_end_of_last_connection,
     end_of_unshared_grant_queues_revocation,
     shared_grant_survives_replacement_of_connection,
     shared_grant_survives_expiry_of_unredeemed_login,
@@ -39,7 +39,7 @@ async fn is_grant_shared(kit: &TestStore, id: &ConnectionId, identity: Option<&s
     kit.store.query(&IsGrantShared { provider_id, connection_id, identity }).await.unwrap()
 }
 
-async fn shared_grant_is_revoked_by_last_end_only(kit: TestStore) {
+async fn shared_grant_is_revoked_only_at_end_of_last_connection(kit: TestStore) {
     kit.share_grants().await;
     let first = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
     let last = kit.create_active_connection("b", "dc-other", Some("alice")).await;

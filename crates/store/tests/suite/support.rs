@@ -131,7 +131,7 @@ impl TestStore {
         self.execute_sql(&format!("UPDATE clients SET owner_id = '{partner}' WHERE id = '{id}'")).await;
     }
 
-    /// Changes a client as an operator.
+    /// Changes a client as an operator; returns whether the client exists.
     pub(crate) async fn update_client(&self, id: &str, change: ClientUpdate) -> bool {
         let selector = ClientSelector { client_id: parse_client_id(id), kind: None, partner: None };
         self.store
@@ -183,7 +183,7 @@ impl TestStore {
         self.store.run(command).await.unwrap().unwrap();
     }
 
-    /// Creates a moment with a new seed; each command needs its own.
+    /// Creates the time, seed and correlation id for one command, with a new seed.
     pub(crate) fn next_moment(&self) -> Moment {
         let mut seed = [0; 16];
         seed[..8].copy_from_slice(&self.counter.fetch_add(1, Ordering::Relaxed).to_be_bytes());
@@ -367,7 +367,7 @@ impl TestStore {
         }
     }
 
-    /// Pauses or releases the provider as an operator.
+    /// Sets the state of the provider as an operator, for example to pause or release it.
     pub(crate) async fn set_provider_state(&self, state: ProviderState) {
         let (moment, provider_id) = (self.next_moment(), ProviderId::new(1000));
         let set = SetProviderState { moment, provider_id, state, actor: operator_actor() };

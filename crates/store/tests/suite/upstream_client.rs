@@ -1,4 +1,5 @@
-//! Upstream clients: the hub registers one for each registration (RFC 7591) and deletes it when it is no longer needed.
+//! Tests of upstream clients: the hub registers one for each registration (RFC 7591) and deletes it when it is no
+//! longer needed.
 
 use domain::id::{ClientId, ProviderId};
 use domain::model::connection::EndCause;

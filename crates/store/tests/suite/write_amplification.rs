@@ -1,4 +1,4 @@
-//! The number of bytes that an end writes does not depend on the size of the store.
+//! Tests that the number of bytes that an end writes does not depend on the size of the store.
 
 use std::path::Path;
 use std::time::Duration;
@@ -57,7 +57,7 @@ fn wal_size_bytes(file: &Path) -> u64 {
     std::fs::metadata(file.with_extension("db-wal")).map_or(0, |log| log.len())
 }
 
-/// Returns the number of bytes that an end writes to an empty log.
+/// Returns the number of bytes that the end of a connection appends to an empty write-ahead log.
 async fn measure_end_bytes(kit: &TestStore, id: &ConnectionId) -> u64 {
     let Location::Sqlite(file) = kit.location.clone() else { panic!("only SQLite has a log file") };
     while wal_size_bytes(&file) > 0 {

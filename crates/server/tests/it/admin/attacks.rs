@@ -1,4 +1,4 @@
-//! Attacks on the operators' listener and socket by untrusted clients and by operators.
+//! Tests of attacks on the listener and the socket of the admin API, by untrusted clients and by operators.
 
 use std::net::SocketAddr;
 
@@ -37,7 +37,7 @@ impl TestHub {
     }
 }
 
-/// Lists the routes that read a body, each with a valid body.
+/// Lists the routes of the admin API that read a body, each with a valid body.
 async fn list_operations_with_body(kit: &TestHub) -> Vec<(&'static str, String, Value)> {
     let active = kit.register_recipient(&[1000], SCOPE, false).await;
     let pending = kit.register_recipient(&[], SCOPE, false).await;
@@ -63,7 +63,7 @@ async fn list_operations_with_body(kit: &TestHub) -> Vec<(&'static str, String, 
     ]
 }
 
-/// An authorized request whose body has not been sent yet.
+/// Sends the head of an authorized request; the test sends the body later.
 async fn begin_request(address: SocketAddr, target: &str, token: &str, body: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!(
@@ -88,7 +88,7 @@ async fn finish_request(stream: &mut TcpStream, body: &str) -> String {
     response
 }
 
-/// A partner's token is invalid after its secret was regenerated, and so are its unfinished requests.
+/// Regenerating a partner's secret invalidates its token, also for requests whose body is still being sent.
 async fn partner_suspended_during_upload_is_rejected(kit: TestHub) {
     let (partner, token) = (kit.partner().id, kit.request_client_token(&kit.partner()).await);
     let recipient = kit.create_recipient(&token).await;
@@ -137,7 +137,7 @@ async fn operator_removed_during_upload_is_rejected(kit: TestHub) {
     assert_eq!(kit.sql("SELECT count(*) FROM operators WHERE name = 'left-behind'").await, ["0"]);
 }
 
-/// Lists every route that changes something, in an order in which each can succeed.
+/// Calls every route that changes something, in an order in which each call can succeed.
 async fn admin_operations_write_audit_event_with_actor(kit: TestHub) {
     let (id, token) = kit.create_operator_with_token("deborah", "admin").await;
     let (other, _) = kit.create_operator_with_token("to-be-removed", "viewer").await;
@@ -221,7 +221,7 @@ async fn admin_operations_write_audit_event_with_actor(kit: TestHub) {
     assert_eq!(known, all, "every operation must be listed here");
 }
 
-/// `dry_run` on an operation without support for it, or in the wrong place, must not carry out the operation.
+/// Sends `dry_run` where it is not supported, or where it has no effect. The operation must not be carried out.
 async fn unsupported_dry_run_is_rejected_and_changes_nothing(kit: TestHub) {
     let tokens = kit.connect(&kit.acme()).await;
     let (other, _) = kit.create_operator_with_token("to-be-kept", "viewer").await;
@@ -294,7 +294,8 @@ async fn unsupported_dry_run_is_rejected_and_changes_nothing(kit: TestHub) {
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
 }
 
-/// A credential that is sent is always checked, even if it is malformed: a mistake must not make the caller an admin.
+/// A credential that is sent to the socket is always checked, even if it is malformed: a mistake must not make the
+/// caller an admin.
 async fn malformed_credential_on_socket_returns_401(kit: TestHub) {
     let viewer = kit.create_operator_token("vera", "viewer").await;
     for credential in ["", "Bearer", "Bearer ", "Basic YTpi", "Negotiate x", viewer.as_str()] {
@@ -310,8 +311,8 @@ async fn malformed_credential_on_socket_returns_401(kit: TestHub) {
     assert_eq!(latin.send_over(socket).await.status, 401);
 }
 
-/// A foreign web page in a browser on the hub's machine, which uses DNS rebinding or cross-origin requests. It has no
-/// token, and cannot read any response.
+/// Imitates a foreign web page in a browser on the hub's machine, which uses DNS rebinding or cross-origin requests.
+/// The page has no token, and must not read any response.
 #[tokio::test]
 async fn cross_origin_page_cannot_use_admin_api_on_loopback() {
     let kit = TestHub::new().await;
@@ -385,7 +386,7 @@ async fn untrusted_input_cannot_forge_log_lines() {
     assert!(!log.lines().any(|line| line.trim_start().starts_with("FORGED")), "{log}");
 }
 
-/// Characters that move a terminal's cursor, change its title, or change the text direction.
+/// Characters that move the cursor of a terminal, change its title, or change the text direction.
 const TERMINAL_ESCAPES: &str = "a\u{1b}[2J\u{1b}]0;b\u{7}\u{9b}31m\u{202e}c\u{200b}\r";
 
 /// Starts a server that imitates a hub and puts terminal escapes into every response.

@@ -1,4 +1,4 @@
-//! Searches of the audit log.
+//! Tests of the search in the audit log by operators.
 
 use http::Method;
 use serde_json::Value;

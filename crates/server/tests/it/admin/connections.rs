@@ -1,4 +1,4 @@
-//! Connections: search, show, end.
+//! Tests of the operations of the admin API that search, show and end connections.
 
 use domain::model::connection::EndCause;
 use http::Method;

@@ -1,4 +1,4 @@
-//! Failed jobs: an operator retries or closes them.
+//! Tests of the operations of the admin API that retry or close failed jobs.
 
 use domain::id::ConnectionId;
 use http::Method;

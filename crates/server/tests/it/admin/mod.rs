@@ -1,4 +1,4 @@
-//! The admin API.
+//! Tests of the admin API, and test support for its scenarios.
 
 mod attacks;
 mod audit;
@@ -19,23 +19,23 @@ use store::query::GetAuditChain;
 
 use crate::support::TestHub;
 
-/// Valid names in different scripts.
+/// Valid names in different scripts, with characters that need escaping.
 const NAMES: [&str; 4] = ["Acme Budget", "L’Épargne d'Amélie & Cie <b>", "ميزانية", "Acme 💸"];
 
-/// Values that no text field accepts.
+/// Returns JSON values that no text field accepts, because they are no strings.
 fn list_non_string_values() -> Vec<Value> {
     vec![json!(5), json!(true), json!({}), json!(["a"])]
 }
 
 impl TestHub {
-    /// Calls an operation and asserts success.
+    /// Calls an operation as the sandbox admin, asserts success and returns the body.
     pub(crate) async fn run_admin_operation(&self, method: Method, path: &str, body: Option<Value>) -> Value {
         let answer = self.send_operator_request(self.admin_token(), method.clone(), path, body).await;
         assert!(matches!(answer.status, 200 | 201), "{method} {path}: {} {}", answer.status, answer.body);
         answer.json()
     }
 
-    /// Dumps the tables of the admin API and the length of the audit log.
+    /// Dumps the database rows that the admin API can change, and the length of the audit log.
     async fn dump_admin_tables(&self) -> Vec<String> {
         let mut all = Vec::new();
         for table in ["clients", "registrations", "providers", "audit_events", "client_removals"] {
@@ -44,7 +44,7 @@ impl TestHub {
         all
     }
 
-    /// Asserts that each body is rejected with 400 and its field, and that nothing changes.
+    /// Asserts that each body is rejected with 400 and an error that names the given field, and that nothing changes.
     async fn assert_admin_rejects(&self, method: Method, path: &str, bodies: Vec<(Value, &str)>) {
         let before = self.dump_admin_tables().await;
         for (body, field) in bodies {
@@ -64,7 +64,7 @@ impl TestHub {
         assert_eq!(self.dump_admin_tables().await, before, "{method} {path}: nothing must change");
     }
 
-    /// Asserts that the object does not exist, and that nothing changes.
+    /// Asserts that each call returns 404 and that nothing changes.
     async fn assert_admin_not_found(&self, calls: &[(Method, String)], what: &str) {
         let before = self.dump_admin_tables().await;
         for (method, path) in calls {
@@ -80,7 +80,7 @@ impl TestHub {
         assert_eq!(self.dump_admin_tables().await, before, "nothing must change");
     }
 
-    /// Lists the audit actions of a client with their actors.
+    /// Lists the actions in a client's audit log, each with its actor.
     async fn list_client_audit_events(&self, id: &str) -> Vec<String> {
         let chain = GetAuditChain { kind: SubjectKind::Client, id: id.to_owned() };
         let events = self.app().store().query(&chain).await.unwrap();
@@ -92,7 +92,7 @@ impl TestHub {
     }
 }
 
-/// Returns a body without one of its fields, or with another value for it.
+/// Returns the body `good` without one of its fields, or with another value for the field.
 fn replace_field(good: &Value, field: &str, value: Option<Value>) -> Value {
     let mut body = good.clone();
     match value {

@@ -1,4 +1,4 @@
-//! Providers that operators add: validation, checks, connections.
+//! Tests of providers that operators add: validation of the settings, connectivity checks, and connections.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ on_both!(
     provider_test_reports_failures_and_changes_nothing,
 );
 
-/// Returns the settings of Prairie, after removing it from the store.
+/// Returns the settings of Prairie (a sandbox bank), after removing the provider from the store.
 async fn take_prairie_settings(kit: &TestHub) -> Value {
     let shown = kit.run_admin_operation(Method::GET, "/providers/3000", None).await;
     for statement in [
@@ -78,7 +78,7 @@ async fn provider_added_by_api_connects_and_secret_is_sealed(kit: TestHub) {
     assert_eq!(paused["state"], "paused");
 }
 
-/// Fields with invalid values.
+/// Returns fields of a provider's settings, each with invalid values.
 fn list_invalid_fields() -> Vec<(&'static str, Vec<Value>)> {
     let text = || {
         let mut all = list_non_string_values();
@@ -125,7 +125,7 @@ fn list_invalid_fields() -> Vec<(&'static str, Vec<Value>)> {
     ]
 }
 
-/// A repeated member is ambiguous, so it is rejected at any depth.
+/// A repeated member is ambiguous, so it must be rejected at any depth.
 async fn add_provider_with_duplicate_json_key_is_rejected(kit: TestHub) {
     let good = replace_field(&take_prairie_settings(&kit).await, "id", Some(json!(4000))).to_string();
     let before = kit.dump_admin_tables().await;

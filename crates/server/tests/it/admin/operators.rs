@@ -1,4 +1,5 @@
-//! Authentication and roles of operators; the bootstrap token; adding and removing operators.
+//! Tests of the authentication and the roles of operators, of the bootstrap token, and of adding and removing
+//! operators.
 
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ impl TestHub {
     }
 }
 
-/// Fills the parameters of a path with ids that do not exist.
+/// Fills the parameters of a route's path with ids that do not exist.
 fn nonexistent_path(path: &str) -> String {
     path.replace("{operator_id}", "opr_nobody")
         .replace("{connection_id}", "con_unknown")

@@ -1,4 +1,4 @@
-//! Partners: create, suspend, rotate secrets; and their complete lifecycle.
+//! Tests of the operations of the admin API that create and suspend partners and rotate their secrets.
 
 use domain::model::connection::EndCause;
 use http::Method;
@@ -10,10 +10,10 @@ use crate::support::{RawRequest, SCOPE, TestClient, TestHub, on_both};
 on_both!(
     partner_can_be_created_suspended_and_secret_rotated,
     create_partner_with_invalid_body_is_rejected,
-    partner_lifecycle_from_creation_to_recipient_removal,
+    partner_lifecycle_ends_connections_at_recipient_removal,
 );
 
-/// Creates a partner as an operator; returns its credentials.
+/// Creates a partner as an operator; returns the partner's credentials.
 async fn create_partner(kit: &TestHub, name: &str) -> TestClient {
     let created = kit.run_admin_operation(Method::POST, "/partners", Some(json!({"name": name}))).await;
     assert_eq!((&created["partner"]["name"], &created["partner"]["state"]), (&json!(name), &json!("active")));
@@ -120,9 +120,9 @@ async fn create_partner_with_invalid_body_is_rejected(kit: TestHub) {
     assert_eq!(kit.dump_admin_tables().await, before);
 }
 
-/// Only with `/admin/v1` and the public API: create a partner, register its recipient, connect a customer, and remove
-/// the recipient with everything that belongs to it.
-async fn partner_lifecycle_from_creation_to_recipient_removal(kit: TestHub) {
+/// Uses only the admin API and the public API: creates a partner, registers its recipient, connects a customer, and
+/// removes the recipient with everything that belongs to it.
+async fn partner_lifecycle_ends_connections_at_recipient_removal(kit: TestHub) {
     let partner = create_partner(&kit, "Agency").await;
     let token = kit.request_client_token(&partner).await;
     let recipient = kit.create_recipient(&token).await;

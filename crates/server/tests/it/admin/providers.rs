@@ -1,4 +1,4 @@
-//! Providers: show, pause, release, retire.
+//! Tests of the operations of the admin API that show, pause, release and retire providers.
 
 use http::Method;
 use serde_json::json;

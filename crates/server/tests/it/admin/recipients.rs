@@ -1,4 +1,4 @@
-//! Recipients: create with or without a partner, change, suspend, remove.
+//! Tests of the operations of the admin API that create, change, suspend and remove recipients.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -110,7 +110,7 @@ async fn recipient_created_for_partner_is_visible_to_partner(kit: TestHub) {
     assert_eq!(no_recipients, json!({"items": [], "next": null}));
 }
 
-/// Fields with invalid values.
+/// Returns fields of the request to create a recipient, each with invalid values.
 fn list_invalid_fields() -> Vec<(&'static str, Vec<Value>)> {
     let text = |max_chars: usize| {
         let mut all = list_non_string_values();
@@ -207,7 +207,7 @@ async fn create_recipient_with_invalid_field_is_rejected(kit: TestHub) {
     kit.assert_admin_rejects(Method::PUT, "/recipients/dc-sandbox", bodies).await;
 }
 
-/// The count includes the connections that the removal has ended and will end, whenever it is requested.
+/// The reported count includes the connections that the removal has ended and will end, whenever it is requested.
 async fn remove_recipient_reports_count_of_ended_connections(kit: TestHub) {
     let acme = kit.acme();
     let ended_before = kit.connect(&acme).await;

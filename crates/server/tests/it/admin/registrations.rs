@@ -1,4 +1,4 @@
-//! Registrations: all-or-nothing requests, searches, and the steps of operators.
+//! Tests of registrations in the admin API: all-or-nothing requests, searches, and the steps that operators take.
 
 use http::Method;
 use serde_json::{Value, json};

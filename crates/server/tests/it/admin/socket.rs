@@ -1,4 +1,4 @@
-//! The admin socket: local users are authenticated by their user id, network clients never are.
+//! Tests of the admin socket: local users are authenticated by their user id, network clients never are.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -76,7 +76,7 @@ async fn cli_ends_connection_with_sandbox_configuration(kit: TestHub) {
 }
 
 #[tokio::test]
-async fn network_request_is_never_local_peer() {
+async fn network_request_is_never_treated_as_local_user() {
     let kit = TestHub::new().await;
     let own = kit.data_folder().join("admin.sock").display().to_string();
     for route in admin_routes() {

@@ -1,4 +1,5 @@
-//! A provider's error response (RFC 7591 §3.2.2) concerns either the recipient or the hub's request.
+//! Tests of error responses of a registration endpoint (RFC 7591 §3.2.2), which concern either the recipient or the
+//! hub's request.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::support::{EndpointStub, TestClient, TestHub, json_response, on_both};
 on_both!(rfc7591_s3_2_2_software_statement_error_rejects, rfc7591_s3_2_2_other_error_needs_manual_action);
 
 impl TestHub {
-    /// Returns the status and the reason that a partner sees.
+    /// Returns the status and the reason of a recipient's registration as the partner sees them.
     async fn load_partner_view(&self, recipient: &TestClient) -> (Value, Value) {
         let path = format!("/api/v1/recipients/{}/providers/1000", recipient.id);
         let token = self.request_client_token(&self.partner()).await;

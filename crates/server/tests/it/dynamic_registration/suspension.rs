@@ -1,4 +1,5 @@
-//! A failing registration endpoint does not affect data, and a paused provider receives no registrations.
+//! Tests that a failing registration endpoint does not affect data, and that a paused provider receives no
+//! registrations.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -21,7 +22,7 @@ on_both!(
 const PROVIDER_RETIRED: &str = "the provider is retired and accepts no recipients";
 
 impl TestHub {
-    /// Asserts that a step is rejected because the provider is retired.
+    /// Asserts that a step of the registration is rejected because the provider is retired.
     async fn assert_step_rejected(&self, recipient: &TestClient, step: &str, body: serde_json::Value) {
         let before = self.load_registration(recipient).await;
         let refused =

@@ -1,4 +1,4 @@
-//! The unauthorized callers, each with its credentials.
+//! The unauthorized callers of every route, each with its credentials.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use domain::model::provider::ProviderState;
 
 use crate::support::{ConnectionTokens, TestClient, TestHub};
 
-/// Every scope that the banks offer.
+/// A scope with every data cluster that the sandbox banks offer.
 pub(crate) const FULL_SCOPE: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS INVESTMENTS TRANSACTIONS \
                                      STATEMENTS CUSTOMER_CONTACT CUSTOMER_PERSONAL";
 /// The scope of the unauthorized callers: all clusters but one.
@@ -15,34 +15,35 @@ pub(super) const LIMITED_SCOPE: &str = "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_P
                                  CUSTOMER_CONTACT";
 pub(super) const EXCLUDED_SCOPE: &str = "CUSTOMER_PERSONAL";
 
-/// An unauthorized caller. The target is alice's connection of Acme at Maple Trust.
+/// A kind of unauthorized caller. The target of the calls is the connection of the customer alice with the recipient
+/// Acme at Maple Trust.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum UnauthorizedCaller {
     /// A caller without credentials.
     Anonymous,
-    /// A malformed `Authorization` header.
+    /// A caller with a malformed `Authorization` header.
     Malformed,
-    /// A token, id or secret that was never issued.
+    /// A caller with a token, id or secret that was never issued.
     Forged,
-    /// Another recipient of the same customer.
+    /// Another recipient to which the same customer gave consent.
     Foreign,
-    /// A token of the client itself.
+    /// The recipient of the target, with its token from the grant `client_credentials`.
     ClientToken,
-    /// A token without the cluster that the operation needs.
+    /// A recipient whose token lacks the cluster that the operation needs.
     Narrow,
-    /// An expired token.
+    /// The recipient of the target, with an expired token.
     Expired,
-    /// A token of a revoked connection.
+    /// A recipient with the token of a revoked connection.
     Ended,
-    /// A token of a connection that a newer one has replaced.
+    /// A recipient with the token of a connection that a newer one has replaced.
     Replaced,
-    /// The same recipient, for another customer.
+    /// The recipient of the target, with the connection of another customer.
     OtherCustomer,
     /// A suspended recipient.
     Suspended,
     /// A recipient whose provider is paused.
     Paused,
-    /// A partner of other recipients.
+    /// A partner that does not manage the recipient of the target.
     OtherPartner,
 }
 
@@ -64,13 +65,13 @@ impl UnauthorizedCaller {
     ];
 }
 
-/// The credentials of a caller.
+/// The credentials that a caller sends.
 pub(super) struct CallerCredentials {
     pub(super) caller: UnauthorizedCaller,
-    /// The value of the `Authorization` header.
+    /// The value of the `Authorization` header, if the caller sends one.
     pub(super) authorization: Option<String>,
     pub(super) recipient: Option<TestClient>,
-    /// The value that it sends as a refresh token.
+    /// The value that the caller sends as a refresh token.
     pub(super) refresh: String,
     pub(super) provider_id: i64,
     pub(super) connection: Option<ConnectionId>,
@@ -100,7 +101,7 @@ async fn connect_other_recipient(kit: &TestHub, provider_id: i64) -> (TestClient
     (recipient, tokens)
 }
 
-/// Creates the target and the credentials of every unauthorized caller.
+/// Creates the target connection and the credentials of every unauthorized caller.
 pub(super) async fn prepare_callers(kit: &TestHub) -> (ConnectionTokens, Vec<CallerCredentials>) {
     let acme = kit.acme();
     let (late, expired) = connect_other_recipient(kit, 1000).await;

@@ -1,4 +1,4 @@
-//! Error coverage: every error is produced by at least one case, or listed here with its reason.
+//! Tests that every error of the hub is produced by at least one case, or listed here with the reason why not.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,7 +23,7 @@ use super::expectations::ExpectedResponse;
 use super::{expected_response, load_connection_state};
 use crate::support::{EndpointStub, RawRequest, TestHub, json_response};
 
-/// Documented data errors that the hub never returns.
+/// Documented FDX error codes that the hub never returns, with the reason.
 const UNPRODUCED_CODES: [(ErrorCode, &str); 0] = [];
 
 const REPORTED_BY_PROVIDER: &str = "The data provider reported this error";
@@ -39,7 +39,8 @@ const TOO_LARGE: &str = "This statement exceeds the hub's size limit";
 const INTERNAL_ERROR: &str = "The hub could not process the request";
 const UNHANDLED: &str = "An unhandled error occurred on the server";
 
-/// Responses of a provider to a read, and the resulting responses to the recipient.
+/// Error responses of a provider to a read (status and FDX code), and the resulting error and message for the
+/// recipient.
 const UPSTREAM_READ_ERRORS: [(u16, Option<u16>, ErrorCode, &str); 26] = [
     (500, None, ErrorCode::Internal, PROVIDER_FAILED),
     (500, Some(500), ErrorCode::Internal, PROVIDER_FAILED),
@@ -69,7 +70,7 @@ const UPSTREAM_READ_ERRORS: [(u16, Option<u16>, ErrorCode, &str); 26] = [
     (409, Some(705), ErrorCode::AccountClosed, REPORTED_BY_PROVIDER),
 ];
 
-/// The responses of each API when the store fails.
+/// Returns the expected response of each API when the store fails.
 fn expected_store_failures() -> [ExpectedResponse; 5] {
     let server_error = || ExpectedResponse::OAuth(500, OAuthCode::ServerError, UNHANDLED.into());
     [
@@ -81,19 +82,20 @@ fn expected_store_failures() -> [ExpectedResponse; 5] {
     ]
 }
 
-/// The errors for an insufficient role and for a bootstrap token, which `admin::operators` tests.
+/// Returns the expected errors for an insufficient role and for a bootstrap token, which `admin::operators` tests.
 fn expected_role_errors() -> [ExpectedResponse; 2] {
     let bootstrap_only = "The bootstrap token can only add the first admin";
     ["This operation needs the role admin", bootstrap_only]
         .map(|told| ExpectedResponse::Problem(403, "forbidden", None, told.into()))
 }
 
-/// The error after the customer denied, which `bad_parameters::pages` and `spec::rfc6749_client` test.
+/// Returns the expected error after the customer declined, which `bad_parameters::pages` and `spec::rfc6749_client`
+/// test.
 fn expected_denial() -> ExpectedResponse {
     ExpectedResponse::RedirectError(OAuthCode::AccessDenied, "The user denied the access".into())
 }
 
-/// The errors over a rate limit, which `limit` tests.
+/// Returns the expected errors over a rate limit, which `limit` tests.
 pub(crate) fn expected_rate_limit_errors() -> [ExpectedResponse; 2] {
     let retry_later = "Too many requests, please try again later";
     [
@@ -105,7 +107,7 @@ pub(crate) fn expected_rate_limit_errors() -> [ExpectedResponse; 2] {
     ]
 }
 
-/// Lists the responses that the cases of these tests produce.
+/// Lists the expected responses of all cases of these tests.
 fn collect_expected_responses() -> Vec<ExpectedResponse> {
     let mut all: Vec<ExpectedResponse> =
         build_all_cases(&InputValues::default()).into_iter().map(|case| case.expected).collect();
@@ -143,7 +145,7 @@ fn each_fdx_error_code_is_covered_by_a_case_or_listed() {
     }
 }
 
-/// Lists one value of each variant. A new variant must be added here.
+/// Returns one value of each variant of `DataError`. A new variant must be added here.
 fn list_data_errors() -> Vec<DataError> {
     let all = vec![
         DataError::InvalidToken,
@@ -211,7 +213,7 @@ fn each_body_error_variant_is_covered_by_a_case() {
     }
 }
 
-/// Lists one value of each variant. A new variant must be added here.
+/// Returns one value of each variant of `AdminError`. A new variant must be added here.
 fn list_admin_errors() -> Vec<AdminError> {
     let all = vec![
         AdminError::Unauthorized,
@@ -265,7 +267,7 @@ fn each_admin_error_variant_is_covered_by_a_case() {
     }
 }
 
-/// A provider whose response to a read can be set.
+/// Starts a provider whose response to a read the test can set.
 async fn start_provider_stub(kit: &TestHub) -> (EndpointStub, Arc<Mutex<(u16, Value)>>) {
     let response = Arc::new(Mutex::new((200, json!({"accounts": []}))));
     let shared = Arc::clone(&response);
@@ -314,7 +316,7 @@ async fn upstream_read_error_maps_to_documented_error() {
     assert_eq!(kit.load_end_cause(&tokens.id).await, None);
 }
 
-/// Responses of a provider to a download that differ from those to a list.
+/// Error responses of a provider to a document download that have another result than for a list.
 const UPSTREAM_DOWNLOAD_ERRORS: [(u16, Option<u16>, ErrorCode, &str); 11] = [
     (404, Some(1104), ErrorCode::DataNotFound, NO_STATEMENT),
     (404, Some(1107), ErrorCode::DataNotFound, NO_STATEMENT),
@@ -354,7 +356,7 @@ async fn upstream_download_error_maps_to_documented_error() {
     }
 }
 
-/// FDX 5.2 has 1107 for an empty list; the hub returns an empty list in both cases.
+/// FDX 5.2 defines code 1107 for an empty list; the hub returns an empty list in both cases.
 #[tokio::test]
 async fn upstream_code_1107_for_no_data_returns_empty_list() {
     let kit = TestHub::new().await;
@@ -406,7 +408,7 @@ async fn store_failure_returns_500_in_each_api_without_details() {
     assert_eq!(kit.call(Method::POST, "/api/v1/revoke", &tokens.access).await.status, 204);
 }
 
-/// Malformed HTTP that the HTTP library rejects: no body, and the connection is closed.
+/// The HTTP library rejects malformed HTTP without a body and closes the connection.
 #[tokio::test]
 async fn malformed_http_is_rejected_without_body() {
     let kit = TestHub::new().await;

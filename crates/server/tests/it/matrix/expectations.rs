@@ -1,4 +1,4 @@
-//! Expected responses, and properties of every response.
+//! Expected responses, and checks of properties that every response must have.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use fdx::ErrorCode;
 
 use crate::support::query_parameter;
 
-/// The titles of error pages.
+/// The title of the error page for an unknown client. The next constants are the titles of other pages.
 pub(super) const UNKNOWN_CLIENT: &str = "We do not recognize this service";
 pub(super) const UNKNOWN_REDIRECT: &str = "The link from this service is incorrect";
 pub(super) const START_AGAIN: &str = "Please start again";
@@ -26,11 +26,11 @@ pub(crate) enum ExpectedResponse {
     RedirectError(OAuthCode, Cow<'static, str>),
     /// A data error with its code and debug message.
     Fdx(ErrorCode, &'static str),
-    /// 401 with a message only.
+    /// A 401 of the FDX API with a message only, for an invalid token.
     InvalidToken,
     /// An FDX API error outside of the documented list: a message only.
     MessageOnly(u16),
-    /// A page, by its title.
+    /// An HTML page with this title.
     Page(u16, &'static str),
     /// A redirect to the consent page.
     RedirectToConsent,
@@ -38,15 +38,15 @@ pub(crate) enum ExpectedResponse {
     RedirectToProvider,
     /// A problem of the admin API: status, code, field, detail.
     Problem(u16, &'static str, Option<&'static str>, Cow<'static, str>),
-    /// Tokens.
+    /// A successful response of the token endpoint.
     Tokens,
-    /// Data.
+    /// A successful response of the FDX API.
     Data,
-    /// A document.
+    /// A successful response with a PDF document.
     PdfFile,
-    /// A text of the probes.
+    /// A plain text of the probe listener.
     Text(u16, &'static str),
-    /// 204.
+    /// A response with status 204 and no body.
     NoContent,
     /// An error of the HTTP library without a body.
     RejectedByHttpServer(u16),
@@ -57,13 +57,13 @@ impl ExpectedResponse {
         Self::OAuth(400, OAuthCode::InvalidRequest, description.into())
     }
 
-    /// The response to a caller without a valid operator token.
+    /// Returns the response to a caller without a valid operator token.
     pub(super) fn invalid_operator_token() -> Self {
         let detail = "The operator token is missing, unknown, expired or removed";
         Self::Problem(401, "unauthorized", None, detail.into())
     }
 
-    /// Checks that a response matches and is well-formed; otherwise returns a description of it.
+    /// Ensures that a response matches and is well-formed; otherwise the error describes the response.
     pub(super) fn check(&self, answer: &BrowserResponse, what: &str) -> Result<(), String> {
         let outcome =
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.assert_matches(answer, what)));
@@ -150,7 +150,7 @@ impl ExpectedResponse {
     }
 }
 
-/// Every header that a response may have; a header that a caller injects is not in this list.
+/// Every header that a response may have. A header that a caller injects is not in this list.
 const ALLOWED_HEADERS: [&str; 18] = [
     "allow",
     "cache-control",
@@ -189,7 +189,7 @@ pub(super) fn assert_valid_response(answer: &BrowserResponse, what: &str) {
     }
 }
 
-/// Checks that the required headers exist, and no others.
+/// Asserts that a response has all required headers, and no header that is not allowed.
 fn assert_common_headers(answer: &BrowserResponse, what: &str) {
     let context = || format!("{what}: {} {:?} {}", answer.status, answer.headers, answer.body);
     let header = |name: &str| answer.headers.get(name).map_or("", |value| value.to_str().unwrap());

@@ -1,4 +1,4 @@
-//! Expected responses of the management operations to unauthorized callers.
+//! Expected responses of the partner API to unauthorized callers.
 
 use bowline::cli::BrowserResponse;
 use http::Method;
@@ -23,7 +23,7 @@ pub(super) fn is_management_path(path: &str) -> bool {
     ours.iter().any(|ours| path.starts_with(ours))
 }
 
-/// The kind of token that an operation requires.
+/// The kind of access token that an operation of the partner API requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RequiredTokenKind {
     Partner,
@@ -44,7 +44,7 @@ pub(super) fn expected_not_found(description: &'static str) -> ExpectedResponse 
     ExpectedResponse::OAuth(404, OAuthCode::InvalidRequest, description.into())
 }
 
-/// Dumps a recipient's row and the length of its audit chain.
+/// Dumps a recipient's database row and the length of its audit chain.
 pub(super) async fn load_client_rows(kit: &TestHub, id: &str) -> Vec<String> {
     kit.sql(&format!("SELECT * FROM clients WHERE id = '{id}'")).await
 }
@@ -80,7 +80,7 @@ pub(super) fn expected_response(method: &str, path: &str, caller: UnauthorizedCa
     }
 }
 
-/// Returns the expected response for an object of another partner.
+/// Returns the expected response to a partner that does not manage the object.
 fn expected_for_other_partner(method: &str, path: &str) -> ExpectedResponse {
     match (method, path) {
         (_, "/api/v1/recipients" | "/api/v1/recipients/providers/requests") => ExpectedResponse::Data,
@@ -92,7 +92,7 @@ fn expected_for_other_partner(method: &str, path: &str) -> ExpectedResponse {
     }
 }
 
-/// Returns the error code of a challenge.
+/// Returns the challenge of a response: the value of `WWW-Authenticate`.
 fn challenge_header(answer: &BrowserResponse) -> &str {
     answer.headers["www-authenticate"].to_str().unwrap()
 }

@@ -1,5 +1,4 @@
-//! Every route with every unauthorized caller, and every parameter with every bad value. A route without expectations
-//! fails.
+//! Tests of every route with every unauthorized caller. A route without expectations fails.
 
 mod bad_parameters;
 pub(crate) mod callers;
@@ -48,14 +47,14 @@ async fn send_to_listener(kit: &TestHub, route: &Route, raw: &RawRequest) -> Bro
     raw.send_to(address).await
 }
 
-/// Dumps a connection's row and the length of its audit chain.
+/// Dumps a connection's database row and the length of its audit chain.
 async fn load_connection_state(kit: &TestHub, id: &ConnectionId) -> (String, usize) {
     let chain = GetAuditChain { kind: SubjectKind::Connection, id: id.to_string() };
     let events = kit.app().store().query(&chain).await.unwrap().len();
     (format!("{:?}", kit.load_connection(id).await), events)
 }
 
-/// The objects of the target.
+/// The ids and secrets of the objects that unauthorized callers try to access.
 struct Victim {
     connection: ConnectionId,
     account: String,
@@ -80,7 +79,7 @@ impl Victim {
         }
     }
 
-    /// Fills the path of a route with the ids of the target.
+    /// Returns the path of a route, with the ids of the target as parameters.
     fn path(&self, route: &Route) -> String {
         let path = route.path.replace("{account_id}", &self.account);
         let path = path.replace("{statement_id}", &self.statement);
@@ -119,7 +118,7 @@ fn build_request(route: &Route, victim: &Victim, credentials: &CallerCredentials
         .fold(raw, |raw, value| raw.header("authorization", value))
 }
 
-/// Builds an unauthorized authorization request.
+/// Builds the query of an authorization request that must be rejected.
 fn build_authorize_query(victim: &Victim, credentials: &CallerCredentials) -> String {
     let Some(recipient) = &credentials.recipient else { return String::new() };
     let recipient = match credentials.caller {
@@ -231,7 +230,7 @@ fn expected_data_response(caller: UnauthorizedCaller, is_account_route: bool) ->
     }
 }
 
-/// Returns the expected response of the meta operations, which accept any valid token.
+/// Returns the expected response of the FDX API's metadata operations, which accept any valid token.
 fn expected_metadata_response(caller: UnauthorizedCaller) -> ExpectedResponse {
     match caller {
         UnauthorizedCaller::Foreign

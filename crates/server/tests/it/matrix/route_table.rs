@@ -4,7 +4,7 @@ use bowline::http::ApiSurface;
 
 use super::routes_with_probes;
 
-/// Lists the routes of the admin API, or all others.
+/// Renders the routes of the admin API, or of all other APIs, as text.
 fn render_route_table(is_admin: bool) -> String {
     let routes =
         routes_with_probes().into_iter().filter(|route| (route.surface == ApiSurface::Admin) == is_admin);

@@ -26,7 +26,7 @@ const TOKEN: &str = "/api/v1/token";
 const REVOKE: &str = "/api/v1/revoke";
 const ACCOUNTS: &str = "/api/fdx/5/accounts";
 
-/// Returns status and error code.
+/// Returns the status and the OAuth error code of a response.
 fn status_and_error(answer: &BrowserResponse) -> (u16, String) {
     (answer.status, answer.json()["error"].as_str().unwrap_or_default().to_owned())
 }
@@ -43,7 +43,7 @@ fn header<'a>(answer: &'a BrowserResponse, name: &str) -> &'a str {
     answer.headers.get(name).map_or("", |value| value.to_str().unwrap())
 }
 
-/// Sends an authorization request with parameters replaced or omitted.
+/// Builds the query of a valid authorization request with some parameters replaced or omitted.
 fn build_authorize_query(
     recipient: &TestClient,
     changes: &[(&'static str, Option<&str>)],
@@ -56,7 +56,7 @@ fn build_authorize_query(
     query
 }
 
-/// Returns the redirect of a rejected authorization request.
+/// Sends an authorization request that must be rejected; returns `error` and `error_description` of the redirect.
 async fn fetch_redirect_error(
     kit: &TestHub,
     recipient: &TestClient,
@@ -79,7 +79,7 @@ async fn open_url(kit: &TestHub, url: &str) -> BrowserResponse {
     kit.send(BrowserRequest::new(Method::GET, url)).await
 }
 
-/// Builds a token response of a provider.
+/// Builds a token response of a provider, whose tokens contain a number.
 fn build_token_response(number: usize) -> Value {
     json!({
         "access_token": format!("at-{number}"), "refresh_token": format!("rt-{number}"), "token_type": "Bearer",
@@ -88,7 +88,7 @@ fn build_token_response(number: usize) -> Value {
     })
 }
 
-/// Replaces the back-channel endpoints of Maple Trust by stubs. Each refresh rotates the token.
+/// Replaces the token, revocation and FDX endpoints of Maple Trust with a stub. Each refresh rotates the refresh token.
 async fn install_provider_stub(kit: &TestHub) -> EndpointStub {
     let issued = AtomicUsize::new(0);
     let bank = EndpointStub::new(move |call| match call.path.as_str() {
@@ -106,7 +106,7 @@ async fn install_provider_stub(kit: &TestHub) -> EndpointStub {
     bank
 }
 
-/// Completes the connection of a customer at the callback.
+/// Opens a callback URL and exchanges the code that the recipient receives for tokens.
 async fn complete_connection(kit: &TestHub, callback: &str) -> ConnectionTokens {
     let back = open_url(kit, callback).await.location.unwrap();
     let code = query_parameter(&back, "code").unwrap_or_else(|| panic!("no code: {back}"));

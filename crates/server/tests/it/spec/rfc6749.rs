@@ -94,7 +94,7 @@ async fn rfc6749_s2_3_1_credentials_in_query_are_rejected() {
 }
 
 #[tokio::test]
-async fn rfc6749_s3_1_repeated_rejected_unknown_ignored_empty_absent() {
+async fn rfc6749_s3_1_repeated_param_is_rejected_empty_one_is_absent() {
     let kit = TestHub::new().await;
     let acme = kit.acme();
     for name in ["response_type", "scope", "state", "provider_id", "code_challenge", "code_challenge_method"]

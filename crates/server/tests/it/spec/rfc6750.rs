@@ -14,7 +14,7 @@ use crate::support::{EndpointStub, RawRequest, RecordedRequest, TestHub};
 
 const INVALID_TOKEN_CHALLENGE: &str = r#"Bearer error="invalid_token""#;
 
-/// Asserts 401 with a message only and the challenge.
+/// Asserts that a response has status 401, a body with a message only, and the challenge `invalid_token`.
 fn assert_invalid_token(answer: &BrowserResponse) {
     let body = answer.json();
     assert_eq!((answer.status, header(answer, "www-authenticate")), (401, INVALID_TOKEN_CHALLENGE), "{body}");
@@ -179,7 +179,7 @@ async fn rfc6750_s5_3_upstream_token_is_sent_only_in_header() {
     );
 }
 
-/// Starts a provider that redirects to another host, with each redirect status in turn.
+/// Starts a provider that redirects each request to another host, with each redirect status in turn.
 async fn start_redirecting_stub(to: &EndpointStub) -> EndpointStub {
     let (to, turn) = (to.url.clone(), std::sync::atomic::AtomicUsize::new(0));
     EndpointStub::new(move |_: &RecordedRequest| {

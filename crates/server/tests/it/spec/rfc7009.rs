@@ -107,7 +107,8 @@ async fn rfc7009_s2_1_refresh_token_or_code_as_bearer_is_rejected() {
     assert_eq!(kit.load_end_cause(&tokens.id).await, None);
 }
 
-/// RFC 7009 returns success for a revoked token, RFC 6750 requires `invalid_token`. Success is right: the goal is reached.
+/// RFC 7009 returns success for a revoked token, whereas RFC 6750 requires `invalid_token`. The hub returns success,
+/// because the client's goal is reached.
 #[tokio::test]
 async fn rfc7009_s2_2_repeated_revocation_returns_204() {
     let kit = TestHub::new().await;
@@ -129,7 +130,8 @@ async fn rfc7009_s2_2_repeated_revocation_returns_204() {
     );
 }
 
-/// Intended deviation: the only exception, so that the caller does not assume that no connection is active.
+/// Intended deviation: the token of a replaced connection is the only exception, so that the caller does not assume
+/// that no connection is active.
 #[tokio::test]
 async fn rfc7009_s2_2_deviation_superseded_token_is_rejected() {
     let kit = TestHub::new().await;

@@ -12,7 +12,7 @@ const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const METHOD: (&str, Option<&str>) = ("code_challenge_method", Some("S256"));
 
-/// Gets a code, bound to a challenge if there is one.
+/// Obtains a code, which is bound to a PKCE challenge if one is given.
 async fn obtain_code(kit: &TestHub, recipient: &TestClient, challenge: Option<&str>) -> String {
     let method = challenge.and(METHOD.1);
     let query = super::build_authorize_query(recipient, &[("code_challenge", challenge), (METHOD.0, method)]);
@@ -147,7 +147,7 @@ async fn rfc7636_s7_1_hub_uses_fresh_verifier_for_each_upstream_code() {
 }
 
 #[tokio::test]
-async fn rfc7636_s7_1_upstream_challenge_is_not_the_recipients() {
+async fn rfc7636_s7_1_upstream_challenge_differs_from_recipients() {
     let kit = TestHub::new().await;
     let query = super::build_authorize_query(&kit.acme(), &[("code_challenge", Some(CHALLENGE)), METHOD]);
     let answer = kit.authorize(&query).await;

@@ -43,7 +43,7 @@ fn remove_member(value: &Value, name: &str) -> Value {
     value
 }
 
-/// Builds a token with any header and payload and an authentic MAC.
+/// Builds a JWT with any header and payload, and a correct MAC of the given key.
 fn sign_token(algorithm: hmac::Algorithm, key: &[u8], header: &str, payload: &str) -> String {
     let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
     let mac = hmac::sign(&hmac::Key::new(algorithm, key), signed.as_bytes());

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{TestClient, send_documented};
 
-/// A client of a hub at an origin.
+/// A client of the hub at one origin, which sends requests as a recipient does.
 pub(crate) struct HubApiClient<'a> {
     pub(crate) browser: &'a Browser,
     pub(crate) hub: &'a str,
@@ -45,7 +45,7 @@ impl HubApiClient<'_> {
         self.request_token(recipient, &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
     }
 
-    /// Calls an endpoint with a bearer token.
+    /// Calls an endpoint of the hub with a bearer token.
     pub(crate) async fn call(&self, method: Method, path: &str, bearer: &str) -> BrowserResponse {
         let mut sent = BrowserRequest::new(method, &self.url(path));
         sent.bearer = Some(bearer.to_owned());

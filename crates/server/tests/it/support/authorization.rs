@@ -1,4 +1,4 @@
-//! Customers who authorize a recipient in a browser.
+//! Test support for customers who authorize a recipient in a browser.
 
 use bowline::cli::{BrowserRequest, BrowserResponse};
 use http::Method;
@@ -8,7 +8,7 @@ use super::{
 };
 
 impl TestHub {
-    /// Returns the documented query of an authorization request.
+    /// Returns the query of an authorization request with all documented parameters.
     pub(crate) fn build_authorization_query(recipient: &TestClient) -> Vec<(&'static str, String)> {
         vec![
             ("response_type", "code".into()),
@@ -39,12 +39,13 @@ impl TestHub {
         self.authorization_flow().complete(url, &self.customer_at(1000, username, &[])).await
     }
 
-    /// Follows redirects up to the first page or the recipient.
+    /// Follows redirects from a response up to the first page or the recipient's redirect URI; returns the URL and the
+    /// response.
     pub(crate) async fn follow(&self, from: &str, answer: BrowserResponse) -> (String, BrowserResponse) {
         self.authorization_flow().follow(from, answer).await
     }
 
-    /// Submits the form of a page and follows redirects.
+    /// Submits the form of a page and follows redirects; returns the last URL and response.
     pub(crate) async fn submit(
         &self,
         at: &str,
@@ -89,7 +90,7 @@ impl TestHub {
         ConnectionTokens::from_response(&self.redeem(recipient, &code).await, code)
     }
 
-    /// Continues from the authorization request to the bank's account page.
+    /// Takes the browser from an authorization request to the bank's page for the choice of accounts.
     pub(crate) async fn reach_account_page(
         &self,
         query: &[(&'static str, String)],
@@ -100,7 +101,8 @@ impl TestHub {
             .await
     }
 
-    /// Chooses accounts and returns the final URL.
+    /// Completes an authorization request by choosing accounts at the bank; returns the recipient's redirect URI with
+    /// its query.
     pub(crate) async fn complete_authorization(
         &self,
         query: &[(&'static str, String)],
@@ -112,7 +114,7 @@ impl TestHub {
             .await
     }
 
-    /// Gets a code for a recipient; alice shares two accounts.
+    /// Obtains an authorization code for a recipient; the customer alice shares two accounts.
     pub(crate) async fn obtain_code(&self, recipient: &TestClient) -> String {
         let back = self
             .complete_authorization(

@@ -1,4 +1,4 @@
-//! A real browser with JavaScript disabled.
+//! Test support: a real browser with JavaScript disabled.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -20,7 +20,7 @@ pub(crate) struct Chrome {
 
 const ELEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Reads the browser's console.
+/// A command of the driver that reads the browser's console.
 #[derive(Debug)]
 struct ReadConsole;
 
@@ -34,7 +34,7 @@ impl WebDriverCompatibleCommand for ReadConsole {
     }
 }
 
-/// Sends a command of the `DevTools` protocol through the driver.
+/// A command of the `DevTools` protocol, sent through the driver.
 #[derive(Debug)]
 struct DevToolsCommand {
     method: &'static str,
@@ -112,7 +112,7 @@ impl Chrome {
         self.client.goto(url).await.unwrap();
     }
 
-    /// Fills an empty field of the page.
+    /// Fills the empty form field with this name.
     pub(crate) async fn fill(&self, name: &str, text: &str) {
         self.click(&format!(r#"input[name="{name}"]"#)).await;
         self.send_input("Input.insertText", json!({ "text": text })).await;
@@ -149,7 +149,7 @@ impl Chrome {
         self.client.find(Locator::Css("body")).await?.text().await
     }
 
-    /// Returns new lines of the console: blocked actions and missing resources of the page.
+    /// Returns the new lines of the browser's console, which report blocked actions and missing resources of the page.
     pub(crate) async fn read_console(&self) -> Vec<String> {
         let entries = self.client.issue_cmd(ReadConsole).await.unwrap();
         entries.as_array().unwrap().iter().map(|line| line["message"].to_string()).collect()
@@ -165,7 +165,7 @@ impl Chrome {
         self.client.current_url().await.unwrap().to_string()
     }
 
-    /// Stores a screenshot if a folder is set.
+    /// Stores a screenshot if the folder `BOWLINE_TEST_SHOTS` is set.
     pub(crate) async fn take_screenshot(&self, name: &str) {
         if let Some(folder) = std::env::var_os("BOWLINE_TEST_SHOTS") {
             let picture = self.client.screenshot().await.unwrap();

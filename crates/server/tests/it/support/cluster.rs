@@ -8,7 +8,7 @@ use backon::{ConstantBuilder, Retryable};
 
 use super::reserve_ports;
 
-/// A cluster with PostgreSQL's defaults: acknowledged commits are on disk. It is removed when dropped.
+/// A PostgreSQL server with default settings, so that acknowledged commits are on disk. It is removed when dropped.
 pub(crate) struct PostgresCluster {
     bin: PathBuf,
     folder: tempfile::TempDir,
@@ -47,7 +47,7 @@ impl PostgresCluster {
         assert!(connected.is_ok(), "PostgreSQL does not respond: {connected:?}");
     }
 
-    /// Stops the server like a crash: it writes nothing, and recovers at the next start.
+    /// Stops the server as in a crash: it writes nothing, and recovers at the next start.
     pub(crate) fn crash(&mut self) {
         self.stop_server("-QUIT");
     }
@@ -59,7 +59,8 @@ impl PostgresCluster {
         }
     }
 
-    /// PostgreSQL refuses to run as root.
+    /// Builds a command for a program of PostgreSQL. If the test runs as root, the command runs as the user `postgres`,
+    /// because PostgreSQL refuses to run as root.
     fn command(&self, name: &str) -> Command {
         let program = self.bin.join(name);
         let mut command = if is_root() {

@@ -1,4 +1,4 @@
-//! A customer with a browser, who fills in the pages of hub and banks.
+//! Test support: a customer with a browser, who fills in the pages of the hub and the banks.
 
 use bowline::cli::{Browser, BrowserRequest, BrowserResponse, find_hidden_field, resolve_url};
 use http::Method;
@@ -11,14 +11,14 @@ pub(crate) struct Customer {
     pub(crate) accounts: Vec<String>,
 }
 
-/// The origins at which redirects are followed.
+/// An authorization flow in a customer's browser, with the origins at which redirects are followed.
 pub(crate) struct AuthorizationFlow<'a> {
     pub(crate) browser: &'a Browser,
     pub(crate) origins: Vec<String>,
 }
 
 impl AuthorizationFlow<'_> {
-    /// Follows redirects up to the first page or another origin.
+    /// Follows redirects from a response up to the first page or another origin; returns the URL and the response.
     pub(crate) async fn follow(&self, from: &str, answer: BrowserResponse) -> (String, BrowserResponse) {
         let (mut at, mut answer) = (from.to_owned(), answer);
         while let Some(location) = answer.location.clone() {
@@ -31,13 +31,13 @@ impl AuthorizationFlow<'_> {
         (at, answer)
     }
 
-    /// Opens a URL and follows redirects.
+    /// Opens a URL and follows redirects; returns the last URL and response.
     pub(crate) async fn open(&self, url: &str) -> (String, BrowserResponse) {
         let answer = self.browser.send(BrowserRequest::new(Method::GET, url)).await.unwrap();
         self.follow(url, answer).await
     }
 
-    /// Submits the form of a page and follows redirects.
+    /// Submits the form of a page and follows redirects; returns the last URL and response.
     pub(crate) async fn submit(
         &self,
         at: &str,
@@ -74,7 +74,7 @@ impl AuthorizationFlow<'_> {
         panic!("the walk goes in a circle at {at}: {}", page.body);
     }
 
-    /// Completes the flow and returns the final URL.
+    /// Completes the flow that begins at a URL, and returns the URL at which the browser leaves the known origins.
     pub(crate) async fn complete(&self, url: &str, customer: &Customer) -> String {
         let (at, page) = self.reach_account_page(url, customer).await;
         if page.location.is_some() {
@@ -88,7 +88,7 @@ impl AuthorizationFlow<'_> {
     }
 }
 
-/// Returns the accounts that a page offers.
+/// Returns the ids of the accounts that a bank's page offers.
 fn parse_offered_accounts(page: &str) -> Vec<String> {
     let boxes = page.split("<input ").filter(|field| field.contains(r#"name="accounts""#));
     boxes.filter_map(|field| Some(field.split_once("value=\"")?.1.split('"').next()?.to_owned())).collect()

@@ -52,7 +52,7 @@ fn render_value(value: rusqlite::types::Value) -> String {
     }
 }
 
-/// Formats bytes as a database dump does.
+/// Formats bytes in the hexadecimal form that database dumps use.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
@@ -70,14 +70,14 @@ impl TestHub {
         sql(&self.app().config().store.url, statement).await
     }
 
-    /// Builds the app of another node with a clock of its own.
+    /// Builds another node of the hub, without listeners and with a clock of its own.
     pub(crate) async fn build_other_app(&self, clock: Clock) -> App {
         let config = self.app().config().clone();
         let vault = Vault::new(KeyFile::open(&config.keys.file).unwrap());
         App::build(config, vault, clock).await.unwrap()
     }
 
-    /// Starts a second node of the hub.
+    /// Starts a second node of the hub with listeners.
     pub(crate) async fn start_second_node(&self) -> SecondNode {
         let app = self.build_other_app(self.clock()).await;
         let bind = || TcpListener::bind("127.0.0.1:0");

@@ -11,7 +11,7 @@ use store::query::GetProvider;
 
 use super::TestHub;
 
-/// A recorded call.
+/// A call that the stub has received.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordedRequest {
     pub(crate) path: String,
@@ -21,7 +21,7 @@ pub(crate) struct RecordedRequest {
 }
 
 impl RecordedRequest {
-    /// Returns a field of the form.
+    /// Returns the value of a field of the form that the call contained.
     pub(crate) fn field(&self, name: &str) -> Option<String> {
         let mut fields = form_urlencoded::parse(self.body.as_bytes());
         fields.find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
@@ -34,7 +34,7 @@ pub(crate) struct EndpointStub {
 }
 
 impl EndpointStub {
-    /// Starts a stub with the same response for every call.
+    /// Starts a stub that responds to every call with the result of `answer`.
     pub(crate) async fn new(
         answer: impl Fn(&RecordedRequest) -> Response<String> + Send + Sync + 'static,
     ) -> Self {
@@ -60,20 +60,20 @@ impl EndpointStub {
         Self { url, calls }
     }
 
-    /// Returns the calls so far.
+    /// Returns the calls that the stub has received so far.
     pub(crate) fn calls(&self) -> Vec<RecordedRequest> {
         self.calls.lock().unwrap().clone()
     }
 }
 
-/// Builds a response of a provider.
+/// Builds a JSON response, as a provider returns it.
 pub(crate) fn json_response(status: u16, body: &serde_json::Value) -> Response<String> {
     let builder = Response::builder().status(status).header("content-type", "application/json");
     builder.body(body.to_string()).unwrap()
 }
 
 impl TestHub {
-    /// Changes the settings of a provider.
+    /// Changes the stored settings of a provider.
     pub(crate) async fn update_provider_settings(
         &self,
         provider_id: i64,

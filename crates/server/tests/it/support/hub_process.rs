@@ -23,11 +23,11 @@ use super::{
     query_parameter, wait_until,
 };
 
-/// A data folder with a configuration, and a running bank.
+/// A data folder with a hub's configuration, and a running sandbox bank. The hub is started separately.
 pub(crate) struct HubProcess {
     pub(crate) hub_url: String,
     pub(crate) browser: Browser,
-    /// Records the exchanges with the bank.
+    /// The recorder of the hub's exchanges with the bank.
     pub(crate) recorder: ExchangeRecorder,
     bank: Bank,
     bank_url: String,
@@ -46,7 +46,7 @@ impl RunningHub {
         assert_eq!(self.0.wait().unwrap().code(), Some(0));
     }
 
-    /// Returns whether the process is still running.
+    /// Returns whether the hub's process is still running.
     pub(crate) fn is_running(&mut self) -> bool {
         matches!(self.0.try_wait(), Ok(None))
     }
@@ -63,7 +63,7 @@ impl Drop for RunningHub {
 }
 
 impl HubProcess {
-    /// Prepares a hub on SQLite, or on the store with a URL.
+    /// Prepares a hub on a new SQLite store, or on the store with this URL.
     pub(crate) async fn new(store: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let hub = reserve_origin();
@@ -121,7 +121,7 @@ impl HubProcess {
         )
     }
 
-    /// Adds a second provider: the same bank with a client for each recipient.
+    /// Adds a second provider to the configuration: the same bank with a client for each recipient.
     pub(crate) fn enable_client_registration(&self) {
         std::fs::write(self.path("initial.token"), self.initial_access_token()).unwrap();
         let file = self.path("bowline.toml");
@@ -156,7 +156,7 @@ impl HubProcess {
         format!("{host}:{}", port.parse::<u16>().unwrap() + 1)
     }
 
-    /// Builds the command with this configuration; `before` is a wrapper such as `strace -f`.
+    /// Builds a command of the program with this hub's configuration; `before` is a wrapper such as `strace -f`.
     pub(crate) fn command(&self, before: &[&str], arguments: &[&str]) -> Command {
         let program = Path::new(env!("CARGO_BIN_EXE_bowline"));
         let mut command = match before {
@@ -171,7 +171,7 @@ impl HubProcess {
         command
     }
 
-    /// Runs a command of the program and returns its output.
+    /// Runs a command of the program with this hub's configuration, and returns its output.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(&[], arguments).output().unwrap()
     }
@@ -186,7 +186,7 @@ impl HubProcess {
         hub
     }
 
-    /// Starts the hub. Its log goes to `hub.log`.
+    /// Starts the hub without waiting. Its log goes to `hub.log`.
     pub(crate) fn start(&self, before: &[&str]) -> RunningHub {
         let log = std::fs::File::options().create(true).append(true).open(self.path("hub.log")).unwrap();
         let mut command = self.command(before, &["serve"]);
@@ -212,7 +212,7 @@ impl HubProcess {
         std::fs::read_to_string(self.path("hub.log")).unwrap_or_default()
     }
 
-    /// Creates store and key file by a first start of the hub, which other commands need, and stops it again.
+    /// Starts the hub once, which creates the store and the key file that other commands need, and stops it again.
     pub(crate) async fn initialize(&self) {
         if !self.store.starts_with("sqlite:") {
             assert!(self.run(&["migrate"]).status.success());
@@ -225,7 +225,7 @@ impl HubProcess {
         self.add_recipient_with_scope(name, super::SCOPE)
     }
 
-    /// Adds a recipient with a scope.
+    /// Adds a recipient with a scope from the command line.
     pub(crate) fn add_recipient_with_scope(&self, name: &str, scope: &str) -> TestClient {
         let redirect_uri = "https://app.example.org/back".to_owned();
         let output = self.run(&[
@@ -255,18 +255,18 @@ impl HubProcess {
         HubApiClient { browser: &self.browser, hub: &self.hub_url }
     }
 
-    /// Connects a customer who shares one account.
+    /// Connects a customer who shares one account, and returns the tokens.
     pub(crate) async fn connect(&self, recipient: &TestClient, username: &str) -> ConnectionTokens {
         let code = self.obtain_code(recipient, username).await;
         ConnectionTokens::from_response(&self.api().redeem(recipient, &code).await, code)
     }
 
-    /// Gets a code for a recipient; the customer shares one account.
+    /// Obtains an authorization code for a recipient; the customer shares one account.
     pub(crate) async fn obtain_code(&self, recipient: &TestClient, username: &str) -> String {
         self.obtain_code_with_scope(recipient, username, super::SCOPE).await
     }
 
-    /// Gets a code for a scope.
+    /// Obtains an authorization code with a scope; the customer shares one account.
     pub(crate) async fn obtain_code_with_scope(
         &self,
         recipient: &TestClient,
@@ -294,14 +294,14 @@ impl HubProcess {
         self.bank.logins().into_iter().find(|login| login.username == username).unwrap().password
     }
 
-    /// Injects faults into the bank.
+    /// Changes the fault settings of the bank.
     pub(crate) async fn inject_faults(&self, faults: serde_json::Value) {
         let mut sent = BrowserRequest::new(Method::PUT, &format!("{}/faults", self.bank_url));
         sent.json = Some(faults);
         assert_eq!(self.browser.send(sent).await.unwrap().status, 200);
     }
 
-    /// Lists the files of this hub.
+    /// Lists the files in the hub's data folder.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.folder.path()).unwrap();
         entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect()
@@ -319,7 +319,7 @@ impl HubProcess {
         sql(&self.store, statement).await
     }
 
-    /// Makes every job due: leased jobs of killed workers, and jobs that wait for another attempt.
+    /// Makes every job due now: leased jobs of killed workers, and jobs that wait for another attempt.
     pub(crate) async fn make_jobs_due(&self) {
         self.sql("UPDATE jobs SET lease_until = 0, due_at = 0 WHERE state = 'pending'").await;
     }
@@ -382,12 +382,12 @@ pub(crate) fn reserve_ports(count: u16) -> u16 {
     }
 }
 
-/// Creates a database on the durable cluster (with fsync).
+/// Creates a database on the durable PostgreSQL cluster (with fsync), and returns its URL.
 pub(crate) async fn create_durable_database() -> String {
     create_database_at("BOWLINE_TEST_POSTGRES_DURABLE").await
 }
 
-/// Creates a database on the fast cluster (without fsync).
+/// Creates a database on the fast PostgreSQL cluster (without fsync), and returns its URL.
 pub(crate) async fn create_database() -> String {
     create_database_at("BOWLINE_TEST_POSTGRES").await
 }

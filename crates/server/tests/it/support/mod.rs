@@ -1,4 +1,4 @@
-//! A test environment for each test: hub, banks, a fixed clock, and clients.
+//! Test support: a test environment with hub, banks, a fixed clock and clients, of which each test has its own.
 
 mod api;
 mod authorization;
@@ -39,7 +39,7 @@ pub(crate) use openapi_check::{assert_documented, build_strict_validator};
 pub(crate) use raw_http::{RawRequest, spawn_listener};
 pub(crate) use recorder::RecordedExchange;
 
-/// Runs a test on both databases.
+/// Declares two tests for each function: one on SQLite and one on PostgreSQL.
 macro_rules! on_both {
     ($($name:ident),+ $(,)?) => {
         mod sqlite {$(
@@ -68,7 +68,7 @@ pub(crate) struct TestHub {
     folder: tempfile::TempDir,
 }
 
-/// A recipient's credentials.
+/// The credentials and the redirect URI of a client of the hub.
 #[derive(Clone)]
 pub(crate) struct TestClient {
     pub(crate) id: String,
@@ -76,7 +76,7 @@ pub(crate) struct TestClient {
     pub(crate) redirect_uri: String,
 }
 
-/// The tokens of a connection.
+/// The tokens of a connection that a recipient has received.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionTokens {
     pub(crate) access: String,
@@ -86,7 +86,7 @@ pub(crate) struct ConnectionTokens {
 }
 
 impl ConnectionTokens {
-    /// Reads the response to a code exchange.
+    /// Reads the tokens from the response to the exchange of `code`.
     pub(crate) fn from_response(answer: &BrowserResponse, code: String) -> Self {
         assert_eq!(answer.status, 200, "{}", answer.body);
         let body = answer.json();
@@ -96,7 +96,7 @@ impl ConnectionTokens {
     }
 }
 
-/// Sends a request, and validates the response against the OpenAPI documents.
+/// Sends a request, and validates the response against the hub's OpenAPI documents.
 async fn send_documented(browser: &Browser, sent: BrowserRequest) -> BrowserResponse {
     let (method, url) = (sent.method.to_string(), sent.url.clone());
     let answer = browser.send(sent).await.unwrap();
@@ -106,17 +106,17 @@ async fn send_documented(browser: &Browser, sent: BrowserRequest) -> BrowserResp
 }
 
 impl TestHub {
-    /// Starts a hub on SQLite.
+    /// Starts a sandbox environment whose hub uses SQLite.
     pub(crate) async fn new() -> Self {
         Self::with_store(None).await
     }
 
-    /// Starts a hub with changed configuration keys.
+    /// Starts a sandbox environment with some configuration keys of the hub changed.
     pub(crate) async fn with_settings(settings: &[(&'static str, &str)]) -> Self {
         Self::start(None, settings).await
     }
 
-    /// Starts a hub on a store.
+    /// Starts a sandbox environment whose hub uses the store with this URL; SQLite if there is none.
     pub(crate) async fn with_store(store: Option<String>) -> Self {
         Self::start(store, &[]).await
     }
@@ -130,7 +130,7 @@ impl TestHub {
         Self { world, browser: Browser::new().unwrap(), clock, folder }
     }
 
-    /// Starts a sandbox in a folder.
+    /// Returns the running environment and its data folder, without the test's shared browser.
     pub(crate) fn into_parts(self) -> (SandboxEnvironment, tempfile::TempDir) {
         (self.world, self.folder)
     }
@@ -155,7 +155,7 @@ impl TestHub {
         self.clock.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
     }
 
-    /// Returns the recipient of the sandbox.
+    /// Returns the recipient Acme, which every sandbox has.
     pub(crate) fn acme(&self) -> TestClient {
         TestClient {
             id: self.world.acme().client_id.to_owned(),
@@ -164,7 +164,7 @@ impl TestHub {
         }
     }
 
-    /// Calls an endpoint with a bearer token and a JSON body.
+    /// Calls an endpoint of the hub with a bearer token and a JSON body.
     pub(crate) async fn call_with_json(
         &self,
         method: Method,
@@ -193,7 +193,7 @@ impl TestHub {
         HubApiClient { browser: &self.browser, hub: self.app().public_url() }
     }
 
-    /// Posts a form, as OAuth libraries do.
+    /// Posts a form to the hub without credentials in a header, as OAuth libraries do.
     pub(crate) async fn post_form(&self, path: &str, fields: &[(&str, &str)]) -> BrowserResponse {
         self.send(BrowserRequest::new(Method::POST, &self.url(path)).form(fields)).await
     }
@@ -215,13 +215,13 @@ impl TestHub {
         self.api().refresh(recipient, token).await
     }
 
-    /// Connects alice to a recipient.
+    /// Connects the customer alice to a recipient, and returns the tokens.
     pub(crate) async fn connect(&self, recipient: &TestClient) -> ConnectionTokens {
         let code = self.obtain_code(recipient).await;
         ConnectionTokens::from_response(&self.redeem(recipient, &code).await, code)
     }
 
-    /// Calls an endpoint with a bearer token.
+    /// Calls an endpoint of the hub with a bearer token.
     pub(crate) async fn call(&self, method: Method, path: &str, bearer: &str) -> BrowserResponse {
         self.api().call(method, path, bearer).await
     }
@@ -234,13 +234,13 @@ impl TestHub {
         self.api().revoke(bearer).await
     }
 
-    /// Returns the id of the first account.
+    /// Returns the opaque id of the connection's first account.
     pub(crate) async fn fetch_account_id(&self, bearer: &str) -> String {
         let list = self.read("/accounts", bearer).await.json();
         list["accounts"][0]["depositAccount"]["accountId"].as_str().unwrap().to_owned()
     }
 
-    /// Returns the path of the newest statement of the first account.
+    /// Returns the path of the newest statement of the connection's first account.
     pub(crate) async fn fetch_statement_id(&self, bearer: &str) -> String {
         let account = self.fetch_account_id(bearer).await;
         let list = self.read(&format!("/accounts/{account}/statements"), bearer).await.json();
@@ -248,13 +248,13 @@ impl TestHub {
         newest.unwrap_or_else(|| panic!("no statement: {list}")).to_owned()
     }
 
-    /// Gets a token of the client (`client_credentials`).
+    /// Requests an access token of the client itself (`client_credentials`).
     pub(crate) async fn request_client_token(&self, recipient: &TestClient) -> String {
         let own = self.request_token(recipient, &[("grant_type", "client_credentials")]).await.json();
         own["access_token"].as_str().unwrap().to_owned()
     }
 
-    /// Refreshes with a narrower scope.
+    /// Uses the refresh token to request an access token with a narrower scope.
     pub(crate) async fn request_narrowed_token(
         &self,
         recipient: &TestClient,
@@ -283,12 +283,12 @@ impl TestHub {
         }
     }
 
-    /// Waits until the workers have done something.
+    /// Waits until the hub's background workers have caused a condition. `what` describes the condition.
     pub(crate) async fn wait_until(&self, what: &str, happened: impl AsyncFn() -> bool) {
         wait_until(what, happened).await;
     }
 
-    /// Lists the states of the grants at the bank.
+    /// Lists the states of all grants at the sandbox bank.
     pub(crate) async fn list_grant_states(&self) -> Vec<String> {
         let url = format!("{}/grants", self.world.maple().faults_url());
         let listed = self.send(BrowserRequest::new(Method::GET, &url)).await.json();
@@ -296,26 +296,26 @@ impl TestHub {
     }
 }
 
-/// Waits until a condition holds.
+/// Waits until a condition is true, or panics with the description `what`.
 pub(crate) async fn wait_until(what: &str, happened: impl AsyncFn() -> bool) {
     let patience = ConstantBuilder::default().with_delay(Duration::from_millis(20)).with_max_times(1000);
     let outcome = (|| async { if happened().await { Ok(()) } else { Err(()) } }).retry(patience).await;
     assert!(outcome.is_ok(), "{what} did not happen");
 }
 
-/// Builds the URL of an authorization request.
+/// Builds the URL of an authorization request at a hub.
 pub(crate) fn authorize_url(hub: &str, query: &[(&'static str, String)]) -> String {
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
     format!("{hub}/api/v1/authorize?{query}")
 }
 
-/// Returns a query parameter of a URL.
+/// Returns the value of a query parameter of a URL.
 pub(crate) fn query_parameter(url: &str, name: &str) -> Option<String> {
     let url = url::Url::parse(url).ok()?;
     url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
 }
 
-/// Returns the id of the connection that a token names.
+/// Returns the id of the connection in the claims of an access token.
 pub(crate) fn connection_id_from_token(token: &str) -> ConnectionId {
     use base64::Engine;
     let payload = token.split('.').nth(1).unwrap();

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 type DocumentedResponses = BTreeMap<u16, DocumentedResponse>;
 
 struct DocumentedResponse {
-    /// The required headers.
+    /// The names of the required headers of the response.
     headers: Vec<String>,
     /// The schema of each media type; none if any content is allowed.
     content: BTreeMap<String, Option<Validator>>,

@@ -1,4 +1,4 @@
-//! Operators: requests to the admin API, and changes that only operators can make.
+//! Test support for operators: requests to the admin API, and changes that only operators can make.
 
 use bowline::cli::{BrowserRequest, BrowserResponse};
 use bowline::jobs;
@@ -31,22 +31,22 @@ impl TestHub {
         assert!(ctx.run(set).await.unwrap());
     }
 
-    /// Returns the token of the sandbox admin.
+    /// Returns the token of the operator that every sandbox has, with the role `admin`.
     pub(crate) fn admin_token(&self) -> &str {
         self.world.operator.expose()
     }
 
-    /// Calls the admin API as the admin.
+    /// Calls the admin API as the sandbox admin.
     pub(crate) async fn send_admin_request(&self, method: Method, path: &str) -> BrowserResponse {
         self.send_operator_request(self.admin_token(), method, path, None).await
     }
 
-    /// Posts JSON to the admin API as the admin.
+    /// Posts JSON to the admin API as the sandbox admin.
     pub(crate) async fn post_admin_request(&self, path: &str, body: Value) -> BrowserResponse {
         self.send_operator_request(self.admin_token(), Method::POST, path, Some(body)).await
     }
 
-    /// Calls the admin API with a token.
+    /// Calls the admin API with an operator's token.
     pub(crate) async fn send_operator_request(
         &self,
         token: &str,

@@ -1,4 +1,4 @@
-//! Partners, and the recipients that they or the tests create.
+//! Test support for partners, and for the recipients that they or the tests create.
 
 use bowline::jobs;
 use bowline::recipients::{
@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{SCOPE, TestClient, TestHub};
 
 impl TestHub {
-    /// Returns the partner of the sandbox.
+    /// Returns the partner that every sandbox has.
     pub(crate) fn partner(&self) -> TestClient {
         TestClient {
             id: self.world.partner.client_id.to_owned(),
@@ -31,7 +31,7 @@ impl TestHub {
         TestClient { id, secret, redirect_uri: String::new() }
     }
 
-    /// Creates a recipient as a partner, without registrations.
+    /// Creates a recipient through the partner API, without registrations.
     pub(crate) async fn create_recipient(&self, partner_token: &str) -> TestClient {
         let body = json!({"name": "Flinks Fake", "scope": SCOPE, "redirect_uris": ["https://fake.example.org/back"]});
         let created = self.call_with_json(Method::POST, "/api/v1/recipients", partner_token, body).await;
@@ -62,7 +62,7 @@ impl TestHub {
         self.register(draft, None, providers).await
     }
 
-    /// Creates a recipient with a redirect URI of the test.
+    /// Creates a recipient whose redirect URI is that of the test.
     pub(crate) async fn register_recipient_with_redirect(&self, redirect_uri: &str) -> TestClient {
         let draft = RecipientDraft {
             name: "Listening App".into(),

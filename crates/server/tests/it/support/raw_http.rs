@@ -1,4 +1,4 @@
-//! Raw requests that no HTTP client would send.
+//! Test support: raw requests, which no HTTP client would send.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -38,7 +38,7 @@ impl RawRequest {
         Self { body: body.into(), ..post }
     }
 
-    /// Sets the method.
+    /// Replaces the method of the request.
     pub(crate) fn method(mut self, method: &str) -> Self {
         method.clone_into(&mut self.method);
         self
@@ -58,7 +58,7 @@ impl RawRequest {
         self.send_over(TcpStream::connect(address).await.unwrap()).await
     }
 
-    /// Sends the request over a stream.
+    /// Sends the request over a stream, such as a socket, and reads the response.
     pub(crate) async fn send_over(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> BrowserResponse {
         // A request that is rejected early is not read completely.
         let _ = stream.write_all(&self.to_bytes()).await;
@@ -85,7 +85,7 @@ impl RawRequest {
     }
 }
 
-/// Starts a listener for the duration of the test.
+/// Starts a listener for a table of routes for the duration of the test, and returns its address.
 pub(crate) async fn spawn_listener(app: &App, table: Vec<Route>, section: &ServerSection) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! Records every exchange with a bank.
+//! Test support that records every exchange with a bank.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,15 +11,15 @@ use http::header;
 /// A request and its response.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordedExchange {
-    /// Path and query.
+    /// The path and the query of the request.
     pub(crate) target: String,
     pub(crate) form: Vec<(String, String)>,
-    /// The target of a redirect.
+    /// The target of a redirect response.
     pub(crate) location: Option<String>,
     pub(crate) response: serde_json::Value,
 }
 
-/// The exchanges that were recorded so far.
+/// The exchanges that were recorded so far. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct ExchangeRecorder(Arc<Mutex<Vec<RecordedExchange>>>);
 

@@ -1,4 +1,4 @@
-//! Every parameter of the admin API (`/admin/v1`).
+//! Cases for every parameter of the admin API (`/admin/v1`) with invalid values.
 
 use super::super::expectations::ExpectedResponse;
 use super::{BadValue, InputCase, InputValues};
@@ -19,7 +19,7 @@ pub(super) fn build_admin_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// Invalid bodies of the admin API with the expected errors; `admin::recipients` and others test every field.
+/// Builds the cases for invalid bodies of the admin API; `admin::recipients` and others test every field.
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn build_setup_cases(values: &InputValues) -> Vec<InputCase> {
     const JSON: &str = "application/json";
@@ -124,7 +124,7 @@ fn build_setup_cases(values: &InputValues) -> Vec<InputCase> {
     cases.into_iter().map(case).chain([InputCase::new("set up: a form", form, unsupported_type)]).collect()
 }
 
-/// A misspelt dry run must not end a connection.
+/// Builds the cases for ends of connections. A misspelt `dry_run` must not end a connection.
 fn build_end_cases(values: &InputValues) -> Vec<InputCase> {
     let path = format!("/admin/v1/connections/{}/end", values.connection);
     let mut cases = Vec::new();
@@ -149,7 +149,7 @@ fn build_end_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// The lists, each with its parameters, a valid value, and the error for an invalid one.
+/// The path of a list and its parameters, each with a valid value and the error for an invalid one.
 type ListParameters = (&'static str, &'static [(&'static str, &'static str, &'static str)]);
 const EXPECTED_ACTION: &str = "expected client.registered, client.state_changed, client.redirect_uris_replaced, \
     client.secret_regenerated, client.removed, provider.changed, provider.orphaned_grant_resolved, registration.changed, \
@@ -259,7 +259,7 @@ fn build_list_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// An id in the audit log requires its kind.
+/// Builds the cases for ids in the audit log, which require the kind of the subject.
 fn build_audit_id_cases(values: &InputValues) -> Vec<InputCase> {
     let mut cases = Vec::new();
     for (kind, id) in [("subject_kind", "subject_id"), ("actor_kind", "actor_id")] {
@@ -289,7 +289,7 @@ fn build_audit_id_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// Ids in paths, and the errors for objects that do not exist.
+/// Routes with an id in the path: method, path, the id of an object that does not exist, and the expected error.
 const IDS: [(&str, &str, &str, &str); 23] = [
     ("GET", "/admin/v1/providers/{}", "9999", "There is no such provider"),
     ("POST", "/admin/v1/providers/{}/pause", "9999", "There is no such provider"),

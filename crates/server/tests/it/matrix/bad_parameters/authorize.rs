@@ -1,4 +1,4 @@
-//! `GET /api/v1/authorize`.
+//! Cases for every parameter of `GET /api/v1/authorize` with invalid values.
 
 use domain::error::OAuthCode;
 
@@ -44,7 +44,7 @@ fn expected_invalid_request(description: impl Into<std::borrow::Cow<'static, str
     ExpectedResponse::RedirectError(OAuthCode::InvalidRequest, description.into())
 }
 
-/// Returns the expected response for each parameter with each bad value.
+/// Returns the expected response to an authorization request in which one parameter has a bad value.
 fn expected_response(name: &'static str, bad: BadValue) -> ExpectedResponse {
     use BadValue::{
         Blank, Control, Crlf, Empty, Latin1, Long, Missing, Nul, Overlong, Repeated, Surrogate, Utf16,

@@ -1,4 +1,4 @@
-//! The bearer token of data operations and revocation, and the body of revocation.
+//! Cases for invalid bearer tokens of data operations and revocation, and for the body of revocation.
 
 use domain::error::OAuthCode;
 
@@ -8,7 +8,7 @@ use crate::support::RawRequest;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Every operation with a bearer token.
+/// Returns a request for every operation that requires a bearer token.
 fn build_operations(values: &InputValues) -> Vec<RawRequest> {
     let account = &values.account;
     vec![
@@ -28,7 +28,7 @@ fn expected_without_token(operation: usize) -> ExpectedResponse {
     }
 }
 
-/// Header values that contain no token.
+/// Returns values of the `Authorization` header that contain no valid token.
 fn build_invalid_headers(values: &InputValues) -> Vec<Vec<u8>> {
     let access = values.access.as_str();
     let (head, rest) = access.split_once('.').unwrap_or((access, ""));
@@ -91,7 +91,8 @@ pub(super) fn build_bearer_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// Additions to a valid bearer token that must not end its connection.
+/// Builds the cases for revocations with a valid bearer token and an invalid addition, which must not end the
+/// connection.
 fn build_revoke_cases(values: &InputValues) -> Vec<InputCase> {
     let differs = || ExpectedResponse::invalid_request("token differs from the Authorization header");
     let with = |body: String| RawRequest::post("/api/v1/revoke", FORM, body).bearer(&values.access);

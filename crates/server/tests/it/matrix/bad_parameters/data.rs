@@ -1,4 +1,4 @@
-//! The data operations: ids in the path, and the query.
+//! Cases for the operations of the FDX API with invalid ids in the path or an invalid query.
 
 use domain::error::OAuthCode;
 use fdx::ErrorCode;
@@ -140,7 +140,7 @@ fn build_account_list_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// Returns the expected response for each parameter of a list with each bad value.
+/// Returns the expected response to a list request in which one parameter has a bad value.
 fn expected_list_response(name: &str, bad: BadValue) -> ExpectedResponse {
     match (name, bad) {
         ("colour", _) | (_, BadValue::Missing) => ExpectedResponse::Data,

@@ -1,4 +1,4 @@
-//! The partner API: members of a recipient, and ids in paths.
+//! Cases for the partner API with invalid members of a recipient, or invalid ids in paths.
 
 use domain::error::OAuthCode;
 use serde_json::{Value, json};
@@ -15,15 +15,16 @@ const JSON: &str = "application/json";
 pub(super) const RECIPIENTS: &str = "/api/v1/recipients";
 const REDIRECT_URI: &str = "https://fake.example.org/callback";
 
-/// Objects of the partner, and of others.
+/// The ids and tokens that the cases of the partner API use.
 #[derive(Clone, Debug, Default)]
 pub(in super::super) struct PartnerValues {
     pub(super) token: String,
     pub(super) recipient: String,
     pub(super) foreign: String,
-    /// The partner.
+    /// The access token of the partner.
     pub(super) partner: String,
-    /// A recipient's own token, its connection, another recipient's connection, and a cursor of another list.
+    /// The recipient's client token. The next fields are its connection, another recipient's connection, and a cursor
+    /// of another list.
     pub(super) recipient_token: String,
     pub(super) connection: String,
     pub(super) foreign_connection: String,
@@ -49,7 +50,7 @@ pub(super) async fn create_partner_values(kit: &TestHub) -> PartnerValues {
     }
 }
 
-/// Adds connections.
+/// Returns `managed` with the ids of two connections: one of the partner's recipient and one of another recipient.
 pub(super) async fn add_connections(
     kit: &TestHub,
     managed: PartnerValues,
@@ -66,7 +67,7 @@ pub(super) async fn add_connections(
     }
 }
 
-/// Dumps everything that partners can change.
+/// Dumps every database row that partners can change.
 pub(super) async fn load_managed_rows(kit: &TestHub) -> Vec<String> {
     let clients = "SELECT id, state, name, redirect_uris, secret_hash, credential_generation, audit_seq FROM clients ORDER BY id";
     let registrations = "SELECT client_id, provider_id, state, updated_at FROM registrations ORDER BY 1, 2";
@@ -113,7 +114,7 @@ fn build_create_request(values: &InputValues, members: &[(&str, Value)]) -> RawR
     RawRequest::post(RECIPIENTS, JSON, to_json_object(members)).bearer(&values.manage.token)
 }
 
-/// Replaces one member of a recipient.
+/// Returns a request to create a recipient in which one member has another value.
 fn replace_member(name: &str, value: &Value) -> Vec<(&'static str, Value)> {
     let place = |(known, good)| if known == name { (known, value.clone()) } else { (known, good) };
     valid_recipient().into_iter().map(place).collect()
@@ -126,7 +127,7 @@ pub(super) fn expected_invalid_request(description: impl Into<String>) -> Expect
 const INVALID_REDIRECT_URI: &str =
     "redirect_uris[0] must be an https URL without a fragment (http on loopback)";
 
-/// Returns the expected response for each text member with each bad value.
+/// Returns the expected response to the creation of a recipient in which one text member has a bad value.
 fn expected_response(name: &str, bad: BadValue, good: &str) -> ExpectedResponse {
     use BadValue::{
         BarePercent, Blank, Empty, InvalidHex, Latin1, Markup, Missing, Overlong, PathParameter, Quote,
@@ -181,7 +182,7 @@ fn build_member_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// Values of another type for each member. `null` is treated as absent.
+/// Builds the cases for members with a value of another JSON type. `null` is treated as absent.
 fn build_type_cases(values: &InputValues) -> Vec<InputCase> {
     let mut cases = Vec::new();
     for (name, good) in valid_recipient() {
@@ -316,7 +317,7 @@ fn build_list_value_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// Valid names in many scripts, and invalid ones.
+/// Builds the cases for valid names in many scripts, and for invalid ones.
 fn build_name_cases(values: &InputValues) -> Vec<InputCase> {
     let bad = || expected_invalid_request("name must be 1 to 256 characters of text");
     let mut cases = Vec::new();
@@ -413,7 +414,7 @@ fn build_body_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// Invalid recipient ids.
+/// Returns invalid recipient ids.
 pub(super) fn list_invalid_recipient_ids(values: &InputValues) -> Vec<String> {
     let managed = &values.manage;
     let mut ids: Vec<String> = BadValue::ALL

@@ -1,4 +1,4 @@
-//! The partner API: registrations, providers and connections.
+//! Cases for the partner API with invalid registrations, providers and connections.
 
 use super::super::expectations::ExpectedResponse;
 use super::super::management::{NO_CONNECTION, NO_RECIPIENT, expected_not_found};
@@ -6,7 +6,7 @@ use super::manage::{PartnerValues, RECIPIENTS, expected_invalid_request};
 use super::{BadValue, InputCase, InputValues};
 use crate::support::RawRequest;
 
-/// Invalid provider ids.
+/// Builds the cases for invalid provider ids in the path of a registration.
 pub(super) fn build_registration_cases(values: &InputValues) -> Vec<InputCase> {
     let none = "This data recipient has no registration with the provider";
     let mut cases = Vec::new();
@@ -27,7 +27,7 @@ pub(super) fn build_registration_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// Invalid lists in a request for registrations.
+/// Builds the cases for invalid lists of ids in a request for registrations.
 pub(super) fn build_registration_request_cases(values: &InputValues) -> Vec<InputCase> {
     let PartnerValues { recipient: own, foreign, partner, token, .. } = &values.manage;
     let unknown_recipient =

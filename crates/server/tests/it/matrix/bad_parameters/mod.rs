@@ -1,4 +1,5 @@
-//! Every parameter of every operation with every bad value: the response is as documented, and nothing changes.
+//! Tests of every parameter of every operation with every bad value: the response is as documented, and nothing
+//! changes.
 
 mod admin;
 mod authorize;
@@ -19,7 +20,7 @@ pub(super) use pages::{build_callback_cases, build_consent_cases};
 
 on_both!(each_bad_parameter_value_returns_documented_error);
 
-/// An invalid value, derived from a valid one.
+/// A way to derive an invalid parameter value from a valid one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BadValue {
     Missing,
@@ -64,7 +65,7 @@ impl BadValue {
         Self::Quote,
     ];
 
-    /// The suffix to append to the valid value; none if it is replaced.
+    /// Returns the suffix to append to the valid value; `None` if the value is replaced.
     const fn suffix(self) -> Option<&'static str> {
         Some(match self {
             Self::Nul => "%00",
@@ -88,7 +89,7 @@ impl BadValue {
         })
     }
 
-    /// Returns the value, percent-encoded.
+    /// Returns the bad value for the valid value `good`, percent-encoded.
     pub(super) fn encode(self, good: &str) -> String {
         let encoded_good: String = form_urlencoded::byte_serialize(good.as_bytes()).collect();
         match (self, self.suffix()) {
@@ -103,13 +104,13 @@ impl BadValue {
         }
     }
 
-    /// Returns the value after form decoding.
+    /// Returns the bad value for the valid value `good`, as the hub sees it after form decoding.
     pub(super) fn decode(self, good: &str) -> String {
         let pair = format!("x={}", self.encode(good));
         form_urlencoded::parse(pair.as_bytes()).next().unwrap().1.into_owned()
     }
 
-    /// Returns `name=value`, repeated as often as it is sent.
+    /// Returns `name=value` with the bad value, repeated as often as the parameter is sent.
     fn to_pairs(self, name: &str, good: &str) -> Vec<String> {
         let pair = |value: &str| format!("{name}={value}");
         match self {
@@ -133,7 +134,7 @@ impl BadValue {
     }
 }
 
-/// Returns the error for a scope with an unknown value.
+/// Returns the expected error for a scope that contains an unknown value.
 pub(super) fn expected_unknown_scope(scope: &str, problem: &str) -> ExpectedResponse {
     ExpectedResponse::OAuth(400, OAuthCode::InvalidScope, unknown_scope_message(scope, problem).into())
 }
@@ -160,7 +161,7 @@ impl InputCase {
     }
 }
 
-/// The objects that the cases use.
+/// The ids, tokens and codes that the cases use.
 #[derive(Clone, Debug, Default)]
 pub(super) struct InputValues {
     pub(super) client_id: String,
@@ -172,19 +173,19 @@ pub(super) struct InputValues {
     pub(super) access: String,
     pub(super) account: String,
     pub(super) statement: String,
-    /// An unused code of another recipient.
+    /// Ids and secrets of another recipient.
     pub(super) foreign: ForeignValues,
-    /// A pending consent page with its cookie and CSRF token.
+    /// The id of a request whose consent page is open. The next fields are its cookie and its CSRF token.
     pub(super) request: String,
     pub(super) cookie: String,
     pub(super) csrf_token: String,
-    /// The state and cookies of a browser that is at the bank.
+    /// The `state` of a browser that is at the bank. The next field is its cookie.
     pub(super) state: String,
     pub(super) cookies: String,
     pub(super) issuer: String,
-    /// The token of an admin.
+    /// The token of an operator with the role `admin`.
     pub(super) operator: String,
-    /// The connection that must not change.
+    /// The id of the connection that no case may change.
     pub(super) connection: String,
     pub(super) manage: manage::PartnerValues,
 }
@@ -204,7 +205,7 @@ pub(super) struct ForeignValues {
 pub(super) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 pub(super) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-/// Lists every case.
+/// Returns the cases of all operations.
 pub(super) fn build_all_cases(values: &InputValues) -> Vec<InputCase> {
     let mut cases = authorize::build_authorize_cases(values);
     cases.extend(token::build_token_cases(values));
@@ -240,7 +241,7 @@ async fn each_bad_parameter_value_returns_documented_error(kit: TestHub) {
     assert_still_usable(&kit, &values, &tokens).await;
 }
 
-/// Asserts that the objects of the cases still work.
+/// Asserts that the valid values still work after all cases have run.
 async fn assert_still_usable(kit: &TestHub, values: &InputValues, tokens: &ConnectionTokens) {
     let fields = [
         ("grant_type", "authorization_code"),

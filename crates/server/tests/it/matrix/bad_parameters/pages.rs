@@ -1,4 +1,4 @@
-//! The consent page and the provider's callback.
+//! Cases for the consent page and the provider's callback with invalid parameters.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::support::{ConnectionTokens, RawRequest, SCOPE, TestHub, query_paramet
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Returns the cookie that a response sets.
+/// Returns the name and value of the cookie that a response sets.
 fn read_set_cookie(answer: &bowline::cli::BrowserResponse) -> String {
     answer.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned()
 }
@@ -82,7 +82,7 @@ pub(super) async fn create_input_values(kit: &TestHub) -> (InputValues, Connecti
     (values, tokens, foreign)
 }
 
-/// Sends a browser to the bank; returns the hub's state and the cookie.
+/// Consents in a browser, which is redirected to the bank; returns the hub's `state` and the cookie.
 async fn approve_consent(kit: &TestHub, url: &str) -> (String, String) {
     let began = kit.send_raw(&RawRequest::get(url)).await;
     let (at, cookie) = (began.location.clone().unwrap(), read_set_cookie(&began));
@@ -94,7 +94,7 @@ async fn approve_consent(kit: &TestHub, url: &str) -> (String, String) {
     (query_parameter(&sent.location.unwrap(), "state").unwrap(), cookie)
 }
 
-/// Dumps the steps of the two browsers.
+/// Returns the stored steps of the two authorization requests whose flows are not completed.
 pub(super) async fn load_request_states(
     kit: &TestHub,
     values: &InputValues,
@@ -106,7 +106,7 @@ pub(super) async fn load_request_states(
     BTreeMap::from([("at the hub", format!("{waiting:?}")), ("at the bank", format!("{away:?}"))])
 }
 
-/// Asserts that both browsers can still continue.
+/// Asserts that the two browsers whose flows are not completed can still continue.
 pub(super) async fn assert_flows_can_continue(kit: &TestHub, values: &InputValues) {
     let declined = format!("csrf_token={}&decision=deny", values.csrf_token);
     let consent = RawRequest::post(format!("/consent/{}", values.request), FORM, declined);
@@ -328,9 +328,9 @@ pub(super) fn build_docs_cases() -> Vec<InputCase> {
     cases
 }
 
-/// Codes with unexpected content in the provider's redirect: the flow ends, and the content is not shown.
+/// The provider's redirect has codes with unexpected content. The flow must end, and the content must not be shown.
 #[tokio::test]
-async fn callback_with_unknown_code_ends_only_its_login_flow() {
+async fn callback_with_unexpected_code_ends_only_its_login_flow() {
     for kit in
         [TestHub::new().await, TestHub::with_store(Some(crate::support::create_database().await)).await]
     {

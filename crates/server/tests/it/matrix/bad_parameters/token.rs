@@ -1,4 +1,4 @@
-//! `POST /api/v1/token`: three grants, JSON and form.
+//! Cases for every field of `POST /api/v1/token` with invalid values: three grants, JSON and form.
 
 use domain::error::OAuthCode;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ const UNSUPPORTED_GRANT: &str = "grant_type must be authorization_code, refresh_
 
 type GrantFields<'a> = Vec<(&'static str, &'a str)>;
 
-/// Builds a valid request for a grant.
+/// Builds the fields of a valid token request with this grant type.
 fn build_grant<'a>(
     values: &'a InputValues,
     grant: &'a str,
@@ -54,7 +54,7 @@ fn expected_oauth_error(code: OAuthCode, description: &'static str) -> ExpectedR
     ExpectedResponse::OAuth(400, code, description.into())
 }
 
-/// Returns the expected response for each field with each bad value.
+/// Returns the expected response to a token request in which one field has a bad value.
 fn expected_response(grant: &str, name: &str, bad: BadValue, good: &str) -> ExpectedResponse {
     use BadValue::{Blank, Empty, Missing, Repeated};
     match (name, bad) {
@@ -98,7 +98,7 @@ pub(super) fn build_token_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// Builds a JSON object with one invalid member, which may be repeated.
+/// Builds a JSON object with the fields of a grant, in which the member `name` has a bad value or is repeated.
 fn build_json_body(grant: &GrantFields<'_>, name: &str, bad: BadValue) -> String {
     let member = |name: &str, value: &str| format!("{}:{}", json!(name), json!(value));
     let mut members: Vec<String> =
@@ -113,7 +113,7 @@ fn build_json_body(grant: &GrantFields<'_>, name: &str, bad: BadValue) -> String
     format!("{{{}}}", members.join(","))
 }
 
-/// Values of another type for each member. `null` is treated as absent.
+/// Builds the cases for a member with a value of another JSON type. `null` is treated as absent.
 fn build_type_cases(grant: &GrantFields<'_>, name: &'static str) -> Vec<InputCase> {
     let kind = grant[0].1;
     let with = |value: Value| {
@@ -134,7 +134,7 @@ fn build_type_cases(grant: &GrantFields<'_>, name: &'static str) -> Vec<InputCas
         .collect()
 }
 
-/// Values of another client, or of another kind, in each field.
+/// Builds the cases for fields with a value of another client, or of another kind.
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn build_foreign_cases(values: &InputValues) -> Vec<InputCase> {
     let [code, refresh, own] = build_grants(values);
@@ -220,7 +220,7 @@ fn build_foreign_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// Bodies that are missing, of an unsupported media type, or too large.
+/// Builds the cases for bodies that are missing, of an unsupported media type, or too large.
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn build_body_cases(values: &InputValues) -> Vec<InputCase> {
     let mut cases = Vec::new();
@@ -306,7 +306,7 @@ fn build_body_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// Secrets in the query, where they would be logged.
+/// Builds the cases for secrets in the query, where they would be logged.
 fn build_query_secret_cases(refresh: &str) -> impl Iterator<Item = InputCase> {
     let names = ["client_secret", "code", "refresh_token", "access_token", "token", "code_verifier"];
     names.into_iter().map(move |name| {
