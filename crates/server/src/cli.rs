@@ -26,18 +26,24 @@ mod recipient;
 mod registration;
 mod sandbox;
 mod serve;
+mod stop_signals;
 mod tour;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::telemetry::{flush_logs, queue_line};
 use admin_client::WithHub;
 pub use browser::{Browser, BrowserRequest, BrowserResponse, find_hidden_field, resolve_url};
 pub use error::CliError;
 use error::INTERNAL_EXIT_CODE;
 use globals::GlobalArgs;
 pub use sandbox::{BankSite, SandboxArgs, SandboxCredentials, SandboxEnvironment};
+
+/// The time that blocking calls have to end after a command.
+const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Open-banking hub in one binary: connects apps to banks with the customer's consent, serves the data in FDX format,
 /// and ends a connection everywhere with one call
@@ -46,7 +52,7 @@ pub use sandbox::{BankSite, SandboxArgs, SandboxCredentials, SandboxEnvironment}
 #[command(
     after_help = "Start with `bowline tour`: it needs no setup, takes a few seconds and shows every exchange.\n\n\
 Exit codes: 0 success, 1 the operation or check failed, 2 wrong usage or configuration, 3 unreachable, \
-70 internal error."
+70 internal error, 130 or 143 a second SIGINT or SIGTERM ended the hub while it was stopping."
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -120,14 +126,22 @@ pub fn run() -> ExitCode {
             return ExitCode::from(INTERNAL_EXIT_CODE);
         }
     };
-    match runtime.block_on(execute(cli)) {
+    let result = runtime.block_on(execute(cli));
+    // Without a limit, this would wait for every blocking call, for example of a request that was aborted.
+    runtime.shutdown_timeout(RUNTIME_SHUTDOWN_TIMEOUT);
+    let code = match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The alternate form includes the causes of an internal error.
-            eprintln!("error: {error:#}");
+            let message = format!("error: {error:#}");
+            if !queue_line(&message) {
+                eprintln!("{message}");
+            }
             ExitCode::from(error.exit_code())
         }
-    }
+    };
+    flush_logs();
+    code
 }
 
 async fn execute(cli: Cli) -> Result<(), CliError> {

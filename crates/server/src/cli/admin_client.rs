@@ -120,7 +120,7 @@ async fn open_local_transport(globals: &GlobalArgs) -> Result<Transport, CliErro
     // Only errors are logged, because the other log messages of a hub would hide the result of the command.
     let mut log = config.log.clone();
     "error".clone_into(&mut log.level);
-    telemetry::start_logs(&log).map_err(CliError::Usage)?;
+    telemetry::start_logs(&log, globals.use_color_for(&std::io::stderr())).map_err(CliError::Usage)?;
     let app = open_existing_app(config).await.map_err(|error| searched.explain(error))?;
     upsert_providers(&app).await?;
     Ok(Transport::Store { app, _lock: lock })

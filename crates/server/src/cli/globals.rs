@@ -55,13 +55,13 @@ impl GlobalArgs {
         Ok(Config::load(self.config_file().as_deref(), environment, flags)?)
     }
 
-    /// Decides whether standard output is colored.
-    pub(super) fn use_color(&self) -> bool {
+    /// Decides whether the output on a stream is colored.
+    pub(super) fn use_color_for(&self, stream: &impl IsTerminal) -> bool {
         match self.color {
             Color::Always => true,
             Color::Never => false,
             // https://no-color.org: the variable counts whatever its value is.
-            Color::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+            Color::Auto => stream.is_terminal() && std::env::var_os("NO_COLOR").is_none(),
         }
     }
 }

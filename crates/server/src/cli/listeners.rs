@@ -1,8 +1,6 @@
-//! Listeners of the hub, and the signals that stop it.
+//! Listeners of the hub.
 
-use anyhow::Context;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::error::CliError;
 use super::private_files::create_private_dir;
@@ -23,27 +21,4 @@ pub(super) fn bind_admin_socket(config: &Config) -> Result<Option<LocalSocket>, 
         create_private_dir(folder).map_err(|error| CliError::for_path(&path, error))?;
     }
     Ok(Some(LocalSocket::bind(&path)?))
-}
-
-/// The handlers of SIGINT and SIGTERM. While they exist, these signals do not end the process.
-pub(super) struct StopSignals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl StopSignals {
-    /// Installs the handlers. Call this before the listeners accept requests: a signal that arrives earlier ends the
-    /// process without a graceful shutdown.
-    pub(super) fn install() -> Result<Self, CliError> {
-        let install = |kind| signal(kind).context("cannot handle signals");
-        Ok(Self {
-            interrupt: install(SignalKind::interrupt())?,
-            terminate: install(SignalKind::terminate())?,
-        })
-    }
-
-    /// Waits for a signal. Signals since the installation count.
-    pub(super) async fn wait(&mut self) {
-        tokio::select! { _ = self.interrupt.recv() => {}, _ = self.terminate.recv() => {} }
-    }
 }

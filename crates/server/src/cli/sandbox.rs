@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::error::CliError;
 use super::globals::GlobalArgs;
-use super::listeners::StopSignals;
+use super::stop_signals::StopSignals;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::telemetry;
@@ -23,11 +23,12 @@ pub(super) async fn run(globals: &GlobalArgs, args: SandboxArgs) -> Result<(), C
     // The configuration file and the environment are ignored: the configuration of a real hub must not affect the
     // sandbox.
     let config = Config::load(None, std::iter::empty(), &[])?;
+    let grace = config.server.shutdown_grace.duration();
     let mut log = config.log;
     "warn".clone_into(&mut log.level);
-    telemetry::start_logs(&log).map_err(CliError::Usage)?;
+    telemetry::start_logs(&log, globals.use_color_for(&std::io::stderr())).map_err(CliError::Usage)?;
     let sandbox = SandboxEnvironment::start(&args, Clock::system()).await?;
-    let mut stop_signals = StopSignals::install()?;
+    let stop_signals = StopSignals::install(grace).await?;
     if globals.json {
         println!("{}", build_json(&sandbox));
     } else {

@@ -5,7 +5,8 @@ use anyhow::Context;
 use super::error::CliError;
 use super::globals::GlobalArgs;
 use super::hub::{create_or_open_hub, is_sandbox_store, upsert_providers};
-use super::listeners::{StopSignals, bind, bind_admin_socket};
+use super::listeners::{bind, bind_admin_socket};
+use super::stop_signals::StopSignals;
 use crate::server::{BoundListeners, Node, ShutdownOutcome};
 use crate::telemetry;
 
@@ -37,7 +38,7 @@ pub(super) async fn run(globals: &GlobalArgs, args: ServeArgs) -> Result<(), Cli
     // The first use of the random generator takes as long as the rest of the start, so it runs concurrently.
     drop(tokio::task::spawn_blocking(|| crate::context::fill_random(&mut [0; 1])));
     let config = globals.load_config(&flags)?;
-    telemetry::start_logs(&config.log).map_err(CliError::Usage)?;
+    telemetry::start_logs(&config.log, globals.use_color_for(&std::io::stderr())).map_err(CliError::Usage)?;
     let (lock, app) = create_or_open_hub(config).await?;
     if is_sandbox_store(&app).await? {
         return Err(CliError::Usage(
@@ -46,7 +47,7 @@ pub(super) async fn run(globals: &GlobalArgs, args: ServeArgs) -> Result<(), Cli
     }
     upsert_providers(&app).await?;
     let server = app.config().server.clone();
-    let mut stop_signals = StopSignals::install()?;
+    let stop_signals = StopSignals::install(server.shutdown_grace.duration()).await?;
     let listeners = BoundListeners {
         public: bind(&server.listen, "--listen").await?,
         admin: bind(&server.admin_listen, "--admin-listen").await?,
@@ -61,7 +62,8 @@ pub(super) async fn run(globals: &GlobalArgs, args: ServeArgs) -> Result<(), Cli
     if node.stop().await == ShutdownOutcome::GraceExceeded {
         tracing::warn!("some requests exceeded the shutdown grace period and were aborted");
     }
-    // The lock outlives the node: no other process may open the store while requests still use it.
-    drop(lock);
+    // No other process may open the store while aborted requests or the store's threads still use it. The kernel
+    // releases the lock when this process has ended.
+    std::mem::forget(lock);
     Ok(())
 }

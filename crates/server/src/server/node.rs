@@ -1,10 +1,12 @@
 //! A node: the listeners and workers of one process.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 
 use super::listener::{Listener, ShutdownOutcome, serve};
 use super::probes::routes;
@@ -38,6 +40,7 @@ pub struct Node {
     public: JoinHandle<ShutdownOutcome>,
     other_listeners: JoinSet<ShutdownOutcome>,
     workers: JoinSet<()>,
+    grace: Duration,
 }
 
 impl Node {
@@ -61,16 +64,32 @@ impl Node {
             other_listeners,
             workers: jobs::start(app, &stopped),
             stop,
+            grace: app.config().server.shutdown_grace.duration(),
         })
     }
 
-    /// Stops the node: requests finish within the grace period, workers finish their current job.
-    pub async fn stop(mut self) -> ShutdownOutcome {
-        let _ = self.stop.send(true);
-        let outcome = self.public.await.unwrap_or(ShutdownOutcome::GraceExceeded);
-        while self.other_listeners.join_next().await.is_some() {}
-        // No timeout is needed: the timeouts of calls to providers bound the duration of a job.
-        while self.workers.join_next().await.is_some() {}
+    /// Stops the node: requests and workers finish within the grace period, or are aborted.
+    pub async fn stop(self) -> ShutdownOutcome {
+        let Self { stop, public, mut other_listeners, mut workers, grace, .. } = self;
+        let _ = stop.send(true);
+        let join_listeners = async {
+            while other_listeners.join_next().await.is_some() {}
+            public.await.unwrap_or(ShutdownOutcome::GraceExceeded)
+        };
+        // The grace period is the same for both, so a stop takes no longer because there are workers.
+        let (outcome, workers_ended) = tokio::join!(
+            join_listeners,
+            timeout(grace, async { while workers.join_next().await.is_some() {} })
+        );
+        if workers_ended.is_err() {
+            // Aborting is safe: a job that was not completed is leased again when its lease has expired, and its calls
+            // to the provider may be repeated. Aborted tasks are not awaited, because a blocking call cannot be
+            // interrupted.
+            tracing::warn!(
+                "background work exceeded the shutdown grace period and was aborted; it is repeated later"
+            );
+            workers.abort_all();
+        }
         outcome
     }
 }

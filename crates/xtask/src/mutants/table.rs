@@ -248,4 +248,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         expected_failure: "assertion",
         always: false,
     },
+    Mutant {
+        name: "a request writes its log line itself",
+        file: "crates/server/src/telemetry/logs.rs",
+        original: ".with_writer(queue.clone());",
+        replacement: ".with_writer(io::stderr);",
+        tests: TestTarget::Integration,
+        test: "log_output::stuck_log_reader_blocks_neither_requests_nor_stop",
+        expected_failure: "the request must not wait for the log",
+        always: false,
+    },
 ];

@@ -31,7 +31,7 @@ const URL_WIDTH: usize = 44;
 
 impl TourPrinter {
     pub(super) fn new(globals: &GlobalArgs) -> Self {
-        let color = globals.use_color();
+        let color = globals.use_color_for(&std::io::stdout());
         Self { json: globals.json, quiet: globals.quiet, color }
     }
 

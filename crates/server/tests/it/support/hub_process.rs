@@ -39,6 +39,19 @@ pub(crate) struct HubProcess {
 pub(crate) struct RunningHub(pub(crate) Child);
 
 impl RunningHub {
+    /// Sends a signal to the process, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
+    /// Waits until the process has ended and returns its exit code.
+    pub(crate) async fn wait_for_exit(&mut self) -> Option<i32> {
+        let process = std::cell::RefCell::new(self);
+        wait_until("the process ends", async || !process.borrow_mut().is_running()).await;
+        process.into_inner().0.wait().unwrap().code()
+    }
+
     /// Stops the hub gracefully, as a service manager does.
     pub(crate) fn stop(mut self) {
         let pid = self.0.id().to_string();
@@ -188,9 +201,33 @@ impl HubProcess {
 
     /// Starts the hub without waiting. Its log goes to `hub.log`.
     pub(crate) fn start(&self, before: &[&str]) -> RunningHub {
-        let log = std::fs::File::options().create(true).append(true).open(self.path("hub.log")).unwrap();
-        let mut command = self.command(before, &["serve"]);
-        RunningHub(command.stdout(Stdio::null()).stderr(log).process_group(0).spawn().unwrap())
+        Self::spawn(self.command(before, &["serve"]).stderr(self.open_log()))
+    }
+
+    /// Starts the hub with environment variables and this standard error, and waits until it is ready.
+    pub(crate) async fn serve_with(
+        &self,
+        variables: &[(&str, &str)],
+        stderr: impl Into<Stdio>,
+    ) -> RunningHub {
+        let mut command = self.command(&[], &["serve"]);
+        self.spawn_and_wait(command.envs(variables.iter().copied()).stderr(stderr)).await
+    }
+
+    /// Starts the hub by a command and waits until it is ready.
+    pub(crate) async fn spawn_and_wait(&self, command: &mut Command) -> RunningHub {
+        let mut hub = Self::spawn(command);
+        assert!(self.wait_until_ready(&mut hub).await, "the hub is not ready: {}", self.log());
+        hub
+    }
+
+    /// Opens `hub.log` to append to it.
+    pub(crate) fn open_log(&self) -> std::fs::File {
+        std::fs::File::options().create(true).append(true).open(self.path("hub.log")).unwrap()
+    }
+
+    fn spawn(command: &mut Command) -> RunningHub {
+        RunningHub(command.stdout(Stdio::null()).process_group(0).spawn().unwrap())
     }
 
     /// Waits until the hub is ready; returns false if it ends before.
@@ -305,6 +342,11 @@ impl HubProcess {
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.folder.path()).unwrap();
         entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect()
+    }
+
+    /// Counts the data responses that the bank delays.
+    pub(crate) fn count_delayed_responses(&self) -> usize {
+        self.bank.delayed_response_count()
     }
 
     /// Counts the active grants at the bank.
