@@ -252,12 +252,14 @@ CREATE INDEX refresh_tokens_idle ON refresh_tokens (last_used_at);
 -- Deferred calls to providers (transactional outbox). A job concerns a connection or, if `connection_id` is NULL, the
 -- registration of `client_id` with the provider. It has no foreign key to connections: a job for an orphaned grant names a
 -- connection that was never opened. `token` and `verifier` are sealed under `data_key`; `identity` is a keyed hash.
+-- `endpoint_group` names the endpoints that the job calls: the jobs of one group of one provider form a queue of their own.
 CREATE TABLE jobs (
     id TEXT NOT NULL PRIMARY KEY,
     kind TEXT NOT NULL,
     connection_id TEXT,
     provider_id INTEGER NOT NULL REFERENCES providers (id),
     client_id TEXT,
+    endpoint_group TEXT NOT NULL,
     data_key BLOB,
     token BLOB,
     verifier BLOB,
@@ -274,11 +276,10 @@ CREATE TABLE jobs (
     created_at INTEGER NOT NULL,
     finished_at INTEGER
 ) STRICT;
-CREATE INDEX jobs_due ON jobs (due_at) WHERE state = 'pending';
+CREATE INDEX jobs_due ON jobs (provider_id, endpoint_group, due_at) WHERE state = 'pending';
 CREATE INDEX jobs_connection ON jobs (connection_id, kind, state);
 CREATE INDEX jobs_client ON jobs (client_id, provider_id)
     WHERE state IN ('pending', 'failed') AND client_id IS NOT NULL;
-CREATE INDEX jobs_provider ON jobs (provider_id);
 CREATE INDEX jobs_state ON jobs (kind, state);
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE state = 'done';
 CREATE INDEX jobs_by_state ON jobs ((state || ''), id);

@@ -19,9 +19,9 @@ use crate::model::connection::{ConnectionStatus, EndCause, UpstreamRevocation};
 use crate::model::job::{JobKind, JobState, OrphanedGrantStatus};
 use crate::model::operator::Role;
 use crate::model::provider::{
-    AccountType, ClientAuthentication, ConsentShownBy, CustomerIdentity, DynamicRegistration, FdxEndpoint,
-    FdxVersion, GrantScope, ProviderSettings, ProviderSource, ProviderState, RevokeMethod, SecretSource,
-    UpstreamClientMode,
+    AccountType, ClientAuthentication, ConsentShownBy, CustomerIdentity, DynamicRegistration, EndpointGroup,
+    FdxEndpoint, FdxVersion, GrantScope, ProviderSettings, ProviderSource, ProviderState, RevokeMethod,
+    SecretSource, UpstreamClientMode,
 };
 use crate::model::registration::{RegistrationState, RegistrationStep};
 use crate::rule::client_registration::RegistrationErrorCode;
@@ -87,6 +87,7 @@ fn stored_enum_values_are_unchanged() {
         ]
     );
     assert_eq!(values::<JobState>(), ["pending", "done", "failed"]);
+    assert_eq!(values::<EndpointGroup>(), ["token", "data", "revocation", "registration"]);
     assert_eq!(values::<OrphanedGrantStatus>(), ["revoked", "possibly_active"]);
     assert_eq!(values::<Role>(), ["viewer", "operator", "admin"]);
 }

@@ -1,32 +1,51 @@
-//! The circuit breaker: a provider that fails repeatedly is not called for some time.
+//! The circuit breaker: endpoints of a provider that fail repeatedly are not called for some time.
 //!
 //! Without it, requests would wait for failing calls until their timeout, and the calls would load a recovering
 //! provider.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::Timestamp;
 use domain::id::ProviderId;
+use domain::model::provider::EndpointGroup;
 
 use crate::config::UpstreamSection;
 
-/// The breaker of a provider is open: the provider must not be called now.
+/// The breaker of an endpoint group is open: its endpoints must not be called now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerOpenError;
 
-/// The circuit breakers of all providers, in the memory of this node.
+/// The outcome of a call for the breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallOutcome {
+    /// The provider responded without a server error.
+    Succeeded,
+    /// The provider failed, or did not respond.
+    Failed,
+    /// The hub could not send the call, which proves nothing about the provider.
+    NotSent,
+}
+
+/// The circuit breakers of all providers, in the memory of this node. Each group of endpoints has its own breaker.
 pub struct Breaker {
     failure_threshold: u32,
     open_for: Duration,
-    states: Mutex<HashMap<ProviderId, BreakerState>>,
+    /// Entries are never removed. There are at most four for each provider.
+    states: Mutex<HashMap<(ProviderId, EndpointGroup), BreakerState>>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct BreakerState {
     failures: u32,
     open_until: Option<Timestamp>,
+}
+
+impl BreakerState {
+    fn is_open(&self, now: Timestamp) -> bool {
+        self.open_until.is_some_and(|until| now < until)
+    }
 }
 
 impl Breaker {
@@ -39,40 +58,78 @@ impl Breaker {
         }
     }
 
-    /// Returns an error if a provider must not be called now. After the open time, one trial call is allowed.
-    pub(crate) fn ensure_closed(&self, provider: ProviderId, now: Timestamp) -> Result<(), BreakerOpenError> {
-        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(state) = states.get_mut(&provider) else { return Ok(()) };
-        match state.open_until {
-            Some(until) if now < until => Err(BreakerOpenError),
+    /// Returns an error if endpoints must not be called now. After the open time, one trial call is allowed.
+    pub(crate) fn ensure_closed(
+        &self,
+        provider: ProviderId,
+        group: EndpointGroup,
+        now: Timestamp,
+    ) -> Result<(), BreakerOpenError> {
+        let mut states = self.lock();
+        let Some(state) = states.get_mut(&(provider, group)) else { return Ok(()) };
+        if state.is_open(now) {
+            return Err(BreakerOpenError);
+        }
+        if state.open_until.is_some() {
             // This is the trial call. Other calls stay blocked until its outcome is recorded or the open time has
             // passed again.
-            Some(_) => {
-                state.open_until = Some(now.plus(self.open_for));
-                Ok(())
-            }
-            None => Ok(()),
+            state.open_until = Some(now.plus(self.open_for));
+        }
+        Ok(())
+    }
+
+    /// Returns whether the breaker of an endpoint group is open.
+    pub fn is_open(&self, provider: ProviderId, group: EndpointGroup, now: Timestamp) -> bool {
+        self.lock().get(&(provider, group)).is_some_and(|state| state.is_open(now))
+    }
+
+    /// Returns the maximum number of concurrent calls of jobs to an endpoint group: `max` if its last call succeeded,
+    /// one if it failed, and none while the breaker is open.
+    pub(crate) fn call_limit(
+        &self,
+        provider: ProviderId,
+        group: EndpointGroup,
+        now: Timestamp,
+        max: usize,
+    ) -> usize {
+        match self.lock().get(&(provider, group)) {
+            Some(state) if state.is_open(now) => 0,
+            // This includes the trial call of a breaker whose open time has passed.
+            Some(state) if state.failures > 0 => max.min(1),
+            _ => max,
         }
     }
 
-    /// Returns whether the breaker of a provider is open.
-    pub fn is_open(&self, provider: ProviderId, now: Timestamp) -> bool {
-        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        states.get(&provider).and_then(|state| state.open_until).is_some_and(|until| now < until)
+    /// Lists every endpoint group that has been called since the start of this node, and whether its breaker is open.
+    pub(crate) fn list(&self, now: Timestamp) -> Vec<(ProviderId, EndpointGroup, bool)> {
+        self.lock().iter().map(|((provider, group), state)| (*provider, *group, state.is_open(now))).collect()
     }
 
     /// Records the outcome of a call. A success closes the breaker.
-    pub(crate) fn record_outcome(&self, provider: ProviderId, succeeded: bool, now: Timestamp) {
-        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        if succeeded {
-            states.remove(&provider);
-            return;
+    pub(crate) fn record_outcome(
+        &self,
+        provider: ProviderId,
+        group: EndpointGroup,
+        outcome: CallOutcome,
+        now: Timestamp,
+    ) {
+        let mut states = self.lock();
+        let state = states.entry((provider, group)).or_default();
+        match outcome {
+            CallOutcome::Succeeded => *state = BreakerState::default(),
+            CallOutcome::Failed => {
+                state.failures = state.failures.saturating_add(1);
+                if state.failures >= self.failure_threshold {
+                    state.open_until = Some(now.plus(self.open_for));
+                }
+            }
+            // If this was the trial call, the next call is the trial instead.
+            CallOutcome::NotSent => state.open_until = state.open_until.map(|until| until.min(now)),
         }
-        let state = states.entry(provider).or_default();
-        state.failures += 1;
-        if state.failures >= self.failure_threshold {
-            state.open_until = Some(now.plus(self.open_for));
-        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(ProviderId, EndpointGroup), BreakerState>> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -80,29 +137,67 @@ impl Breaker {
 mod tests {
     use super::*;
 
+    const OPEN_FOR: Duration = Duration::from_secs(30);
+    const PROVIDER: ProviderId = ProviderId::new(1);
+    const NOW: Timestamp = Timestamp::from_millis(0);
+    const GROUP: EndpointGroup = EndpointGroup::Data;
+
+    fn breaker_after(failures: u32) -> Breaker {
+        let breaker = Breaker { failure_threshold: 2, open_for: OPEN_FOR, states: Mutex::default() };
+        for _ in 0..failures {
+            breaker.record_outcome(PROVIDER, GROUP, CallOutcome::Failed, NOW);
+        }
+        breaker
+    }
+
     #[test]
     fn breaker_allows_one_trial_call_and_closes_on_success() {
-        let open_for = Duration::from_secs(30);
-        let breaker = Breaker { failure_threshold: 2, open_for, states: Mutex::default() };
-        let (provider, now) = (ProviderId::new(1), Timestamp::from_millis(0));
-        breaker.record_outcome(provider, false, now);
-        assert_eq!(breaker.ensure_closed(provider, now), Ok(()));
-        breaker.record_outcome(provider, false, now);
-        assert_eq!(breaker.ensure_closed(provider, now), Err(BreakerOpenError));
-        assert!(breaker.is_open(provider, now) && !breaker.is_open(ProviderId::new(2), now));
-        assert_eq!(
-            breaker.ensure_closed(ProviderId::new(2), now),
-            Ok(()),
-            "other providers are not affected"
-        );
-        let later = now.plus(open_for);
-        assert_eq!(breaker.ensure_closed(provider, later), Ok(()));
-        assert_eq!(
-            breaker.ensure_closed(provider, later),
-            Err(BreakerOpenError),
-            "only one trial call is allowed"
-        );
-        breaker.record_outcome(provider, true, later);
-        assert_eq!(breaker.ensure_closed(provider, later), Ok(()));
+        let breaker = breaker_after(1);
+        assert_eq!(breaker.ensure_closed(PROVIDER, GROUP, NOW), Ok(()));
+        breaker.record_outcome(PROVIDER, GROUP, CallOutcome::Failed, NOW);
+        assert_eq!(breaker.ensure_closed(PROVIDER, GROUP, NOW), Err(BreakerOpenError));
+        assert!(breaker.is_open(PROVIDER, GROUP, NOW));
+
+        let later = NOW.plus(OPEN_FOR);
+        assert_eq!(breaker.ensure_closed(PROVIDER, GROUP, later), Ok(()));
+        let second = breaker.ensure_closed(PROVIDER, GROUP, later);
+        assert_eq!(second, Err(BreakerOpenError), "only one trial call is allowed");
+
+        breaker.record_outcome(PROVIDER, GROUP, CallOutcome::Succeeded, later);
+        assert_eq!(breaker.ensure_closed(PROVIDER, GROUP, later), Ok(()));
+    }
+
+    #[test]
+    fn breaker_affects_no_other_provider_or_endpoint_group() {
+        let breaker = breaker_after(2);
+
+        assert!(!breaker.is_open(ProviderId::new(2), GROUP, NOW));
+        for group in EndpointGroup::ALL.iter().copied().filter(|group| *group != GROUP) {
+            assert_eq!(breaker.ensure_closed(PROVIDER, group, NOW), Ok(()), "{group}");
+        }
+        assert_eq!(breaker.list(NOW), [(PROVIDER, GROUP, true)]);
+    }
+
+    #[test]
+    fn failed_calls_reduce_the_number_of_concurrent_calls() {
+        let limit = |breaker: &Breaker, now| breaker.call_limit(PROVIDER, GROUP, now, 4);
+
+        assert_eq!([0, 1, 2].map(|failures| limit(&breaker_after(failures), NOW)), [4, 1, 0]);
+        let breaker = breaker_after(2);
+        assert_eq!(limit(&breaker, NOW.plus(OPEN_FOR)), 1, "the trial call");
+        breaker.record_outcome(PROVIDER, GROUP, CallOutcome::Succeeded, NOW);
+        assert_eq!(limit(&breaker, NOW), 4);
+    }
+
+    #[test]
+    fn trial_call_that_is_not_sent_leaves_the_trial_to_the_next_call() {
+        let breaker = breaker_after(2);
+        let later = NOW.plus(OPEN_FOR);
+        assert_eq!(breaker.ensure_closed(PROVIDER, GROUP, later), Ok(()));
+
+        breaker.record_outcome(PROVIDER, GROUP, CallOutcome::NotSent, later);
+
+        assert_eq!(breaker.ensure_closed(PROVIDER, GROUP, later), Ok(()));
+        assert!(breaker.is_open(PROVIDER, GROUP, later));
     }
 }

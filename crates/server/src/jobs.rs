@@ -2,6 +2,8 @@
 
 mod clock;
 mod context;
+mod dispatcher;
+mod gauges;
 mod outbox;
 mod purge;
 mod schedule;
@@ -10,7 +12,7 @@ mod upstream_client;
 mod worker;
 
 pub use context::new_job_context;
-pub use outbox::{run_next_job, update_job_gauges};
+pub use gauges::update_gauges;
 pub use purge::{PurgeOutcome, purge};
 pub use sweep::{recover_exchanges, sweep};
 pub use worker::start;

@@ -16,7 +16,7 @@ mod revocation;
 mod token_endpoint;
 mod urls;
 
-pub use attempt_report::AttemptReport;
+pub use attempt_report::{AttemptError, AttemptReport};
 pub use callback::{Callback, CallbackOutcome, receive_callback};
 pub use client::{HubSecrets, SealedClientConfiguration, seal_client, seal_hub_secrets};
 pub(crate) use client::{UpstreamClientCredentials, read_secret};

@@ -24,6 +24,7 @@ mod seed;
 pub(crate) mod set_metadata;
 pub(crate) mod upstream_client;
 
+pub use crate::entity::job::JobQueue;
 pub use crate::entity::provider::SealedProviderSecret;
 pub use crate::entity::registration::SealedUpstreamClient;
 pub use authorization_request::{
@@ -49,7 +50,7 @@ pub use registration::{
     PairRejection, RejectedPair, RequestRegistrations, StepRejected, TakeRegistrationStep,
 };
 pub use resolve_failed_job::{FailedJobAction, ResolveFailedJob};
-pub use run_job::{FinishJob, LeaseJob};
+pub use run_job::{FinishJob, JobQueueDemand, LeaseJobs, LeasedJob, ReleaseJob};
 #[cfg(feature = "seed")]
 pub use seed::{FillConnections, SeedConnections, SeededConnection, TouchConnection};
 pub use set_metadata::SetMetadata;

@@ -213,6 +213,7 @@ impl_text_value!(
     domain::model::client::ClientKind,
     domain::model::client::Profile,
     domain::model::client::ClientState,
+    domain::model::provider::EndpointGroup,
     domain::model::provider::ProviderState,
     domain::model::provider::ProviderSource,
     domain::model::registration::RegistrationState,

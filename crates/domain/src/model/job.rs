@@ -6,6 +6,7 @@ use crate::id::{ClientId, ConnectionId, JobId, ProviderId, Seed};
 use crate::time::Timestamp;
 
 use super::connection::UpstreamRevocation;
+use super::provider::EndpointGroup;
 
 crate::str_enum! {
     /// The kind of a job. Every job calls a provider.
@@ -153,6 +154,16 @@ impl ManagedJob {
 }
 
 impl JobKind {
+    /// Returns the endpoints that a job of this kind calls first.
+    pub const fn endpoint_group(self) -> EndpointGroup {
+        match self {
+            Self::RevokeAtProvider | Self::RevokeOrphanedGrant => EndpointGroup::Revocation,
+            // The code is exchanged first. Only then is there a token to revoke.
+            Self::RecoverAuthorizationCode => EndpointGroup::Token,
+            Self::RegisterUpstreamClient | Self::DeleteUpstreamClient => EndpointGroup::Registration,
+        }
+    }
+
     const fn needs_token(self) -> bool {
         // A registration starts without a token; every other kind revokes or deletes something with it.
         !matches!(self, Self::RegisterUpstreamClient)

@@ -34,6 +34,21 @@ crate::str_enum! {
     }
 }
 
+crate::str_enum! {
+    /// A group of a provider's endpoints that usually fail together. Each group has a circuit breaker and a queue of
+    /// jobs of its own, so that the failure of one group does not stop calls to the others.
+    pub enum EndpointGroup {
+        /// The token endpoint (RFC 6749 §3.2).
+        Token = "token",
+        /// The FDX API.
+        Data = "data",
+        /// The revocation endpoint (RFC 7009).
+        Revocation = "revocation",
+        /// The endpoints that register and delete clients (RFC 7591, RFC 7592).
+        Registration = "registration",
+    }
+}
+
 /// A data provider with its state, as it is stored.
 #[derive(Clone, Debug)]
 pub struct Provider {

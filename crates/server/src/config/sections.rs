@@ -80,8 +80,8 @@ section! {
     }
 }
 section! {
-    /// The number of job workers, and their polling interval.
-    JobSection { workers: usize, poll: HumanDuration }
+    /// The number of concurrent jobs in total and for one endpoint of a provider, and the polling interval.
+    JobSection { workers: usize, provider_workers: usize, poll: HumanDuration }
 }
 section! {
     /// The format and the level of the log.

@@ -58,6 +58,8 @@ impl Config {
             ("server.connections", self.server.connections),
             ("store.connections", self.store.connections),
             ("store.queue", self.store.queue),
+            ("job.workers", self.job.workers),
+            ("job.provider_workers", self.job.provider_workers),
         ];
         if let Some((key, _)) = positive_numbers.iter().find(|(_, number)| *number == 0) {
             return Err(format!("{key}: expected at least 1"));

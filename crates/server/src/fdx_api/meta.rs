@@ -3,13 +3,15 @@
 //! Every valid access token may read them, even that of a suspended recipient.
 
 use domain::Timestamp;
-use domain::model::provider::ProviderState;
+use domain::id::ProviderId;
+use domain::model::provider::{EndpointGroup, ProviderState};
 use fdx::{Amount, Availability, AvailabilityList, Capability, CertificationMetric, CertificationMetrics};
 use rust_decimal::Decimal;
 use store::query::GetProvider;
 
 use super::access::{FdxCaller, FdxRequest};
 use super::error::DataError;
+use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::paging::ListQuery;
 use crate::stats::{OPERATIONS, OperationTotals};
@@ -27,7 +29,7 @@ pub(super) async fn get_availability(request: FdxRequest) -> Result<Availability
             let provider =
                 provider.ok_or(InternalError::new("the provider of a connection does not exist"))?;
             match provider.state {
-                ProviderState::Active if ctx.app().breaker().is_open(provider.id, ctx.now()) => {
+                ProviderState::Active if is_circuit_open(ctx, provider.id) => {
                     ("DOWN", "The data provider is not responding")
                 }
                 ProviderState::Active => ALIVE,
@@ -45,6 +47,12 @@ pub(super) async fn get_availability(request: FdxRequest) -> Result<Availability
     };
     let operations = requested_operations(&request.query)?;
     Ok(AvailabilityList { availability: Some(operations.into_iter().map(to_availability).collect()) })
+}
+
+/// Returns whether reads at a provider are rejected now, because its FDX API or its token endpoint failed repeatedly.
+fn is_circuit_open(ctx: &RequestContext, provider: ProviderId) -> bool {
+    let is_open = |group| ctx.app().breaker().is_open(provider, group, ctx.now());
+    is_open(EndpointGroup::Data) || is_open(EndpointGroup::Token)
 }
 
 /// Returns the supported FDX version, message format and operations.

@@ -1,25 +1,28 @@
 //! The job queue: calls to providers that must happen at least once, with back-off between attempts.
 //!
-//! A job is stored in the same transaction as its cause. A worker leases the job, calls the provider outside of any
-//! transaction, and stores the result if its lease has not expired.
+//! A job is stored in the same transaction as its cause. The dispatcher leases the job. Its task calls the provider
+//! outside of any transaction, and stores the result if the lease has not expired.
 
 use domain::model::job::{Job, JobKind, JobStep};
-use store::command::{FinishJob, LeaseJob};
-use store::query::{CountJobs, CountProviders};
+use store::command::{FinishJob, LeasedJob, ReleaseJob};
 
 use super::upstream_client;
 use crate::context::RequestContext;
 use crate::error::InternalError;
-use crate::upstream::{AttemptReport, run_revocation};
+use crate::upstream::{AttemptError, AttemptReport, run_revocation};
 
-/// Runs one attempt of a job that is due. Returns `false` if no job is due.
-pub async fn run_next_job(ctx: &RequestContext) -> Result<bool, InternalError> {
-    let lease_ttl = ctx.app().job_lease_duration();
-    // `ctx.now()` is not later than the start of the lease. A check that computes the remaining time from it may stop
-    // too early, but never too late.
-    let Some((job, lease)) = ctx.run(LeaseJob { moment: ctx.new_moment()?, lease_ttl }).await? else {
-        return Ok(false);
-    };
+/// Runs one attempt of a leased job, and stores its result. The time of `ctx` must not be later than the start of the
+/// lease.
+pub(super) async fn run_job(ctx: &RequestContext, leased: LeasedJob) {
+    let (id, kind) = (leased.job.id.clone(), leased.job.kind);
+    // The job remains in the store, and is attempted again when its lease has expired.
+    if let Err(error) = run_attempt(ctx, leased).await {
+        tracing::error!(%error, job = %id, %kind, "the result of a job could not be stored");
+    }
+}
+
+async fn run_attempt(ctx: &RequestContext, leased: LeasedJob) -> Result<(), InternalError> {
+    let LeasedJob { job, lease, queue } = leased;
     let report = match job.kind {
         JobKind::RevokeAtProvider | JobKind::RevokeOrphanedGrant | JobKind::RecoverAuthorizationCode => {
             run_revocation(ctx, &job).await
@@ -27,8 +30,18 @@ pub async fn run_next_job(ctx: &RequestContext) -> Result<bool, InternalError> {
         JobKind::RegisterUpstreamClient => upstream_client::register(ctx, &job).await,
         JobKind::DeleteUpstreamClient => upstream_client::delete(ctx, &job).await,
     };
-    // An internal error does not depend on the provider, so the job is retried as after a failed call.
-    let report = report.unwrap_or_else(|error| AttemptReport::retry_later(&error));
+    let report = match report {
+        Ok(report) => report,
+        // Another call has opened the breaker, or is the trial call. This job waits without having used an attempt.
+        Err(AttemptError::BreakerOpen) => {
+            tracing::debug!(job = %job.id, provider = %job.provider_id, group = %queue.endpoint_group,
+                "a job waits until the circuit breaker closes");
+            ctx.run(ReleaseJob { moment: ctx.new_moment()?, job_id: job.id, lease }).await?;
+            return Ok(());
+        }
+        // An internal error does not depend on the provider, so the job is retried as after a failed call.
+        Err(AttemptError::Internal(error)) => AttemptReport::retry_later(&error),
+    };
     let description = report.description.clone();
     let finish = FinishJob {
         // A new moment, because the back-off starts at the end of the attempt.
@@ -40,7 +53,7 @@ pub async fn run_next_job(ctx: &RequestContext) -> Result<bool, InternalError> {
         unrevoked: report.unrevoked,
     };
     log_step(&job, ctx.run(finish).await?, &description);
-    Ok(true)
+    Ok(())
 }
 
 fn log_step(job: &Job, step: Option<JobStep>, outcome: &str) {
@@ -94,20 +107,6 @@ const fn log_message(kind: JobKind, step: JobStep) -> &'static str {
         }
         (DeleteUpstreamClient, JobStep::Retry(_)) => "deletion of the client at the provider will be retried",
     }
-}
-
-/// Updates the metrics `bowline_jobs` (jobs by kind and state) and `bowline_providers` (providers by state).
-pub async fn update_job_gauges(ctx: &RequestContext) -> Result<(), InternalError> {
-    let telemetry = ctx.app().telemetry();
-    for ((kind, state), count) in ctx.ask(&CountJobs).await? {
-        let labels = [("kind", kind.to_owned()), ("state", state.to_owned())];
-        telemetry.set_gauge("bowline_jobs", &labels, u32::try_from(count).unwrap_or(u32::MAX));
-    }
-    for (state, count) in ctx.ask(&CountProviders).await? {
-        let labels = [("state", state.to_owned())];
-        telemetry.set_gauge("bowline_providers", &labels, u32::try_from(count).unwrap_or(u32::MAX));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -19,14 +19,14 @@ use store::query::{GetClientSummary, GetProvider, GetRegistration, HasPendingRev
 use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::recipients::{RegistrationPair, RegistrationStepError, UpstreamClientDetails, activate, reject};
-use crate::upstream::{self, AttemptReport, SealedClientConfiguration};
+use crate::upstream::{self, AttemptError, AttemptReport, SealedClientConfiguration};
 
 /// The advice to operators in the description of a failed registration job.
 const CORRECTION_HINT: &str = "correct the provider's settings and retry the job, or reject the registration";
 
 /// Runs one attempt of a registration job: registers a client at the provider, and activates or rejects the
 /// registration according to the response.
-pub(super) async fn register(ctx: &RequestContext, job: &Job) -> Result<AttemptReport, InternalError> {
+pub(super) async fn register(ctx: &RequestContext, job: &Job) -> Result<AttemptReport, AttemptError> {
     let (client_id, provider) = load_client_id_and_provider(ctx, job).await?;
     let recipient = load_open_recipient(ctx, client_id.clone()).await?;
     let registration =
@@ -46,9 +46,9 @@ pub(super) async fn register(ctx: &RequestContext, job: &Job) -> Result<AttemptR
     let description = report.description;
     let pending = PendingRegistration { ctx, pair: RegistrationPair { client_id, provider_id: provider.id } };
     match report.outcome {
-        RegistrationResponse::Registered(client) => pending.activate(client, &description).await,
+        RegistrationResponse::Registered(client) => Ok(pending.activate(client, &description).await?),
         RegistrationResponse::Rejected(code) if code.rejects_recipient() => {
-            pending.reject(code, &description).await
+            Ok(pending.reject(code, &description).await?)
         }
         // The other errors may be caused by the hub's configuration, so an operator decides about the registration.
         RegistrationResponse::Rejected(code) => Ok(AttemptReport::new(
@@ -85,7 +85,7 @@ fn report_not_due(reason: RegistrationNotDue) -> AttemptReport {
 /// A grant that was issued to the client can be revoked only with the client's credentials (RFC 7009 §2.1). The
 /// deletion therefore waits for code exchanges in progress, pending revocations, and failed revocations that can be
 /// retried.
-pub(super) async fn delete(ctx: &RequestContext, job: &Job) -> Result<AttemptReport, InternalError> {
+pub(super) async fn delete(ctx: &RequestContext, job: &Job) -> Result<AttemptReport, AttemptError> {
     let (client_id, provider) = load_client_id_and_provider(ctx, job).await?;
     let pending = HasPendingRevocations { client_id: client_id.clone(), provider_id: provider.id };
     if ctx.ask(&pending).await? {
@@ -94,7 +94,7 @@ pub(super) async fn delete(ctx: &RequestContext, job: &Job) -> Result<AttemptRep
     }
     let sealed = SealedClientConfiguration { data_key: job.data_key.clone(), sealed: job.token.clone() };
     let management = sealed.open(ctx, &client_id, provider.id)?;
-    Ok(upstream::delete_upstream_client(ctx, &provider, client_id, &management).await)
+    upstream::delete_upstream_client(ctx, &provider, client_id, &management).await
 }
 
 async fn load_client_id_and_provider(

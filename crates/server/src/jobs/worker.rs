@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::clock::measure_offset;
 use super::context::new_job_context;
-use super::outbox::run_next_job;
+use super::dispatcher::dispatch_jobs;
 use super::purge::{PurgeOutcome, purge};
 use super::schedule::{Queue, process_queue, run_periodically, wait_for_shutdown};
 use super::sweep::{recover_exchanges, sweep};
@@ -28,12 +28,7 @@ const REMOVAL_POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// Starts the background tasks. When `shutdown` becomes true, each completes the work in progress and stops.
 pub fn start(app: &App, shutdown: &watch::Receiver<bool>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    for _ in 0..app.config().job.workers.max(1) {
-        let poll_interval = app.config().job.poll.duration();
-        let jobs = Queue { name: "job", item_added: App::job_notify, poll_interval };
-        let run_next = async |ctx| run_next_job(&ctx).await;
-        tasks.spawn(process_queue(jobs, app.clone(), shutdown.clone(), run_next));
-    }
+    tasks.spawn(dispatch_jobs(app.clone(), shutdown.clone()));
     let removals =
         Queue { name: "removal", item_added: App::removal_notify, poll_interval: REMOVAL_POLL_INTERVAL };
     let process_removals = async |ctx| process_removals(&ctx).await;

@@ -34,9 +34,6 @@ async fn show_readiness(State(app): State<App>) -> Response {
 }
 
 async fn show_metrics(State(app): State<App>) -> Response {
-    // The job gauges are read from the store. If the store fails, the other metrics are returned without them.
-    if let Ok(ctx) = jobs::new_job_context(&app, "probe") {
-        let _ = jobs::update_job_gauges(&ctx).await;
-    }
+    jobs::update_gauges(&app).await;
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.telemetry().render()).into_response()
 }

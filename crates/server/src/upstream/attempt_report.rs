@@ -3,6 +3,9 @@
 use domain::model::job::AttemptOutcome;
 use store::command::UnrevokedToken;
 
+use crate::breaker::BreakerOpenError;
+use crate::error::InternalError;
+
 /// The result of one attempt of a job at a provider.
 #[derive(Debug)]
 pub struct AttemptReport {
@@ -13,6 +16,27 @@ pub struct AttemptReport {
     pub description: String,
     /// A token that the attempt obtained and could not revoke. A job of its own revokes it later.
     pub unrevoked: Option<UnrevokedToken>,
+}
+
+/// The reason why an attempt of a job has no report.
+#[derive(Debug)]
+pub enum AttemptError {
+    /// The circuit breaker of the endpoint is open. Nothing was sent, so this does not count as an attempt.
+    BreakerOpen,
+    /// The hub or its store failed.
+    Internal(InternalError),
+}
+
+impl From<BreakerOpenError> for AttemptError {
+    fn from(_: BreakerOpenError) -> Self {
+        Self::BreakerOpen
+    }
+}
+
+impl<E: Into<InternalError>> From<E> for AttemptError {
+    fn from(error: E) -> Self {
+        Self::Internal(error.into())
+    }
 }
 
 impl AttemptReport {

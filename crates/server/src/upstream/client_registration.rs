@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::id::ClientId;
 use domain::model::client::Recipient;
 use domain::model::job::AttemptOutcome;
-use domain::model::provider::{DynamicRegistration, Provider};
+use domain::model::provider::{DynamicRegistration, EndpointGroup, Provider};
 use domain::rule::client_registration::{
     ClientManagement, ClientMetadata, RegistrationResponse, deletion_outcome, parse_response,
 };
@@ -13,11 +13,12 @@ use http::header;
 use reqwest::RequestBuilder;
 use url::Url;
 
-use super::attempt_report::AttemptReport;
+use super::attempt_report::{AttemptError, AttemptReport};
 use super::client::{OnBehalfOf, load_initial_access_token};
 use super::endpoints::ProviderEndpoints;
 use super::response::parse_retry_after;
 use super::urls::callback_uri;
+use crate::breaker::BreakerOpenError;
 use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::outbound::{OutboundError, StreamingResponse};
@@ -41,7 +42,7 @@ pub async fn register_upstream_client(
     provider: &Provider,
     registration: &DynamicRegistration,
     recipient: &Recipient,
-) -> Result<RegistrationReport, InternalError> {
+) -> Result<RegistrationReport, AttemptError> {
     let token = load_initial_access_token(ctx, provider, registration).await?;
     let redirect_uri = callback_uri(ctx.app().public_url(), provider.id);
     let metadata = ClientMetadata::new(recipient, &provider.settings, &redirect_uri);
@@ -51,7 +52,7 @@ pub async fn register_upstream_client(
     let request = ctx.app().outbound().post_json(&url, &metadata, bearer);
     let on_behalf_of = OnBehalfOf::Recipient(recipient.client.id.clone());
     let endpoints = ProviderEndpoints::new(ctx, provider, on_behalf_of);
-    let response = match send_request(&endpoints, "register", request).await {
+    let response = match send_request(&endpoints, "register", request).await? {
         Ok(response) => response,
         Err(error) => {
             let (outcome, description) = (RegistrationResponse::RetryLater, error.to_string());
@@ -76,29 +77,28 @@ pub async fn delete_upstream_client(
     provider: &Provider,
     recipient: ClientId,
     management: &ClientManagement,
-) -> AttemptReport {
+) -> Result<AttemptReport, AttemptError> {
     let ClientManagement { uri, token } = management;
     let request = ctx.app().outbound().delete(uri, token.expose());
     let endpoints = ProviderEndpoints::new(ctx, provider, OnBehalfOf::Recipient(recipient));
-    let response = match send_request(&endpoints, "delete_client", request).await {
+    let response = match send_request(&endpoints, "delete_client", request).await? {
         Ok(response) => response,
-        Err(error) => return AttemptReport::retry_later(&error),
+        Err(error) => return Ok(AttemptReport::retry_later(&error)),
     };
     let status = response.status.as_u16();
     let outcome = deletion_outcome(status)
         .unwrap_or(AttemptOutcome::RetryLater { retry_after: parse_retry_after(&response.headers) });
-    AttemptReport::new(outcome, format!("HTTP {status}"))
+    Ok(AttemptReport::new(outcome, format!("HTTP {status}")))
 }
 
 /// Sends a registration or deletion request, and reads the status and headers of the response. `call` is the label in
-/// the metrics.
+/// the metrics. Returns an error if the circuit breaker is open; nothing was sent then.
 async fn send_request(
     endpoints: &ProviderEndpoints<'_>,
     call: &'static str,
     request: Result<RequestBuilder, OutboundError>,
-) -> Result<StreamingResponse, OutboundError> {
-    // The circuit breaker is not used: the back-off of the job limits the calls, and a failure of the registration
-    // endpoint does not imply a failure of the endpoints that serve customers' data.
+) -> Result<Result<StreamingResponse, OutboundError>, BreakerOpenError> {
+    endpoints.ensure_circuit_closed(EndpointGroup::Registration)?;
     let response = match request {
         Ok(request) => {
             let request = request.header(header::ACCEPT, "application/json");
@@ -106,6 +106,10 @@ async fn send_request(
         }
         Err(error) => Err(error),
     };
-    endpoints.count(call, response.as_ref().ok().map(|response| response.status));
-    response
+    endpoints.record_outcome(
+        call,
+        EndpointGroup::Registration,
+        response.as_ref().map(|response| response.status),
+    );
+    Ok(response)
 }

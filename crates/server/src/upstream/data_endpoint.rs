@@ -1,5 +1,6 @@
 //! Reads FDX resources and documents, such as statements, from a provider.
 
+use domain::model::provider::EndpointGroup;
 use http::{StatusCode, header};
 use url::Url;
 
@@ -18,7 +19,7 @@ impl ProviderEndpoints<'_> {
         url: &Url,
         bearer: &str,
     ) -> Result<UpstreamResponse, UpstreamError> {
-        self.ensure_circuit_closed()?;
+        self.ensure_circuit_closed(EndpointGroup::Data)?;
         let outbound = self.ctx.app().outbound();
         let response = async {
             let request = outbound
@@ -28,7 +29,7 @@ impl ProviderEndpoints<'_> {
             outbound.send(request).await
         };
         let response = response.await;
-        self.record_outcome("fdx", response.as_ref().ok().map(|response| response.status));
+        self.record_outcome("fdx", EndpointGroup::Data, response.as_ref().map(|response| response.status));
         let response = response?;
         match response.status {
             // FDX 6.4 defines 206 for a response in which a part of the requested data is missing. The body marks that
@@ -73,7 +74,7 @@ impl ProviderEndpoints<'_> {
         bearer: &str,
         content_type: &str,
     ) -> Result<StreamingResponse, UpstreamError> {
-        self.ensure_circuit_closed()?;
+        self.ensure_circuit_closed(EndpointGroup::Data)?;
         let section = &self.ctx.app().config().upstream;
         let outbound = self.ctx.app().outbound();
         let response = async {
@@ -88,7 +89,7 @@ impl ProviderEndpoints<'_> {
             head.unwrap_or(Err(OutboundError::Timeout))
         };
         let response = response.await;
-        self.record_outcome("fdx", response.as_ref().ok().map(|response| response.status));
+        self.record_outcome("fdx", EndpointGroup::Data, response.as_ref().map(|response| response.status));
         Ok(response?)
     }
 }

@@ -1,11 +1,11 @@
 //! The parts that all calls to a provider have in common: client authentication, the circuit breaker and metrics.
 
-use domain::model::provider::Provider;
+use domain::model::provider::{EndpointGroup, Provider};
 use http::{StatusCode, header};
 use url::Url;
 
 use super::client::{OnBehalfOf, build_authenticated_form, load_upstream_credentials};
-use super::error::UpstreamError;
+use crate::breaker::{BreakerOpenError, CallOutcome};
 use crate::context::RequestContext;
 use crate::outbound::{OutboundError, UpstreamResponse};
 
@@ -57,24 +57,36 @@ impl<'a> ProviderEndpoints<'a> {
         uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
     }
 
-    /// Returns an error while the circuit breaker of the provider is open.
-    pub(super) fn ensure_circuit_closed(&self) -> Result<(), UpstreamError> {
-        Ok(self.ctx.app().breaker().ensure_closed(self.provider.id, self.ctx.now())?)
+    /// Returns an error while the circuit breaker of an endpoint group is open.
+    pub(super) fn ensure_circuit_closed(&self, group: EndpointGroup) -> Result<(), BreakerOpenError> {
+        self.ctx.app().breaker().ensure_closed(self.provider.id, group, self.ctx.now())
     }
 
-    /// Counts a call in the metrics and in the circuit breaker of the provider. `status` is `None` if there was no
-    /// response.
-    pub(super) fn record_outcome(&self, call: &'static str, status: Option<StatusCode>) {
-        self.count(call, status);
-        // 501 means that the provider does not implement this operation. Its other operations may work.
-        let is_failure =
-            |status: StatusCode| status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
-        let succeeded = status.is_some_and(|status| !is_failure(status));
-        self.ctx.app().breaker().record_outcome(self.provider.id, succeeded, self.ctx.now());
+    /// Counts a call in the metrics and in the circuit breaker.
+    pub(super) fn record_outcome(
+        &self,
+        call: &'static str,
+        group: EndpointGroup,
+        result: Result<StatusCode, &OutboundError>,
+    ) {
+        self.count(call, result.ok());
+        let outcome = match result {
+            // 501 means that the provider does not implement this operation. Its other operations may work.
+            Ok(status) if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED => {
+                CallOutcome::Failed
+            }
+            Ok(_) => CallOutcome::Succeeded,
+            // The URL or the client credentials cannot be used.
+            Err(OutboundError::Forbidden) => CallOutcome::NotSent,
+            Err(_) => CallOutcome::Failed,
+        };
+        // The open time starts now, at the end of the call. A call may take as long as the open time.
+        let now = self.ctx.app().now().unwrap_or(self.ctx.now());
+        self.ctx.app().breaker().record_outcome(self.provider.id, group, outcome, now);
     }
 
-    /// Counts a call in the metrics only, not in the circuit breaker. `status` is `None` if there was no response.
-    pub(super) fn count(&self, call: &'static str, status: Option<StatusCode>) {
+    /// Counts a call in the metrics, but not in the circuit breaker. `status` is `None` if there was no response.
+    fn count(&self, call: &'static str, status: Option<StatusCode>) {
         let outcome = status.map_or_else(|| "none".to_owned(), |s| s.as_u16().to_string());
         let labels =
             [("provider", self.provider.id.to_string()), ("call", call.to_owned()), ("outcome", outcome)];

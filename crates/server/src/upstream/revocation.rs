@@ -3,24 +3,25 @@
 use domain::Secret;
 use domain::id::ConnectionId;
 use domain::model::job::{AttemptOutcome, Job, JobKind};
-use domain::model::provider::{GrantScope, Provider};
+use domain::model::provider::{EndpointGroup, GrantScope, Provider};
 use store::command::UnrevokedToken;
 use store::query::{GetProvider, IsGrantShared};
 
-use super::attempt_report::AttemptReport;
+use super::attempt_report::{AttemptError, AttemptReport};
 use super::callback::derive_identity;
 use super::client::OnBehalfOf;
 use super::endpoints::ProviderEndpoints;
 use super::error::UpstreamError;
 use super::token_endpoint::TokenGrant;
 use super::urls::callback_uri;
+use crate::breaker::BreakerOpenError;
 use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::vault::DataKey;
 
 /// Runs one attempt of a job that revokes a grant. The time of `ctx` must not be later than the start of the job's
 /// lease.
-pub async fn run_revocation(ctx: &RequestContext, job: &Job) -> Result<AttemptReport, InternalError> {
+pub async fn run_revocation(ctx: &RequestContext, job: &Job) -> Result<AttemptReport, AttemptError> {
     let provider = ctx.ask(&GetProvider { id: job.provider_id }).await?;
     let provider = provider.ok_or(InternalError::new("the provider of a job does not exist"))?;
     let connection = job.connection_id.as_ref().ok_or(InternalError::new("a job has no connection"))?;
@@ -52,18 +53,15 @@ impl RevocationJob<'_> {
         ProviderEndpoints::new(self.ctx, self.provider, on_behalf_of)
     }
 
-    async fn revoke(&self, token: &Secret<String>) -> Result<AttemptReport, InternalError> {
+    async fn revoke(&self, token: &Secret<String>) -> Result<AttemptReport, AttemptError> {
         if self.is_grant_shared(self.job.identity.clone()).await? {
             return Ok(report_grant_shared());
         }
-        Ok(self.endpoints().revoke(token.expose()).await)
+        Ok(self.endpoints().revoke(token.expose()).await?)
     }
 
     /// Sends the authorization code of an interrupted exchange again, and revokes the tokens that the provider issues.
-    async fn recover_authorization_code(
-        &self,
-        code: &Secret<String>,
-    ) -> Result<AttemptReport, InternalError> {
+    async fn recover_authorization_code(&self, code: &Secret<String>) -> Result<AttemptReport, AttemptError> {
         let connection = self.connection.as_str();
         let sealed =
             self.job.verifier.as_deref().ok_or(InternalError::new("a recovery job has no PKCE verifier"))?;
@@ -81,7 +79,8 @@ impl RevocationJob<'_> {
             redirect_uri: &redirect_uri,
             verifier: verifier.expose(),
         };
-        let tokens = match endpoints.request_tokens(grant).await {
+        endpoints.ensure_circuit_closed(EndpointGroup::Token)?;
+        let tokens = match endpoints.send_token_request(grant).await {
             Ok(tokens) => tokens,
             // The code has expired or was used. If the interrupted exchange used it, its grant may be active, but the
             // hub has no token to revoke it: the job reports a grant that may be active, not a success.
@@ -99,7 +98,10 @@ impl RevocationJob<'_> {
             return Ok(report_grant_shared());
         }
         let token = tokens.refresh_token.unwrap_or(tokens.access_token);
-        let revocation = endpoints.revoke(token.expose()).await;
+        // The code is used up, so the token must be kept even if the breaker of the revocation endpoint is open.
+        let revocation = endpoints.revoke(token.expose()).await.unwrap_or_else(|BreakerOpenError| {
+            AttemptReport::retry_later(&"waits for the provider's revocation endpoint")
+        });
         let unrevoked = match revocation.outcome {
             AttemptOutcome::Accepted => None,
             _ => Some(UnrevokedToken {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::model::job::AttemptOutcome;
+use domain::model::provider::EndpointGroup;
 use domain::{Secret, Timestamp};
 use http::StatusCode;
 use serde::Deserialize;
@@ -12,6 +13,7 @@ use super::attempt_report::AttemptReport;
 use super::endpoints::ProviderEndpoints;
 use super::error::UpstreamError;
 use super::response::{classify_error_response, retry_later};
+use crate::breaker::BreakerOpenError;
 use crate::outbound::UpstreamResponse;
 
 /// The assumed lifetime of an access token if the response has no `expires_in`, which RFC 6749 §5.1 only recommends. It
@@ -108,9 +110,17 @@ impl ProviderEndpoints<'_> {
     /// Requests tokens for a grant. Returns [`UpstreamError::GrantEnded`] only if the provider responds
     /// `invalid_grant`.
     pub(super) async fn request_tokens(&self, grant: TokenGrant<'_>) -> Result<TokenResponse, UpstreamError> {
-        self.ensure_circuit_closed()?;
+        self.ensure_circuit_closed(EndpointGroup::Token)?;
+        self.send_token_request(grant).await
+    }
+
+    /// Requests tokens for a grant. The caller has ensured that the circuit breaker of the token endpoint is closed.
+    pub(super) async fn send_token_request(
+        &self,
+        grant: TokenGrant<'_>,
+    ) -> Result<TokenResponse, UpstreamError> {
         let response = self.post_form(&self.provider.settings.token_endpoint, grant.to_form_fields()).await;
-        self.record_outcome("token", response.as_ref().ok().map(|response| response.status));
+        self.record_outcome("token", EndpointGroup::Token, response.as_ref().map(|response| response.status));
         let response = response?;
         if response.status == StatusCode::OK {
             return TokenResponse::parse(&response.body, self.ctx.now()).ok_or(UpstreamError::Failed);
@@ -123,21 +133,24 @@ impl ProviderEndpoints<'_> {
         }
     }
 
-    /// Revokes a refresh token at the provider (RFC 7009).
-    ///
-    /// The circuit breaker is not used: tokens must be revoked even while data calls fail, and the job that calls this
-    /// function has its own back-off.
-    pub(super) async fn revoke(&self, token: &str) -> AttemptReport {
+    /// Revokes a refresh token at the provider (RFC 7009). Returns an error if the circuit breaker of the revocation
+    /// endpoint is open; nothing was sent then.
+    pub(super) async fn revoke(&self, token: &str) -> Result<AttemptReport, BreakerOpenError> {
         let Some(endpoint) = &self.provider.settings.revocation_endpoint else {
-            return AttemptReport::new(
+            return Ok(AttemptReport::new(
                 AttemptOutcome::Refused,
                 "the provider has no revocation endpoint in its settings",
-            );
+            ));
         };
+        self.ensure_circuit_closed(EndpointGroup::Revocation)?;
         let fields = vec![("token", token), ("token_type_hint", "refresh_token")];
         let response = self.post_form(endpoint, fields).await;
-        self.count("revoke", response.as_ref().ok().map(|response| response.status));
-        match response {
+        self.record_outcome(
+            "revoke",
+            EndpointGroup::Revocation,
+            response.as_ref().map(|response| response.status),
+        );
+        Ok(match response {
             Ok(response) => {
                 let description = format!("HTTP {}", response.status.as_u16());
                 AttemptReport::new(evaluate_revocation_response(&response), description)
@@ -145,7 +158,7 @@ impl ProviderEndpoints<'_> {
             // The provider may have revoked the token. Repeating the request is safe, because RFC 7009 §2.2 requires
             // 200 for a revoked token too.
             Err(error) => AttemptReport::retry_later(&error),
-        }
+        })
     }
 }
 

@@ -30,6 +30,7 @@ mod manage;
 mod matrix;
 mod missing_hub;
 mod openapi;
+mod provider_isolation;
 mod race;
 mod readme;
 mod recovery;

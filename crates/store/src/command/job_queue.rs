@@ -104,8 +104,8 @@ pub(super) fn queue_job<'a>(
         sql!(
             "-- queue a job
             INSERT INTO jobs (id, kind, connection_id, provider_id, data_key, token, verifier, identity,
-                outcome_unknown, state, attempt, seed, due_at, retry_until, created_at, client_id)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?13, ?15)"
+                outcome_unknown, state, attempt, seed, due_at, retry_until, created_at, client_id, endpoint_group)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?13, ?15, ?16)"
         ),
         values![
             id,
@@ -122,7 +122,8 @@ pub(super) fn queue_job<'a>(
             seed,
             moment.now,
             retry_until,
-            client
+            client,
+            kind.endpoint_group()
         ],
     );
 }

@@ -13,7 +13,7 @@ use super::audit_entry::build_audit_entry;
 use super::authorization_request::UnrevokedToken;
 use super::job_queue::{JOB_RETRY_WINDOW, SealedToken, queue_job};
 use crate::entity::connection::lock_connection;
-use crate::entity::job::{lock_due_job, lock_leased_job};
+use crate::entity::job::{JobQueue, lock_due_jobs, lock_leased_job};
 use crate::entity::provider::lock_provider;
 use crate::error::Result;
 use crate::operation::Command;
@@ -21,30 +21,76 @@ use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
-/// Leases the next due job, if there is one. After its lease has expired, a job can be leased again.
-#[derive(Debug)]
-pub struct LeaseJob {
-    pub moment: Moment,
-    pub lease_ttl: Duration,
+/// The number of jobs of a queue that a worker can run now.
+#[derive(Clone, Copy, Debug)]
+pub struct JobQueueDemand {
+    pub queue: JobQueue,
+    pub limit: u32,
 }
 
-impl Command for LeaseJob {
-    type Reply = Option<(Job, LeaseId)>;
+/// Leases due jobs of several queues. After its lease has expired, a job can be leased again.
+#[derive(Debug)]
+pub struct LeaseJobs {
+    pub moment: Moment,
+    pub lease_ttl: Duration,
+    pub demands: Vec<JobQueueDemand>,
+}
+
+/// A job that one worker may run until its lease expires.
+#[derive(Clone, Debug)]
+pub struct LeasedJob {
+    pub job: Job,
+    pub lease: LeaseId,
+    pub queue: JobQueue,
+}
+
+impl Command for LeaseJobs {
+    type Reply = Vec<LeasedJob>;
 
     fn moment(&self) -> &Moment {
         &self.moment
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let Some(job) = lock_due_job(tx, self.moment.now).await? else {
-            return Ok(None);
-        };
-        let lease = tx.ids().mint::<LeaseId>();
+        let mut leased = Vec::new();
+        for JobQueueDemand { queue, limit } in &self.demands {
+            for job in lock_due_jobs(tx, queue, self.moment.now, *limit).await? {
+                let lease = tx.ids().mint::<LeaseId>();
+                tx.defer(
+                    sql!("-- lease a job\nUPDATE jobs SET lease_id = ?2, lease_until = ?3 WHERE id = ?1"),
+                    values![job.id, lease, self.moment.now.plus(self.lease_ttl)],
+                );
+                leased.push(LeasedJob { job, lease, queue: *queue });
+            }
+        }
+        Ok(leased)
+    }
+}
+
+/// Gives up the lease of a job that was not attempted. The job keeps its place in the queue, and no attempt is counted.
+#[derive(Debug)]
+pub struct ReleaseJob {
+    pub moment: Moment,
+    pub job_id: JobId,
+    pub lease: LeaseId,
+}
+
+impl Command for ReleaseJob {
+    type Reply = ();
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
         tx.defer(
-            sql!("-- lease a job\nUPDATE jobs SET lease_id = ?2, lease_until = ?3 WHERE id = ?1"),
-            values![job.id, lease, self.moment.now.plus(self.lease_ttl)],
+            sql!(
+                "-- release the lease of a job
+                UPDATE jobs SET lease_id = NULL, lease_until = NULL WHERE id = ?1 AND lease_id = ?2"
+            ),
+            values![self.job_id, self.lease],
         );
-        Ok(Some((job, lease)))
+        Ok(())
     }
 }
 

@@ -1,8 +1,9 @@
 //! Jobs: deferred calls to providers.
 
 use domain::Timestamp;
-use domain::id::{JobId, LeaseId};
+use domain::id::{JobId, LeaseId, ProviderId};
 use domain::model::job::Job;
+use domain::model::provider::EndpointGroup;
 
 use crate::error::Result;
 use crate::row::{FromRow, Row};
@@ -48,9 +49,21 @@ impl FromRow for Job {
     }
 }
 
-/// Locks the next due job. Skips jobs that other workers have locked.
-pub(crate) async fn lock_due_job(tx: &mut Tx<'_>, now: Timestamp) -> Result<Option<Job>> {
-    tx.fetch_optional(LOCK_DUE_JOB, values![now]).await
+/// The jobs of one endpoint group of one provider. A worker takes them in the order in which they became due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct JobQueue {
+    pub provider_id: ProviderId,
+    pub endpoint_group: EndpointGroup,
+}
+
+/// Locks the next due jobs of a queue, at most `limit`. Skips jobs that other workers have locked or leased.
+pub(crate) async fn lock_due_jobs(
+    tx: &mut Tx<'_>,
+    queue: &JobQueue,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<Job>> {
+    tx.fetch_all(LOCK_DUE_JOBS, values![queue.provider_id, queue.endpoint_group, now, limit]).await
 }
 
 /// Locks a job, unless its lease has expired and another worker has taken it.
@@ -58,14 +71,17 @@ pub(crate) async fn lock_leased_job(tx: &mut Tx<'_>, id: &JobId, lease: &LeaseId
     tx.fetch_optional(LOCK_LEASED_JOB, values![id, lease]).await
 }
 
-static LOCK_DUE_JOB: &Sql = sql!(concat!(
-    "-- lock the next due job\nSELECT ",
+// Leased jobs stay at the beginning of the index and are skipped. They are few, because the workers limit the number of
+// calls.
+static LOCK_DUE_JOBS: &Sql = sql!(concat!(
+    "-- lock the next due jobs of a queue\nSELECT ",
     job_columns!(),
     " FROM jobs
-    WHERE state = 'pending' AND due_at <= ?1 AND (lease_until IS NULL OR lease_until <= ?1) AND ",
+    WHERE provider_id = ?1 AND endpoint_group = ?2 AND state = 'pending' AND due_at <= ?3
+        AND (lease_until IS NULL OR lease_until <= ?3) AND ",
     known_job_kind!(),
     "
-    ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED"
+    ORDER BY due_at LIMIT ?4 FOR UPDATE SKIP LOCKED"
 ));
 
 static LOCK_LEASED_JOB: &Sql = sql!(concat!(
@@ -74,7 +90,7 @@ static LOCK_LEASED_JOB: &Sql = sql!(concat!(
     " FROM jobs WHERE id = ?1 AND lease_id = ?2 AND state = 'pending' FOR UPDATE"
 ));
 
-pub(crate) static HOT_STATEMENTS: &[&Sql] = &[LOCK_DUE_JOB, LOCK_LEASED_JOB];
+pub(crate) static HOT_STATEMENTS: &[&Sql] = &[LOCK_DUE_JOBS, LOCK_LEASED_JOB];
 
 #[cfg(test)]
 mod tests {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use domain::Timestamp;
 use domain::id::{ClientId, ConnectionId, JobId, ProviderId};
 use domain::model::job::{JobKind, JobState};
+use domain::model::provider::EndpointGroup;
 
-use crate::entity::job::known_job_kind;
+use crate::entity::job::{JobQueue, known_job_kind};
 use crate::error::Result;
 use crate::keyset_search::keyset_search;
 use crate::operation::{Query, QueryKind};
@@ -146,6 +147,60 @@ keyset_search! {
     BY_TIME: "time" along "id < ?4" by ("id");
 }
 
+/// Lists the queues that contain a job that is due and not leased.
+#[derive(Clone, Debug)]
+pub struct ListDueQueues {
+    pub now: Timestamp,
+}
+
+impl Query for ListDueQueues {
+    type Reply = Vec<JobQueue>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        const GROUPS: [(EndpointGroup, &str); 3] = [
+            (EndpointGroup::Revocation, "has_revocation"),
+            (EndpointGroup::Token, "has_token"),
+            (EndpointGroup::Registration, "has_registration"),
+        ];
+        let mut queues = Vec::new();
+        for mut row in tx.fetch_rows(DUE_QUEUES, values![self.now]).await? {
+            let provider_id = row.get("id")?;
+            for (endpoint_group, column) in GROUPS {
+                if row.get(column)? {
+                    queues.push(JobQueue { provider_id, endpoint_group });
+                }
+            }
+        }
+        queues.sort_by_key(|queue: &JobQueue| queue.provider_id);
+        Ok(queues)
+    }
+}
+
+// The limit is necessary: PostgreSQL may execute `EXISTS` for all providers together, which reads every due job.
+macro_rules! has_due_job {
+    ($group:literal) => {
+        concat!(
+            "(SELECT due_at FROM jobs WHERE provider_id = providers.id AND endpoint_group = '",
+            $group,
+            "' AND state = 'pending' AND due_at <= ?1 AND (lease_until IS NULL OR lease_until <= ?1) AND ",
+            known_job_kind!(),
+            " ORDER BY due_at LIMIT 1) IS NOT NULL"
+        )
+    };
+}
+
+// The index `jobs_due` is read at one place for each provider and group, so the number of waiting jobs does not matter.
+// The condition on the id holds for every provider; with it, SQLite names an index in its plan.
+static DUE_QUEUES: &Sql = sql!(concat!(
+    "-- list the queues with due jobs\nSELECT id, ",
+    has_due_job!("revocation"),
+    " AS has_revocation, ",
+    has_due_job!("token"),
+    " AS has_token, ",
+    has_due_job!("registration"),
+    " AS has_registration FROM providers WHERE id >= 0"
+));
+
 /// Counts the jobs of each kind and state. Pairs without a job are included with zero, so that each has a metric.
 #[derive(Clone, Debug)]
 pub struct CountJobs;
@@ -205,4 +260,5 @@ static ONGOING_EXCHANGE: &Sql = sql!(
         AND status = 'exchanging' LIMIT 1"
 );
 
-pub(super) static HOT_STATEMENTS: &[&Sql] = &[CONNECTION_JOBS, PENDING_REVOCATION, ONGOING_EXCHANGE];
+pub(super) static HOT_STATEMENTS: &[&Sql] =
+    &[CONNECTION_JOBS, DUE_QUEUES, PENDING_REVOCATION, ONGOING_EXCHANGE];

@@ -2,24 +2,42 @@
 
 use std::time::Duration;
 
-use domain::id::{JobId, LeaseId};
+use domain::id::{JobId, LeaseId, ProviderId};
 use domain::model::connection::{EndCause, UpstreamRevocation};
 use domain::model::job::{AttemptOutcome, Job, JobState, JobStep, ResolveJobError};
-use store::command::{FailedJobAction, FinishJob, LeaseJob, ResolveFailedJob, UnrevokedToken};
-use store::query::ListConnectionJobs;
+use domain::model::provider::EndpointGroup;
+use store::command::{
+    FailedJobAction, FinishJob, JobQueue, JobQueueDemand, LeaseJobs, LeasedJob, ReleaseJob, ResolveFailedJob,
+    UnrevokedToken, UpsertProvider,
+};
+use store::query::{JobSummary, ListConnectionJobs, ListDueQueues, ListJobs};
 
-use crate::support::{DAY, TestStore, on_both, operator_actor};
+use crate::support::{DAY, TestStore, build_provider, on_both, operator_actor};
 
 on_both!(
+    many_waiting_jobs_do_not_delay_other_queues,
+    released_job_keeps_its_place_and_its_attempts,
     job_is_leased_once_and_done_after_acceptance,
     job_is_retried_and_fails_after_retry_window,
     failed_job_can_be_retried_or_closed_by_operator,
     job_refused_by_provider_can_be_closed_but_not_retried,
 );
 
+/// The queue of the revocations at the provider of the tests.
+pub(crate) const REVOCATIONS: JobQueue =
+    JobQueue { provider_id: ProviderId::new(1000), endpoint_group: EndpointGroup::Revocation };
+const LEASE_TTL: Duration = Duration::from_secs(20);
+
+/// Leases the next due job of the first queue that has one.
 pub(crate) async fn lease_job(kit: &TestStore) -> Option<(Job, LeaseId)> {
-    let life = Duration::from_secs(20);
-    kit.store.run(LeaseJob { moment: kit.next_moment(), lease_ttl: life }).await.unwrap()
+    let queue = *kit.store.query(&ListDueQueues { now: kit.now }).await.unwrap().first()?;
+    let leased = lease_jobs(kit, &[JobQueueDemand { queue, limit: 1 }]).await.pop()?;
+    Some((leased.job, leased.lease))
+}
+
+pub(crate) async fn lease_jobs(kit: &TestStore, demands: &[JobQueueDemand]) -> Vec<LeasedJob> {
+    let (moment, demands) = (kit.next_moment(), demands.to_vec());
+    kit.store.run(LeaseJobs { moment, lease_ttl: LEASE_TTL, demands }).await.unwrap()
 }
 
 pub(crate) async fn finish_job(
@@ -44,6 +62,65 @@ pub(crate) async fn finish_job_with(
         .await
         .unwrap()
 }
+
+/// Copies a job `number` times to another provider.
+async fn copy_jobs(kit: &TestStore, provider: i64, number: i64) {
+    kit.store
+        .run(UpsertProvider {
+            moment: kit.next_moment(),
+            provider: build_provider(provider),
+            actor: operator_actor(),
+        })
+        .await
+        .unwrap();
+    let copy = format!(
+        "INSERT INTO jobs (id, kind, connection_id, provider_id, client_id, endpoint_group, outcome_unknown, state,
+             attempt, seed, due_at, retry_until, created_at)
+         WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {number})
+         SELECT 'job_copy' || n, kind, connection_id, {provider}, client_id, endpoint_group, outcome_unknown, state,
+             attempt, seed, due_at - 1000 - n, retry_until, created_at FROM jobs, numbers"
+    );
+    kit.execute_sql(&copy).await;
+}
+
+async fn many_waiting_jobs_do_not_delay_other_queues(kit: TestStore) {
+    let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
+    kit.end_connection(&id, EndCause::Recipient, None).await;
+    copy_jobs(&kit, 2000, 10_000).await;
+    let waiting = JobQueue { provider_id: ProviderId::new(2000), ..REVOCATIONS };
+
+    let due = kit.store.query(&ListDueQueues { now: kit.now }).await.unwrap();
+    let demands = [waiting, REVOCATIONS].map(|queue| JobQueueDemand { queue, limit: 3 });
+    let leased = lease_jobs(&kit, &demands).await;
+
+    assert_eq!(due, [REVOCATIONS, waiting]);
+    let count = |queue| leased.iter().filter(|leased| leased.queue == queue).count();
+    assert_eq!((count(waiting), count(REVOCATIONS)), (3, 1), "each queue is limited by its own demand");
+    let due = kit.store.query(&ListDueQueues { now: kit.now }).await.unwrap();
+    assert_eq!(due, [waiting], "a queue whose jobs are all leased has nothing to do");
+}
+
+async fn released_job_keeps_its_place_and_its_attempts(kit: TestStore) {
+    for name in ["a", "b"] {
+        let id = kit.create_active_connection(name, "dc-acme", Some(name)).await;
+        kit.end_connection(&id, EndCause::Recipient, None).await;
+    }
+    let before = kit.store.query(&ListJobs { ..PENDING_JOBS }).await.unwrap();
+    let (job, lease_id) = lease_job(&kit).await.unwrap();
+
+    let release = |lease| ReleaseJob { moment: kit.next_moment(), job_id: job.id.clone(), lease };
+    kit.store.run(release("lea_other".parse::<LeaseId>().unwrap())).await.unwrap();
+    assert_ne!(lease_job(&kit).await.unwrap().0.id, job.id, "only the holder can release a lease");
+    kit.store.run(release(lease_id)).await.unwrap();
+
+    assert_eq!(lease_job(&kit).await.unwrap().0.id, job.id);
+    let after = kit.store.query(&ListJobs { ..PENDING_JOBS }).await.unwrap();
+    let facts = |jobs: &[JobSummary]| jobs.iter().map(|job| (job.due_at, job.attempt)).collect::<Vec<_>>();
+    assert_eq!(facts(&before), facts(&after));
+}
+
+const PENDING_JOBS: ListJobs =
+    ListJobs { state: Some(JobState::Pending), kind: None, provider_id: None, after: None, limit: 10 };
 
 async fn job_is_leased_once_and_done_after_acceptance(mut kit: TestStore) {
     let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;

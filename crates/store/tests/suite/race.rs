@@ -6,12 +6,13 @@ use domain::model::connection::EndCause;
 use futures_util::future::{Either, join, join_all, select};
 use store::Location;
 use store::command::{
-    EndOutcome, LeaseCredential, LeaseJob, LeaseOutcome, OpenOutcome, RedeemOutcome, StoreCredentialOutcome,
+    EndOutcome, JobQueueDemand, LeaseCredential, LeaseOutcome, OpenOutcome, RedeemOutcome,
+    StoreCredentialOutcome,
 };
 use store::query::{FindRefreshToken, GetUpstreamCredential};
 
 use crate::credential::{acquire_lease, store_credential};
-use crate::job::{finish_job, lease_job};
+use crate::job::{REVOCATIONS, finish_job, lease_job, lease_jobs};
 use crate::support::{TestStore, connect, hashes, on_both};
 
 on_both!(
@@ -112,12 +113,12 @@ async fn concurrent_job_leases_give_job_to_one_worker(kit: TestStore) {
     for round in 0..ROUNDS {
         let id = kit.create_active_connection(&format!("n{round}"), "dc-acme", None).await;
         kit.end_connection(&id, EndCause::Recipient, None).await;
-        let attempts =
-            (0..4).map(|_| kit.store.run(LeaseJob { moment: kit.next_moment(), lease_ttl: LEASE_TTL }));
-        let leased: Vec<_> = join_all(attempts).await.into_iter().filter_map(Result::unwrap).collect();
+        let attempts = (0..4).map(|_| lease_jobs(&kit, &[JobQueueDemand { queue: REVOCATIONS, limit: 4 }]));
+        let leased = join_all(attempts).await.concat();
         assert_eq!(leased.len(), 1, "round {round}: a job has more than one worker");
-        for (job, lease_id) in leased {
-            finish_job(&kit, &job, lease_id, domain::model::job::AttemptOutcome::Accepted).await;
+        for leased in leased {
+            let accepted = domain::model::job::AttemptOutcome::Accepted;
+            finish_job(&kit, &leased.job, leased.lease, accepted).await;
         }
         kit.connection_audit_actions(&id).await;
     }

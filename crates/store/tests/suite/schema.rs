@@ -7,7 +7,7 @@ use store::query::hot_statements;
 
 use crate::support::{TestStore, connect, on_both};
 
-on_both!(hot_statements_use_an_index);
+on_both!(hot_statements_use_an_index, job_queues_are_read_through_the_index_of_due_jobs);
 
 async fn hot_statements_use_an_index(kit: TestStore) {
     let statements = hot_statements();
@@ -44,6 +44,23 @@ async fn deletion_check_uses_indexes_of_the_recipient() {
         ["INDEX jobs_client (client_id=? AND provider_id=?)", "INDEX authorization_requests_client ("]
     {
         assert!(plans.iter().any(|plan| plan.contains(index)), "{index}: {plans:#?}");
+    }
+}
+
+/// The cost of a search for due jobs must not depend on the number of jobs that wait for other providers.
+async fn job_queues_are_read_through_the_index_of_due_jobs(kit: TestStore) {
+    let mut plans = Vec::new();
+    for statement in hot_statements() {
+        plans.push(kit.store.explain(&statement).await.unwrap());
+    }
+    plans.retain(|plan| plan.contains("endpoint_group"));
+
+    assert_eq!(plans.len(), 2, "lease and search: {plans:#?}");
+    for plan in plans {
+        let mut conditions = plan.lines().filter(|line| line.contains("endpoint_group"));
+        let is_complete = |line: &str| line.contains("provider_id") && line.contains("due_at");
+        assert!(plan.contains("jobs_due") && conditions.all(is_complete), "{plan}");
+        assert!(!plan.contains("Sort") && !plan.contains("TEMP B-TREE"), "{plan}");
     }
 }
 

@@ -1,0 +1,218 @@
+//! The dispatcher of a node: leases due jobs and runs them, so that a provider that does not respond delays no other.
+//!
+//! The jobs of one endpoint group of one provider form a queue. Every queue may have one call in flight at any time;
+//! further calls share `job.workers` slots, of which a queue gets at most `job.provider_workers`. A queue whose circuit
+//! breaker is open gets no slot: its jobs are not leased, so they keep their place and no attempt is counted.
+
+use std::collections::{HashMap, HashSet};
+
+use domain::Timestamp;
+use store::command::{JobQueue, JobQueueDemand, LeaseJobs, LeasedJob};
+use store::query::ListDueQueues;
+use tokio::sync::watch;
+use tokio::task::{self, JoinError, JoinSet};
+use tokio::time::MissedTickBehavior;
+
+use super::context::new_job_context;
+use super::outbox::run_job;
+use super::schedule::wait_for_shutdown;
+use crate::app::App;
+use crate::context::RequestContext;
+use crate::error::InternalError;
+
+/// Runs due jobs until shutdown, and then waits for the jobs in progress.
+pub(super) async fn dispatch_jobs(app: App, mut shutdown: watch::Receiver<bool>) {
+    // One timer for all rounds: if each round started a new one, jobs that end in quick succession could prevent every
+    // search for the jobs of other nodes.
+    let mut poll = tokio::time::interval(app.config().job.poll.duration());
+    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut dispatcher = Dispatcher::new(app.clone());
+    while !*shutdown.borrow() {
+        let event = tokio::select! {
+            Some(ended) = dispatcher.tasks.join_next_with_id() => Event::JobEnded(ended),
+            _ = poll.tick() => Event::SearchDue,
+            () = app.job_notify().notified() => Event::SearchDue,
+            () = wait_for_shutdown(&mut shutdown) => break,
+        };
+        // The jobs remain in the store, and the next round tries again.
+        if let Err(error) = dispatcher.handle(event).await {
+            tracing::error!(%error, "due jobs could not be started");
+        }
+    }
+    while let Some(ended) = dispatcher.tasks.join_next_with_id().await {
+        dispatcher.remove_ended(ended);
+    }
+}
+
+/// The reason for a round of the dispatcher.
+enum Event {
+    /// Another job may be due.
+    SearchDue,
+    /// A job has ended, so a slot is free.
+    JobEnded(Result<(task::Id, ()), JoinError>),
+}
+
+struct Dispatcher {
+    app: App,
+    tasks: JoinSet<()>,
+    /// The queue of each job in progress.
+    running: HashMap<task::Id, JobQueue>,
+    /// The queues that contained a due job when they were last read.
+    due_queues: HashSet<JobQueue>,
+}
+
+impl Dispatcher {
+    fn new(app: App) -> Self {
+        Self { app, tasks: JoinSet::new(), running: HashMap::new(), due_queues: HashSet::new() }
+    }
+
+    async fn handle(&mut self, event: Event) -> Result<(), InternalError> {
+        match event {
+            Event::SearchDue => {
+                let ctx = new_job_context(&self.app, "job")?;
+                let due = ctx.ask(&ListDueQueues { now: ctx.now() }).await?;
+                self.due_queues = due.into_iter().collect();
+            }
+            Event::JobEnded(ended) => {
+                self.remove_ended(ended);
+                while let Some(ended) = self.tasks.try_join_next_with_id() {
+                    self.remove_ended(ended);
+                }
+            }
+        }
+        self.start_due_jobs().await
+    }
+
+    /// Leases and starts jobs until no slot or no due job is left.
+    async fn start_due_jobs(&mut self) -> Result<(), InternalError> {
+        loop {
+            let ctx = new_job_context(&self.app, "job")?;
+            let demands = self.plan_demands(ctx.now());
+            if demands.is_empty() {
+                return Ok(());
+            }
+            // The contexts are created before the lease starts. A job that computes its remaining time from its context
+            // may stop too early, but never too late.
+            let slots: u32 = demands.iter().map(|demand| demand.limit).sum();
+            let contexts = (0..slots).map(|_| new_job_context(&self.app, "job"));
+            let contexts = contexts.collect::<Result<Vec<_>, _>>()?;
+            let lease_ttl = self.app.job_lease_duration();
+            let lease = LeaseJobs { moment: ctx.new_moment()?, lease_ttl, demands: demands.clone() };
+            let leased = ctx.run(lease).await?;
+            for JobQueueDemand { queue, limit } in demands {
+                // The queue had fewer due jobs than slots, so it is read again only after the next search.
+                if leased.iter().filter(|leased| leased.queue == queue).count() < limit as usize {
+                    self.due_queues.remove(&queue);
+                }
+            }
+            for (leased, ctx) in leased.into_iter().zip(contexts) {
+                self.start_job(ctx, leased);
+            }
+        }
+    }
+
+    fn plan_demands(&self, now: Timestamp) -> Vec<JobQueueDemand> {
+        let section = &self.app.config().job;
+        let breaker = self.app.breaker();
+        let load = |queue: &JobQueue| QueueLoad {
+            queue: *queue,
+            running: self.running.values().filter(|running| *running == queue).count(),
+            limit: breaker.call_limit(queue.provider_id, queue.endpoint_group, now, section.provider_workers),
+        };
+        let loads = self.due_queues.iter().map(load).collect();
+        distribute_slots(loads, section.workers.saturating_sub(self.running.len()))
+    }
+
+    fn start_job(&mut self, ctx: RequestContext, leased: LeasedJob) {
+        let queue = leased.queue;
+        let task = self.tasks.spawn(async move { run_job(&ctx, leased).await });
+        self.running.insert(task.id(), queue);
+    }
+
+    fn remove_ended(&mut self, ended: Result<(task::Id, ()), JoinError>) {
+        let id = match ended {
+            Ok((id, ())) => id,
+            Err(error) => {
+                // The lease of the job expires, and another attempt follows.
+                tracing::error!(%error, "a job was interrupted");
+                error.id()
+            }
+        };
+        self.running.remove(&id);
+    }
+}
+
+/// A queue with due jobs.
+#[derive(Clone, Copy, Debug)]
+struct QueueLoad {
+    queue: JobQueue,
+    /// The number of its jobs in progress.
+    running: usize,
+    /// The maximum number of its jobs in progress.
+    limit: usize,
+}
+
+/// Distributes free slots to queues. A queue without a job in progress always gets a slot, even if none is free; the
+/// others get the free slots, those with the fewest jobs in progress first.
+fn distribute_slots(mut loads: Vec<QueueLoad>, mut free: usize) -> Vec<JobQueueDemand> {
+    let before: HashMap<JobQueue, usize> = loads.iter().map(|load| (load.queue, load.running)).collect();
+    loads.retain(|load| load.running < load.limit);
+    for load in loads.iter_mut().filter(|load| load.running == 0) {
+        load.running = 1;
+        free = free.saturating_sub(1);
+    }
+    while free > 0 {
+        let candidates = loads.iter_mut().filter(|load| load.running < load.limit);
+        let Some(load) = candidates.min_by_key(|load| load.running) else { break };
+        load.running += 1;
+        free -= 1;
+    }
+    let demands = loads.into_iter().filter_map(|QueueLoad { queue, running, .. }| {
+        let slots = running - before.get(&queue).copied().unwrap_or_default();
+        let limit = u32::try_from(slots).unwrap_or(u32::MAX);
+        (limit > 0).then_some(JobQueueDemand { queue, limit })
+    });
+    demands.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::id::ProviderId;
+    use domain::model::provider::EndpointGroup;
+
+    use super::*;
+
+    /// Returns the slots of queues, each with its number of jobs in progress and its limit.
+    fn distribute(loads: &[(usize, usize)], free: usize) -> Vec<u32> {
+        let queue = |nth: usize| JobQueue {
+            provider_id: ProviderId::new(i64::try_from(nth).unwrap()),
+            endpoint_group: EndpointGroup::Revocation,
+        };
+        let queues = loads.iter().enumerate();
+        let queues = queues.map(|(nth, (running, limit))| QueueLoad {
+            queue: queue(nth),
+            running: *running,
+            limit: *limit,
+        });
+        let demands = distribute_slots(queues.collect(), free);
+        let slots_of = |nth| demands.iter().find(|d| d.queue == queue(nth)).map_or(0, |d| d.limit);
+        (0..loads.len()).map(slots_of).collect()
+    }
+
+    #[test]
+    fn idle_queue_gets_a_slot_even_if_none_is_free() {
+        assert_eq!(distribute(&[(4, 4), (4, 4), (0, 4)], 0), [0, 0, 1]);
+        assert_eq!(distribute(&[(0, 4), (0, 4), (0, 4)], 1), [1, 1, 1]);
+    }
+
+    #[test]
+    fn free_slots_go_to_queues_with_fewest_running_jobs() {
+        assert_eq!(distribute(&[(3, 8), (1, 8)], 4), [1, 3]);
+        assert_eq!(distribute(&[(0, 4), (0, 4)], 100), [4, 4], "a queue never exceeds its own limit");
+    }
+
+    #[test]
+    fn queue_with_open_breaker_gets_no_slot() {
+        assert_eq!(distribute(&[(0, 0), (0, 1), (1, 1)], 10), [0, 1, 0]);
+    }
+}

@@ -1,0 +1,48 @@
+//! The metrics that are read when they are requested: jobs, providers and circuit breakers.
+
+use std::time::Duration;
+
+use store::query::{CountJobs, CountProviders};
+
+use super::context::new_job_context;
+use crate::app::App;
+use crate::context::RequestContext;
+use crate::error::InternalError;
+
+/// The time that a request for metrics waits for the store. The other metrics are needed most while the store is slow.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Updates the metrics `bowline_breaker_open`, `bowline_jobs` and `bowline_providers`. If the store does not respond in
+/// time, the latter two keep their values.
+pub async fn update_gauges(app: &App) {
+    let updated = async {
+        let ctx = new_job_context(app, "probe")?;
+        update_breaker_gauges(&ctx);
+        update_store_gauges(&ctx).await
+    };
+    match tokio::time::timeout(STORE_TIMEOUT, updated).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "metrics could not be read from the store"),
+        Err(_) => tracing::warn!("metrics were not read from the store in time"),
+    }
+}
+
+fn update_breaker_gauges(ctx: &RequestContext) {
+    for (provider, group, is_open) in ctx.app().breaker().list(ctx.now()) {
+        let labels = [("provider", provider.to_string()), ("endpoint", group.to_string())];
+        ctx.app().telemetry().set_gauge("bowline_breaker_open", &labels, u32::from(is_open));
+    }
+}
+
+async fn update_store_gauges(ctx: &RequestContext) -> Result<(), InternalError> {
+    let telemetry = ctx.app().telemetry();
+    for ((kind, state), count) in ctx.ask(&CountJobs).await? {
+        let labels = [("kind", kind.to_owned()), ("state", state.to_owned())];
+        telemetry.set_gauge("bowline_jobs", &labels, u32::try_from(count).unwrap_or(u32::MAX));
+    }
+    for (state, count) in ctx.ask(&CountProviders).await? {
+        let labels = [("state", state.to_owned())];
+        telemetry.set_gauge("bowline_providers", &labels, u32::try_from(count).unwrap_or(u32::MAX));
+    }
+    Ok(())
+}
