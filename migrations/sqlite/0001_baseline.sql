@@ -280,11 +280,27 @@ CREATE INDEX jobs_due ON jobs (provider_id, endpoint_group, due_at) WHERE state 
 CREATE INDEX jobs_connection ON jobs (connection_id, kind, state);
 CREATE INDEX jobs_client ON jobs (client_id, provider_id)
     WHERE state IN ('pending', 'failed') AND client_id IS NOT NULL;
-CREATE INDEX jobs_state ON jobs (kind, state);
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE state = 'done';
 CREATE INDEX jobs_by_state ON jobs ((state || ''), id);
 CREATE INDEX jobs_by_kind ON jobs ((kind || ''), id);
 CREATE INDEX jobs_by_provider ON jobs (provider_id, id);
+
+-- Changes of the number of jobs, for metrics. Every command that queues, finishes, retries, closes or deletes jobs appends one;
+-- a task adds them to `job_counts` and deletes them. So no two commands update the same row.
+CREATE TABLE job_transitions (
+    id INTEGER NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL,
+    from_state TEXT,
+    to_state TEXT,
+    jobs INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE job_counts (
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,
+    jobs INTEGER NOT NULL,
+    PRIMARY KEY (kind, state)
+) STRICT;
 
 -- Operators of the hub. Names are unique among those that have not ended. `bootstrap` marks the single-use token with which
 -- the first administrator is created.

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn trial_call_that_is_not_sent_leaves_the_trial_to_the_next_call() {
+    fn unsent_trial_call_leaves_the_trial_to_the_next_call() {
         let breaker = breaker_after(2);
         let later = NOW.plus(OPEN_FOR);
         assert_eq!(breaker.ensure_closed(PROVIDER, GROUP, later), Ok(()));

@@ -6,6 +6,7 @@ mod client;
 pub(crate) mod credential;
 pub(crate) mod end_connection;
 mod invalid_grant;
+pub(crate) mod job_count;
 mod job_queue;
 mod lease;
 pub(crate) mod open_connection;
@@ -38,6 +39,7 @@ pub use client::{
 pub use credential::{LeaseCredential, LeaseOutcome, ReleaseLease, StoreCredential, StoreCredentialOutcome};
 pub use end_connection::{EndConnection, EndOutcome, ExpireConnection};
 pub use invalid_grant::{HandleInvalidGrant, InvalidGrantOutcome};
+pub use job_count::FoldJobTransitions;
 pub use lease::Lease;
 pub use open_connection::{OpenConnection, OpenOutcome, SealedGrant};
 pub use operator::{AddOperator, AddOperatorOutcome, IssueBootstrapToken, OperatorAddedBy, RemoveOperator};

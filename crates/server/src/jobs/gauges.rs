@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use store::command::FoldJobTransitions;
 use store::query::{CountJobs, CountProviders};
 
 use super::context::new_job_context;
@@ -43,6 +44,29 @@ async fn update_store_gauges(ctx: &RequestContext) -> Result<(), InternalError> 
     for (state, count) in ctx.ask(&CountProviders).await? {
         let labels = [("state", state.to_owned())];
         telemetry.set_gauge("bowline_providers", &labels, u32::try_from(count).unwrap_or(u32::MAX));
+    }
+    Ok(())
+}
+
+/// The number of transitions that one transaction adds to the counts of jobs.
+const FOLD_BATCH_SIZE: u32 = 1_000;
+/// The maximum number of such transactions in a row, so that other tasks of this kind on other nodes get their turn.
+const MAX_FOLD_BATCHES: u32 = 100;
+
+/// Adds the transitions of jobs to the counts that `bowline_jobs` shows, so that few of them are left to read.
+pub(super) async fn fold_job_transitions(app: App) {
+    if let Err(error) = fold_batches(&app).await {
+        tracing::error!(%error, "the counts of jobs could not be updated");
+    }
+}
+
+async fn fold_batches(app: &App) -> Result<(), InternalError> {
+    let ctx = new_job_context(app, "fold")?;
+    for _ in 0..MAX_FOLD_BATCHES {
+        let fold = FoldJobTransitions { moment: ctx.new_moment()?, limit: FOLD_BATCH_SIZE };
+        if ctx.run(fold).await? < FOLD_BATCH_SIZE {
+            break;
+        }
     }
     Ok(())
 }

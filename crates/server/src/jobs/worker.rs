@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use super::clock::measure_offset;
 use super::context::new_job_context;
 use super::dispatcher::dispatch_jobs;
+use super::gauges::fold_job_transitions;
 use super::purge::{PurgeOutcome, purge};
 use super::schedule::{Queue, process_queue, run_periodically, wait_for_shutdown};
 use super::sweep::{recover_exchanges, sweep};
@@ -22,6 +23,8 @@ const PURGE_INTERVAL: Duration = Duration::from_mins(1);
 const BACKLOG_PURGE_INTERVAL: Duration = Duration::from_millis(200);
 /// The interval at which metric samples are aggregated and idle entries of the rate limits are removed.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// The interval at which the counts of jobs are updated.
+const FOLD_INTERVAL: Duration = Duration::from_secs(5);
 const CLOCK_INTERVAL: Duration = Duration::from_secs(5);
 const REMOVAL_POLL_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -34,6 +37,7 @@ pub fn start(app: &App, shutdown: &watch::Receiver<bool>) -> JoinSet<()> {
     let process_removals = async |ctx| process_removals(&ctx).await;
     tasks.spawn(process_queue(removals, app.clone(), shutdown.clone(), process_removals));
     tasks.spawn(run_periodically(SWEEP_INTERVAL, app.clone(), shutdown.clone(), sweep_once));
+    tasks.spawn(run_periodically(FOLD_INTERVAL, app.clone(), shutdown.clone(), fold_job_transitions));
     tasks.spawn(run_purge_loop(app.clone(), shutdown.clone()));
     tasks.spawn(run_periodically(CLOCK_INTERVAL, app.clone(), shutdown.clone(), measure_offset));
     tasks.spawn(run_periodically(UPKEEP_INTERVAL, app.clone(), shutdown.clone(), async |app: App| {

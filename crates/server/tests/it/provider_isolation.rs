@@ -20,7 +20,7 @@ on_both!(
     failing_revocation_endpoint_does_not_affect_data,
 );
 
-/// More than `job.workers`, so that their calls alone would use up every slot.
+/// More than `job.workers`, so that their calls would use up every slot.
 const HANGING_PROVIDERS: i64 = 40;
 
 impl TestHub {

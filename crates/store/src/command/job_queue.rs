@@ -11,6 +11,7 @@ use domain::model::authorization_request::AuthorizationRequest;
 use domain::model::connection::{Connection, UpstreamRevocation};
 use domain::model::job::{Job, JobKind, JobState};
 
+use super::job_count::record_job_transition;
 use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::values;
@@ -126,6 +127,7 @@ pub(super) fn queue_job<'a>(
             kind.endpoint_group()
         ],
     );
+    record_job_transition(tx, kind.as_str(), None, Some(JobState::Pending), 1);
 }
 
 /// Queues the revocation of a token that arrived after its connection had ended. The connection's revocation is pending

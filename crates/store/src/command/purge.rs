@@ -1,15 +1,18 @@
 //! The command that deletes rows which are no longer needed.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::Moment;
+use domain::model::job::JobState;
 use domain::rule::invalid_grant::epoch_minute;
 
+use super::job_count::record_job_transition;
 use crate::error::Result;
 use crate::operation::Command;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::values;
+use crate::value::{Value, values};
 
 /// The time that codes are kept after their expiry, so that a late use can be recorded. Authorization requests are
 /// deleted at their expiry, because untrusted clients can create them; a late step gets the same response before and
@@ -47,12 +50,31 @@ impl Command for Purge {
         deletions.rotate_left(usize::from(tx.ids().draw_seed().bytes()[0] % 4));
         let mut remaining = self.limit;
         for (delete, until) in deletions {
-            let deleted =
-                if remaining > 0 { tx.execute(delete, values![until, remaining]).await? } else { 0 };
+            if remaining == 0 {
+                break;
+            }
+            let params = values![until, remaining];
+            let deleted = if std::ptr::eq(delete, OLD_JOBS) {
+                delete_old_jobs(tx, params).await?
+            } else {
+                tx.execute(delete, params).await?
+            };
             remaining = remaining.saturating_sub(u32::try_from(deleted).unwrap_or(u32::MAX));
         }
         Ok(self.limit - remaining)
     }
+}
+
+/// Deletes old jobs, and records by how many the number of jobs of each kind decreases.
+async fn delete_old_jobs(tx: &mut Tx<'_>, params: &[Value]) -> Result<u64> {
+    let mut deleted: BTreeMap<String, i64> = BTreeMap::new();
+    for kind in tx.fetch_column::<String>(OLD_JOBS, params, "kind").await? {
+        *deleted.entry(kind).or_default() += 1;
+    }
+    for (kind, jobs) in &deleted {
+        record_job_transition(tx, kind, Some(JobState::Done), None, *jobs);
+    }
+    Ok(deleted.into_values().sum::<i64>().unsigned_abs())
 }
 
 // `SKIP LOCKED`: a row that another transaction uses is left for the next purge, and two nodes that purge concurrently
@@ -81,7 +103,7 @@ static OLD_JOBS: &Sql = sql!(
     DELETE FROM jobs WHERE id IN (
         SELECT id FROM jobs WHERE state = 'done' AND finished_at <= ?1 ORDER BY finished_at LIMIT ?2
         FOR UPDATE SKIP LOCKED
-    )"
+    ) RETURNING kind"
 );
 
 static OLD_REFRESH_STATS: &Sql = sql!(

@@ -8,6 +8,7 @@ use domain::model::job::{JobKind, ManagedJob, ResolveJobError};
 use serde_json::{Value, json};
 
 use super::audit_entry::build_audit_entry;
+use super::job_count::record_job_transition;
 use super::job_queue::JOB_RETRY_WINDOW;
 use crate::entity::connection::lock_connection;
 use crate::entity::job::known_job_kind;
@@ -76,6 +77,7 @@ impl Command for ResolveFailedJob {
                 values![self.job_id, state, self.moment.now],
             ),
         }
+        record_job_transition(tx, job.managed.kind.as_str(), Some(job.managed.state), Some(state), 1);
         self.record_event(tx, &job).await?;
         Ok(Some(Ok(())))
     }

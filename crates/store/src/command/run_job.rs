@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::audit_entry::build_audit_entry;
 use super::authorization_request::UnrevokedToken;
+use super::job_count::record_job_transition;
 use super::job_queue::{JOB_RETRY_WINDOW, SealedToken, queue_job};
 use crate::entity::connection::lock_connection;
 use crate::entity::job::{JobQueue, lock_due_jobs, lock_leased_job};
@@ -182,6 +183,7 @@ impl FinishJob {
         );
         let params = values![job.id, state, self.outcome, self.moment.now];
         tx.defer(if keep_token { finish } else { finish_and_wipe }, params);
+        record_job_transition(tx, job.kind.as_str(), Some(JobState::Pending), Some(state), 1);
     }
 
     /// Appends the state of an orphaned grant to the audit chain of the provider, because there is no connection.

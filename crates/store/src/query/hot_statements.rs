@@ -5,7 +5,7 @@ use super::{
     recipient, registrations, removal,
 };
 use crate::command::{
-    credential as credential_command, end_connection, open_connection, purge, recover_exchange,
+    credential as credential_command, end_connection, job_count, open_connection, purge, recover_exchange,
     refresh_stats, resolve_failed_job, run_job, set_metadata, upstream_client,
 };
 use crate::entity;
@@ -13,7 +13,7 @@ use crate::sql::{Sql, Statement};
 
 /// Returns the statements on hot paths: those that run for requests, jobs or searches.
 pub fn hot_statements() -> Vec<Statement> {
-    let groups: [&[&'static Sql]; 36] = [
+    let groups: [&[&'static Sql]; 37] = [
         entity::access_state::HOT_STATEMENTS,
         entity::authorization_code::HOT_STATEMENTS,
         entity::authorization_request::HOT_STATEMENTS,
@@ -25,6 +25,7 @@ pub fn hot_statements() -> Vec<Statement> {
         entity::registration::HOT_STATEMENTS,
         credential_command::HOT_STATEMENTS,
         end_connection::HOT_STATEMENTS,
+        job_count::HOT_STATEMENTS,
         open_connection::HOT_STATEMENTS,
         purge::HOT_STATEMENTS,
         recover_exchange::HOT_STATEMENTS,

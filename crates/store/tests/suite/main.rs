@@ -9,6 +9,7 @@ mod credential;
 mod durable;
 mod invalid_grant;
 mod job;
+mod job_counts;
 mod management;
 mod model;
 mod operator;

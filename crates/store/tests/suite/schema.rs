@@ -22,16 +22,6 @@ async fn hot_statements_use_an_index(kit: TestStore) {
     }
 }
 
-/// If hot statements used the index on the state of jobs, ending a connection would read every pending job.
-#[tokio::test]
-async fn hot_statements_do_not_use_the_job_state_index() {
-    let kit = TestStore::open_sqlite().await;
-    for statement in hot_statements() {
-        let plan = kit.store.explain(&statement).await.unwrap();
-        assert!(!plan.contains("jobs_state"), "{plan}");
-    }
-}
-
 /// The check for jobs and exchanges that delay the deletion of a client must use the indexes on the recipient.
 #[tokio::test]
 async fn deletion_check_uses_indexes_of_the_recipient() {

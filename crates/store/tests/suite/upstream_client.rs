@@ -287,7 +287,10 @@ async fn unknown_job_kind_is_not_leased(kit: TestStore) {
     for id in [&id, &other] {
         kit.end_connection(id, EndCause::Recipient, None).await;
     }
-    let unknown = format!("UPDATE jobs SET kind = 'fly', due_at = 0 WHERE connection_id = '{id}'");
+    let unknown = format!(
+        "UPDATE jobs SET kind = 'fly', due_at = 0 WHERE connection_id = '{id}';
+         UPDATE job_transitions SET kind = 'fly' WHERE id = (SELECT min(id) FROM job_transitions)"
+    );
     kit.execute_sql(&unknown).await;
     let (job, lease_id) = lease_job(&kit).await.unwrap();
     assert_eq!(job.connection_id, Some(other), "an unknown kind delays no other job");
