@@ -59,8 +59,7 @@ const LEASE_MARGIN: Duration = Duration::from_secs(5);
 impl App {
     /// Opens the store, derives the keys and builds all parts.
     pub async fn build(config: Config, vault: Vault, clock: Clock) -> Result<Self, BuildError> {
-        let location = store::Location::parse(&config.store.url)
-            .ok_or_else(|| StoreError::Incompatible("store.url is not the URL of a store".into()))?;
+        let location = config.store_location().map_err(StoreError::Incompatible)?;
         let settings = store::StoreSettings {
             location,
             connections: config.store.connections,
@@ -178,6 +177,11 @@ impl App {
     /// Returns the time on the database's clock, or an error if its offset is unknown, outdated or too large.
     pub fn now(&self) -> Result<Timestamp, ContextError> {
         self.0.clock.now()
+    }
+
+    /// Returns the time of this machine, without the offset to the database's clock.
+    pub fn clock_time(&self) -> Timestamp {
+        self.0.clock.own_time()
     }
 
     /// Measures the offset to the database's clock.

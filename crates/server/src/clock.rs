@@ -84,9 +84,20 @@ impl DatabaseClock {
         Ok(Timestamp::from_millis(own + offset))
     }
 
+    /// Returns the time without the offset.
+    pub(crate) fn own_time(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Measures the offset to the database's clock.
     pub(crate) async fn measure(&self, store: &Store) -> Result<(), StoreError> {
-        let offset = store.clock_offset_ms(self.clock.now()).await?;
+        let measured = store.clock_offset_ms(self.clock.now()).await;
+        if matches!(measured, Err(StoreError::Incompatible(_))) {
+            // The database may lose commits since its settings have changed. The node must not use it any longer, so it
+            // does not keep the last offset until that is outdated.
+            self.offset_measured_at.store(i64::MIN, Ordering::Relaxed);
+        }
+        let offset = measured?;
         self.offset.store(offset, Ordering::Relaxed);
         self.offset_measured_at.store((self.clock.read)(), Ordering::Relaxed);
         Ok(())

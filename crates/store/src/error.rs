@@ -68,33 +68,40 @@ impl From<tokio_postgres::Error> for StoreError {
         ];
         match error.code() {
             Some(code) if retried.contains(code) => Self::Conflict,
-            // Classes of SQLSTATE: 08 connection exception, 53 insufficient resources, 57 operator intervention.
-            Some(code) if ["08", "53", "57"].contains(&&code.code()[..2]) => {
-                Self::Unavailable(describe(&error))
-            }
-            // The server has become a standby since the connection was checked.
-            Some(code) if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Self::Unavailable(describe(&error)),
+            Some(code) if is_unavailable(code) => Self::Unavailable(describe(&error)),
             Some(_) => Self::Internal(describe(&error)),
             // An error without an SQLSTATE was not reported by the server; in practice the connection failed.
-            None => Self::Unavailable(error.to_string()),
+            None => Self::Unavailable(describe(&error)),
         }
     }
 }
 
-/// Returns the server's message without its detail line, which may quote stored values.
+/// Returns whether an error concerns the server or the session instead of the statement. Another attempt may succeed.
+fn is_unavailable(code: &tokio_postgres::error::SqlState) -> bool {
+    use tokio_postgres::error::SqlState;
+    // Classes of SQLSTATE: 08 connection exception, 53 insufficient resources, 57 operator intervention (which includes
+    // statement timeouts), 58 system error.
+    let class = code.code().get(..2).unwrap_or_default();
+    ["08", "53", "57", "58"].contains(&class)
+        || [
+            // The lock timeout has passed.
+            SqlState::LOCK_NOT_AVAILABLE,
+            SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+            // The server has become a standby since the session was opened.
+            SqlState::READ_ONLY_SQL_TRANSACTION,
+            // The session lost its prepared statements, for example behind a connection pooler.
+            SqlState::INVALID_SQL_STATEMENT_NAME,
+            SqlState::DUPLICATE_PSTATEMENT,
+        ]
+        .contains(code)
+}
+
+/// Returns the server's message without its detail line, which may quote stored values, or the error with its causes if
+/// it is not the server's.
 fn describe(error: &tokio_postgres::Error) -> String {
-    error
-        .as_db_error()
-        .map_or_else(|| error.to_string(), |db| format!("{} {}", db.code().code(), db.message()))
-}
-
-impl From<deadpool_postgres::PoolError> for StoreError {
-    fn from(error: deadpool_postgres::PoolError) -> Self {
-        match error {
-            deadpool_postgres::PoolError::Backend(error) => error.into(),
-            // The only hook is `ensure_durable`, which rejects servers that may lose commits.
-            deadpool_postgres::PoolError::PostCreateHook(hook) => Self::Incompatible(hook.to_string()),
-            other => Self::Unavailable(other.to_string()),
-        }
+    if let Some(db) = error.as_db_error() {
+        return format!("{} {}", db.code().code(), db.message());
     }
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

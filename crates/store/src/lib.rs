@@ -24,7 +24,7 @@ pub mod query;
 pub use error::{Result, StoreError};
 pub use migrate::{Migration, SCHEMA_VERSION};
 pub use operation::{Command, CommandKind, Query, QueryKind};
-pub use settings::{Location, StoreSettings};
+pub use settings::{Location, PostgresSettings, StoreSettings, SynchronousCommit};
 pub use sql::Statement;
 pub use store::Store;
 pub use tx::Tx;

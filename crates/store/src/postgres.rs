@@ -1,76 +1,57 @@
-//! The PostgreSQL backend: each command runs in its own task, on a connection of the pool.
+//! The PostgreSQL backend: sessions in pools, one for each kind of operation, with limits for every wait.
 
-mod connection;
 mod migration;
+mod options;
+mod pools;
+mod session;
+mod tls;
 mod transaction;
 
-use std::time::Duration;
-
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod};
+use domain::Timestamp;
 use domain::model::audit_event::AuditKey;
-use domain::{Secret, Timestamp};
-use tokio_postgres::NoTls;
 
 use crate::error::{Result, StoreError};
 use crate::migrate;
-use crate::operation::{Command, Query};
-use crate::settings::StoreSettings;
+use crate::operation::{Command, Query, QueryKind};
+use crate::settings::{PostgresSettings, StoreSettings};
 use crate::sql::Sql;
 use crate::tx::Tx;
+use pools::{Pools, SessionPool};
 
 pub(crate) use migration::migrate;
 pub(crate) use transaction::PostgresTx;
 
 /// The maximum number of attempts of a command that conflicts with other transactions.
 const MAX_ATTEMPTS: usize = 8;
-/// The maximum time to wait for a connection of the pool, and the maximum time to open one.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
-/// The minimum number of connections. With a single connection, one slow command would delay every query.
-const MIN_CONNECTIONS: usize = 2;
 
 pub(crate) struct Postgres {
-    pool: Pool,
+    pools: Pools,
     audit_key: AuditKey,
 }
 
 impl Postgres {
-    pub(crate) async fn open(url: &Secret<String>, settings: &StoreSettings) -> Result<Self> {
-        // The parse error is dropped, because it may quote the password.
-        let config: tokio_postgres::Config = url
-            .expose()
-            .parse()
-            .map_err(|_| StoreError::Incompatible("store.url is not a PostgreSQL URL".into()))?;
-        let manager =
-            Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-        let pool = Pool::builder(manager)
-            .max_size(settings.connections.max(MIN_CONNECTIONS))
-            .runtime(deadpool_postgres::Runtime::Tokio1)
-            .wait_timeout(Some(CONNECTION_TIMEOUT))
-            .create_timeout(Some(CONNECTION_TIMEOUT))
-            // Durability is checked for every new connection and not only at the start: after a failover the pool may
-            // reach a server with other settings.
-            .post_create(Hook::async_fn(|client, _| {
-                Box::pin(async move {
-                    let checked = connection::ensure_durable(client).await;
-                    checked.map_err(|error| HookError::message(error.to_string()))
-                })
-            }))
-            .build()
-            .map_err(StoreError::internal)?;
-        let client = pool.get().await?;
-        let applied = migration::load_applied_migrations(&client).await?;
+    pub(crate) async fn open(postgres: &PostgresSettings, settings: &StoreSettings) -> Result<Self> {
+        let pools = Pools::new(postgres, settings)?;
+        let session = pools.for_query(QueryKind::Lookup).check_out().await?;
+        let applied = migration::load_applied_migrations(&session).await?;
         migrate::ensure_up_to_date(migrate::POSTGRES_MIGRATIONS, &applied)?;
-        Ok(Self { pool, audit_key: settings.audit_key.clone() })
+        // A pooler in transaction mode is recognised when a second session has changed the settings of the first one.
+        let second = pools.for_query(QueryKind::Monitoring).check_out().await?;
+        session.verify().await?;
+        session.give_back();
+        second.give_back();
+        Ok(Self { pools, audit_key: settings.audit_key.clone() })
     }
 
     /// Runs a command in its own task, which completes even if the caller is cancelled, for example because its client
-    /// disconnected: a cancelled transaction would leave the connection in an unknown state.
+    /// disconnected: the outcome of a command that was interrupted would be unknown.
     pub(crate) async fn run<C: Command>(&self, command: C) -> Result<C::Reply> {
-        let (pool, key) = (self.pool.clone(), self.audit_key.clone());
+        let (pool, key) = (self.pools.for_command(C::KIND).clone(), self.audit_key.clone());
         let task = tokio::spawn(async move {
+            let deadline = pool.deadline();
             for _ in 1..MAX_ATTEMPTS {
                 match run_once(&pool, &key, &command).await {
-                    Err(StoreError::Conflict) => {}
+                    Err(StoreError::Conflict) if deadline > tokio::time::Instant::now() => {}
                     result => return result,
                 }
             }
@@ -79,21 +60,28 @@ impl Postgres {
         task.await.unwrap_or_else(|_| Err(StoreError::Internal("a command panicked".into())))
     }
 
+    /// Runs a query. If the caller goes away, the statement is cancelled.
     pub(crate) async fn query<Q: Query>(&self, query: &Q) -> Result<Q::Reply> {
-        let client = self.pool.get().await?;
-        let mut tx = Tx::for_query(PostgresTx::without_begin(&client), &self.audit_key);
-        query.run(&mut tx).await
+        let pool = self.pools.for_query(Q::KIND);
+        let session = pool.check_out().await?;
+        let mut tx = Tx::for_query(PostgresTx::for_query(&session), &self.audit_key);
+        let result = pool.run_limited(query.run(&mut tx)).await?;
+        session.give_back();
+        result
     }
 
+    /// Checks that the server still makes commits durable, and returns how far its clock is ahead of `now`, in
+    /// milliseconds.
     pub(crate) async fn clock_offset_ms(&self, now: Timestamp) -> Result<i64> {
-        let client = self.pool.get().await?;
-        let query = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::BIGINT AS millis";
-        let row = client.query_one(query, &[]).await?;
-        Ok(row.get::<_, i64>("millis") - now.millis())
+        let pool = self.pools.for_query(QueryKind::Monitoring);
+        let session = pool.check_out().await?;
+        let result = pool.run_limited(session.verify()).await?;
+        session.give_back();
+        Ok(result?.millis() - now.millis())
     }
 
     pub(crate) async fn explain(&self, sql: &'static Sql) -> Result<String> {
-        let client = self.pool.get().await?;
+        let client = self.pools.for_query(QueryKind::Search).check_out().await?;
         // Sequential scans are disabled because the tables of a test are so small that the planner would prefer one.
         // The plan must be generic because a plan for `NULL` would only find that no row matches.
         client.batch_execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan").await?;
@@ -102,6 +90,7 @@ impl Postgres {
         let arguments = if nulls.is_empty() { String::new() } else { format!("({nulls})") };
         let lines = client.simple_query(&format!("EXPLAIN EXECUTE plan{arguments}")).await?;
         client.batch_execute("DEALLOCATE plan; RESET enable_seqscan; RESET plan_cache_mode").await?;
+        client.give_back();
         let text = lines.iter().filter_map(|message| match message {
             tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
             _ => None,
@@ -110,20 +99,21 @@ impl Postgres {
     }
 }
 
-async fn run_once<C: Command>(pool: &Pool, key: &AuditKey, command: &C) -> Result<C::Reply> {
-    let client = pool.get().await?;
-    let mut tx = Tx::for_command(PostgresTx::new(&client), key, command.moment());
-    let result = match command.run(&mut tx).await {
+async fn run_once<C: Command>(pool: &SessionPool, key: &AuditKey, command: &C) -> Result<C::Reply> {
+    let session = pool.check_out().await?;
+    let attempt = async {
+        let mut tx = Tx::for_command(PostgresTx::for_command(&session), key, command.moment());
+        let reply = command.run(&mut tx).await?;
         // The effects are ignored: they concern only SQLite's write-ahead log.
-        Ok(reply) => match tx.finish() {
-            Ok((deferred, _effects)) => transaction::commit(&client, &deferred).await.map(|()| reply),
-            Err(error) => Err(error),
-        },
-        Err(error) => Err(error),
+        let (deferred, _effects) = tx.finish()?;
+        transaction::commit(&session, &deferred).await?;
+        Ok(reply)
     };
-    if result.is_err() && client.batch_execute("ROLLBACK").await.is_err() {
-        // The state of the connection is unknown: remove it from the pool.
-        let _ = Object::take(client);
+    // If the limit passes or the command panics, the session is dropped here and closed: its state is unknown.
+    let result = pool.run_limited(attempt).await?;
+    if result.is_ok() || pool.run_limited(transaction::roll_back(&session)).await.is_ok_and(|end| end.is_ok())
+    {
+        session.give_back();
     }
     result
 }

@@ -10,8 +10,46 @@ use domain::model::audit_event::AuditKey;
 pub enum Location {
     /// The path of an SQLite file.
     Sqlite(PathBuf),
-    /// A PostgreSQL URL; secret, because it may contain a password.
-    Postgres(Secret<String>),
+    Postgres(PostgresSettings),
+}
+
+/// The address of a PostgreSQL database, and how to connect to it.
+#[derive(Clone, Debug)]
+pub struct PostgresSettings {
+    /// The URL, with the parameters of libpq. It is secret, because it may contain a password.
+    pub url: Secret<String>,
+    /// The file that contains the password. It is read for each new connection, so that the password can be changed
+    /// without a restart.
+    pub password_file: Option<PathBuf>,
+    /// Allows a connection without TLS to a server on another machine.
+    pub allow_plaintext: bool,
+    pub synchronous_commit: SynchronousCommit,
+}
+
+/// The point at which PostgreSQL confirms a commit, if it has synchronous standbys. Every value makes the commit durable
+/// on the primary first. The values `off` and `local` do not exist here, because they can lose confirmed commits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::Display, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
+pub enum SynchronousCommit {
+    /// The standby has written the commit to its operating system.
+    RemoteWrite,
+    /// The standby has the commit on disk.
+    #[default]
+    On,
+    /// The standby shows the commit to queries.
+    RemoteApply,
+}
+
+impl PostgresSettings {
+    /// Creates settings with the defaults of the configuration.
+    pub fn new(url: impl Into<Secret<String>>) -> Self {
+        Self {
+            url: url.into(),
+            password_file: None,
+            allow_plaintext: false,
+            synchronous_commit: SynchronousCommit::default(),
+        }
+    }
 }
 
 impl Location {
@@ -22,7 +60,7 @@ impl Location {
             return (!path.is_empty()).then(|| Self::Sqlite(PathBuf::from(path)));
         }
         let is_postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
-        is_postgres.then(|| Self::Postgres(url.into()))
+        is_postgres.then(|| Self::Postgres(PostgresSettings::new(url)))
     }
 }
 
@@ -30,9 +68,11 @@ impl Location {
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
     pub location: Location,
-    /// The number of connections to the database: on SQLite for queries only, on PostgreSQL for queries and commands.
+    /// The number of connections to the database. SQLite uses at most eight, for lookups. PostgreSQL uses a third each
+    /// for lookups, ends and other commands, at least two.
     pub connections: usize,
-    /// The number of commands that may wait in each queue of the SQLite writer; further ones fail with `Busy`.
+    /// The number of commands that may wait for the SQLite writer or for a connection to PostgreSQL, counted for each
+    /// kind of command. Further ones fail with `Busy`.
     pub queue_capacity: usize,
     pub audit_key: AuditKey,
 }

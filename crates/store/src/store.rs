@@ -26,7 +26,7 @@ impl Store {
     pub async fn open(settings: StoreSettings) -> Result<Self> {
         let backend = match settings.location.clone() {
             Location::Sqlite(path) => Backend::Sqlite(Sqlite::open(&path, &settings)?),
-            Location::Postgres(url) => Backend::Postgres(Postgres::open(&url, &settings).await?),
+            Location::Postgres(postgres) => Backend::Postgres(Postgres::open(&postgres, &settings).await?),
         };
         Ok(Self(Arc::new(backend)))
     }
@@ -35,7 +35,7 @@ impl Store {
     pub async fn migrate(location: &Location) -> Result<Vec<Migration>> {
         match location {
             Location::Sqlite(path) => sqlite::migrate(path),
-            Location::Postgres(url) => postgres::migrate(url).await,
+            Location::Postgres(settings) => postgres::migrate(settings).await,
         }
     }
 

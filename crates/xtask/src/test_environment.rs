@@ -1,4 +1,4 @@
-//! Programs that the tests need: PostgreSQL, Chromium, chromedriver, strace, Python and schemathesis. Each is found or
+//! Programs that the tests need: PostgreSQL, pgbouncer, Chromium, chromedriver, strace, Python and schemathesis. Each is found or
 //! installed; otherwise the run fails and names the command to install it. No test is skipped for a missing program.
 
 use std::env;
@@ -19,8 +19,9 @@ pub(crate) struct Requirement {
     packages: &'static [&'static str],
 }
 
-const REQUIREMENTS: [Requirement; 5] = [
+const REQUIREMENTS: [Requirement; 6] = [
     Requirement { name: "PostgreSQL", programs: &["initdb"], packages: &["postgresql"] },
+    Requirement { name: "pgbouncer", programs: &["pgbouncer"], packages: &["pgbouncer"] },
     Requirement {
         name: "Chromium",
         programs: &["chromium", "chromium-browser", "google-chrome"],
@@ -69,6 +70,8 @@ fn find_program(need: Requirement) -> Option<PathBuf> {
         versions.sort();
         folders.extend(versions.into_iter().rev());
     }
+    // pgbouncer is a system daemon, whose folder is only in the path of root.
+    folders.push("/usr/sbin".into());
     let candidates = folders.iter().flat_map(|folder| need.programs.iter().map(move |p| folder.join(p)));
     // Symbolic links are resolved: the other PostgreSQL programs are needed too, and they are next to `initdb` itself.
     candidates.filter(|path| path.is_file()).find_map(|path| path.canonicalize().ok())
@@ -93,24 +96,25 @@ impl TestEnvironment {
         for need in REQUIREMENTS {
             places.push(ensure_installed(need)?);
         }
-        let [initdb, chromium, driver, strace, python] = places.as_slice() else {
-            bail!("expected one program for each of the five requirements")
+        let [initdb, pgbouncer, chromium, driver, strace, python] = places.as_slice() else {
+            bail!("expected one program for each of the six requirements")
         };
         let schemathesis = ensure_schemathesis(python)?;
         let bin = initdb.parent().context("initdb has no folder")?.to_path_buf();
-        let fast = PrivatePostgres::start(&bin, "scenarios", &["fsync=off"])?;
-        let durable = PrivatePostgres::start(&bin, "crashes", &[])?;
+        let scenarios = PrivatePostgres::start(&bin, "scenarios", &find_memory_folder())?;
+        let durable = PrivatePostgres::start(&bin, "crashes", &env::temp_dir())?;
         let display = |path: &Path| path.display().to_string();
         let environment = vec![
-            ("BOWLINE_TEST_POSTGRES", fast.url.clone()),
+            ("BOWLINE_TEST_POSTGRES", scenarios.url.clone()),
             ("BOWLINE_TEST_POSTGRES_DURABLE", durable.url.clone()),
             ("BOWLINE_TEST_POSTGRES_BIN", display(&bin)),
+            ("BOWLINE_TEST_PGBOUNCER", display(pgbouncer)),
             ("BOWLINE_TEST_CHROMIUM", display(chromium)),
             ("BOWLINE_TEST_CHROMEDRIVER", display(driver)),
             ("BOWLINE_TEST_STRACE", display(strace)),
             ("BOWLINE_TEST_SCHEMATHESIS", display(&schemathesis)),
         ];
-        Ok(Self { environment, clusters: vec![fast, durable] })
+        Ok(Self { environment, clusters: vec![scenarios, durable] })
     }
 }
 
@@ -192,6 +196,19 @@ fn install_packages(packages: &[&str]) -> Result<()> {
     apt(&[&["install", "-y", "-q", "--no-install-recommends"], packages].concat())
 }
 
+/// The space that the data of the scenarios needs at most.
+const NEEDED_SPACE_MIB: u64 = 3_072;
+
+/// Returns a folder in memory, where a sync costs nothing, or the folder for temporary files if memory is short. The hub
+/// refuses a server with `fsync=off`, so the tests cannot save that time in another way.
+fn find_memory_folder() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let free = Command::new("df").args(["--output=avail", "-BM"]).arg(memory).output();
+    let free = free.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let free = free.lines().nth(1).and_then(|line| line.trim().trim_end_matches('M').parse::<u64>().ok());
+    if free.is_some_and(|mib| mib >= NEEDED_SPACE_MIB) { memory.to_owned() } else { env::temp_dir() }
+}
+
 /// A PostgreSQL server for the tests. Dropping it stops the server and removes its folder.
 struct PrivatePostgres {
     folder: PathBuf,
@@ -200,8 +217,8 @@ struct PrivatePostgres {
 }
 
 impl PrivatePostgres {
-    fn start(bin: &Path, name: &str, settings: &[&str]) -> Result<Self> {
-        let folder = env::temp_dir().join(format!("bowline-pg-{name}-{}", std::process::id()));
+    fn start(bin: &Path, name: &str, parent: &Path) -> Result<Self> {
+        let folder = parent.join(format!("bowline-pg-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder)?;
         let root = is_root();
@@ -222,16 +239,14 @@ impl PrivatePostgres {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut server = postgres_command(root, &bin.join("postgres"));
         server.arg("-D").arg(&folder).args(["-p", &port.to_string(), "-k", ""]);
-        server.args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300"]);
-        for setting in settings {
-            server.args(["-c", setting]);
-        }
+        // Every store has several pools, and each test has a store of its own.
+        server.args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=600"]);
         server.stdout(Stdio::null()).stderr(Stdio::null());
         let server = server.spawn().with_context(|| format!("{server:?}"))?;
         let mut cluster =
             Self { url: format!("postgres://postgres@127.0.0.1:{port}/postgres"), folder, server };
         cluster.wait_until_ready(bin, port)?;
-        println!("  PostgreSQL for {name} started on port {port} {settings:?}");
+        println!("  PostgreSQL for {name} started on port {port}, data in {}", cluster.folder.display());
         Ok(cluster)
     }
 

@@ -24,8 +24,7 @@ pub(super) use domain::rule::operator::LOCAL_ACTOR_ID as ACTOR;
 pub(super) use crate::recipients::SANDBOX_METADATA_NAME;
 
 pub(super) fn parse_store_location(config: &Config) -> Result<Location, CliError> {
-    let message = "store.url: expected sqlite:PATH or postgres://USER@HOST/DATABASE";
-    Location::parse(&config.store.url).ok_or_else(|| CliError::Usage(message.into()))
+    config.store_location().map_err(CliError::Usage)
 }
 
 /// Locks and opens the configured hub, and creates a missing SQLite store and key file.

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use store::{Location, PostgresSettings};
+
 use super::sections::Config;
 
 impl Config {
@@ -10,11 +12,33 @@ impl Config {
     /// The setting `auto` selects `admin.sock` next to a SQLite store, and no socket for a PostgreSQL store, which has
     /// no folder.
     pub fn admin_socket(&self) -> Option<PathBuf> {
-        match (self.server.admin_socket.as_str(), store::Location::parse(&self.store.url)) {
-            ("auto", Some(store::Location::Sqlite(path))) => Some(store_folder(&path).join("admin.sock")),
+        match (self.server.admin_socket.as_str(), Location::parse(&self.store.url)) {
+            ("auto", Some(Location::Sqlite(path))) => Some(store_folder(&path).join("admin.sock")),
             ("" | "auto", _) => None,
             (path, _) => Some(path.into()),
         }
+    }
+
+    /// Returns the location of the store with the settings of its connections. The error names the key and what was
+    /// expected.
+    pub fn store_location(&self) -> Result<Location, String> {
+        let location = Location::parse(&self.store.url)
+            .ok_or("store.url: expected sqlite:PATH or postgres://USER@HOST/DATABASE")?;
+        let Location::Postgres(settings) = location else { return Ok(location) };
+        let settings = PostgresSettings {
+            password_file: Some(self.store.password_file.as_str())
+                .filter(|file| !file.is_empty())
+                .map(PathBuf::from),
+            allow_plaintext: self.store.allow_plaintext,
+            synchronous_commit: self
+                .store
+                .synchronous_commit
+                .parse()
+                .map_err(|_| "store.synchronous_commit: expected on, remote_write or remote_apply")?,
+            ..settings
+        };
+        settings.check().map_err(|error| format!("store.url: {error}"))?;
+        Ok(Location::Postgres(settings))
     }
 
     /// Returns a copy without passwords, for display. Secrets of providers are only references to files or environment

@@ -46,8 +46,10 @@ section! {
     }
 }
 section! {
-    /// The URL of the database, and the limits of its connections and of the queue for commands.
-    StoreSection { url: String, connections: usize, queue: usize }
+    /// The database, the limits of its connections and of the queue for commands, and the settings of PostgreSQL.
+    StoreSection { url: String, password_file: String, allow_plaintext: bool, synchronous_commit: String,
+        connections: usize, queue: usize,
+    }
 }
 section! {
     /// The location of the file with the hub's keys.

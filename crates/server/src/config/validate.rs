@@ -34,9 +34,7 @@ impl Config {
                 .parse::<std::net::SocketAddr>()
                 .map_err(|_| format!("{key}: expected an address and a port, as in 127.0.0.1:8400"))?;
         }
-        store::Location::parse(&self.store.url)
-            .ok_or("store.url: expected sqlite:PATH or postgres://USER@HOST/DATABASE")?;
-        Ok(())
+        self.store_location().map(drop)
     }
 
     /// Rejects values with which the hub would break a documented limit, or could not serve any request.

@@ -27,10 +27,11 @@ async fn show_liveness() -> &'static str {
 
 async fn show_readiness(State(app): State<App>) -> Response {
     let readiness = Readiness::check(&app).await;
-    let Readiness { store, schema, keys, clock } = readiness;
+    let is_ready = readiness.is_ready();
+    let Readiness { store, schema, keys, clock, problem } = readiness;
     let checks = json!({"store": store, "schema": schema, "keys": keys, "clock": clock});
-    let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({"ready": readiness.is_ready(), "checks": checks}))).into_response()
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({"ready": is_ready, "checks": checks, "problem": problem}))).into_response()
 }
 
 async fn show_metrics(State(app): State<App>) -> Response {

@@ -1,18 +1,24 @@
 //! The readiness check: tests the store, its schema, the key file and the clock, which every request needs.
 
-use store::SCHEMA_VERSION;
+use std::time::Duration;
+
 use store::query::{GetMetadata, GetSchemaVersion};
+
+use store::{SCHEMA_VERSION, StoreError};
 
 use crate::app::App;
 
 /// The name of the metadata entry with the fingerprint of the store's key file.
 pub const KEYS_METADATA_NAME: &str = "keys";
 
+/// The limit of the whole check. A database that does not respond in this time does not serve requests either.
+const CHECK_LIMIT: Duration = Duration::from_secs(3);
+
 /// The result of the readiness check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent checks, each reported by name")]
 pub struct Readiness {
-    /// The store can be read.
+    /// The store can be read, and makes commits durable.
     pub store: bool,
     /// The store has the schema of this program or a newer one.
     pub schema: bool,
@@ -20,24 +26,41 @@ pub struct Readiness {
     pub keys: bool,
     /// The offset to the database's clock is known and small.
     pub clock: bool,
+    /// A description of the store's problem for operators, if it has one.
+    pub problem: Option<String>,
 }
 
 impl Readiness {
     /// Checks the store, its schema, the key file and the clock.
     pub async fn check(app: &App) -> Self {
-        let version = app.store().query(&GetSchemaVersion).await;
-        let fingerprint = app.store().query(&GetMetadata { name: KEYS_METADATA_NAME }).await;
-        Self {
-            store: version.is_ok(),
-            // A newer schema is accepted: during an upgrade the next version migrates the store first.
-            schema: version.is_ok_and(|version| version >= SCHEMA_VERSION),
-            keys: fingerprint.is_ok_and(|stored| stored.as_deref() == Some(&app.vault().fingerprint())),
-            clock: app.now().is_ok(),
+        let checked = async {
+            // The checks use the connections of probes and those of the access check, so both must work.
+            app.store().clock_offset_ms(app.clock_time()).await?;
+            let version = app.store().query(&GetSchemaVersion).await?;
+            let fingerprint = app.store().query(&GetMetadata { name: KEYS_METADATA_NAME }).await?;
+            Ok::<_, StoreError>((version, fingerprint))
+        };
+        let clock = app.now().is_ok();
+        match tokio::time::timeout(CHECK_LIMIT, checked).await {
+            Ok(Ok((version, fingerprint))) => Self {
+                store: true,
+                // A newer schema is accepted: during an upgrade the next version migrates the store first.
+                schema: version >= SCHEMA_VERSION,
+                keys: fingerprint.as_deref() == Some(&app.vault().fingerprint()),
+                clock,
+                problem: None,
+            },
+            Ok(Err(error)) => Self { clock, problem: Some(error.to_string()), ..Self::default() },
+            Err(_) => Self {
+                clock,
+                problem: Some("the database did not respond within three seconds".into()),
+                ..Self::default()
+            },
         }
     }
 
     /// Returns whether every check passed.
-    pub const fn is_ready(self) -> bool {
+    pub const fn is_ready(&self) -> bool {
         self.store && self.schema && self.keys && self.clock
     }
 }

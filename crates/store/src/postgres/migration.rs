@@ -1,21 +1,23 @@
 //! Migration of a PostgreSQL database.
 
-use domain::Secret;
-use tokio_postgres::NoTls;
-
-use super::connection::ensure_durable;
+use super::session::open_session;
 use crate::error::Result;
 use crate::migrate::{CREATE_MIGRATIONS_TABLE, Migration, POSTGRES_MIGRATIONS, list_pending_migrations};
+use crate::settings::PostgresSettings;
 
 /// The key of the advisory lock that allows only one process at a time to migrate: "bowline" in ASCII.
 const MIGRATION_LOCK: i64 = 0x0062_6f77_6c69_6e65;
 
 /// Applies pending migrations, in one transaction.
-pub(crate) async fn migrate(url: &Secret<String>) -> Result<Vec<Migration>> {
-    let (mut client, connection) = tokio_postgres::connect(url.expose(), NoTls).await?;
-    let driver = tokio::spawn(connection);
-    ensure_durable(&client).await?;
-    let tx = client.transaction().await?;
+pub(crate) async fn migrate(settings: &PostgresSettings) -> Result<Vec<Migration>> {
+    // No limits: a migration of a large table takes long, and waits for another process that migrates.
+    let mut session = open_session(settings, None, 0).await?;
+    // A pooler in transaction mode is recognised when a second session has changed the settings of the first one. A
+    // migration would work there, but the hub would not.
+    let second = open_session(settings, None, 0).await?;
+    session.verify().await?;
+    drop(second);
+    let tx = session.begin().await?;
     // The lock is released with the transaction. A table cannot be locked instead, because there may be none yet.
     tx.execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK]).await?;
     tx.batch_execute(CREATE_MIGRATIONS_TABLE).await?;
@@ -30,9 +32,6 @@ pub(crate) async fn migrate(url: &Secret<String>) -> Result<Vec<Migration>> {
         .await?;
     }
     tx.commit().await?;
-    // The driver ends when its client is dropped.
-    drop(client);
-    let _ = driver.await;
     Ok(pending)
 }
 

@@ -8,8 +8,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use domain::model::connection::{ConnectionState, EndCause, UpstreamRevocation};
-use store::Location;
 use store::query::GetConnection;
+use store::{Location, PostgresSettings};
 
 use crate::support::{TestStore, connect, connection_id, create_durable_database};
 
@@ -20,7 +20,7 @@ const CONNECTIONS: usize = 60;
 fn location_url(location: &Location) -> String {
     match location {
         Location::Sqlite(path) => format!("sqlite:{}", path.display()),
-        Location::Postgres(url) => url.expose().clone(),
+        Location::Postgres(PostgresSettings { url, .. }) => url.expose().clone(),
     }
 }
 
@@ -73,7 +73,7 @@ fn run_child_until_killed(url: &str, max_acknowledged: usize) -> BTreeSet<String
 /// Waits until PostgreSQL has noticed that the killed process is gone. Until then it may still commit the last commands
 /// of that process.
 async fn wait_for_disconnect(location: &Location) {
-    let Location::Postgres(url) = location else { return };
+    let Location::Postgres(PostgresSettings { url, .. }) = location else { return };
     let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
     let client = connect(url.expose()).await;
     while client.query_one(others, &[]).await.unwrap().get::<_, i64>(0) > 0 {

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use domain::model::connection::EndCause;
 use futures_util::future::{Either, join, join_all, select};
-use store::Location;
 use store::command::{
     EndOutcome, JobQueueDemand, LeaseCredential, LeaseOutcome, OpenOutcome, RedeemOutcome,
     StoreCredentialOutcome,
 };
 use store::query::{FindRefreshToken, GetUpstreamCredential};
+use store::{Location, PostgresSettings};
 
 use crate::credential::{acquire_lease, store_credential};
 use crate::job::{REVOCATIONS, finish_job, lease_job, lease_jobs};
@@ -129,7 +129,7 @@ async fn concurrent_job_leases_give_job_to_one_worker(kit: TestStore) {
 #[tokio::test]
 async fn open_connection_waits_for_client_removal_on_postgres() {
     let kit = TestStore::open_postgres().await;
-    let Location::Postgres(url) = &kit.location else { panic!("PostgreSQL") };
+    let Location::Postgres(PostgresSettings { url, .. }) = &kit.location else { panic!("PostgreSQL") };
     kit.create_exchanging_request("n", "dc-acme").await;
     let (remover, observer) = (connect(url.expose()).await, connect(url.expose()).await);
     remover.batch_execute("BEGIN; UPDATE clients SET state = 'closed' WHERE id = 'dc-acme'").await.unwrap();

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use store::Location;
 use store::query::hot_statements;
+use store::{Location, PostgresSettings};
 
 use crate::support::{TestStore, connect, on_both};
 
@@ -89,7 +89,7 @@ fn read_sqlite_schema(location: &Location) -> (Columns, Vec<String>) {
 }
 
 async fn read_postgres_schema(location: &Location) -> (Columns, Vec<String>) {
-    let Location::Postgres(url) = location else { panic!("PostgreSQL") };
+    let Location::Postgres(PostgresSettings { url, .. }) = location else { panic!("PostgreSQL") };
     let client = connect(url.expose()).await;
     let rows = client
         .query(

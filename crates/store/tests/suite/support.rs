@@ -22,7 +22,7 @@ use store::command::{
     SendToProvider, SetProviderState, TakeRegistrationStep, UpdateClient, UpsertProvider,
 };
 use store::query::{CountJobs, GetAuditChain, GetClient, GetConnection, GetProvider};
-use store::{Location, Store, StoreSettings};
+use store::{Location, PostgresSettings, Store, StoreSettings};
 
 pub(crate) const DAY: Duration = Duration::from_hours(24);
 pub(crate) const REDIRECT_URI: &str = "https://app.example.org/back";
@@ -363,7 +363,9 @@ impl TestStore {
     pub(crate) async fn execute_sql(&self, sql: &str) {
         match &self.location {
             Location::Sqlite(path) => rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap(),
-            Location::Postgres(url) => connect(url.expose()).await.batch_execute(sql).await.unwrap(),
+            Location::Postgres(PostgresSettings { url, .. }) => {
+                connect(url.expose()).await.batch_execute(sql).await.unwrap();
+            }
         }
     }
 
@@ -427,12 +429,12 @@ pub(crate) fn build_provider(id: i64) -> Provider {
     Provider { id: ProviderId::new(id), state, source, settings, audit: AuditHead::default() }
 }
 
-/// Creates a database on the PostgreSQL cluster without fsync, which is fast.
+/// Creates a database on the PostgreSQL cluster whose data is in memory, which is fast.
 pub(crate) async fn create_database() -> Location {
     create_database_on("BOWLINE_TEST_POSTGRES").await
 }
 
-/// Creates a database on the PostgreSQL cluster with fsync, whose commits are durable.
+/// Creates a database on the PostgreSQL cluster whose data is on disk.
 pub(crate) async fn create_durable_database() -> Location {
     create_database_on("BOWLINE_TEST_POSTGRES_DURABLE").await
 }

@@ -13,21 +13,82 @@ pub(crate) struct PostgresCluster {
     bin: PathBuf,
     folder: tempfile::TempDir,
     port: u16,
+    settings: Vec<String>,
     server: Option<Child>,
 }
 
 impl PostgresCluster {
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts a cluster with settings of the form `name=value`.
+    pub(crate) async fn start_with(settings: &[&str]) -> Self {
+        let mut cluster = Self::create(settings);
+        cluster.start_server().await;
+        cluster
+    }
+
+    /// Creates a cluster that is not started yet, so that its files can be changed.
+    pub(crate) fn create(settings: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         if is_root() {
             assert!(Command::new("chown").arg("postgres").arg(folder.path()).status().unwrap().success());
         }
-        let mut cluster = Self { bin: find_postgres_bin(), folder, port: reserve_ports(1), server: None };
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let (bin, port) = (find_postgres_bin(), reserve_ports(1));
+        let cluster = Self { bin, folder, port, settings, server: None };
         let arguments = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"];
         let initialized = cluster.command("initdb").args(arguments).output().unwrap();
         assert!(initialized.status.success(), "{}", String::from_utf8_lossy(&initialized.stderr));
-        cluster.start_server().await;
         cluster
+    }
+
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Writes a file into the data folder, readable for the server only.
+    pub(crate) fn write_file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        if is_root() {
+            assert!(Command::new("chown").arg("postgres").arg(&path).status().unwrap().success());
+        }
+        path
+    }
+
+    /// Opens a connection that is not the hub's.
+    pub(crate) async fn connect(&self) -> tokio_postgres::Client {
+        let (client, connection) = tokio_postgres::connect(&self.url(), tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    /// Runs each statement in a transaction of its own.
+    pub(crate) async fn execute(&self, statements: &[&str]) {
+        let client = self.connect().await;
+        for statement in statements {
+            client.batch_execute(statement).await.unwrap();
+        }
+    }
+
+    /// Changes a setting of the running server, as an administrator does.
+    pub(crate) async fn reload_setting(&self, name: &str, value: &str) {
+        let set = format!("ALTER SYSTEM SET {name} = '{value}'");
+        self.execute(&[&set, "SELECT pg_reload_conf()"]).await;
+        let client = self.connect().await;
+        let is_set = async || {
+            let shown = client.query_one(&format!("SELECT current_setting('{name}')"), &[]).await.unwrap();
+            shown.get::<_, String>(0) == value
+        };
+        super::wait_until("the server has reloaded its settings", is_set).await;
+    }
+
+    /// Returns what the server has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default()
     }
 
     pub(crate) fn url(&self) -> String {
@@ -38,7 +99,12 @@ impl PostgresCluster {
     pub(crate) async fn start_server(&mut self) {
         let mut server = self.command("postgres");
         server.args(["-p", &self.port.to_string(), "-k", "", "-c", "listen_addresses=127.0.0.1"]);
-        self.server = Some(server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        for setting in &self.settings {
+            server.args(["-c", setting]);
+        }
+        let log =
+            std::fs::File::options().create(true).append(true).open(self.folder.path().join("server.log"));
+        self.server = Some(server.stdout(Stdio::null()).stderr(log.unwrap()).spawn().unwrap());
         let patience = ConstantBuilder::default().with_delay(Duration::from_millis(20)).with_max_times(1000);
         let connected =
             (|| async { tokio_postgres::connect(&self.url(), tokio_postgres::NoTls).await.map(drop) })

@@ -23,9 +23,9 @@ pub(crate) async fn sql(store: &str, statement: &str) -> Vec<String> {
             });
             read.unwrap().map(Result::unwrap).collect()
         }
-        Location::Postgres(url) => {
+        Location::Postgres(settings) => {
             let (client, connection) =
-                tokio_postgres::connect(url.expose(), tokio_postgres::NoTls).await.unwrap();
+                tokio_postgres::connect(settings.url.expose(), tokio_postgres::NoTls).await.unwrap();
             tokio::spawn(connection);
             let messages = client.simple_query(statement).await.unwrap();
             let rows = messages.iter().filter_map(|message| match message {

@@ -134,6 +134,13 @@ impl HubProcess {
         )
     }
 
+    /// Adds a line to the section `[store]` of the configuration.
+    pub(crate) fn add_store_setting(&self, line: &str) {
+        let file = self.path("bowline.toml");
+        let known = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(file, known.replacen("[store]\n", &format!("[store]\n{line}\n"), 1)).unwrap();
+    }
+
     /// Adds a second provider to the configuration: the same bank with a client for each recipient.
     pub(crate) fn enable_client_registration(&self) {
         std::fs::write(self.path("initial.token"), self.initial_access_token()).unwrap();
@@ -424,12 +431,12 @@ pub(crate) fn reserve_ports(count: u16) -> u16 {
     }
 }
 
-/// Creates a database on the durable PostgreSQL cluster (with fsync), and returns its URL.
+/// Creates a database on the PostgreSQL cluster on disk, and returns its URL.
 pub(crate) async fn create_durable_database() -> String {
     create_database_at("BOWLINE_TEST_POSTGRES_DURABLE").await
 }
 
-/// Creates a database on the fast PostgreSQL cluster (without fsync), and returns its URL.
+/// Creates a database on the PostgreSQL cluster in memory, and returns its URL.
 pub(crate) async fn create_database() -> String {
     create_database_at("BOWLINE_TEST_POSTGRES").await
 }

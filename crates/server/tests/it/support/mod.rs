@@ -11,8 +11,10 @@ mod hub_process;
 mod openapi_check;
 mod operator;
 mod partner;
+mod pgbouncer;
 mod raw_http;
 mod recorder;
+mod tcp_proxy;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -36,8 +38,10 @@ pub(crate) use direct_sql::{SecondNode, hex};
 pub(crate) use endpoint_stub::{EndpointStub, RecordedRequest, json_response};
 pub(crate) use hub_process::{HubProcess, create_database, create_durable_database, reserve_ports};
 pub(crate) use openapi_check::{assert_documented, build_strict_validator};
+pub(crate) use pgbouncer::Pgbouncer;
 pub(crate) use raw_http::{RawRequest, spawn_listener};
 pub(crate) use recorder::RecordedExchange;
+pub(crate) use tcp_proxy::TcpProxy;
 
 /// Declares two tests for each function: one on SQLite and one on PostgreSQL.
 macro_rules! on_both {

@@ -1,0 +1,185 @@
+//! A database that is slow, silent or locked must not stop the hub: each kind of operation has its own sessions and
+//! limits. The hub is the built program, the database a PostgreSQL of its own.
+
+use std::time::Duration;
+
+use bowline::cli::{BrowserRequest, BrowserResponse};
+use http::Method;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::support::{
+    ConnectionTokens, HubProcess, PostgresCluster, RawRequest, TcpProxy, TestClient, wait_until,
+};
+
+/// The time within which a node must serve again after its database is reachable.
+const RECOVERY_LIMIT: Duration = Duration::from_secs(10);
+
+async fn is_ready(site: &HubProcess) -> bool {
+    let url = format!("{}/readyz", site.probe_url());
+    let answer = site.browser.send(BrowserRequest::new(Method::GET, &url)).await;
+    answer.is_ok_and(|answer| answer.status == 200)
+}
+
+/// Starts a hub with three connections, of which tests lock the first one.
+async fn start_hub(cluster_url: &str) -> (HubProcess, TestClient, Vec<ConnectionTokens>) {
+    let site = HubProcess::new(Some(cluster_url)).await;
+    site.initialize().await;
+    let acme = site.add_recipient("Acme Budget");
+    let other = site.add_recipient("Other App");
+    let setup = site.serve(&[]).await;
+    let tokens = vec![
+        site.connect(&acme, "alice").await,
+        site.connect(&acme, "bob").await,
+        site.connect(&other, "alice").await,
+    ];
+    setup.stop();
+    (site, acme, tokens)
+}
+
+/// Asserts that a request is answered within the limit of a client that still waits.
+async fn within_limit(request: impl Future<Output = BrowserResponse>) -> BrowserResponse {
+    let answer = tokio::time::timeout(RECOVERY_LIMIT, request).await;
+    answer.unwrap_or_else(|_| panic!("no response within ten seconds"))
+}
+
+/// Sends a request and goes away without reading the response.
+async fn send_and_abandon(site: &HubProcess, request: &str) {
+    let mut stream = TcpStream::connect(site.hub_url.trim_start_matches("http://")).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.flush().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn locked_row_with_abandoned_revokes_blocks_no_other() {
+    let cluster = PostgresCluster::start().await;
+    let (site, acme, tokens) = start_hub(&cluster.url()).await;
+    let _hub = site.serve(&[]).await;
+    let lock = cluster.connect().await;
+    let locked = &tokens[0];
+    lock.batch_execute(&format!("BEGIN; SELECT id FROM connections WHERE id = '{}' FOR UPDATE", locked.id))
+        .await
+        .unwrap();
+
+    for _ in 0..20 {
+        let revoke = format!(
+            "DELETE /api/v1/revoke HTTP/1.1\r\nHost: hub\r\nAuthorization: Bearer {}\r\n\r\n",
+            locked.access
+        );
+        send_and_abandon(&site, &revoke).await;
+    }
+
+    let api = site.api();
+    for _ in 0..5 {
+        let read = within_limit(api.read("/accounts", &tokens[1].access)).await;
+        assert_eq!(read.status, 200, "another connection is served: {}", read.body);
+        assert!(is_ready(&site).await, "{}", site.log());
+    }
+    assert_eq!(within_limit(api.refresh(&acme, &tokens[1].refresh)).await.status, 200);
+    let ended = async {
+        wait_until("another connection can be ended", async || {
+            api.revoke(&tokens[2].access).await.status == 204
+        })
+        .await;
+    };
+    tokio::time::timeout(RECOVERY_LIMIT, ended).await.expect("an end while the row is still locked");
+    let refused = within_limit(api.revoke(&locked.access)).await;
+    assert_eq!(refused.status, 503, "the locked connection cannot be ended: {}", refused.body);
+    assert!(refused.headers.contains_key("retry-after"));
+
+    lock.batch_execute("ROLLBACK").await.unwrap();
+    wait_until("the connection can be ended", async || api.revoke(&locked.access).await.status == 204).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_operator_searches_block_no_request() {
+    let cluster = PostgresCluster::start().await;
+    let (site, acme, tokens) = start_hub(&cluster.url()).await;
+    let _hub = site.serve(&[]).await;
+    let lock = cluster.connect().await;
+    // No search of the audit log can proceed while this lock exists.
+    lock.batch_execute("BEGIN; LOCK TABLE audit_events IN ACCESS EXCLUSIVE MODE").await.unwrap();
+
+    for _ in 0..24 {
+        let mut stream = UnixStream::connect(site.socket()).await.unwrap();
+        stream.write_all(b"GET /admin/v1/audit HTTP/1.1\r\nHost: hub\r\n\r\n").await.unwrap();
+    }
+    let mut waiting = UnixStream::connect(site.socket()).await.unwrap();
+    waiting.write_all(b"GET /admin/v1/audit HTTP/1.1\r\nHost: hub\r\n\r\n").await.unwrap();
+    let api = site.api();
+    for _ in 0..5 {
+        assert_eq!(within_limit(api.read("/accounts", &tokens[1].access)).await.status, 200);
+        let minted = within_limit(api.request_token(&acme, &[("grant_type", "client_credentials")])).await;
+        assert_eq!(minted.status, 200, "{}", minted.body);
+        assert!(is_ready(&site).await, "{}", site.log());
+    }
+    // Abandoned searches are cancelled in the database, so that they do not use it up to their limit.
+    let count_waiting = async || {
+        let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bowline' \
+                     AND wait_event_type = 'Lock' AND query LIKE '%audit_events%'";
+        lock.query_one(count, &[]).await.unwrap().get::<_, i64>(0)
+    };
+    wait_until("abandoned searches are cancelled", async || count_waiting().await <= 1).await;
+    drop(waiting);
+
+    lock.batch_execute("ROLLBACK").await.unwrap();
+    let searched = async || {
+        let stream = UnixStream::connect(site.socket()).await.unwrap();
+        RawRequest::get("/admin/v1/audit").send_over(stream).await.status == 200
+    };
+    wait_until("searches work again", searched).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_database_is_reported_and_node_recovers() {
+    let cluster = PostgresCluster::start().await;
+    let (proxy, direct) = (TcpProxy::start(cluster.port()).await, cluster.port().to_string());
+    let (site, _, tokens) = start_hub(&cluster.url().replace(&direct, &proxy.port.to_string())).await;
+    let hub = site.serve(&[]).await;
+    let api = site.api();
+    assert_eq!(api.read("/accounts", &tokens[0].access).await.status, 200);
+
+    proxy.fall_silent();
+    let reads = (0..30).map(|_| within_limit(api.read("/accounts", &tokens[0].access)));
+    for answer in futures_util::future::join_all(reads).await {
+        assert_eq!(answer.status, 503, "{}", answer.body);
+        assert!(answer.headers.contains_key("retry-after"));
+    }
+    assert!(!is_ready(&site).await);
+
+    proxy.restore();
+    let recovered = wait_until("the node is ready again", async || is_ready(&site).await);
+    tokio::time::timeout(RECOVERY_LIMIT, recovered).await.expect("ready ten seconds after the database");
+    assert_eq!(api.read("/accounts", &tokens[0].access).await.status, 200);
+    assert_eq!(within_limit(api.revoke(&tokens[0].access)).await.status, 204);
+
+    proxy.fall_silent();
+    let revoke = api.revoke(&tokens[1].access);
+    let stop = async { tokio::task::spawn_blocking(|| hub.stop()).await.unwrap() };
+    let (_, stopped) = tokio::join!(revoke, tokio::time::timeout(Duration::from_secs(30), stop));
+    stopped.expect("a silent database does not delay the stop");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_sessions_that_died_silently_are_replaced() {
+    let cluster = PostgresCluster::start().await;
+    let (proxy, direct) = (TcpProxy::start(cluster.port()).await, cluster.port().to_string());
+    let (site, _, tokens) = start_hub(&cluster.url().replace(&direct, &proxy.port.to_string())).await;
+    let _hub = site.serve(&[]).await;
+    let api = site.api();
+    // Several sessions are open and idle.
+    let reads = (0..20).map(|_| api.read("/accounts", &tokens[0].access));
+    assert!(futures_util::future::join_all(reads).await.iter().all(|answer| answer.status == 200));
+
+    // As behind a firewall that forgets idle connections: the old ones are dead, new ones work.
+    proxy.fall_silent();
+    proxy.restore();
+
+    let served = wait_until("requests are served again", async || {
+        api.read("/accounts", &tokens[0].access).await.status == 200
+    });
+    tokio::time::timeout(RECOVERY_LIMIT, served).await.expect("one timeout replaces all old sessions");
+    for _ in 0..20 {
+        assert_eq!(api.read("/accounts", &tokens[0].access).await.status, 200);
+    }
+}

@@ -1,0 +1,195 @@
+//! Pools of sessions: one for each kind of operation, so that no kind can use up what another one needs.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use deadpool::managed::{Object, Pool, PoolError, TimeoutType};
+use tokio::time::Instant;
+
+use super::options::ConnectOptions;
+use super::session::{PostgresSession, SessionManager, StatementLimits};
+use crate::error::{Result, StoreError};
+use crate::operation::{CommandKind, QueryKind};
+use crate::settings::{PostgresSettings, StoreSettings};
+
+/// The minimum number of sessions of a pool. With a single session, one slow operation would delay all others.
+const MIN_SESSIONS: usize = 2;
+/// The time between the server's limit and the client's. The server normally reports that its limit has passed; only if
+/// it does not respond at all does the client give up.
+const RESPONSE_MARGIN: Duration = Duration::from_secs(1);
+/// The limit for cancelling an abandoned statement.
+const CANCEL_LIMIT: Duration = Duration::from_secs(1);
+
+/// The limits of one kind of operation.
+#[derive(Clone, Copy, Debug)]
+struct OperationLimits {
+    statement_timeout: Duration,
+    lock_timeout: Duration,
+    /// The maximum time to wait for a free session.
+    wait: Duration,
+}
+
+impl OperationLimits {
+    const fn from_secs(statement_timeout: u64, lock_timeout: u64, wait: u64) -> Self {
+        Self {
+            statement_timeout: Duration::from_secs(statement_timeout),
+            lock_timeout: Duration::from_secs(lock_timeout),
+            wait: Duration::from_secs(wait),
+        }
+    }
+}
+
+const LOOKUP_LIMITS: OperationLimits = OperationLimits::from_secs(2, 2, 2);
+// An end waits for a locked row for less time than its statements may take, so that a few locked rows do not use up the
+// sessions of all other ends.
+const END_LIMITS: OperationLimits = OperationLimits::from_secs(5, 2, 3);
+const COMMAND_LIMITS: OperationLimits = OperationLimits::from_secs(10, 5, 5);
+const SEARCH_LIMITS: OperationLimits = OperationLimits::from_secs(15, 5, 5);
+const MONITORING_LIMITS: OperationLimits = OperationLimits::from_secs(2, 1, 2);
+
+/// The pools of a store.
+pub(super) struct Pools {
+    lookups: SessionPool,
+    ends: SessionPool,
+    commands: SessionPool,
+    searches: SessionPool,
+    monitoring: SessionPool,
+}
+
+impl Pools {
+    /// Creates empty pools. Sessions are opened when they are needed.
+    pub(super) fn new(postgres: &PostgresSettings, settings: &StoreSettings) -> Result<Self> {
+        let connect_limit = ConnectOptions::parse(postgres).map_err(StoreError::Incompatible)?.connect_limit;
+        let generation = Arc::new(AtomicU64::new(0));
+        let share = (settings.connections / 3).max(MIN_SESSIONS);
+        let new_pool = |limits: OperationLimits, size| {
+            let manager = SessionManager {
+                settings: postgres.clone(),
+                limits: StatementLimits {
+                    statement_timeout: limits.statement_timeout,
+                    lock_timeout: limits.lock_timeout,
+                },
+                generation: Arc::clone(&generation),
+            };
+            let pool = Pool::builder(manager)
+                .max_size(size)
+                .runtime(deadpool::Runtime::Tokio1)
+                .wait_timeout(Some(limits.wait))
+                .create_timeout(Some(connect_limit))
+                .build()
+                .map_err(StoreError::internal)?;
+            Ok::<_, StoreError>(SessionPool {
+                pool,
+                limit: limits.statement_timeout + RESPONSE_MARGIN,
+                max_waiting: settings.queue_capacity,
+                generation: Arc::clone(&generation),
+            })
+        };
+        Ok(Self {
+            lookups: new_pool(LOOKUP_LIMITS, share)?,
+            ends: new_pool(END_LIMITS, share)?,
+            commands: new_pool(COMMAND_LIMITS, share)?,
+            searches: new_pool(SEARCH_LIMITS, MIN_SESSIONS)?,
+            monitoring: new_pool(MONITORING_LIMITS, MIN_SESSIONS)?,
+        })
+    }
+
+    pub(super) const fn for_command(&self, kind: CommandKind) -> &SessionPool {
+        match kind {
+            CommandKind::End => &self.ends,
+            CommandKind::Other => &self.commands,
+        }
+    }
+
+    pub(super) const fn for_query(&self, kind: QueryKind) -> &SessionPool {
+        match kind {
+            QueryKind::Lookup => &self.lookups,
+            QueryKind::Search => &self.searches,
+            QueryKind::Monitoring => &self.monitoring,
+        }
+    }
+}
+
+/// A pool of sessions with the same limits.
+#[derive(Clone)]
+pub(super) struct SessionPool {
+    pool: Pool<SessionManager>,
+    /// The maximum duration of an operation, after which its session is given up.
+    limit: Duration,
+    max_waiting: usize,
+    generation: Arc<AtomicU64>,
+}
+
+impl SessionPool {
+    /// Takes a session out of the pool.
+    pub(super) async fn check_out(&self) -> Result<CheckedOutSession> {
+        if self.pool.status().waiting >= self.max_waiting {
+            return Err(StoreError::Busy);
+        }
+        let object = self.pool.get().await.map_err(|error| match error {
+            PoolError::Backend(error) => error,
+            // Nothing was sent, so nothing was done.
+            PoolError::Timeout(TimeoutType::Wait) => StoreError::Busy,
+            PoolError::Timeout(_) => {
+                StoreError::Unavailable("the server does not respond to a new connection".into())
+            }
+            other => StoreError::Unavailable(other.to_string()),
+        })?;
+        Ok(CheckedOutSession(Some(object)))
+    }
+
+    /// Runs an operation on a checked-out session. The outer error means that the limit has passed, and that the session
+    /// must not be used again.
+    pub(super) async fn run_limited<T>(&self, operation: impl Future<Output = T>) -> Result<T> {
+        tokio::time::timeout(self.limit, operation).await.map_err(|_| {
+            self.generation.fetch_add(1, Ordering::Relaxed);
+            StoreError::Unavailable("the database did not respond within the limit".into())
+        })
+    }
+
+    /// Returns the time after which a command that conflicts with others is not tried again.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.limit
+    }
+}
+
+/// A session that is in use. Unless it is given back, it is closed when it is dropped: the operation was then
+/// interrupted, and its transaction and its responses are in an unknown state.
+pub(super) struct CheckedOutSession(Option<Object<SessionManager>>);
+
+impl CheckedOutSession {
+    /// Returns the session to its pool. The caller must have received the response to every statement, and must have
+    /// ended its transaction.
+    pub(super) fn give_back(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Deref for CheckedOutSession {
+    type Target = PostgresSession;
+
+    fn deref(&self) -> &PostgresSession {
+        // The session is absent only after `give_back` or `drop`, which consume this value.
+        #[expect(clippy::expect_used, reason = "no value without a session can be observed")]
+        self.0.as_deref().expect("a checked-out session")
+    }
+}
+
+impl Drop for CheckedOutSession {
+    fn drop(&mut self) {
+        let Some(object) = self.0.take() else { return };
+        let canceller = object.canceller();
+        let close = async move {
+            // The statement may still be running, and would use the server until its own limit. Its place in the pool
+            // stays taken until then, so that abandoned operations cannot use more of the server than running ones.
+            let _ = tokio::time::timeout(CANCEL_LIMIT, canceller.cancel()).await;
+            drop(Object::take(object));
+        };
+        // Without a runtime the process is stopping, and the server notices that the connection is closed.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(close);
+        }
+    }
+}
