@@ -14,7 +14,7 @@ pub enum BenchmarkError {
     /// The hub's store rejected a command of the benchmark.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The benchmark itself failed.
+    /// The benchmark itself failed, for example because no port was free.
     #[error(transparent)]
     Internal(#[from] anyhow::Error),
 }

@@ -16,7 +16,7 @@ pub struct BenchmarkSettings {
     pub requests: usize,
     /// Text that the name of an operation must contain to be measured. Floors are always measured.
     pub name_filter: String,
-    /// Progress is printed to standard error.
+    /// True if progress is printed to standard error.
     pub show_progress: bool,
 }
 

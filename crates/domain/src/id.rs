@@ -45,7 +45,7 @@ impl IdSource {
         Self { now, seed, counter: 0 }
     }
 
-    /// Generates the next id.
+    /// Generates the next id of the sequence.
     pub fn mint<I: TypedId>(&mut self) -> I {
         I::from_uuid(self.next_uuid())
     }

@@ -2,7 +2,7 @@
 
 /// An enum with one text value for each variant.
 pub trait StrEnum: Copy + Into<&'static str> + strum::VariantArray {
-    /// Returns the text value.
+    /// Returns the text by which the value is stored and sent.
     fn value_str(self) -> &'static str {
         self.into()
     }
@@ -28,7 +28,7 @@ macro_rules! str_enum {
             /// Every variant, in the order of the declaration.
             pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
 
-            /// Returns the text value.
+            /// Returns the text by which the value is stored and sent.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $value),+ }
             }

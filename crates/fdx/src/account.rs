@@ -106,14 +106,14 @@ account! {
     }
 }
 account! {
-    /// An insurance policy.
+    /// An insurance policy, such as life insurance.
     InsuranceAccount {
         policy_premium: Amount, policy_premium_term: String, policy_start_date: Date, policy_status: String,
         policy_end_date: Date, policy_coverage_amount: Amount, bills: Vec<Bill>,
     }
 }
 account! {
-    /// An annuity contract.
+    /// An annuity contract, which pays the customer regularly.
     AnnuityAccount { annuity_product_type: String, annuity_value_basis: String, payment_amount: Amount, surrender_value: Amount }
 }
 account! {
@@ -172,12 +172,12 @@ macro_rules! lightweight_account {
 }
 
 impl Account {
-    /// Returns the id of the account.
+    /// Returns the id of the account, if the provider sent one.
     pub fn id(&self) -> Option<&str> {
         match_account!(self, account => account.account_id.as_deref())
     }
 
-    /// Replaces the id of the account.
+    /// Replaces the id of the account, for example with the opaque id that recipients see.
     pub fn set_id(&mut self, id: String) {
         match_account!(self, account => account.account_id = Some(id));
     }

@@ -16,7 +16,7 @@ entity! {
     }
 }
 entity! {
-    /// A telephone number.
+    /// A telephone number with its country code and kind, such as home or business.
     TelephoneNumber { r#type: String, country: String, number: String }
 }
 entity! {

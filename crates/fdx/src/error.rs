@@ -67,7 +67,7 @@ pub struct ErrorBody {
     /// The number of the code. It is serialized as a number, and parsed from a number or a string.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "number_or_text")]
     pub code: Option<u16>,
-    /// The documented message.
+    /// The message that is documented for the error's code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// A description of the cause, for developers.

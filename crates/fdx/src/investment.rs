@@ -69,7 +69,7 @@ entity! {
     }
 }
 entity! {
-    /// A source of pension payments.
+    /// A source from which a pension is paid, with its amount and date.
     PensionSource {
         display_name: String, amount: Amount, payment_option: String, as_of_date: Date, frequency: String,
         start_date: Date,

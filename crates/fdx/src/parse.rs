@@ -1,4 +1,4 @@
-//! The parsing of responses from data providers.
+//! Parses responses of data providers, and counts the fields that the hub does not know.
 
 use serde::de::DeserializeOwned;
 

@@ -132,7 +132,7 @@ macro_rules! match_transaction {
 }
 
 impl Transaction {
-    /// Returns the id of the transaction.
+    /// Returns the id of the transaction, if the provider sent one.
     pub fn id(&self) -> Option<&str> {
         match_transaction!(self, transaction => transaction.transaction_id.as_deref())
     }

@@ -14,7 +14,7 @@ use crate::{
     Transaction, Transactions,
 };
 
-/// The form of an entity in FDX 6.x.
+/// The way in which the form of an entity in FDX 6.x differs from that in FDX 5.x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// The same as in FDX 5.x.

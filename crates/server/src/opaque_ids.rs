@@ -22,7 +22,7 @@ const STATEMENT: &str = "stm_";
 const NONCE: [u8; 12] = [0; 12];
 
 impl OpaqueIds {
-    /// Creates the cipher from its secret key.
+    /// Creates the cipher from its secret key, which the key file determines.
     pub fn new(key: &Secret<[u8; 32]>) -> Result<Self, UnsealError> {
         let key = UnboundKey::new(&AES_256_GCM_SIV, key.expose()).map_err(|_| UnsealError)?;
         Ok(Self(LessSafeKey::new(key)))

@@ -67,7 +67,7 @@ impl StreamingResponse {
 /// The reason why a call returned no response. It contains nothing of a response body.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundError {
-    /// The hub must not call this address.
+    /// The URL leads to an address that the hub must not call, such as one of an internal network.
     #[error("the address is not allowed")]
     Forbidden,
     /// The connection or the TLS handshake failed. The request was not sent.
@@ -76,7 +76,7 @@ pub enum OutboundError {
     /// The timeout passed. The request may have been processed.
     #[error("no response in time")]
     Timeout,
-    /// The response is larger than allowed.
+    /// The response is larger than the limit for its kind.
     #[error("the response is too large")]
     TooLarge,
     /// The connection was closed before the end of the response.

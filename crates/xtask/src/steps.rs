@@ -9,7 +9,7 @@ use crate::stopwatch::start_stopwatch;
 use crate::test_environment::TestEnvironment;
 use crate::tidy;
 
-/// The numbers of tests that cargo reports.
+/// The numbers of passed, failed and ignored tests that cargo reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct TestCount {
     passed: u64,

@@ -28,7 +28,7 @@ crate::str_enum! {
         Customer = "customer",
         /// A provider, by its response to a request of the hub.
         Provider = "provider",
-        /// An operator of the hub.
+        /// An operator, who uses the admin API or the command line.
         Operator = "operator",
         /// A partner, which manages recipients through the API.
         Partner = "partner",
@@ -89,7 +89,7 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// Creates an actor with an id.
+    /// Creates the actor for a party that has an id.
     pub fn new(kind: ActorKind, id: impl Into<String>) -> Self {
         Self { kind, id: Some(id.into()) }
     }

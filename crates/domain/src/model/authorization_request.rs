@@ -72,7 +72,7 @@ pub enum RequestStepError {
     Unknown,
     /// Another browser started the request.
     ForeignBrowser,
-    /// The step was already taken.
+    /// The step was already taken, for example in another tab of the browser.
     AlreadyTaken,
     /// The request was not completed within its lifetime.
     Expired,

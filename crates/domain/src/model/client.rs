@@ -21,9 +21,9 @@ crate::str_enum! {
 crate::str_enum! {
     /// The authorization API that a client uses.
     pub enum Profile {
-        /// The Flinks-compatible API.
+        /// The API that is compatible with Flinks: OAuth 2.0 and FDX 5.
         Flinks = "flinks",
-        /// The FAPI 2.0 API.
+        /// The API that follows the security profile FAPI 2.0.
         Fapi2 = "fapi2",
     }
 }
@@ -31,7 +31,7 @@ crate::str_enum! {
 crate::str_enum! {
     /// The state of a client: in use, suspended or removed.
     pub enum ClientState {
-        /// The client may use the hub.
+        /// The client gets tokens and data.
         Active = "active",
         /// The client gets no tokens and no data. Its connections remain, and it can revoke them.
         Suspended = "suspended",
@@ -52,7 +52,7 @@ pub struct LocalizedText {
 /// Descriptive fields of a recipient. No token or data request depends on them.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct ClientProfile {
-    /// A description of the recipient's service.
+    /// A description of the recipient's service, for partners, operators and providers.
     pub description: Option<String>,
     /// The country of registration: `CA` or `US`.
     pub country: Option<String>,

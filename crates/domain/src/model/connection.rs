@@ -16,7 +16,7 @@ crate::str_enum! {
         Recipient = "recipient",
         /// The customer ended the connection.
         Customer = "customer",
-        /// The provider ended the grant.
+        /// The provider ended the grant, and reported so at a refresh (`invalid_grant`).
         Provider = "provider",
         /// An operator ended the connection.
         Operator = "operator",
@@ -46,7 +46,7 @@ crate::str_enum! {
         Pending = "pending",
         /// The recipient can read data.
         Active = "active",
-        /// A party ended the connection.
+        /// A party ended the connection before its consent expired.
         Revoked = "revoked",
         /// The connection ended because of its age or inactivity.
         Expired = "expired",
@@ -80,7 +80,7 @@ crate::str_enum! {
 /// The end of a connection: its cause, actor and time. It is final.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndDetails {
-    /// The reason for the end.
+    /// The reason why the connection ended.
     pub cause: EndCause,
     /// The party that ended the connection.
     pub actor: Actor,

@@ -106,7 +106,7 @@ pub enum JobStep {
     Done,
     /// No further attempt is made until an operator retries the job.
     Failed,
-    /// The job is due again at this time.
+    /// The next attempt is made at or after this time.
     Retry(Timestamp),
 }
 
@@ -124,7 +124,7 @@ pub struct ManagedJob {
 /// Error for a job that an operator cannot retry or close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveJobError {
-    /// The job has not failed.
+    /// The job has not failed. The value is its state.
     #[error("The job is {0}; only a failed job can be retried or closed")]
     NotFailed(JobState),
     /// The provider refused permanently, and the token was deleted.

@@ -29,7 +29,7 @@ crate::str_enum! {
     pub enum ProviderSource {
         /// The configuration file. It is written to the store at each start, and the API rejects changes.
         Config = "config",
-        /// The admin API.
+        /// The admin API, with which an operator added the provider.
         Api = "api",
     }
 }
@@ -99,7 +99,7 @@ pub struct ProviderSettings {
     pub revocation_endpoint: Option<String>,
     /// Client id of the hub at this provider.
     pub client_id: String,
-    /// Location of the hub's client secret.
+    /// Location of the hub's client secret at this provider.
     pub client_secret: SecretSource,
     /// Client that the hub uses at this provider: one for all recipients, or one for each registration.
     #[serde(default, skip_serializing_if = "UpstreamClientMode::is_shared")]
@@ -172,7 +172,7 @@ impl ProviderSettings {
 pub enum SecretSource {
     /// Path of a file that contains the secret. Trailing line breaks are ignored.
     File(String),
-    /// Name of an environment variable.
+    /// Name of an environment variable that contains the secret.
     Env(String),
     /// The store, which contains the sealed secret that an operator sent to the API. Not allowed in the configuration.
     Sealed,
@@ -182,10 +182,10 @@ pub enum SecretSource {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuthentication {
-    /// HTTP Basic (RFC 6749 §2.3.1).
+    /// Client id and secret in the `Authorization` header, by HTTP Basic (RFC 6749 §2.3.1).
     #[default]
     ClientSecretBasic,
-    /// Form parameters (RFC 6749 §2.3.1).
+    /// Client id and secret as form parameters of the request (RFC 6749 §2.3.1).
     ClientSecretPost,
 }
 
@@ -212,10 +212,10 @@ pub struct FdxEndpoint {
 /// Version of FDX of a resource server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum FdxVersion {
-    /// FDX 5.x.
+    /// FDX 5.x, the form in which the hub serves data.
     #[serde(rename = "5")]
     V5,
-    /// FDX 6.x.
+    /// FDX 6.x, which the hub converts to FDX 5.x.
     #[serde(rename = "6")]
     V6,
 }
@@ -229,13 +229,13 @@ crate::str_enum! {
         Loc = "locAccount",
         /// Loan, such as a mortgage.
         Loan = "loanAccount",
-        /// Insurance policy, such as life insurance.
+        /// Investment account, which has holdings.
         Investment = "investmentAccount",
-        /// Insurance policy.
+        /// Insurance policy, such as life insurance.
         Insurance = "insuranceAccount",
         /// Annuity contract, which pays the customer regularly.
         Annuity = "annuityAccount",
-        /// Commercial account of a business.
+        /// Account of a business, such as a commercial loan or credit line.
         Commercial = "commercialAccount",
     }
 }
@@ -321,7 +321,7 @@ pub enum GrantScope {
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum CustomerIdentity {
-    /// A field of the token response.
+    /// The field with this name in the token response.
     TokenField(String),
     /// No source: the hub cannot recognize a customer, so each connection gets a new customer.
     #[default]

@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn registration_state_machine_allows_only_listed_steps() {
+    fn registration_step_outside_state_machine_is_rejected() {
         use RegistrationState as S;
         use RegistrationStep as T;
         let transitions = [

@@ -21,7 +21,7 @@ use super::client_auth::{AuthenticatedClient, ensure_client_active};
 /// The input of the access check, read from the store at each use.
 #[derive(Clone, Debug)]
 pub struct AccessState {
-    /// The connection that is checked.
+    /// The id of the connection that is checked.
     pub connection_id: ConnectionId,
     /// The recipient that uses the connection.
     pub client_id: ClientId,
@@ -185,7 +185,7 @@ impl GrantedAccess {
 /// Error for an operation that a live connection does not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataAccessError {
-    /// The recipient or the provider is suspended or paused, for the contained reason.
+    /// The connection cannot be used at present, for the contained reason.
     Paused(PauseReason),
     /// The customer did not consent to the data.
     NotConsented,
@@ -209,7 +209,7 @@ pub enum TokenRejection {
     Unknown,
     /// The token belongs to an older generation.
     Superseded,
-    /// The client uses another authorization API.
+    /// The client is registered for another authorization API than the one that received the token.
     WrongProfile,
 }
 
@@ -320,7 +320,7 @@ impl ClientAccess {
         &self.client
     }
 
-    /// Returns the scope of the token.
+    /// Returns the scope of the token, which is `providers:read` or `client:admin`.
     pub const fn scope(&self) -> ClientScope {
         self.scope
     }

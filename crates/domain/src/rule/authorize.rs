@@ -60,7 +60,7 @@ impl VerifiedRedirect {
         client.redirect_uris.iter().any(|known| known == uri).then(|| Self(uri.to_owned()))
     }
 
-    /// Returns the URI as registered.
+    /// Returns the URI exactly as it is registered.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -94,7 +94,7 @@ pub fn resolve_redirect(
 pub enum Language {
     /// English, the default.
     En,
-    /// French.
+    /// French, if the request asks for it.
     Fr,
 }
 
@@ -132,7 +132,7 @@ pub struct CheckedRequest {
     pub provider_id: Option<ProviderId>,
     /// The requested data clusters.
     pub clusters: Clusters,
-    /// The PKCE challenge.
+    /// The PKCE challenge, if the request contains one.
     pub code_challenge: Option<String>,
     /// `state`, which is returned unchanged.
     pub state: String,

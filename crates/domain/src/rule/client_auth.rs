@@ -7,9 +7,9 @@ use crate::secret::{Secret, TokenHashes};
 /// The credentials of a request, sent by exactly one method (RFC 6749 §2.3).
 #[derive(Debug, Clone)]
 pub struct ClientCredentials {
-    /// The claimed client id.
+    /// The client id that the request contains. It is not verified yet.
     pub client_id: String,
-    /// The presented secret.
+    /// The client secret that the request contains. It is not verified yet.
     pub secret: Secret<String>,
 }
 

@@ -67,7 +67,7 @@ pub enum RegistrationNotDue {
     /// The registration is not pending any more, or does not exist any more.
     #[error("the registration is no longer pending")]
     AlreadyDecided,
-    /// The provider is retired.
+    /// The provider is retired, so that it accepts no new recipients.
     #[error(transparent)]
     Retired(#[from] ProviderRetiredError),
     /// The provider's settings no longer contain dynamic registration.
@@ -103,7 +103,7 @@ crate::str_enum! {
         InvalidRedirectUri = "invalid_redirect_uri",
         /// A field of the metadata is invalid or not acceptable to the provider.
         InvalidClientMetadata = "invalid_client_metadata",
-        /// The software statement is invalid.
+        /// The software statement (a signed JWT with client metadata) is invalid.
         InvalidSoftwareStatement = "invalid_software_statement",
         /// The software statement is not approved by the provider.
         UnapprovedSoftwareStatement = "unapproved_software_statement",
@@ -175,7 +175,7 @@ impl ClientManagement {
 /// The meaning of a response to a registration request.
 #[derive(Debug)]
 pub enum RegistrationResponse {
-    /// The client is registered.
+    /// The provider registered a client that the hub can use.
     Registered(RegisteredClient),
     /// The provider rejected the request permanently.
     Rejected(RegistrationErrorCode),

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn dynamic_registration_settings_are_validated() {
+    fn invalid_dynamic_registration_setting_is_rejected() {
         for (endpoint, client, expected) in [
             ("https://b.example/r", "hub", "dynamic_registration: needs upstream_client = \"registration\""),
             ("http://b.example/r", "registration", "dynamic_registration.endpoint: expected an https URL"),

@@ -63,16 +63,16 @@ impl TokenRequestFields {
 pub enum TokenRequest {
     /// Grant type `authorization_code`.
     AuthorizationCode {
-        /// The authorization code.
+        /// The authorization code that the client exchanges.
         code: Secret<String>,
         /// The redirect URI of the authorization request.
         redirect_uri: String,
-        /// The PKCE verifier.
+        /// The PKCE verifier, if the authorization request contained a challenge.
         verifier: Option<Secret<String>>,
     },
     /// Grant type `refresh_token`.
     RefreshToken {
-        /// The refresh token.
+        /// The refresh token that the client presents.
         token: Secret<String>,
         /// A narrower scope, if requested.
         scope: Option<Clusters>,

@@ -108,7 +108,7 @@ impl Sessions {
         Ok(session)
     }
 
-    /// Replaces the id of a session.
+    /// Generates a new random id for a session; the previous id is invalid from then on.
     pub(super) fn assign_id(&mut self, session: &Arc<Mutex<Session>>) -> io::Result<()> {
         let id = generate_secret()?;
         self.0.insert(hash(&id), Arc::clone(session));

@@ -15,7 +15,7 @@ pub type DemoClock = Arc<dyn Fn() -> i64 + Send + Sync>;
 pub struct DemoSettings {
     /// The origin of the app, for example `http://127.0.0.1:8401`.
     pub origin: String,
-    /// The origin of the hub.
+    /// The origin of the hub, for example `http://127.0.0.1:8400`.
     pub hub: String,
     /// The client id of the app at the hub.
     pub client_id: String,

@@ -265,7 +265,7 @@ async fn bank_sign_in_rejects_foreign_form() {
 }
 
 #[tokio::test]
-async fn bank_pages_send_security_headers() {
+async fn bank_pages_have_security_headers() {
     let bank = TestBank::rideau();
     let mut browser = bank.browser();
     browser.begin_authorization(SCOPE, None).await;

@@ -66,7 +66,7 @@ impl Params {
         self.parse(name, "expected a client's id", |text| ClientId::parse(text).ok())
     }
 
-    /// Parses the parameter `provider_id`.
+    /// Parses the parameter `provider_id`, if it is given; any other value than a positive integer is an error.
     pub(super) fn provider_id(&self) -> Result<Option<ProviderId>, AdminError> {
         self.parse("provider_id", "expected a positive integer", ProviderId::parse)
     }

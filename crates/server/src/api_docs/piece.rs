@@ -81,7 +81,7 @@ impl MarkedText {
         self
     }
 
-    /// Joins texts with a separator.
+    /// Joins texts into one, with the unmarked text `separator` between them.
     pub(super) fn join(texts: impl IntoIterator<Item = Self>, separator: &str) -> Self {
         texts
             .into_iter()

@@ -12,7 +12,7 @@ const EXAMPLE: &str = include_str!("../../../../config.example.toml");
 /// The reason why a configuration is invalid. The message names the place and the expected value.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file cannot be read.
+    /// The configuration file cannot be read.
     #[error("{path}: {source}")]
     File { path: PathBuf, source: std::io::Error },
     /// The content is not TOML, or a key or value is invalid.

@@ -42,7 +42,7 @@ pub struct PairProblemBody {
 pub struct ProblemBody<'a> {
     #[schemars(extend("const" = "about:blank"))]
     r#type: &'static str,
-    /// The reason phrase of the status.
+    /// The reason phrase of the HTTP status, such as `Not Found`.
     title: &'static str,
     /// The HTTP status of the response.
     pub status: u16,

@@ -39,12 +39,12 @@ pub struct RequiredRole(pub Role);
 pub struct SupportsDryRun;
 
 impl Route {
-    /// Creates a route of the Flinks API.
+    /// Creates a route of the Flinks API. Method and path are those of its OpenAPI documentation.
     pub(crate) fn flinks<T: 'static>(operation: OperationSpec, handler: impl Handler<T, App>) -> Self {
         Self::documented(ApiSurface::Flinks, operation, handler)
     }
 
-    /// Creates a route of the FDX API.
+    /// Creates a route of the FDX API. Method and path are those of its OpenAPI documentation.
     pub(crate) fn fdx<T: 'static>(operation: OperationSpec, handler: impl Handler<T, App>) -> Self {
         Self::documented(ApiSurface::Fdx, operation, handler)
     }

@@ -22,7 +22,7 @@ use crate::vault::DataKey;
 /// The recipient on whose behalf a provider is called. It determines the client if each registration has its own.
 #[derive(Clone, Debug)]
 pub(super) enum OnBehalfOf {
-    /// The recipient with this id.
+    /// The recipient with this client id.
     Recipient(ClientId),
     /// The recipient that owns this connection.
     Connection(ConnectionId),

@@ -24,7 +24,7 @@ pub enum UpstreamError {
     /// The provider rejects the access token, or the hub has no refresh token to obtain a new one.
     #[error("the provider rejects the access token")]
     TokenRefused,
-    /// The provider returned a documented FDX error.
+    /// The provider returned an error with an FDX code that Flinks documents.
     #[error("the provider returned the FDX error {0:?}")]
     FdxError(fdx::ErrorCode),
     /// The grant is expired, revoked or unknown (`invalid_grant`, RFC 6749 §5.2).

@@ -60,7 +60,7 @@ pub async fn fetch<T: CrossVersion>(
 pub struct StreamedDocument {
     /// The media type for `Content-Type`.
     pub kind: &'static str,
-    /// The length in bytes.
+    /// The length of the content in bytes, for `Content-Length`.
     pub length: u64,
     /// The content in chunks. An error means that the document is incomplete.
     pub body: BoxStream<'static, Result<Bytes, OutboundError>>,

@@ -37,7 +37,7 @@ pub enum KeyFileError {
     /// The file cannot be read or written.
     #[error("key file {path}: {source}")]
     Io { path: PathBuf, source: io::Error },
-    /// Other users can read the file.
+    /// Other users can access the file. The number is its mode.
     #[error("key file {0}: mode {1:o} lets other users of this machine access it: expected 600 (chmod 600)")]
     ReadableByOthers(PathBuf, u32),
     /// The content is not that of a key file.

@@ -130,7 +130,7 @@ fn empty_sqlite_file_is_not_used_as_store() {
 }
 
 #[tokio::test]
-async fn postgres_without_schema_or_keys_gets_neither_from_commands() {
+async fn commands_create_neither_postgres_schema_nor_key_file() {
     let site = HubProcess::new(Some(&create_durable_database().await)).await;
 
     let (unmigrated, _, no_schema) = decode_output(&site.run(&["connection", "list"]));

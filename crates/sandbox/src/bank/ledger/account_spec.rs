@@ -110,11 +110,11 @@ pub(super) struct Habit {
 #[derive(Clone, Copy)]
 pub(super) enum HabitSchedule {
     Daily,
-    /// A day of every month.
+    /// Every month, on the day with this number.
     MonthDay(i8),
     /// The 15th and the last day of the month, or the Friday before if that is on a weekend.
     Payday,
-    /// A day of every year: month and day.
+    /// Every year, in this month on this day.
     Yearly(i8, i8),
     /// A day of the week, with a probability in 256ths.
     Weekly(Weekday, u8),
@@ -125,7 +125,7 @@ pub(super) enum HabitSchedule {
 /// The amount of a habit in cents; a positive amount increases the balance.
 #[derive(Clone, Copy)]
 pub(super) enum HabitAmount {
-    /// A pseudorandom amount between two bounds.
+    /// A pseudorandom amount in cents between these bounds.
     Between(i64, i64),
     /// The opposite of the amount that the account with this id posts on the same day with `is_mirrored`, such as a
     /// card payment.

@@ -61,7 +61,7 @@ impl FaultsPage<'_> {
         self.faults.revoke.as_str() == behavior
     }
 
-    /// Returns the boolean settings with their values.
+    /// Returns the names and values of those fault settings that are booleans.
     fn switches(&self) -> [(&'static str, bool); 4] {
         [
             ("rotate_refresh", self.faults.rotate_refresh),

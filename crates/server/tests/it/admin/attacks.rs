@@ -14,8 +14,8 @@ use crate::support::{
 };
 
 on_both!(
-    operator_removed_during_upload_is_rejected,
-    partner_suspended_during_upload_is_rejected,
+    request_of_operator_removed_during_upload_is_rejected,
+    request_of_partner_suspended_during_upload_is_rejected,
     admin_operations_write_audit_event_with_actor,
     unsupported_dry_run_is_rejected_and_changes_nothing,
     malformed_credential_on_socket_returns_401,
@@ -88,8 +88,8 @@ async fn finish_request(stream: &mut TcpStream, body: &str) -> String {
     response
 }
 
-/// Regenerating a partner's secret invalidates its token, also for requests whose body is still being sent.
-async fn partner_suspended_during_upload_is_rejected(kit: TestHub) {
+/// Suspends a partner, or regenerates its secret, while bodies of its requests are still being sent.
+async fn request_of_partner_suspended_during_upload_is_rejected(kit: TestHub) {
     let (partner, token) = (kit.partner().id, kit.request_client_token(&kit.partner()).await);
     let recipient = kit.create_recipient(&token).await;
     let create =
@@ -118,7 +118,7 @@ async fn partner_suspended_during_upload_is_rejected(kit: TestHub) {
 }
 
 /// An operator starts a request for each operation, is authorized and then removed, and sends the body afterwards.
-async fn operator_removed_during_upload_is_rejected(kit: TestHub) {
+async fn request_of_operator_removed_during_upload_is_rejected(kit: TestHub) {
     let operations = list_operations_with_body(&kit).await;
     let (id, token) = kit.create_operator_with_token("mallory", "admin").await;
     let mut pending_requests = Vec::new();

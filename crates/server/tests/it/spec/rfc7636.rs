@@ -7,7 +7,7 @@ use super::{
 };
 use crate::support::{SCOPE, TestClient, TestHub, query_parameter};
 
-/// The example of RFC 7636 appendix B.
+/// The verifier of the example in RFC 7636, appendix B.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const METHOD: (&str, Option<&str>) = ("code_challenge_method", Some("S256"));

@@ -1,4 +1,4 @@
-//! The hub's API as a recipient calls it.
+//! Test support: calls of the hub's API, as a recipient makes them.
 
 use bowline::cli::{Browser, BrowserRequest, BrowserResponse};
 use http::Method;

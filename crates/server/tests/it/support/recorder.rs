@@ -8,7 +8,7 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use http::header;
 
-/// A request and its response.
+/// A request of the hub to a bank, and the response.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordedExchange {
     /// The path and the query of the request.

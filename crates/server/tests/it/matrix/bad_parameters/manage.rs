@@ -21,7 +21,7 @@ pub(in super::super) struct PartnerValues {
     pub(super) token: String,
     pub(super) recipient: String,
     pub(super) foreign: String,
-    /// The access token of the partner.
+    /// The client id of the partner.
     pub(super) partner: String,
     /// The recipient's client token. The next fields are its connection, another recipient's connection, and a cursor
     /// of another list.
@@ -414,7 +414,7 @@ fn build_body_cases(values: &InputValues) -> Vec<InputCase> {
     cases
 }
 
-/// Returns invalid recipient ids.
+/// Returns recipient ids for which the partner API returns 404: malformed, unknown and foreign ones.
 pub(super) fn list_invalid_recipient_ids(values: &InputValues) -> Vec<String> {
     let managed = &values.manage;
     let mut ids: Vec<String> = BadValue::ALL
