@@ -79,10 +79,11 @@ impl From<tokio_postgres::Error> for StoreError {
 /// Returns whether an error concerns the server or the session instead of the statement. Another attempt may succeed.
 fn is_unavailable(code: &tokio_postgres::error::SqlState) -> bool {
     use tokio_postgres::error::SqlState;
-    // Classes of SQLSTATE: 08 connection exception, 53 insufficient resources, 57 operator intervention (which includes
-    // statement timeouts), 58 system error.
+    // Classes of SQLSTATE: 08 connection exception, 28 rejected login, 3D unknown database, 53 insufficient resources, 57
+    // operator intervention (which includes statement timeouts), 58 system error. A login is rejected for a while when a
+    // password is changed.
     let class = code.code().get(..2).unwrap_or_default();
-    ["08", "53", "57", "58"].contains(&class)
+    ["08", "28", "3D", "53", "57", "58"].contains(&class)
         || [
             // The lock timeout has passed.
             SqlState::LOCK_NOT_AVAILABLE,
@@ -104,4 +105,26 @@ fn describe(error: &tokio_postgres::Error) -> String {
     }
     let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_postgres::error::SqlState;
+
+    use super::*;
+
+    #[test]
+    fn postgres_errors_of_server_or_session_are_unavailable() {
+        let is_unavailable = |code| is_unavailable(&SqlState::from_code(code));
+
+        for code in [
+            "08006", "28P01", "3D000", "25006", "25P03", "26000", "42P05", "53300", "55P03", "57014",
+            "57P01", "58030",
+        ] {
+            assert!(is_unavailable(code), "{code}");
+        }
+        for code in ["22P02", "23505", "25P02", "40001", "42601", "XX000"] {
+            assert!(!is_unavailable(code), "{code}");
+        }
+    }
 }

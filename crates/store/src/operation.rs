@@ -13,6 +13,8 @@ use crate::tx::Tx;
 pub enum CommandKind {
     /// Ends connections or removes clients. On SQLite these commands run before waiting commands of the other kind.
     End,
+    /// Acquires a lease, of a credential or of jobs. A data read waits for the lease of its credential.
+    Lease,
     /// Every other command.
     Other,
 }

@@ -143,7 +143,7 @@ async fn database_over_tls_is_verified_and_password_rotates() {
         ),
         ("another name", url("127.0.0.1", &format!("sslmode=verify-full&sslrootcert={ca}")), "certificate"),
         ("no fallback", url("localhost", "sslmode=prefer"), "sslmode: expected disable"),
-        ("no TLS", url("localhost", "sslmode=disable"), "channel binding"),
+        ("no TLS", url("localhost", "sslmode=disable"), "no encryption"),
     ] {
         let (code, _, error) = decode_output(&open(url).await.run(&["migrate"]));
 

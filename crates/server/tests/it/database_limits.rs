@@ -161,6 +161,37 @@ async fn silent_database_is_reported_and_node_recovers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn terminated_sessions_cause_no_500() {
+    let cluster = PostgresCluster::start().await;
+    let (site, acme, tokens) = start_hub(&cluster.url()).await;
+    let _hub = site.serve(&[]).await;
+    let api = site.api();
+
+    for _ in 0..10 {
+        let (api, acme, tokens) = (&api, &acme, &tokens);
+        let requests = (0..6).map(|number| async move {
+            match number % 3 {
+                0 => api.read("/accounts", &tokens[0].access).await,
+                1 => api.refresh(&acme, &tokens[0].refresh).await,
+                _ => api.request_token(&acme, &[("grant_type", "client_credentials")]).await,
+            }
+        });
+        let terminate = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                         WHERE application_name = 'bowline'";
+        let terminate = [terminate];
+        let (answers, ()) =
+            tokio::join!(futures_util::future::join_all(requests), cluster.execute(&terminate));
+        for answer in answers {
+            assert!([200, 503].contains(&answer.status), "{}: {}", answer.status, answer.body);
+        }
+    }
+
+    wait_until("requests are served", async || api.read("/accounts", &tokens[0].access).await.status == 200)
+        .await;
+    assert_eq!(api.revoke(&tokens[0].access).await.status, 204);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_sessions_that_died_silently_are_replaced() {
     let cluster = PostgresCluster::start().await;
     let (proxy, direct) = (TcpProxy::start(cluster.port()).await, cluster.port().to_string());

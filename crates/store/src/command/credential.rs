@@ -16,7 +16,7 @@ use super::refresh_stats::count_refresh;
 use crate::entity::connection::lock_connection;
 use crate::entity::provider::find_provider;
 use crate::error::{Result, StoreError};
-use crate::operation::Command;
+use crate::operation::{Command, CommandKind};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
@@ -47,6 +47,7 @@ pub enum LeaseOutcome {
 
 impl Command for LeaseCredential {
     type Reply = LeaseOutcome;
+    const KIND: CommandKind = CommandKind::Lease;
 
     fn moment(&self) -> &Moment {
         &self.moment

@@ -45,6 +45,8 @@ const LOOKUP_LIMITS: OperationLimits = OperationLimits::from_secs(2, 2, 2);
 // An end waits for a locked row for less time than its statements may take, so that a few locked rows do not use up the
 // sessions of all other ends.
 const END_LIMITS: OperationLimits = OperationLimits::from_secs(5, 2, 3);
+// A row that another transaction has locked is probably being refreshed or ended: waiting for it is of no use to a lease.
+const LEASE_LIMITS: OperationLimits = OperationLimits::from_secs(3, 1, 2);
 const COMMAND_LIMITS: OperationLimits = OperationLimits::from_secs(10, 5, 5);
 const SEARCH_LIMITS: OperationLimits = OperationLimits::from_secs(15, 5, 5);
 const MONITORING_LIMITS: OperationLimits = OperationLimits::from_secs(2, 1, 2);
@@ -53,6 +55,7 @@ const MONITORING_LIMITS: OperationLimits = OperationLimits::from_secs(2, 1, 2);
 pub(super) struct Pools {
     lookups: SessionPool,
     ends: SessionPool,
+    leases: SessionPool,
     commands: SessionPool,
     searches: SessionPool,
     monitoring: SessionPool,
@@ -90,6 +93,7 @@ impl Pools {
         Ok(Self {
             lookups: new_pool(LOOKUP_LIMITS, share)?,
             ends: new_pool(END_LIMITS, share)?,
+            leases: new_pool(LEASE_LIMITS, MIN_SESSIONS)?,
             commands: new_pool(COMMAND_LIMITS, share)?,
             searches: new_pool(SEARCH_LIMITS, MIN_SESSIONS)?,
             monitoring: new_pool(MONITORING_LIMITS, MIN_SESSIONS)?,
@@ -99,6 +103,7 @@ impl Pools {
     pub(super) const fn for_command(&self, kind: CommandKind) -> &SessionPool {
         match kind {
             CommandKind::End => &self.ends,
+            CommandKind::Lease => &self.leases,
             CommandKind::Other => &self.commands,
         }
     }
