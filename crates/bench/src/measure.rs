@@ -56,9 +56,7 @@ pub async fn measure_store<T: BenchmarkTarget>(
     let mut filled = 0;
     for &connections in &settings.connections {
         let show_progress = |text: &str| {
-            if settings.show_progress {
-                eprintln!("{connections} connections: {text}");
-            }
+            (settings.show_progress)(&format!("{connections} connections: {text}"));
         };
         let target = T::start(&target_settings).await?;
         show_progress("filling the store");

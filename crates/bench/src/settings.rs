@@ -16,8 +16,8 @@ pub struct BenchmarkSettings {
     pub requests: usize,
     /// Text that the name of an operation must contain to be measured. Floors are always measured.
     pub name_filter: String,
-    /// True if progress is printed to standard error.
-    pub show_progress: bool,
+    /// Shows a line of progress.
+    pub show_progress: fn(&str),
 }
 
 impl BenchmarkSettings {
@@ -48,7 +48,7 @@ mod tests {
             callers: callers.to_vec(),
             requests,
             name_filter: String::new(),
-            show_progress: false,
+            show_progress: |_| {},
         }
     }
 

@@ -27,6 +27,7 @@ mod registration;
 mod sandbox;
 mod serve;
 mod stop_signals;
+mod terminal;
 mod tour;
 
 use std::process::ExitCode;
@@ -34,11 +35,10 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::telemetry::{flush_logs, queue_line};
+use crate::telemetry::flush_logs;
 use admin_client::WithHub;
 pub use browser::{Browser, BrowserRequest, BrowserResponse, find_hidden_field, resolve_url};
 pub use error::CliError;
-use error::INTERNAL_EXIT_CODE;
 use globals::GlobalArgs;
 pub use sandbox::{BankSite, SandboxArgs, SandboxCredentials, SandboxEnvironment};
 
@@ -115,33 +115,33 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // `--help` and `--version` end here too, with the exit code 0.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            terminal::print_usage(&error);
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            return report(terminal::ensure_output_written(), code);
         }
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::from(INTERNAL_EXIT_CODE);
-        }
+        Err(error) => return report(Err(anyhow::Error::from(error).into()), 0),
     };
     let result = runtime.block_on(execute(cli));
     // Without a limit, this would wait for every blocking call, for example of a request that was aborted.
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN_TIMEOUT);
     let code = match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // The alternate form includes the causes of an internal error.
-            let message = format!("error: {error:#}");
-            if !queue_line(&message) {
-                eprintln!("{message}");
-            }
-            ExitCode::from(error.exit_code())
-        }
+        Ok(()) => report(terminal::ensure_output_written(), 0),
+        // The command's own error determines the exit code, even if the output is incomplete, too.
+        Err(error) => report(Err(error), 0),
     };
     flush_logs();
     code
+}
+
+/// Prints an error and returns its exit code, or else the given one.
+fn report(result: Result<(), CliError>, code: u8) -> ExitCode {
+    let Err(error) = result else { return ExitCode::from(code) };
+    // The alternate form includes the causes of an internal error.
+    terminal::print_error_line(format_args!("error: {error:#}"));
+    ExitCode::from(error.exit_code())
 }
 
 async fn execute(cli: Cli) -> Result<(), CliError> {

@@ -1,4 +1,5 @@
 //! The project's own checks and generators: `cargo xtask test`, `tidy`, `fuzz`, `openapi`.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for developers, who read its output")]
 
 mod fuzz;
 mod mutants;

@@ -24,6 +24,7 @@ use super::error::CliError;
 use super::globals::GlobalArgs;
 use super::hub::{ACTOR, create_or_open_app, migrate, parse_store_location, upsert_providers};
 use super::private_files::create_temp_dir;
+use super::terminal::{print_error_line, print_line};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -67,7 +68,7 @@ pub(super) async fn run(globals: &GlobalArgs, args: BenchArgs) -> Result<(), Cli
         callers: args.callers,
         requests: args.requests,
         name_filter: args.only.unwrap_or_default(),
-        show_progress: !globals.quiet,
+        show_progress: if globals.quiet { |_| {} } else { |text| print_error_line(text) },
     };
     settings.validate()?;
     let mut report = BenchmarkReport::new(&settings);
@@ -88,9 +89,9 @@ pub(super) async fn run(globals: &GlobalArgs, args: BenchArgs) -> Result<(), Cli
         std::fs::write(file, report.render_markdown()).map_err(|error| CliError::for_path(file, error))?;
     }
     if globals.json {
-        println!("{}", report.to_json());
+        print_line(report.to_json());
     } else {
-        println!("{}", report.render_text());
+        print_line(report.render_text());
     }
     Ok(())
 }

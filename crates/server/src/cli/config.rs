@@ -5,6 +5,7 @@ use clap::Subcommand;
 
 use super::error::CliError;
 use super::globals::GlobalArgs;
+use super::terminal::{print, print_line};
 
 /// Commands on the configuration. They open no store.
 #[derive(Subcommand, Debug)]
@@ -19,15 +20,15 @@ pub(super) fn run(globals: &GlobalArgs, command: &ConfigCommand) -> Result<(), C
     let config = globals.load_config(&[])?;
     match command {
         ConfigCommand::Check => {
-            println!("The configuration is valid: {} provider(s).", config.provider.len());
+            print_line(format_args!("The configuration is valid: {} provider(s).", config.provider.len()));
         }
         ConfigCommand::Show if globals.json => {
             let text = serde_json::to_string(&config.to_redacted());
-            println!("{}", text.context("cannot render the configuration")?);
+            print_line(text.context("cannot render the configuration")?);
         }
         ConfigCommand::Show => {
             let text = toml::to_string(&config.to_redacted());
-            print!("{}", text.context("cannot render the configuration")?);
+            print(text.context("cannot render the configuration")?);
         }
     }
     Ok(())

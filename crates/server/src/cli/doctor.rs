@@ -14,6 +14,7 @@ use super::error::CliError;
 use super::globals::GlobalArgs;
 use super::hub::parse_store_location;
 use super::output::escape_terminal;
+use super::terminal::print_line;
 use crate::clock::{Clock, MAX_CLOCK_SKEW_MS};
 use crate::config::{Config, store_folder};
 use crate::outbound::Outbound;
@@ -235,7 +236,7 @@ fn print_findings(globals: &GlobalArgs, findings: &[CheckFinding]) {
             .iter()
             .map(|f| json!({"check": f.check, "ok": f.fix.is_none(), "detail": f.detail, "fix": f.fix}))
             .collect();
-        println!("{}", json!({ "checks": checks }));
+        print_line(json!({ "checks": checks }));
         return;
     }
     for CheckFinding { check, detail, fix } in findings {
@@ -243,8 +244,10 @@ fn print_findings(globals: &GlobalArgs, findings: &[CheckFinding]) {
         let detail = escape_terminal(detail);
         match fix {
             None if globals.quiet => {}
-            None => println!("ok       {check:<24} {detail}"),
-            Some(fix) => println!("PROBLEM  {check:<24} {detail}\n         {:<24} fix: {fix}", ""),
+            None => print_line(format_args!("ok       {check:<24} {detail}")),
+            Some(fix) => {
+                print_line(format_args!("PROBLEM  {check:<24} {detail}\n         {:<24} fix: {fix}", ""));
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use super::data_lock::DataLock;
 use super::error::CliError;
 use super::globals::GlobalArgs;
 use super::hub::{migrate, parse_store_location};
+use super::terminal::print_line;
 
 pub(super) async fn run(globals: &GlobalArgs) -> Result<(), CliError> {
     let location = parse_store_location(&globals.load_config(&[])?)?;
@@ -14,12 +15,12 @@ pub(super) async fn run(globals: &GlobalArgs) -> Result<(), CliError> {
     if globals.json {
         let applied: Vec<_> =
             applied.iter().map(|m| serde_json::json!({"version": m.version, "name": m.name})).collect();
-        println!("{}", serde_json::json!({ "applied": applied, "schema": store::SCHEMA_VERSION }));
+        print_line(serde_json::json!({ "applied": applied, "schema": store::SCHEMA_VERSION }));
         return Ok(());
     }
     for migration in &applied {
-        println!("Applied migration {:04} {}.", migration.version, migration.name);
+        print_line(format_args!("Applied migration {:04} {}.", migration.version, migration.name));
     }
-    println!("The schema has version {:04}.", store::SCHEMA_VERSION);
+    print_line(format_args!("The schema has version {:04}.", store::SCHEMA_VERSION));
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `bowline openapi`
 
+use super::terminal::print_line;
 use crate::openapi::ApiDocument;
 use crate::router::generate_document;
 
@@ -12,5 +13,5 @@ pub(super) struct OpenapiArgs {
 }
 
 pub(super) fn run(args: &OpenapiArgs) {
-    println!("{:#}", generate_document(args.api));
+    print_line(format_args!("{:#}", generate_document(args.api)));
 }

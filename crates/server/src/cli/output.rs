@@ -10,6 +10,7 @@ use domain::rule::validation::is_invisible;
 use serde_json::Value;
 
 use super::globals::GlobalArgs;
+use super::terminal::{print, print_error_line, print_line};
 
 /// The output of a command: results as tables or JSON, and notes.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ impl Output {
             return;
         }
         let items = page["items"].as_array().map(Vec::as_slice).unwrap_or_default();
-        print!("{}", render_items(items, columns));
+        print(render_items(items, columns));
         if let Some(next) = page["next"].as_str() {
             self.print_note(&format!("There are more results: --after {}", escape_terminal(next)));
         }
@@ -46,7 +47,7 @@ impl Output {
         if self.json {
             print_json(object);
         } else {
-            print!("{}", render_object(object));
+            print(render_object(object));
         }
     }
 
@@ -56,7 +57,7 @@ impl Output {
             print_json(object);
         } else {
             let cells: Vec<_> = fields.iter().map(|field| render_cell(find_field(object, field))).collect();
-            println!("{}", cells.join("  "));
+            print_line(cells.join("  "));
         }
     }
 
@@ -64,13 +65,13 @@ impl Output {
     /// `--json`.
     pub(super) fn print_note(&self, text: &str) {
         if !self.quiet && !self.json {
-            eprintln!("{text}");
+            print_error_line(text);
         }
     }
 }
 
 pub(super) fn print_json(value: &Value) {
-    println!("{}", render_json(value));
+    print_line(render_json(value));
 }
 
 /// Returns a field by its path, such as `subject.kind`.

@@ -10,6 +10,7 @@ use super::client::{change_client_state, print_secret, rotate_secret};
 use super::error::CliError;
 use super::output::{escape_terminal, print_json};
 use super::registration::{RequestedProvider, register_and_activate};
+use super::terminal::print_line;
 
 /// Commands on data recipients.
 #[derive(Subcommand, Debug)]
@@ -240,7 +241,7 @@ async fn remove_recipient(admin: &AdminClient, args: &RemoveRecipientArgs) -> Re
         print_json(&removed);
     } else {
         let (outcome, count) = (removed["outcome"].as_str().unwrap_or_default(), &removed["connections"]);
-        println!("{}", escape_terminal(&format!("{id}  {outcome}  {count} connections")));
+        print_line(escape_terminal(&format!("{id}  {outcome}  {count} connections")));
     }
     Ok(())
 }

@@ -5,11 +5,14 @@ mod environment;
 mod providers;
 mod seed;
 
+use std::fmt::Write;
+
 use serde_json::json;
 
 use super::error::CliError;
 use super::globals::GlobalArgs;
 use super::stop_signals::StopSignals;
+use super::terminal::{ensure_output_written, print};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::telemetry;
@@ -29,12 +32,24 @@ pub(super) async fn run(globals: &GlobalArgs, args: SandboxArgs) -> Result<(), C
     telemetry::start_logs(&log, globals.use_color_for(&std::io::stderr())).map_err(CliError::Usage)?;
     let sandbox = SandboxEnvironment::start(&args, Clock::system()).await?;
     let stop_signals = StopSignals::install(grace).await?;
-    if globals.json {
-        println!("{}", build_json(&sandbox));
+    let description = if globals.json {
+        format!("{}\n", build_json(&sandbox))
     } else {
-        print_description(&sandbox, &args);
+        render_description(&sandbox, &args)
+    };
+    // The sandbox serves although its description is not read: printing may block, and does not stop it.
+    let printed = tokio::task::spawn_blocking(move || print(description));
+    let output_failure = async {
+        let _ = printed.await;
+        if ensure_output_written().is_ok() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = stop_signals.wait() => {}
+        // Without its URLs and secrets, nothing can use the sandbox. The error is reported at the end of the command.
+        () = output_failure => {}
     }
-    stop_signals.wait().await;
     sandbox.stop().await;
     Ok(())
 }
@@ -78,36 +93,49 @@ fn build_json(sandbox: &SandboxEnvironment) -> serde_json::Value {
     })
 }
 
-fn print_description(sandbox: &SandboxEnvironment, args: &SandboxArgs) {
-    println!("The sandbox is running on this machine only. Press Ctrl-C to stop it.\n");
-    println!("demo app     {}   start here, in a browser", sandbox.demo);
-    println!("hub          {}", sandbox.app.public_url());
-    println!("admin        http://{}/admin/v1", sandbox.node.admin);
-    println!("probes       http://{}/readyz", sandbox.node.probes);
+fn render_description(sandbox: &SandboxEnvironment, args: &SandboxArgs) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "The sandbox is running on this machine only. Press Ctrl-C to stop it.\n");
+    let _ = writeln!(text, "demo app     {}   start here, in a browser", sandbox.demo);
+    let _ = writeln!(text, "hub          {}", sandbox.app.public_url());
+    let _ = writeln!(text, "admin        http://{}/admin/v1", sandbox.node.admin);
+    let _ = writeln!(text, "probes       http://{}/readyz", sandbox.node.probes);
     for site in &sandbox.banks {
-        println!("\nbank         {}   {}, provider_id {}", site.url, site.bank.name(), site.provider_id);
-        println!("faults       {}   make the bank slow or return errors", site.faults_url());
+        let _ = writeln!(
+            text,
+            "\nbank         {}   {}, provider_id {}",
+            site.url,
+            site.bank.name(),
+            site.provider_id
+        );
+        let _ = writeln!(text, "faults       {}   make the bank slow or return errors", site.faults_url());
         if let Some(token) = site.bank.initial_access_token() {
-            println!(
+            let _ = writeln!(
+                text,
                 "register     {}   dynamic client registration with this initial access token:",
                 site.registration_url()
             );
-            println!("             {token}");
+            let _ = writeln!(text, "             {token}");
         }
         for login in site.bank.logins() {
-            println!("  {:<8}   {}", login.username, login.password);
+            let _ = writeln!(text, "  {:<8}   {}", login.username, login.password);
         }
     }
     for (name, client) in [("the demo app", &sandbox.recipients[0]), ("your own app", &sandbox.recipients[1])]
     {
-        println!("\nrecipient    {}   {name}", client.client_id);
-        println!("secret       {}", client.client_secret.expose());
+        let _ = writeln!(text, "\nrecipient    {}   {name}", client.client_id);
+        let _ = writeln!(text, "secret       {}", client.client_secret.expose());
         for uri in &client.redirect_uris {
-            println!("redirect     {uri}");
+            let _ = writeln!(text, "redirect     {uri}");
         }
     }
-    println!("\npartner      {}   manages its own recipients", sandbox.partner.client_id);
-    println!("secret       {}", sandbox.partner.client_secret.expose());
-    println!("\noperator     {}   bearer token with the role admin", sandbox.operator.expose());
-    println!("commands     bowline --config {} connection list", args.data.join(CONFIG_FILE_NAME).display());
+    let _ = writeln!(text, "\npartner      {}   manages its own recipients", sandbox.partner.client_id);
+    let _ = writeln!(text, "secret       {}", sandbox.partner.client_secret.expose());
+    let _ = writeln!(text, "\noperator     {}   bearer token with the role admin", sandbox.operator.expose());
+    let _ = writeln!(
+        text,
+        "commands     bowline --config {} connection list",
+        args.data.join(CONFIG_FILE_NAME).display()
+    );
+    text
 }

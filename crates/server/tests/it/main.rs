@@ -9,6 +9,7 @@ mod authorize;
 mod availability;
 mod browser;
 mod clock;
+mod closed_pipe;
 mod command_line;
 mod crash_points;
 mod data;

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::super::browser::BrowserResponse;
 use super::super::globals::GlobalArgs;
+use super::super::terminal::print_line;
 
 /// The result of calling an endpoint after the connection has ended.
 pub(super) struct EndpointCheck {
@@ -45,7 +46,7 @@ impl TourPrinter {
 
     pub(super) fn print_chapter(&self, title: &str) {
         if !self.is_silent() {
-            println!("\n{}", self.paint(BOLD, title));
+            print_line(format_args!("\n{}", self.paint(BOLD, title)));
         }
     }
 
@@ -57,13 +58,13 @@ impl TourPrinter {
         let status_color = if response.status < 400 { GREEN } else { YELLOW };
         // Padding counts bytes of escape sequences too, so only cells without color are padded.
         let tenths = response.elapsed.as_micros() / 100;
-        println!(
+        print_line(format_args!(
             "  {method:<6} {place:<URL_WIDTH$} {}  {:>4}.{} ms  {}",
             self.paint(status_color, &response.status.to_string()),
             tenths / 10,
             tenths % 10,
             self.paint(FAINT, comment)
-        );
+        ));
     }
 
     pub(super) fn print_endpoint_checks(&self, checks: &[EndpointCheck]) {
@@ -73,20 +74,20 @@ impl TourPrinter {
                 .iter()
                 .map(|check| json!({"endpoint": check.name, "response": check.response, "closed": check.closed}))
                 .collect();
-            println!("{}", json!({ "endpoints": endpoints, "closed": all_closed }));
+            print_line(json!({ "endpoints": endpoints, "closed": all_closed }));
             return;
         }
-        println!("\n{}", self.paint(BOLD, "Endpoints after the end"));
+        print_line(format_args!("\n{}", self.paint(BOLD, "Endpoints after the end")));
         for EndpointCheck { name, response, closed } in checks {
             let verdict =
                 if *closed { self.paint(GREEN, "closed    ") } else { self.paint(RED, "still open") };
-            println!("  {verdict}  {name:<40} {response}");
+            print_line(format_args!("  {verdict}  {name:<40} {response}"));
         }
         if all_closed {
             let count = checks.len();
-            println!(
+            print_line(format_args!(
                 "\nAll {count} endpoints are closed: the connection has ended, at the hub and at the bank."
-            );
+            ));
         }
     }
 }

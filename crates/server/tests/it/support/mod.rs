@@ -36,7 +36,9 @@ pub(crate) use cluster::PostgresCluster;
 pub(crate) use customer::{AuthorizationFlow, Customer};
 pub(crate) use direct_sql::{SecondNode, hex};
 pub(crate) use endpoint_stub::{EndpointStub, RecordedRequest, json_response};
-pub(crate) use hub_process::{HubProcess, create_database, create_durable_database, reserve_ports};
+pub(crate) use hub_process::{
+    HubProcess, RunningHub, create_database, create_durable_database, reserve_ports,
+};
 pub(crate) use openapi_check::{assert_documented, build_strict_validator};
 pub(crate) use pgbouncer::Pgbouncer;
 pub(crate) use raw_http::{RawRequest, spawn_listener};
