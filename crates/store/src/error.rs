@@ -12,9 +12,12 @@ pub enum StoreError {
     /// The transaction conflicted with others in every attempt.
     #[error("the transaction conflicted with others in every attempt")]
     Conflict,
-    /// The database cannot be reached, or cannot make a commit durable.
+    /// The database cannot be reached, or cannot run the operation now.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// Reading or writing the SQLite file failed. After a write with this error, the writer cannot know what is stored.
+    #[error("the database file failed: {0}")]
+    FileFailed(String),
     /// The database has a version, a schema or a setting that this program does not support.
     #[error("{0}")]
     Incompatible(String),
@@ -30,31 +33,50 @@ impl StoreError {
 
     /// Returns whether a later attempt of the same request may succeed.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Busy | Self::Conflict | Self::Unavailable(_))
+        matches!(self, Self::Busy | Self::Conflict | Self::Unavailable(_) | Self::FileFailed(_))
     }
 }
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode;
+        use rusqlite::ffi::SQLITE_IOERR_NOMEM;
         match error.sqlite_error_code() {
             // Handled like a unique violation on PostgreSQL: another command wrote the same key first.
             Some(ErrorCode::ConstraintViolation) if is_unique_violation(&error) => Self::Conflict,
+            // The name of this code is misleading: memory was missing, and nothing was written.
+            Some(ErrorCode::SystemIoFailure) if extended_code(&error) == Some(SQLITE_IOERR_NOMEM) => {
+                Self::Unavailable(error.to_string())
+            }
+            Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::FileFailed(error.to_string())
+            }
+            // SQLite reports a full disk as `DiskFull` only if a write failed with ENOSPC. A quota, a limit of the file
+            // size or a failed sync is a `SystemIoFailure`.
             Some(
                 ErrorCode::DiskFull
-                | ErrorCode::SystemIoFailure
                 | ErrorCode::DatabaseBusy
-                | ErrorCode::ReadOnly,
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::FileLockingProtocolFailed
+                | ErrorCode::CannotOpen
+                | ErrorCode::ReadOnly
+                | ErrorCode::PermissionDenied
+                | ErrorCode::OutOfMemory
+                | ErrorCode::OperationAborted
+                | ErrorCode::OperationInterrupted,
             ) => Self::Unavailable(error.to_string()),
             _ => Self::Internal(error.to_string()),
         }
     }
 }
 
+fn extended_code(error: &rusqlite::Error) -> Option<i32> {
+    error.sqlite_error().map(|e| e.extended_code)
+}
+
 fn is_unique_violation(error: &rusqlite::Error) -> bool {
     use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
-    let code = error.sqlite_error().map(|e| e.extended_code);
-    matches!(code, Some(SQLITE_CONSTRAINT_UNIQUE | SQLITE_CONSTRAINT_PRIMARYKEY))
+    matches!(extended_code(error), Some(SQLITE_CONSTRAINT_UNIQUE | SQLITE_CONSTRAINT_PRIMARYKEY))
 }
 
 impl From<tokio_postgres::Error> for StoreError {

@@ -5,6 +5,8 @@ mod migration;
 mod queue;
 mod reader;
 mod transaction;
+mod write_ahead_log;
+mod write_check;
 mod writer;
 
 use std::path::Path;
@@ -26,6 +28,7 @@ pub(crate) use transaction::SqliteTx;
 pub(crate) struct Sqlite {
     writer: writer::Writer,
     readers: reader::Readers,
+    write_check: write_check::WriteCheck,
     audit_key: AuditKey,
 }
 
@@ -40,11 +43,16 @@ impl Sqlite {
         migrate::ensure_up_to_date(migrate::SQLITE_MIGRATIONS, &applied)?;
         let writer = writer::Writer::start(connection, settings)?;
         let readers = reader::Readers::open(path, settings.connections.clamp(1, 8))?;
-        Ok(Self { writer, readers, audit_key: settings.audit_key.clone() })
+        let write_check = write_check::WriteCheck::default();
+        Ok(Self { writer, readers, write_check, audit_key: settings.audit_key.clone() })
     }
 
     pub(crate) async fn run<C: Command>(&self, command: C) -> Result<C::Reply> {
         self.writer.run(command).await
+    }
+
+    pub(crate) async fn is_writable(&self) -> bool {
+        self.write_check.run(&self.writer).await
     }
 
     pub(crate) fn query<Q: Query>(&self, query: &Q) -> Result<Q::Reply> {

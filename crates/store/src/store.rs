@@ -55,6 +55,15 @@ impl Store {
         }
     }
 
+    /// Returns whether commands can commit. The result may be a second old.
+    pub async fn is_writable(&self) -> bool {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.is_writable().await,
+            // A server that is read-only is rejected when a connection is opened.
+            Backend::Postgres(_) => true,
+        }
+    }
+
     /// Returns how far the database's clock is ahead of `now`, in milliseconds.
     pub async fn clock_offset_ms(&self, now: Timestamp) -> Result<i64> {
         match &*self.0 {

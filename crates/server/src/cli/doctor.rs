@@ -146,6 +146,7 @@ fn suggest_fix(error: &StoreError) -> &'static str {
     match error {
         StoreError::Incompatible(reason) if reason.contains("migrate") => "run `bowline migrate`",
         StoreError::Incompatible(_) => "set up the database as the message says",
+        StoreError::FileFailed(_) => "check the disk and the file system; the file may be damaged",
         StoreError::Unavailable(_) => "start the database, or correct store.url and its credentials",
         StoreError::Busy | StoreError::Conflict | StoreError::Internal(_) => {
             "try again; if the problem remains, the file may be damaged"

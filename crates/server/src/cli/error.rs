@@ -62,7 +62,9 @@ impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Incompatible(reason) => Self::Usage(format!("store: {reason}")),
-            StoreError::Unavailable(reason) => Self::Unreachable(format!("store: {reason}")),
+            StoreError::Unavailable(reason) | StoreError::FileFailed(reason) => {
+                Self::Unreachable(format!("store: {reason}"))
+            }
             other => Self::Internal(other.into()),
         }
     }

@@ -20,6 +20,8 @@ const CHECK_LIMIT: Duration = Duration::from_secs(3);
 pub struct Readiness {
     /// The store can be read, and makes commits durable.
     pub store: bool,
+    /// The store can be written. PostgreSQL servers that are read-only fail the check of the store instead.
+    pub writes: bool,
     /// The store has the schema of this program or a newer one.
     pub schema: bool,
     /// The store belongs to this key file.
@@ -41,14 +43,17 @@ impl Readiness {
             Ok::<_, StoreError>((version, fingerprint))
         };
         let clock = app.now().is_ok();
-        match tokio::time::timeout(CHECK_LIMIT, checked).await {
+        let (checked, writes) =
+            tokio::join!(tokio::time::timeout(CHECK_LIMIT, checked), app.store().is_writable());
+        match checked {
             Ok(Ok((version, fingerprint))) => Self {
                 store: true,
+                writes,
                 // A newer schema is accepted: during an upgrade the next version migrates the store first.
                 schema: version >= SCHEMA_VERSION,
                 keys: fingerprint.as_deref() == Some(&app.vault().fingerprint()),
                 clock,
-                problem: None,
+                problem: (!writes).then(|| "the store cannot be written; the log states the reason".into()),
             },
             Ok(Err(error)) => Self { clock, problem: Some(error.to_string()), ..Self::default() },
             Err(_) => Self {
@@ -61,6 +66,6 @@ impl Readiness {
 
     /// Returns whether every check passed.
     pub const fn is_ready(&self) -> bool {
-        self.store && self.schema && self.keys && self.clock
+        self.store && self.writes && self.schema && self.keys && self.clock
     }
 }

@@ -1,7 +1,5 @@
-//! Tests of a running hub whose database becomes unavailable, or whose disk is full. The hub returns 503, reports no
-//! result that it does not know, and keeps what it acknowledged.
-
-use std::process::Command;
+//! Tests of a running hub whose PostgreSQL server becomes unavailable. The hub returns 503, reports no result that it does
+//! not know, and keeps what it acknowledged.
 
 use bowline::cli::{BrowserRequest, BrowserResponse};
 use futures_util::future::join_all;
@@ -10,13 +8,13 @@ use http::Method;
 use crate::support::{HubProcess, PostgresCluster, wait_until};
 
 /// Sends a request to a path of the probe listener.
-async fn call_probe(site: &HubProcess, path: &str) -> BrowserResponse {
+pub(crate) async fn call_probe(site: &HubProcess, path: &str) -> BrowserResponse {
     let url = format!("{}{path}", site.probe_url());
     site.browser.send(BrowserRequest::new(Method::GET, &url)).await.unwrap()
 }
 
 /// Asserts a response with 503 and `Retry-After`, which leaves open whether the request had an effect.
-fn assert_unavailable(answer: &BrowserResponse, what: &str) {
+pub(crate) fn assert_unavailable(answer: &BrowserResponse, what: &str) {
     assert_eq!(answer.status, 503, "{what}: {}", answer.body);
     assert!(answer.headers.contains_key("retry-after"), "{what}: no Retry-After");
     let body = answer.json();
@@ -107,36 +105,4 @@ async fn acknowledged_ends_survive_database_crash() {
     }
     site.make_jobs_due().await;
     wait_until("the provider is notified of all ends", async || site.count_active_grants().await == 0).await;
-}
-
-/// Starts the hub so that exceeding the file size limit is an error instead of a fatal signal.
-const IGNORE_FILE_SIZE_SIGNAL: [&str; 4] = ["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\"", "env"];
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn full_disk_returns_503_and_changes_nothing() {
-    let site = HubProcess::new(None).await;
-    site.initialize().await;
-    let acme = site.add_recipient("Acme Budget");
-    let mut hub = site.serve(&[&IGNORE_FILE_SIZE_SIGNAL[..], &["BOWLINE_LOG__LEVEL=warn"]].concat()).await;
-    let tokens = site.connect(&acme, "alice").await;
-    let limit = |bytes: &str| {
-        let (process, bytes) = (hub.0.id().to_string(), format!("--fsize={bytes}:"));
-        assert!(Command::new("prlimit").args(["--pid", &process, &bytes]).status().unwrap().success());
-    };
-    limit("4096");
-    assert_unavailable(&site.api().revoke(&tokens.access).await, "revoke on a full disk");
-    assert_eq!(hub.0.wait().unwrap().code(), Some(70), "{}", site.log());
-    assert!(site.log().contains("the store is lost"), "{}", site.log());
-
-    let _hub = site.serve(&[]).await;
-    site.verify_consistency(&tokens.id).await;
-    assert_eq!(
-        site.api().read("/accounts", &tokens.access).await.status,
-        200,
-        "the connection was not ended"
-    );
-    assert_eq!(site.count_active_grants().await, 1);
-    assert_eq!(site.api().revoke(&tokens.access).await.status, 204);
-    assert_eq!(site.api().read("/accounts", &tokens.access).await.json()["code"], 602);
-    wait_until("the provider is notified", async || site.count_active_grants().await == 0).await;
 }

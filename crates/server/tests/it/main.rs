@@ -45,6 +45,7 @@ mod secrets;
 mod server_process;
 mod shared_grant;
 mod spec;
+mod sqlite_failures;
 mod statements;
 mod stop;
 mod support;

@@ -4,13 +4,16 @@
 //! command changes, and commands rarely fail. If one fails, the batch is rolled back and its commands run again, each
 //! in a savepoint, so that only the failing one is undone. A command that runs again writes the same rows.
 //!
-//! Every reply is sent after the commit, rejections too. If a savepoint, a rollback or a commit fails, the writer gives
-//! up the store: after a failed fsync, a retry may report success although pages were lost. All waiting callers get an
-//! error, and the process exits.
+//! Every reply is sent after the commit, rejections too. If SQLite cannot run a batch now, because another process has the
+//! write lock or because the disk is full, the batch is rolled back, its callers get an error, and the next batch is
+//! tried normally.
+//!
+//! If the file fails or a rollback fails, the writer gives up the store: after a failed fsync, a retry may report success
+//! although pages were lost. All waiting callers get an error, and the process exits.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use domain::model::audit_event::AuditKey;
@@ -19,6 +22,7 @@ use tokio::sync::oneshot;
 
 use super::queue::{PriorityQueue, WaitOutcome};
 use super::transaction::{SqliteTx, poll_ready};
+use super::write_ahead_log::WriteAheadLog;
 use crate::commit_effect::CommitEffect;
 use crate::error::{Result, StoreError};
 use crate::operation::Command;
@@ -29,10 +33,10 @@ use crate::tx::Tx;
 const MAX_BATCH_SIZE: usize = 512;
 /// The time without a command after which the writer truncates the log.
 const IDLE_INTERVAL: Duration = Duration::from_millis(500);
-/// The longest time that sealed tokens of an ended connection may stay in the log while commands keep coming.
-const WAL_SECRET_TTL: Duration = Duration::from_secs(55);
-/// The number of pages in the log after which a checkpoint runs even while commands keep coming.
-const MAX_WAL_PAGES: i32 = 16_000;
+/// The time that a batch waits while another process has the write lock. All commands wait for that long, so it is short.
+const WRITE_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+/// The minimum time between two warnings about commands that failed.
+const WARNING_INTERVAL: Duration = Duration::from_secs(1);
 /// The time between the last replies and the exit of a process that lost its store, so that callers can respond.
 const EXIT_DELAY: Duration = Duration::from_millis(250);
 
@@ -41,26 +45,54 @@ type BoxedCommand = Box<dyn ErasedCommand>;
 pub(super) struct Writer {
     queue: Arc<PriorityQueue<BoxedCommand>>,
     thread: Option<std::thread::JoinHandle<()>>,
+    /// Set by a failed batch, until a commit has written something.
+    is_failing: Arc<AtomicBool>,
 }
 
 impl Writer {
     pub(super) fn start(mut connection: Connection, settings: &StoreSettings) -> Result<Self> {
-        let wal = WriteAheadLog::new(&mut connection)?;
+        connection.busy_timeout(WRITE_LOCK_TIMEOUT)?;
+        let is_failing = Arc::new(AtomicBool::new(false));
+        let wal = WriteAheadLog::new(&mut connection, Arc::clone(&is_failing))?;
         let queue = Arc::new(PriorityQueue::new(settings.queue_capacity));
-        let thread =
-            WriterThread { connection, queue: queue.clone(), audit_key: settings.audit_key.clone(), wal };
+        let thread = WriterThread {
+            connection,
+            queue: queue.clone(),
+            audit_key: settings.audit_key.clone(),
+            wal,
+            is_failing: Arc::clone(&is_failing),
+            warnings: FailureWarnings::default(),
+        };
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || thread.run())
             .map_err(StoreError::internal)?;
-        Ok(Self { queue, thread: Some(thread) })
+        Ok(Self { queue, thread: Some(thread), is_failing })
     }
 
     pub(super) async fn run<C: Command>(&self, command: C) -> Result<C::Reply> {
+        receive_reply(self.submit(command)?).await
+    }
+
+    /// Queues a command, which runs even if its reply is not awaited.
+    pub(super) fn submit<C: Command>(&self, command: C) -> Result<ReplyReceiver<C>> {
         let (sender, receiver) = oneshot::channel();
         self.queue.push(C::KIND, Box::new(QueuedCommand { command, reply: None, sender }))?;
-        receiver.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the store was lost".into())))
+        Ok(receiver)
     }
+
+    /// Returns whether a batch failed after the last commit that wrote something.
+    pub(super) fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Relaxed)
+    }
+}
+
+/// Receives the reply of a queued command.
+pub(super) type ReplyReceiver<C> = oneshot::Receiver<Result<<C as Command>::Reply>>;
+
+/// Waits for the reply of a queued command.
+pub(super) async fn receive_reply<T>(receiver: oneshot::Receiver<Result<T>>) -> Result<T> {
+    receiver.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the store was lost".into())))
 }
 
 impl Drop for Writer {
@@ -75,7 +107,7 @@ impl Drop for Writer {
 
 /// A queued command of any type.
 trait ErasedCommand: Send {
-    /// Runs the body. `Err` means that the store is lost, not that the body failed.
+    /// Runs the body. `Err` means that the batch cannot continue, not that the body failed.
     fn run(&mut self, connection: &mut Connection, key: &AuditKey) -> Result<RunOutcome>;
     /// Sends the reply after the commit, or the error that prevented the commit.
     fn send_reply(self: Box<Self>, store_error: Option<&str>);
@@ -101,12 +133,14 @@ impl<C: Command> ErasedCommand for QueuedCommand<C> {
         // A panic must fail one command only: the writer thread serves all of them.
         let result = catch_unwind(AssertUnwindSafe(|| run_body(&self.command, connection, key)))
             .unwrap_or_else(|_| Err(StoreError::Internal("a command panicked".into())));
-        // Some errors, such as a full disk, make SQLite roll back the transaction. Statements would then commit one by
-        // one, so the batch cannot continue.
-        if connection.is_autocommit() {
-            return Err(StoreError::Internal("SQLite rolled back the whole batch".into()));
-        }
         let (reply, outcome) = match result {
+            Err(error @ StoreError::FileFailed(_)) => return Err(error),
+            // Some errors, such as a full disk, make SQLite roll back the transaction. Statements would then commit one
+            // by one, so the batch cannot continue.
+            result if connection.is_autocommit() => {
+                let reason = result.err().map_or_else(|| "no error".into(), |error| error.to_string());
+                return Err(StoreError::Unavailable(format!("SQLite rolled back the whole batch: {reason}")));
+            }
             Ok((reply, effects)) => (Ok(reply), RunOutcome::Ok(effects)),
             Err(error) => (Err(error), RunOutcome::Failed),
         };
@@ -117,7 +151,7 @@ impl<C: Command> ErasedCommand for QueuedCommand<C> {
     fn send_reply(self: Box<Self>, store_error: Option<&str>) {
         let reply = match (store_error, self.reply) {
             (None, Some(reply)) => reply,
-            (error, _) => Err(StoreError::Unavailable(error.unwrap_or("the store was lost").to_owned())),
+            (error, _) => Err(StoreError::Unavailable(error.unwrap_or("the command did not run").to_owned())),
         };
         // An error means that the caller no longer waits for the reply.
         let _ = self.sender.send(reply);
@@ -150,50 +184,72 @@ struct WriterThread {
     queue: Arc<PriorityQueue<BoxedCommand>>,
     audit_key: AuditKey,
     wal: WriteAheadLog,
+    is_failing: Arc<AtomicBool>,
+    warnings: FailureWarnings,
 }
 
 impl WriterThread {
     fn run(mut self) {
         loop {
-            match self.queue.wait(IDLE_INTERVAL) {
-                WaitOutcome::Item(first) => self.commit(first),
+            let checkpoint = match self.queue.wait(IDLE_INTERVAL) {
+                WaitOutcome::Item(first) => self.run_and_reply(first),
                 WaitOutcome::Idle => self.wal.truncate(&self.connection),
-                WaitOutcome::Closed => return self.wal.truncate(&self.connection),
+                WaitOutcome::Closed => return self.close(),
+            };
+            match checkpoint {
+                Ok(()) => {}
+                Err(error @ StoreError::FileFailed(_)) => self.give_up(&error, Vec::new()),
+                // The commits are durable in the log, and the next checkpoint copies them.
+                Err(error) => self.warnings.record(&error, 0),
             }
         }
     }
 
-    fn commit(&mut self, first: BoxedCommand) {
-        let mut batch = Vec::new();
-        match self.run_and_commit(first, &mut batch) {
+    /// Runs a batch and sends the replies. Returns the result of the checkpoint after it, which concerns no caller.
+    fn run_and_reply(&mut self, first: BoxedCommand) -> Result<()> {
+        let mut batch = vec![first];
+        let error = match self.run_and_commit(&mut batch) {
             Ok(effects) => {
                 for command in batch {
                     command.send_reply(None);
                 }
-                self.wal.record_commit(&effects, &self.connection);
+                return self.wal.record_commit(&effects, &self.connection);
             }
-            Err(error) => {
-                tracing::error!(%error, "the store is lost");
-                let error = error.to_string();
-                for command in batch {
-                    command.send_reply(Some(&error));
-                }
-                self.queue.close();
-                while let Some(command) = self.queue.pop() {
-                    command.send_reply(Some(&error));
-                }
-                exit_process();
-            }
+            Err(error) => error,
+        };
+        if let Err(fatal) = self.undo_batch(&error) {
+            self.give_up(&fatal, batch);
         }
+        self.is_failing.store(true, Ordering::Relaxed);
+        self.warnings.record(&error, batch.len());
+        let error = error.to_string();
+        for command in batch {
+            command.send_reply(Some(&error));
+        }
+        Ok(())
     }
 
-    fn run_and_commit(
-        &mut self,
-        first: BoxedCommand,
-        batch: &mut Vec<BoxedCommand>,
-    ) -> Result<Vec<CommitEffect>> {
-        execute_cached(&self.connection, "BEGIN IMMEDIATE")?;
-        let effects = match self.run_batch(first, batch)? {
+    /// Ends the transaction of a failed batch. Fails if the process must not continue.
+    fn undo_batch(&self, error: &StoreError) -> Result<()> {
+        if let StoreError::FileFailed(reason) = error {
+            return Err(StoreError::FileFailed(reason.clone()));
+        }
+        // A full disk, for example, makes SQLite roll back automatically; a busy database leaves the transaction open.
+        if self.connection.is_autocommit() {
+            return Ok(());
+        }
+        // Without the rollback, a later batch would commit the writes of commands whose callers got an error.
+        execute_cached(&self.connection, "ROLLBACK")
+    }
+
+    fn run_and_commit(&mut self, batch: &mut Vec<BoxedCommand>) -> Result<Vec<CommitEffect>> {
+        if let Err(error) = execute_cached(&self.connection, "BEGIN IMMEDIATE") {
+            // Commands that were queued while this one waited for the lock fail too. If each waited again, the last one
+            // would wait for a multiple of the timeout.
+            batch.extend(std::iter::from_fn(|| self.queue.pop()));
+            return Err(error);
+        }
+        let effects = match self.run_batch(batch)? {
             Some(effects) => effects,
             None => self.run_isolated(batch)?,
         };
@@ -203,21 +259,17 @@ impl WriterThread {
 
     /// Runs the waiting commands, and those that arrive in the meantime, without savepoints. Returns `None` if one
     /// failed.
-    fn run_batch(
-        &mut self,
-        first: BoxedCommand,
-        batch: &mut Vec<BoxedCommand>,
-    ) -> Result<Option<Vec<CommitEffect>>> {
-        let (mut effects, mut next) = (Vec::new(), Some(first));
-        while let Some(mut command) = next {
-            let outcome = command.run(&mut self.connection, &self.audit_key);
-            // The command is added to the batch before `?` can return, because its caller must get a reply in any case.
-            batch.push(command);
-            match outcome? {
+    fn run_batch(&mut self, batch: &mut Vec<BoxedCommand>) -> Result<Option<Vec<CommitEffect>>> {
+        let mut effects = Vec::new();
+        while let Some(command) = batch.last_mut() {
+            match command.run(&mut self.connection, &self.audit_key)? {
                 RunOutcome::Ok(requested) => effects.extend(requested),
                 RunOutcome::Failed => return Ok(None),
             }
-            next = if batch.len() < MAX_BATCH_SIZE { self.queue.pop() } else { None };
+            // The next command is added to the batch before it runs, because its caller must get a reply in any case.
+            let next = if batch.len() < MAX_BATCH_SIZE { self.queue.pop() } else { None };
+            let Some(next) = next else { break };
+            batch.push(next);
         }
         Ok(Some(effects))
     }
@@ -238,6 +290,46 @@ impl WriterThread {
         }
         Ok(effects)
     }
+
+    /// Copies the log into the file before the store closes.
+    fn close(&mut self) {
+        if let Err(error) = self.wal.truncate_now(&self.connection) {
+            // Nothing is lost: every commit is durable in the log, from which the next start continues.
+            tracing::error!(%error, "the last checkpoint of the store failed");
+        }
+    }
+
+    /// Sends an error to every waiting caller and exits the process.
+    fn give_up(&self, error: &StoreError, batch: Vec<BoxedCommand>) -> ! {
+        tracing::error!(%error, "the store is lost");
+        let error = error.to_string();
+        // The queue is closed first, so that no command is added to it after the last one was taken.
+        self.queue.close();
+        for command in batch.into_iter().chain(std::iter::from_fn(|| self.queue.pop())) {
+            command.send_reply(Some(&error));
+        }
+        exit_process()
+    }
+}
+
+/// Warnings about batches that were rolled back, at most one per interval.
+#[derive(Default)]
+struct FailureWarnings {
+    last_at: Option<Instant>,
+    /// The number of commands that failed since the last warning.
+    commands: usize,
+}
+
+impl FailureWarnings {
+    #[expect(clippy::disallowed_methods, reason = "a duration within this process that is not stored")]
+    fn record(&mut self, error: &StoreError, commands: usize) {
+        self.commands += commands;
+        let now = Instant::now();
+        if self.last_at.is_none_or(|last| now.duration_since(last) >= WARNING_INTERVAL) {
+            tracing::warn!(%error, commands = self.commands, "the store cannot be written; commands were rolled back");
+            *self = Self { last_at: Some(now), commands: 0 };
+        }
+    }
 }
 
 /// Exits the process, because the state in memory no longer agrees with the file.
@@ -249,65 +341,6 @@ fn exit_process() -> ! {
     std::thread::sleep(EXIT_DELAY);
     // 70 is EX_SOFTWARE of sysexits.h.
     std::process::exit(70)
-}
-
-/// The write-ahead log. A checkpoint copies it into the database file and empties it when the writer is idle. After a
-/// connection has ended, this happens within a minute even if the writer is busy, because the log may contain the
-/// sealed tokens of that connection.
-struct WriteAheadLog {
-    /// Whether the log contains commits that are not in the database file.
-    is_dirty: bool,
-    /// The time of the first end of a connection since the log was last emptied. The log may contain its sealed tokens.
-    secret_since: Option<Instant>,
-    /// The number of pages in the log, as SQLite reports it after each commit.
-    pages: Arc<AtomicI32>,
-    /// The number of pages at which the next checkpoint runs while commands keep coming.
-    next_checkpoint_pages: i32,
-}
-
-impl WriteAheadLog {
-    fn new(connection: &mut Connection) -> Result<Self> {
-        let pages = Arc::new(AtomicI32::new(0));
-        let page_count = Arc::clone(&pages);
-        connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, count| {
-            page_count.store(count, Ordering::Relaxed);
-            Ok(())
-        }))?;
-        Ok(Self { is_dirty: false, secret_since: None, pages, next_checkpoint_pages: MAX_WAL_PAGES })
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "a duration within this process that is not stored")]
-    fn record_commit(&mut self, effects: &[CommitEffect], connection: &Connection) {
-        self.is_dirty = true;
-        if effects.contains(&CommitEffect::ConnectionEnded) && self.secret_since.is_none() {
-            self.secret_since = Some(Instant::now());
-        }
-        let pages = self.pages.load(Ordering::Relaxed);
-        if self.secret_since.is_some_and(|since| since.elapsed() >= WAL_SECRET_TTL) {
-            self.truncate(connection);
-        } else if pages < MAX_WAL_PAGES {
-            self.next_checkpoint_pages = MAX_WAL_PAGES;
-        } else if pages >= self.next_checkpoint_pages {
-            // A reader may prevent SQLite from starting the log again from its beginning. To avoid copying the same
-            // pages again, the next checkpoint waits until the log has grown by as many pages.
-            checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)");
-            self.next_checkpoint_pages = pages.saturating_add(MAX_WAL_PAGES);
-        }
-    }
-
-    fn truncate(&mut self, connection: &Connection) {
-        if self.is_dirty && checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)") {
-            self.is_dirty = false;
-            self.secret_since = None;
-            self.pages.store(0, Ordering::Relaxed);
-        }
-    }
-}
-
-/// Runs a checkpoint and returns whether it completed. A reader may prevent that; the next checkpoint then completes
-/// the work.
-fn checkpoint(connection: &Connection, pragma: &str) -> bool {
-    connection.query_row(pragma, [], |row| row.get::<_, i64>("busy")).is_ok_and(|busy| busy == 0)
 }
 
 #[cfg(test)]
