@@ -1,7 +1,8 @@
-//! The SQLite backend: one writer thread with group commit, and a fixed set of readers.
+//! The SQLite backend: one writer thread with group commit, and fixed sets of connections for each kind of query.
 
 mod connection;
 mod migration;
+mod query_pool;
 mod queue;
 mod reader;
 mod transaction;
@@ -10,24 +11,36 @@ mod write_check;
 mod writer;
 
 use std::path::Path;
+use std::time::Duration;
 
 use domain::model::audit_event::AuditKey;
-use rusqlite::OpenFlags;
+use rusqlite::{Connection, OpenFlags};
 
 use crate::error::Result;
 use crate::migrate;
-use crate::operation::{Command, Query};
+use crate::operation::{Command, Query, QueryKind};
 use crate::settings::StoreSettings;
 use crate::sql::Sql;
 use crate::tx::Tx;
 use crate::value::Value;
 
+use query_pool::{QueryPool, QueryPoolLimits};
+
 pub(crate) use migration::migrate;
 pub(crate) use transaction::SqliteTx;
+
+/// The limits of searches and lists.
+const SEARCH_LIMITS: QueryPoolLimits =
+    QueryPoolLimits { connections: 2, waiting: 32, time: Duration::from_secs(15) };
+/// The limits of queries for probes and metrics.
+const MONITORING_LIMITS: QueryPoolLimits =
+    QueryPoolLimits { connections: 2, waiting: 8, time: Duration::from_secs(2) };
 
 pub(crate) struct Sqlite {
     writer: writer::Writer,
     readers: reader::Readers,
+    searches: QueryPool,
+    monitoring: QueryPool,
     write_check: write_check::WriteCheck,
     audit_key: AuditKey,
 }
@@ -43,8 +56,14 @@ impl Sqlite {
         migrate::ensure_up_to_date(migrate::SQLITE_MIGRATIONS, &applied)?;
         let writer = writer::Writer::start(connection, settings)?;
         let readers = reader::Readers::open(path, settings.connections.clamp(1, 8))?;
-        let write_check = write_check::WriteCheck::default();
-        Ok(Self { writer, readers, write_check, audit_key: settings.audit_key.clone() })
+        Ok(Self {
+            writer,
+            readers,
+            searches: QueryPool::open(path, &SEARCH_LIMITS)?,
+            monitoring: QueryPool::open(path, &MONITORING_LIMITS)?,
+            write_check: write_check::WriteCheck::default(),
+            audit_key: settings.audit_key.clone(),
+        })
     }
 
     pub(crate) async fn run<C: Command>(&self, command: C) -> Result<C::Reply> {
@@ -55,11 +74,19 @@ impl Sqlite {
         self.write_check.run(&self.writer).await
     }
 
-    pub(crate) fn query<Q: Query>(&self, query: &Q) -> Result<Q::Reply> {
-        self.readers.with_connection(|connection| {
-            let mut tx = Tx::for_query(SqliteTx::new(connection), &self.audit_key);
-            transaction::poll_ready(query.run(&mut tx))
-        })
+    /// Runs a query. A lookup runs on the thread of its caller, because it takes only about ten microseconds.
+    pub(crate) async fn query<Q: Query>(&self, query: &Q) -> Result<Q::Reply> {
+        let pool = match Q::KIND {
+            QueryKind::Lookup => {
+                return self
+                    .readers
+                    .with_connection(|connection| run_query(query, connection, &self.audit_key));
+            }
+            QueryKind::Search => &self.searches,
+            QueryKind::Monitoring => &self.monitoring,
+        };
+        let (query, audit_key) = (query.clone(), self.audit_key.clone());
+        pool.run(move |connection| run_query(&query, connection, &audit_key)).await
     }
 
     pub(crate) fn explain(&self, sql: &'static Sql) -> Result<String> {
@@ -70,5 +97,60 @@ impl Sqlite {
                 .query_map(rusqlite::params_from_iter(nulls), |row| row.get::<_, String>("detail"))?;
             Ok(lines.collect::<Result<Vec<_>, _>>()?.join("\n"))
         })
+    }
+}
+
+fn run_query<Q: Query>(query: &Q, connection: &mut Connection, audit_key: &AuditKey) -> Result<Q::Reply> {
+    let mut tx = Tx::for_query(SqliteTx::new(connection), audit_key);
+    transaction::poll_ready(query.run(&mut tx))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::GetMetadata;
+    use crate::settings::Location;
+    use crate::sql::sql;
+
+    /// A search that reads many rows, and returns their number.
+    #[derive(Clone)]
+    struct CountToMillions;
+
+    impl Query for CountToMillions {
+        type Reply = i64;
+        const KIND: QueryKind = QueryKind::Search;
+
+        async fn run(&self, tx: &mut Tx<'_>) -> Result<i64> {
+            let count = sql!(
+                "-- count to millions
+                WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000)
+                SELECT count(*) AS rows FROM n"
+            );
+            Ok(tx.fetch_value(count, &[], "rows").await?.unwrap_or_default())
+        }
+    }
+
+    /// On a runtime with one thread, a search that ran inline would be complete before any lookup.
+    #[tokio::test(flavor = "current_thread")]
+    async fn lookups_run_while_search_is_running() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hub.db");
+        migrate(&path).unwrap();
+        let settings = StoreSettings {
+            location: Location::Sqlite(path.clone()),
+            connections: 1,
+            queue_capacity: 1,
+            audit_key: AuditKey::new(1, &[1; 32]),
+        };
+        let store = std::sync::Arc::new(Sqlite::open(&path, &settings).unwrap());
+        let searching = std::sync::Arc::clone(&store);
+        let search = tokio::spawn(async move { searching.query(&CountToMillions).await });
+        tokio::task::yield_now().await;
+
+        let found = store.query(&GetMetadata { name: "keys" }).await.unwrap();
+
+        assert!(!search.is_finished(), "the lookup waited for the search");
+        assert_eq!(found, None);
+        assert_eq!(search.await.unwrap().unwrap(), 3_000_000);
     }
 }

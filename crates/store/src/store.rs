@@ -50,7 +50,7 @@ impl Store {
     /// Runs a query on the current state; nothing is cached.
     pub async fn query<Q: Query>(&self, query: &Q) -> Result<Q::Reply> {
         match &*self.0 {
-            Backend::Sqlite(sqlite) => sqlite.query(query),
+            Backend::Sqlite(sqlite) => sqlite.query(query).await,
             Backend::Postgres(postgres) => postgres.query(query).await,
         }
     }

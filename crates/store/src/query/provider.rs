@@ -20,6 +20,8 @@ lookup! {
 }
 
 /// Lists the providers that a recipient has an active registration with. Paused and retired ones are included.
+///
+/// This is a lookup and not a search, because every authorization needs it and it reads only the recipient's registrations.
 #[derive(Clone, Debug)]
 pub struct ListRecipientProviders {
     pub client_id: ClientId,
@@ -27,7 +29,6 @@ pub struct ListRecipientProviders {
 
 impl Query for ListRecipientProviders {
     type Reply = Vec<Provider>;
-    const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         tx.fetch_all(RECIPIENT_PROVIDERS, values![self.client_id, RegistrationState::Active]).await

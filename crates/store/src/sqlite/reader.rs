@@ -1,15 +1,18 @@
-//! A fixed set of read-only SQLite connections for queries.
-//!
-//! A query runs on the thread of its caller, because it takes only about ten microseconds.
+//! A fixed set of read-only SQLite connections for lookups, which run on the thread of their caller.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, TryLockError};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
 use super::connection;
 use crate::error::Result;
+
+/// The time that a lookup waits for a lock. Another process locks readers out only while it repairs the log, and the
+/// caller's thread serves other requests too.
+const READ_LOCK_TIMEOUT: Duration = Duration::from_millis(250);
 
 pub(super) struct Readers {
     connections: Vec<Mutex<Connection>>,
@@ -18,7 +21,11 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn open(path: &Path, count: usize) -> Result<Self> {
-        let open = |_| connection::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map(Mutex::new);
+        let open = |_| {
+            let connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            connection.busy_timeout(READ_LOCK_TIMEOUT)?;
+            Ok(Mutex::new(connection))
+        };
         Ok(Self {
             connections: (0..count).map(open).collect::<Result<_>>()?,
             next_index: AtomicUsize::new(0),

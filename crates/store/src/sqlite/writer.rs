@@ -438,7 +438,7 @@ mod tests {
             [("first", true), ("second", true), ("fails", false), ("panics", false), ("last", true)]
         {
             assert_eq!(
-                store.query(&crate::query::GetMetadata { name }).unwrap().is_some(),
+                store.query(&crate::query::GetMetadata { name }).await.unwrap().is_some(),
                 is_stored,
                 "{name}"
             );
