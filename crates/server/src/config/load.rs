@@ -244,15 +244,21 @@ mod tests {
         assert!(!toml::to_string(&config.to_redacted()).unwrap().contains("hunter2"));
         for url in [
             "postgres://hub:hunter2@one:5432,two:5432/hub",
-            "postgres://hub@db.example.org/hub?sslmode=disable&password=hunter2",
+            "postgres://hub@db.example.org/hub?sslmode=verify-ca&password=hunter2",
             "postgresql://db/hub?user=hub&pass%77ord=hunter2",
-            "postgres://hub:hunter2@[not an address/hub",
         ] {
             let redacted = load(&format!("[store]\nurl = '{url}'"), &[]).unwrap().to_redacted().store.url;
             assert!(!redacted.contains("hunter2") && redacted.starts_with("postgres"), "{redacted}");
         }
         let redacted =
-            load("[store]\nurl = 'postgres://hub@db/hub?sslmode=disable'", &[]).unwrap().to_redacted();
-        assert_eq!(redacted.store.url, "postgres://hub@db/hub?sslmode=disable");
+            load("[store]\nurl = 'postgres://hub@db/hub?sslmode=verify-ca'", &[]).unwrap().to_redacted();
+        assert_eq!(redacted.store.url, "postgres://hub@db/hub?sslmode=verify-ca");
+        for url in [
+            "postgres://hub:hunter2@[not an address/hub",
+            "postgres://hub:hunter2@db.example.org/hub?sslmode=disable",
+        ] {
+            let error = load(&format!("[store]\nurl = '{url}'"), &[]).unwrap_err().to_string();
+            assert!(error.contains("store.url: ") && !error.contains("hunter2"), "{error}");
+        }
     }
 }

@@ -172,8 +172,8 @@ async fn terminated_sessions_cause_no_500() {
         let requests = (0..6).map(|number| async move {
             match number % 3 {
                 0 => api.read("/accounts", &tokens[0].access).await,
-                1 => api.refresh(&acme, &tokens[0].refresh).await,
-                _ => api.request_token(&acme, &[("grant_type", "client_credentials")]).await,
+                1 => api.refresh(acme, &tokens[0].refresh).await,
+                _ => api.request_token(acme, &[("grant_type", "client_credentials")]).await,
             }
         });
         let terminate = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \

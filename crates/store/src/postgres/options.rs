@@ -87,7 +87,7 @@ impl ConnectOptions {
         let mut config = parse_base(base, &params)?;
         set_defaults(&mut config);
         let mut own = OwnParams::default();
-        for param in params.iter().filter(|param| !PASSED_ON.contains(&param.name)) {
+        for param in params.iter().filter(|param| !PASSED_ON.contains(&param.name.as_str())) {
             own.apply(param, &mut config)?;
         }
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
@@ -105,7 +105,7 @@ impl ConnectOptions {
 }
 
 struct Param<'a> {
-    name: &'a str,
+    name: String,
     value: String,
     /// The parameter as it appears in the URL.
     encoded: &'a str,
@@ -114,14 +114,16 @@ struct Param<'a> {
 fn parse_param(encoded: &str) -> Result<Param<'_>, String> {
     let (name, value) = encoded.split_once('=').ok_or("expected parameters of the form NAME=VALUE")?;
     // Not form encoding: libpq does not decode `+`.
-    let value = percent_decode_str(value).decode_utf8();
-    let value = value.map_err(|_| format!("{name}: expected UTF-8"))?.into_owned();
+    let decode = |text| percent_decode_str(text).decode_utf8().map(std::borrow::Cow::into_owned);
+    let name = decode(name).map_err(|_| "expected parameter names in UTF-8")?;
+    let value = decode(value).map_err(|_| format!("{}: expected UTF-8", name.escape_debug()))?;
     Ok(Param { name, value, encoded })
 }
 
 /// Parses the URL with those parameters that tokio-postgres handles.
 fn parse_base(base: &str, params: &[Param<'_>]) -> Result<Config, String> {
-    let passed_on = params.iter().filter(|param| PASSED_ON.contains(&param.name)).map(|param| param.encoded);
+    let passed_on =
+        params.iter().filter(|param| PASSED_ON.contains(&param.name.as_str())).map(|param| param.encoded);
     let query = passed_on.collect::<Vec<_>>().join("&");
     let url = if query.is_empty() { base.to_owned() } else { format!("{base}?{query}") };
     // The parse error is dropped, because it may quote the password.
@@ -144,7 +146,7 @@ fn set_defaults(config: &mut Config) {
 impl OwnParams {
     fn apply(&mut self, param: &Param<'_>, config: &mut Config) -> Result<(), String> {
         let seconds = || parse_number(param, "a number of seconds from 1 to 3600", 1..=3_600);
-        match param.name {
+        match param.name.as_str() {
             "connect_timeout" => {
                 let limit = parse_number(param, "a number of seconds from 1 to 60", 1..=60)?;
                 config.connect_timeout(Duration::from_secs(limit));
