@@ -2,6 +2,7 @@
 
 mod attempt_report;
 mod callback;
+mod check_result;
 mod client;
 mod client_registration;
 mod consent;
@@ -18,6 +19,7 @@ mod urls;
 
 pub use attempt_report::{AttemptError, AttemptReport};
 pub use callback::{Callback, CallbackOutcome, receive_callback};
+pub use check_result::CheckResult;
 pub use client::{HubSecrets, SealedClientConfiguration, seal_client, seal_hub_secrets};
 pub(crate) use client::{UpstreamClientCredentials, read_secret};
 pub use client_registration::{RegistrationReport, delete_upstream_client, register_upstream_client};
@@ -28,6 +30,6 @@ pub use consent::{
 pub use error::{ReadError, UpstreamError};
 pub use fetch::{StreamedDocument, fetch, open_document};
 pub(crate) use provider_check::ProviderCheck;
-pub use provider_check::{CheckResult, check_provider};
+pub use provider_check::check_provider;
 pub use revocation::run_revocation;
 pub use token_endpoint::TokenResponse;

@@ -192,9 +192,12 @@ async fn check_configured_provider(provider: &ProviderCheck<'_>) -> Vec<CheckFin
     let mut findings =
         vec![check_secret(&format!("{label} secret"), &settings.client_secret, secret.as_ref().err())];
     let registration = settings.dynamic_registration.as_ref();
+    let mut initial_access_token = None;
     if let Some(source) = registration.and_then(|registration| registration.initial_access_token.as_ref()) {
-        let error = read_secret(source).err();
-        findings.push(check_secret(&format!("{label} initial access token"), source, error.as_ref()));
+        let token = read_secret(source);
+        let error = token.as_ref().err();
+        findings.push(check_secret(&format!("{label} initial access token"), source, error));
+        initial_access_token = token.ok();
     }
     // If each registration has its own upstream client, the configured client is not used, so it is not checked.
     let is_shared_client = settings.upstream_client == UpstreamClientMode::Shared;
@@ -202,7 +205,7 @@ async fn check_configured_provider(provider: &ProviderCheck<'_>) -> Vec<CheckFin
         .ok()
         .filter(|_| is_shared_client)
         .map(|secret| UpstreamClientCredentials { id: settings.client_id.clone(), secret });
-    for result in provider.check_endpoints(credentials.as_ref()).await {
+    for result in provider.check_endpoints(credentials.as_ref(), initial_access_token.as_ref()).await {
         let check = format!("{label} {}", result.name);
         findings.push(if result.ok {
             CheckFinding::ok(check, result.detail)

@@ -1,48 +1,25 @@
 //! The connectivity check of a provider. It changes nothing in the hub or at the provider.
 
+use domain::Secret;
 use domain::id::ProviderId;
-use domain::model::provider::{Provider, ProviderSettings, UpstreamClientMode};
-use futures_util::future::{join, join_all};
+use domain::model::provider::{DynamicRegistration, Provider, ProviderSettings, UpstreamClientMode};
+use futures_util::future::join5;
 use http::{StatusCode, header};
-use schemars::JsonSchema;
-use serde::Serialize;
 use url::Url;
 
+use super::check_result::{
+    CheckResult, InitialAccessToken, evaluate_registration_response, evaluate_revocation_response,
+    evaluate_status, evaluate_token_response,
+};
 use super::client::{
     UpstreamClientCredentials, build_authenticated_form, load_hub_secret, load_initial_access_token,
 };
-use super::token_endpoint::TokenErrorBody;
 use super::urls::callback_uri;
 use crate::context::RequestContext;
 use crate::outbound::{Outbound, OutboundError, UpstreamResponse};
 
-/// The error codes of RFC 6749 §5.2. They are the only text of a provider's response that a result may contain.
-const TOKEN_ERROR_CODES: [&str; 6] = [
-    "invalid_grant",
-    "invalid_request",
-    "invalid_client",
-    "unauthorized_client",
-    "unsupported_grant_type",
-    "invalid_scope",
-];
-
-/// The result of one check of a provider.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct CheckResult {
-    /// The checked item: `client_secret`, `authorization`, `token`, `revocation` or `data`; also
-    /// `initial_access_token` and `registration` if the provider registers clients.
-    pub name: &'static str,
-    /// Whether the check has passed.
-    pub ok: bool,
-    /// A description of the result. It contains no text from the provider other than an error code of RFC 6749.
-    pub detail: String,
-}
-
-impl CheckResult {
-    fn new(name: &'static str, ok: bool, detail: impl Into<String>) -> Self {
-        Self { name, ok, detail: detail.into() }
-    }
-}
+/// The token, code and client metadata of the checks. The provider has never issued it, and it is not valid metadata.
+const PROBE_VALUE: &str = "bowline-provider-check";
 
 /// Checks the secrets and the endpoints of a stored provider. Returns one result per check.
 pub async fn check_provider(ctx: &RequestContext, provider: &Provider) -> Vec<CheckResult> {
@@ -63,15 +40,19 @@ pub async fn check_provider(ctx: &RequestContext, provider: &Provider) -> Vec<Ch
     let (outbound, public_url) = (ctx.app().outbound(), ctx.app().public_url());
     let endpoint_checks = ProviderCheck { outbound, public_url, id: provider.id, settings };
     let mut checks = vec![secret_check];
+    let mut initial_access_token = None;
     if let Some(registration) = &settings.dynamic_registration {
         let (ok, detail) = match load_initial_access_token(ctx, provider, registration).await {
             Ok(None) => (true, "not needed: the provider requires no token".to_owned()),
-            Ok(Some(_)) => (true, "the token is readable".to_owned()),
+            Ok(Some(token)) => {
+                initial_access_token = Some(token);
+                (true, "the token is readable".to_owned())
+            }
             Err(error) => (false, error.to_string()),
         };
         checks.push(CheckResult::new("initial_access_token", ok, detail));
     }
-    checks.extend(endpoint_checks.check_endpoints(credentials.as_ref()).await);
+    checks.extend(endpoint_checks.check_endpoints(credentials.as_ref(), initial_access_token.as_ref()).await);
     checks
 }
 
@@ -84,25 +65,57 @@ pub(crate) struct ProviderCheck<'a> {
 }
 
 impl ProviderCheck<'_> {
-    /// Checks that the endpoints respond, and, with `credentials`, that the token endpoint accepts the client. The
-    /// checks run concurrently.
+    /// Checks that the endpoints exist and respond, and, with `credentials`, that they accept the client. The checks run
+    /// concurrently. The results are listed in the order in which a connection uses the endpoints.
     pub(crate) async fn check_endpoints(
         &self,
         credentials: Option<&UpstreamClientCredentials>,
+        initial_access_token: Option<&Secret<String>>,
     ) -> Vec<CheckResult> {
         let settings = self.settings;
-        let endpoints = [
-            ("authorization", Some(&settings.authorization_endpoint)),
-            ("revocation", settings.revocation_endpoint.as_ref()),
-            ("data", Some(&settings.fdx.base_url)),
-            ("registration", settings.dynamic_registration.as_ref().map(|r| &r.endpoint)),
-        ];
-        let configured = endpoints.into_iter().filter_map(|(name, url)| url.map(|url| (name, url)));
-        let reachable = join_all(configured.map(|(name, url)| check_reachable(self.outbound, name, url)));
-        let (mut checks, token_check) = join(reachable, self.check_token_endpoint(credentials)).await;
-        // The results are listed in the order in which a connection uses the endpoints: authorization, then token.
-        checks.insert(1, token_check);
-        checks
+        let revocation = async {
+            let endpoint = settings.revocation_endpoint.as_ref()?;
+            Some(self.check_revocation_endpoint(endpoint, credentials).await)
+        };
+        let registration = async {
+            let registration = settings.dynamic_registration.as_ref()?;
+            Some(self.check_registration_endpoint(registration, initial_access_token).await)
+        };
+        let (authorization, token, revocation, data, registration) = join5(
+            self.check_authorization_endpoint(),
+            self.check_token_endpoint(credentials),
+            revocation,
+            self.check_data_endpoint(),
+            registration,
+        )
+        .await;
+        let required = [Some(authorization), Some(token)];
+        required.into_iter().chain([revocation, Some(data), registration]).flatten().collect()
+    }
+
+    /// Sends a request without parameters to the authorization endpoint, which must support `GET` (RFC 6749 §3.1). A
+    /// provider that works responds with an error page or a redirect.
+    async fn check_authorization_endpoint(&self) -> CheckResult {
+        match self.get(&self.settings.authorization_endpoint).await {
+            Ok(status) => evaluate_status("authorization", status),
+            Err(error) => CheckResult::new("authorization", false, error.to_string()),
+        }
+    }
+
+    /// Checks that a server responds at the base URL of the FDX API. There may be no resource at that URL itself.
+    async fn check_data_endpoint(&self) -> CheckResult {
+        match self.get(&self.settings.fdx.base_url).await {
+            Ok(status) => {
+                CheckResult::new("data", !status.is_server_error(), format!("HTTP {}", status.as_u16()))
+            }
+            Err(error) => CheckResult::new("data", false, error.to_string()),
+        }
+    }
+
+    /// Sends a request without credentials and returns the status. The body is not read.
+    async fn get(&self, endpoint: &str) -> Result<StatusCode, OutboundError> {
+        let url = Url::parse(endpoint).map_err(|_| OutboundError::Forbidden)?;
+        Ok(self.outbound.open(self.outbound.get_unauthenticated(&url)?).await?.status)
     }
 
     /// Sends an authorization code that was never issued to the token endpoint.
@@ -113,122 +126,68 @@ impl ProviderCheck<'_> {
         let redirect_uri = callback_uri(self.public_url, self.id);
         let fields = vec![
             ("grant_type", "authorization_code"),
-            ("code", "bowline-provider-check"),
+            ("code", PROBE_VALUE),
             ("redirect_uri", &*redirect_uri),
             // RFC 7636 §4.1 requires at least 43 characters.
             ("code_verifier", "bowline-provider-check-without-a-code-challenge"),
         ];
-        let response = async {
-            let url = Url::parse(&self.settings.token_endpoint).map_err(|_| OutboundError::Forbidden)?;
-            let request = match credentials {
-                Some(credentials) => {
-                    let auth = self.settings.auth;
-                    build_authenticated_form(self.outbound, auth, &url, fields, credentials)?
-                }
-                None => self.outbound.post_form(&url, &fields)?,
-            };
-            self.outbound.send(request.header(header::ACCEPT, "application/json")).await
-        };
-        match response.await {
+        match self.post_form(&self.settings.token_endpoint, fields, credentials).await {
             Ok(response) => evaluate_token_response(&response, credentials.is_some()),
             Err(error) => CheckResult::new("token", false, error.to_string()),
         }
     }
-}
 
-/// Evaluates the response of a token endpoint to a code that was never issued.
-fn evaluate_token_response(response: &UpstreamResponse, is_authenticated: bool) -> CheckResult {
-    let status = response.status.as_u16();
-    if response.status.is_success() {
-        let detail = format!("HTTP {status}: the endpoint accepts a code that was never issued");
-        return CheckResult::new("token", false, detail);
+    /// Requests the revocation of a token that was never issued. A provider that works responds with 200 (RFC 7009
+    /// §2.2).
+    async fn check_revocation_endpoint(
+        &self,
+        endpoint: &str,
+        credentials: Option<&UpstreamClientCredentials>,
+    ) -> CheckResult {
+        let fields = vec![("token", PROBE_VALUE), ("token_type_hint", "refresh_token")];
+        match self.post_form(endpoint, fields, credentials).await {
+            Ok(response) => evaluate_revocation_response(&response, credentials.is_some()),
+            Err(error) => CheckResult::new("revocation", false, error.to_string()),
+        }
     }
-    let error = serde_json::from_slice::<TokenErrorBody>(&response.body).map(|body| body.error).ok();
-    let error_code = error.and_then(|error| TOKEN_ERROR_CODES.into_iter().find(|code| *code == error));
-    let (ok, finding) = match (error_code, is_authenticated) {
-        _ if response.status.is_server_error() => (false, "the endpoint fails"),
-        (Some("invalid_client"), true) => (false, "the client id or secret is rejected"),
-        (Some("unauthorized_client" | "unsupported_grant_type"), true) => {
-            (false, "the client is not allowed to use authorization codes")
-        }
-        // `invalid_grant` is the expected code. The remaining codes do not mean that the client is rejected either.
-        (Some(_), true) => (true, "the client is accepted"),
-        (Some(_), false) => (true, "the endpoint responds; no client credentials were sent"),
-        // RFC 6749 §5.2 allows 401 for failed client authentication, so the status is sufficient without a body.
-        (None, true) if response.status == StatusCode::UNAUTHORIZED => {
-            (false, "the client id or secret is rejected")
-        }
-        (None, _) => (false, "the response is not an error of RFC 6749"),
-    };
-    let error_code = error_code.map_or(String::new(), |code| format!(" {code}"));
-    CheckResult::new("token", ok, format!("HTTP {status}{error_code}: {finding}"))
-}
 
-/// Checks that an endpoint responds with a status below 500.
-async fn check_reachable(outbound: &Outbound, name: &'static str, endpoint: &str) -> CheckResult {
-    let probe = async {
+    /// Requests a registration whose metadata is a text instead of an object (RFC 7591 §3.1), so that no provider can
+    /// create a client.
+    async fn check_registration_endpoint(
+        &self,
+        registration: &DynamicRegistration,
+        initial_access_token: Option<&Secret<String>>,
+    ) -> CheckResult {
+        let response = async {
+            let url = Url::parse(&registration.endpoint).map_err(|_| OutboundError::Forbidden)?;
+            let bearer = initial_access_token.map(|token| token.expose().as_str());
+            self.outbound.send(self.outbound.post_json(&url, &PROBE_VALUE, bearer)?).await
+        };
+        let token = match (&registration.initial_access_token, initial_access_token) {
+            (None, _) => InitialAccessToken::NotConfigured,
+            (Some(_), Some(_)) => InitialAccessToken::Sent,
+            (Some(_), None) => InitialAccessToken::Unreadable,
+        };
+        match response.await {
+            Ok(response) => evaluate_registration_response(&response, token),
+            Err(error) => CheckResult::new("registration", false, error.to_string()),
+        }
+    }
+
+    /// Posts a form, with client authentication if there are credentials.
+    async fn post_form(
+        &self,
+        endpoint: &str,
+        fields: Vec<(&str, &str)>,
+        credentials: Option<&UpstreamClientCredentials>,
+    ) -> Result<UpstreamResponse, OutboundError> {
         let url = Url::parse(endpoint).map_err(|_| OutboundError::Forbidden)?;
-        // A request without credentials and parameters is usually rejected. Any status below 500 is sufficient, so the
-        // body is not read.
-        Ok::<_, OutboundError>(outbound.open(outbound.get_unauthenticated(&url)?).await?.status)
-    };
-    match probe.await {
-        Ok(status) => CheckResult::new(name, !status.is_server_error(), format!("HTTP {}", status.as_u16())),
-        Err(error) => CheckResult::new(name, false, error.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn evaluate(status: u16, body: &str, is_authenticated: bool) -> (bool, String) {
-        let status = StatusCode::from_u16(status).unwrap();
-        let response =
-            UpstreamResponse { status, headers: http::HeaderMap::new(), body: body.to_owned().into() };
-        let check = evaluate_token_response(&response, is_authenticated);
-        (check.ok, check.detail)
-    }
-
-    #[test]
-    fn token_endpoint_check_depends_on_error_code() {
-        for (status, body, ok, detail) in [
-            (400, r#"{"error":"invalid_grant"}"#, true, "HTTP 400 invalid_grant: the client is accepted"),
-            (
-                400,
-                r#"{"error":"invalid_request","x":1}"#,
-                true,
-                "HTTP 400 invalid_request: the client is accepted",
-            ),
-            (
-                401,
-                r#"{"error":"invalid_client"}"#,
-                false,
-                "HTTP 401 invalid_client: the client id or secret is rejected",
-            ),
-            (401, "<html>", false, "HTTP 401: the client id or secret is rejected"),
-            (
-                400,
-                r#"{"error":"unauthorized_client"}"#,
-                false,
-                "HTTP 400 unauthorized_client: the client is not allowed to use authorization codes",
-            ),
-            (404, "mine", false, "HTTP 404: the response is not an error of RFC 6749"),
-            (400, r#"{"error":"mine"}"#, false, "HTTP 400: the response is not an error of RFC 6749"),
-            (503, r#"{"error":"invalid_grant"}"#, false, "HTTP 503 invalid_grant: the endpoint fails"),
-            (
-                200,
-                r#"{"access_token":"mine"}"#,
-                false,
-                "HTTP 200: the endpoint accepts a code that was never issued",
-            ),
-        ] {
-            assert_eq!(evaluate(status, body, true), (ok, detail.to_owned()));
-        }
-    }
-
-    #[test]
-    fn token_check_without_credentials_accepts_invalid_client() {
-        assert!(evaluate(401, r#"{"error":"invalid_client"}"#, false).0);
+        let request = match credentials {
+            Some(credentials) => {
+                build_authenticated_form(self.outbound, self.settings.auth, &url, fields, credentials)?
+            }
+            None => self.outbound.post_form(&url, &fields)?,
+        };
+        self.outbound.send(request.header(header::ACCEPT, "application/json")).await
     }
 }

@@ -168,6 +168,10 @@ async fn doctor_reports_problems_with_fixes() {
         .replace("revocation_endpoint = \"http://127.0.0.1:", "revocation_endpoint = \"http://127.0.0.1:1/#");
     std::fs::write(site.path("bowline.toml"), unreachable).unwrap();
     assert_eq!(assert_fix("provider 1000 revocation", "check the address"), 1);
+    let missing = configuration.replace("/revoke\"", "/unknown\"");
+    assert_ne!(missing, configuration);
+    std::fs::write(site.path("bowline.toml"), missing).unwrap();
+    assert_eq!(assert_fix("provider 1000 revocation", "check the address"), 1, "the endpoint does not exist");
     std::fs::write(site.path("bowline.toml"), configuration.replace("[server]", "[sever]")).unwrap();
     assert_eq!(assert_fix("configuration", "config check"), 1);
 }

@@ -212,6 +212,7 @@ async fn provider_test_reports_failures_and_changes_nothing(kit: TestHub) {
         healthy["checks"].as_array().unwrap().iter().map(|check| check["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["client_secret", "authorization", "token", "revocation", "data"]);
     assert_eq!(find_check(&healthy, "token").1, "HTTP 400 invalid_grant: the client is accepted");
+    assert_eq!(find_check(&healthy, "revocation").1, "HTTP 200: the client is accepted");
 
     let mut body = take_prairie_settings(&kit).await;
     body["client_secret"] = json!("wrong");
@@ -245,6 +246,18 @@ async fn provider_test_reports_failures_and_changes_nothing(kit: TestHub) {
         assert_eq!(find_check(&broken, name), (&json!(false), detail));
     }
     assert!(!broken.to_string().contains("mine"), "nothing of the provider's body must be shown: {broken}");
+    let site = EndpointStub::new(|_| json_response(404, &json!({"error": "mine"}))).await;
+    let url = site.url.clone();
+    kit.update_provider_settings(1000, |settings| {
+        settings.authorization_endpoint = format!("{url}/authorize");
+        settings.revocation_endpoint = Some(format!("{url}/revoke"));
+    })
+    .await;
+    let misconfigured = test_provider(&kit, 1000).await;
+    for name in ["authorization", "revocation"] {
+        let expected = (&json!(false), "HTTP 404: there is no such endpoint at this URL");
+        assert_eq!(find_check(&misconfigured, name), expected, "{name}");
+    }
     for id in ["9999", "x", "0", "%00"] {
         kit.assert_admin_not_found(&[(Method::POST, format!("/providers/{id}/test"))], "provider").await;
     }
