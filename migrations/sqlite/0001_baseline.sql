@@ -280,6 +280,8 @@ CREATE INDEX jobs_due ON jobs (provider_id, endpoint_group, due_at) WHERE state 
 CREATE INDEX jobs_connection ON jobs (connection_id, kind, state);
 CREATE INDEX jobs_client ON jobs (client_id, provider_id)
     WHERE state IN ('pending', 'failed') AND client_id IS NOT NULL;
+CREATE INDEX jobs_retryable ON jobs (provider_id, id)
+    WHERE state = 'failed' AND (token IS NOT NULL OR kind = 'register_upstream_client');
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE state = 'done';
 CREATE INDEX jobs_by_state ON jobs ((state || ''), id);
 CREATE INDEX jobs_by_kind ON jobs ((kind || ''), id);

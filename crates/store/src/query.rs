@@ -30,7 +30,10 @@ pub use credential::{
 };
 #[doc(hidden)]
 pub use hot_statements::hot_statements;
-pub use jobs::{CountJobs, HasPendingRevocations, JobSummary, ListConnectionJobs, ListDueQueues, ListJobs};
+pub use jobs::{
+    CountJobs, HasPendingRevocations, JobSummary, ListConnectionJobs, ListDueQueues, ListJobs,
+    ListRetryableJobs,
+};
 pub use metadata::{GetMetadata, GetSchemaVersion};
 pub use operator::{FindOperator, ListOperators};
 pub use provider::{CountProviders, GetProvider, ListProviders, ListRecipientProviders};

@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::auth::{PresentedCredential, authenticate, authenticate_adder};
 use super::operators::AddOperatorRequest;
 use super::recipients::UpdateRecipientRequest;
-use super::{AdminError, Params, connections, operators, providers, recipients, registrations};
+use super::{AdminError, Params, connections, jobs, operators, providers, recipients, registrations};
 use crate::app::App;
 use crate::context::RequestContext;
 use crate::error::InternalError;
@@ -127,6 +127,14 @@ pub(super) async fn end_connection(
     OperatorRequest(operator, _): NoBody,
 ) -> Response {
     render(connections::end(&ctx, &id, query.as_deref(), operator.actor()).await)
+}
+
+pub(super) async fn retry_jobs(
+    ctx: RequestContext,
+    RawQuery(query): RawQuery,
+    OperatorRequest(operator, body): OperatorRequest<jobs::RetryJobsRequest>,
+) -> Response {
+    render(jobs::retry_batch(&ctx, query.as_deref(), body, operator.actor()).await)
 }
 
 pub(super) async fn test_provider(ctx: RequestContext, Segment(id): Segment, _: NoBody) -> Response {

@@ -1,17 +1,22 @@
 //! Lists background jobs for operators, and retries or closes failed ones.
 
+use domain::Timestamp;
 use domain::id::{ClientId, ConnectionId, JobId, ProviderId};
 use domain::model::audit_event::Actor;
 use domain::model::job::{JobKind, JobState};
+use domain::rule::validation::ValidationError;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use store::command::{FailedJobAction, ResolveFailedJob};
-use store::query::{JobSummary, ListJobs};
+use store::query::{GetProvider, JobSummary, ListJobs, ListRetryableJobs};
 
 use super::error::AdminError;
 use super::page::{AdminPage, PageRequest};
-use super::params::Params;
+use super::params::{Params, parse_dry_run};
 use crate::context::RequestContext;
+use crate::error::InternalError;
+use crate::request::RequestBody;
 use crate::response::{EnumValue, Time};
 
 /// A background job, without the token that the stored job contains.
@@ -84,6 +89,75 @@ pub enum ResolveJobOutcome {
     Closed,
 }
 
+/// The selection of failed jobs to retry: either those of one provider or all.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetryJobsRequest {
+    /// The id of the provider whose jobs are retried.
+    #[schemars(range(min = 1))]
+    provider_id: Option<i64>,
+    /// True to retry the jobs of all providers.
+    all: Option<bool>,
+    /// The latest time of failure: now if it is absent. To retry the next batch, send the value of the response, so that
+    /// jobs which fail again in the meantime are not retried forever.
+    #[schemars(extend("format" = "date-time"))]
+    failed_until: Option<String>,
+}
+
+impl RequestBody for RetryJobsRequest {}
+
+impl RetryJobsRequest {
+    /// Validates the request. Returns the provider, or `None` for all, and the latest time of failure.
+    fn validate(self, now: Timestamp) -> Result<(Option<ProviderId>, Timestamp), ValidationError> {
+        let provider_id = match (self.provider_id, self.all.unwrap_or_default()) {
+            (Some(id), false) if id > 0 => Some(ProviderId::new(id)),
+            (Some(_), false) => {
+                return Err(ValidationError::new("provider_id", "must be a positive integer"));
+            }
+            (None, true) => None,
+            (None, false) => return Err(ValidationError::new("provider_id", SELECTION_EXPECTED)),
+            (Some(_), true) => return Err(ValidationError::new("all", SELECTION_EXPECTED)),
+        };
+        let expected = || ValidationError::new("failed_until", "expected a time in RFC 3339");
+        let parse = |text: &String| Timestamp::parse(text).ok_or_else(expected);
+        let failed_until = self.failed_until.as_ref().map(parse).transpose()?;
+        // A job that fails again fails later than now, so it is never retried twice.
+        Ok((provider_id, failed_until.unwrap_or(now).min(now)))
+    }
+}
+
+const SELECTION_EXPECTED: &str = "expected either provider_id or all";
+
+/// The result of a retry of several jobs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct RetryJobsResponse {
+    outcome: RetryJobsOutcome,
+    /// The number of jobs that were retried, or would be.
+    jobs: usize,
+    /// True if more jobs are selected than one request retries, or a dry run counts.
+    has_more: bool,
+    /// The latest time of failure of the selected jobs.
+    failed_until: Time,
+}
+
+/// The action that was taken on the selected jobs.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryJobsOutcome {
+    /// The jobs are retried for another seven days.
+    Retried,
+    /// Nothing has changed, because a dry run was requested.
+    WouldRetry,
+}
+
+/// The maximum number of jobs that one request retries.
+const RETRY_BATCH_SIZE: usize = 100;
+/// The maximum number of jobs that a dry run counts.
+const MAX_DRY_RUN_COUNT: usize = 10_000;
+/// The number of jobs that are retried concurrently: enough for the store to combine commits, but few enough that other
+/// requests need not wait.
+const MAX_CONCURRENT_RETRIES: usize = 16;
+
 /// Lists the jobs that match a query, newest first.
 pub async fn list(ctx: &RequestContext, query: Option<&str>) -> Result<AdminPage<JobBody>, AdminError> {
     let params = Params::from_query(query, &["state", "kind", "provider_id", "limit", "after"])?;
@@ -109,6 +183,48 @@ pub async fn retry(
     ctx.app().job_notify().notify_one();
     tracing::info!(job = %job_id, "failed job scheduled again");
     Ok(ResolveJobResponse { outcome: ResolveJobOutcome::Retried, id: job_id })
+}
+
+/// Schedules a batch of failed jobs again. Each job has a transaction and an audit event of its own, as if it were
+/// retried by its id. With `dry_run=true` in the query, only returns what would happen.
+pub async fn retry_batch(
+    ctx: &RequestContext,
+    query: Option<&str>,
+    request: RetryJobsRequest,
+    actor: Actor,
+) -> Result<RetryJobsResponse, AdminError> {
+    let dry_run = parse_dry_run(query)?;
+    let (provider_id, failed_until) = request.validate(ctx.now())?;
+    if let Some(id) = provider_id {
+        ctx.ask(&GetProvider { id }).await?.ok_or(AdminError::NotFound("provider"))?;
+    }
+    let max = if dry_run { MAX_DRY_RUN_COUNT } else { RETRY_BATCH_SIZE };
+    // One more than the maximum shows whether there are more.
+    let limit = u32::try_from(max + 1).unwrap_or(u32::MAX);
+    let mut ids = ctx.ask(&ListRetryableJobs { provider_id, failed_until, limit }).await?;
+    let has_more = ids.len() > max;
+    ids.truncate(max);
+    let (outcome, jobs) = if dry_run {
+        (RetryJobsOutcome::WouldRetry, ids.len())
+    } else {
+        (RetryJobsOutcome::Retried, retry_jobs(ctx, ids, &actor).await?)
+    };
+    Ok(RetryJobsResponse { outcome, jobs, has_more, failed_until: failed_until.into() })
+}
+
+/// Schedules failed jobs again. Returns their number.
+async fn retry_jobs(ctx: &RequestContext, ids: Vec<JobId>, actor: &Actor) -> Result<usize, AdminError> {
+    let attempts = ids.into_iter().map(|job_id| async move {
+        let (moment, action) = (ctx.new_moment()?, FailedJobAction::Retry);
+        let retry = ResolveFailedJob { moment, job_id, action, actor: actor.clone() };
+        // Another operator may have retried or closed the job in the meantime.
+        Ok::<_, InternalError>(usize::from(ctx.run(retry).await? == Some(Ok(()))))
+    });
+    let attempts = stream::iter(attempts).buffer_unordered(MAX_CONCURRENT_RETRIES);
+    let jobs = attempts.try_fold(0, async |sum, retried| Ok(sum + retried)).await?;
+    ctx.app().job_notify().notify_one();
+    tracing::info!(jobs, "failed jobs scheduled again");
+    Ok(jobs)
 }
 
 /// Closes a failed job and deletes its token. Returns a conflict if the job has not failed.

@@ -1,10 +1,13 @@
 //! `bowline job`
 
 use clap::Subcommand;
+use serde_json::json;
 
 use super::admin_client::AdminClient;
 use super::args::{PageArgs, build_filtered_path, build_path, parse_id};
 use super::error::CliError;
+use super::output::{escape_terminal, print_json};
+use super::terminal::print_line;
 
 /// Commands on background jobs.
 #[derive(Subcommand, Debug)]
@@ -12,9 +15,11 @@ pub(super) enum JobCommand {
     /// List jobs, newest first
     #[command(after_help = "Example:\n  bowline job list --state failed")]
     List(ListJobsArgs),
-    /// Retry a failed job
-    #[command(after_help = "Example:\n  bowline job retry job_1")]
-    Retry(JobIdArgs),
+    /// Retry a failed job, the failed jobs of a provider, or all of them
+    #[command(
+        after_help = "Examples:\n  bowline job retry job_1\n  bowline job retry --provider 1000 --dry-run"
+    )]
+    Retry(RetryJobsArgs),
     /// Close a failed job without retrying: its stored token is deleted, and the provider is not notified
     #[command(after_help = "Example:\n  bowline job close job_1")]
     Close(JobIdArgs),
@@ -45,6 +50,32 @@ pub(super) struct JobIdArgs {
     id: String,
 }
 
+/// Arguments of `job retry`.
+#[derive(clap::Args, Debug)]
+#[group(skip)]
+pub(super) struct RetryJobsArgs {
+    #[command(flatten)]
+    selection: JobSelection,
+    /// Print the number of jobs without retrying them
+    #[arg(long, conflicts_with = "id")]
+    dry_run: bool,
+}
+
+/// The jobs that are retried. Exactly one of the arguments is required.
+#[derive(clap::Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(super) struct JobSelection {
+    /// Id of the job, as `job list` prints it
+    #[arg(value_name = "JOB_ID", value_parser = parse_id)]
+    id: Option<String>,
+    /// Retry all failed jobs of the provider with this id
+    #[arg(long, value_name = "PROVIDER_ID")]
+    provider: Option<i64>,
+    /// Retry all failed jobs
+    #[arg(long)]
+    all: bool,
+}
+
 pub(super) async fn run(admin: &AdminClient, command: JobCommand) -> Result<(), CliError> {
     match command {
         JobCommand::List(ListJobsArgs { state, kind, provider, page }) => {
@@ -58,7 +89,10 @@ pub(super) async fn run(admin: &AdminClient, command: JobCommand) -> Result<(), 
             let page = admin.get(&build_filtered_path("/jobs", &filters)).await?;
             admin.output.print_page(&page, &LIST_COLUMNS);
         }
-        JobCommand::Retry(job) => resolve_failed_job(admin, &job.id, "retry").await?,
+        JobCommand::Retry(args) => match &args.selection.id {
+            Some(id) => resolve_failed_job(admin, id, "retry").await?,
+            None => retry_jobs(admin, &args).await?,
+        },
         JobCommand::Close(job) => resolve_failed_job(admin, &job.id, "close").await?,
     }
     Ok(())
@@ -71,4 +105,34 @@ async fn resolve_failed_job(admin: &AdminClient, id: &str, action: &str) -> Resu
     let job = admin.post(&build_path(&["jobs", id, action])).await?;
     admin.output.print_fields(&job, &["id", "outcome"]);
     Ok(())
+}
+
+/// Retries the selected jobs in batches until none is left, and prints their number.
+async fn retry_jobs(admin: &AdminClient, args: &RetryJobsArgs) -> Result<(), CliError> {
+    let path = format!("/jobs/retry?dry_run={}", args.dry_run);
+    let mut body = match args.selection.provider {
+        Some(id) => json!({"provider_id": id}),
+        None => json!({"all": true}),
+    };
+    let mut total = 0;
+    loop {
+        let mut batch = admin.post_json(&path, &body).await?;
+        let jobs = batch["jobs"].as_u64().unwrap_or_default();
+        total += jobs;
+        // A batch without a retried job would be the same again.
+        let is_last = args.dry_run || jobs == 0 || batch["has_more"] != true;
+        if is_last {
+            batch["jobs"] = total.into();
+            let text =
+                if batch["has_more"] == true { format!("more than {total}") } else { total.to_string() };
+            if admin.output.is_json() {
+                print_json(&batch);
+            } else {
+                let outcome = batch["outcome"].as_str().unwrap_or_default();
+                print_line(escape_terminal(&format!("{outcome}  {text} jobs")));
+            }
+            return Ok(());
+        }
+        body["failed_until"] = batch["failed_until"].take();
+    }
 }

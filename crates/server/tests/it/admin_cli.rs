@@ -43,6 +43,7 @@ on_both!(
     recipient_add_starts_dynamic_registration,
     upstream_client_secret_is_read_from_stdin,
     cli_manages_operators_and_ends_connections,
+    job_retry_repeats_until_no_failed_job_is_left,
     cli_reports_invalid_arguments_and_unknown_ids,
 );
 
@@ -185,6 +186,33 @@ async fn cli_manages_operators_and_ends_connections(site: HubProcess) {
     let ann = ann["operator"]["id"].as_str().unwrap();
     assert_eq!(run_text(&site, &["operator", "remove", ann]), format!("{ann}  removed\n"));
     assert_eq!(run_text(&site, &["operator", "bootstrap"]).trim().len(), 43, "no admin is left");
+}
+
+async fn job_retry_repeats_until_no_failed_job_is_left(site: HubProcess) {
+    let acme = site.add_recipient("Acme Budget");
+    let hub = site.serve(&[]).await;
+    let tokens = site.connect(&acme, "alice").await;
+    hub.stop();
+    run_text(&site, &["connection", "end", tokens.id.as_str()]);
+    let copy =
+        "INSERT INTO jobs (id, kind, connection_id, provider_id, client_id, endpoint_group, data_key, token,
+             outcome_unknown, state, attempt, seed, due_at, retry_until, created_at, finished_at)
+         WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 210)
+         SELECT 'job_copy' || n, kind, connection_id, provider_id, client_id, endpoint_group, data_key, token,
+             outcome_unknown, 'failed', attempt, seed, due_at, retry_until, created_at, created_at
+         FROM jobs, numbers";
+    site.sql(copy).await;
+
+    let dry_run = run_text(&site, &["job", "retry", "--provider", "1000", "--dry-run"]);
+    let retried = run_text(&site, &["job", "retry", "--all"]);
+    let again = run_json(&site, &["job", "retry", "--all"]);
+
+    assert_eq!((dry_run.as_str(), retried.as_str()), ("would_retry  210 jobs\n", "retried  210 jobs\n"));
+    assert_eq!((&again["jobs"], &again["has_more"]), (&json!(0), &json!(false)));
+    assert_eq!(site.sql("SELECT DISTINCT state FROM jobs").await, ["pending"]);
+    for ambiguous in [&["job", "retry"][..], &["job", "retry", "job_1", "--all"]] {
+        assert_eq!(assert_command_fails(&site, ambiguous, "Usage"), Some(2));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

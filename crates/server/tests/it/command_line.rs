@@ -91,7 +91,7 @@ fn command_names_and_flags_are_unchanged() {
     bowline connection end <VALUE> [--dry-run]
     bowline job [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>]
     bowline job list [--state <VALUE>] [--kind <VALUE>] [--provider <VALUE>] [--limit <VALUE>] [--after <VALUE>]
-    bowline job retry <VALUE>
+    bowline job retry [<VALUE>] [--provider <VALUE>] [--all] [--dry-run]
     bowline job close <VALUE>
     bowline audit [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>]
     bowline audit list [--subject-kind <VALUE>] [--subject-id <VALUE>] [--action <VALUE>] [--actor-kind <VALUE>] [--actor-id <VALUE>] [--from <VALUE>] [--before <VALUE>] [--limit <VALUE>] [--after <VALUE>]

@@ -17,7 +17,7 @@ use crate::entity::connection::lock_connection;
 use crate::entity::job::{JobQueue, lock_due_jobs, lock_leased_job};
 use crate::entity::provider::lock_provider;
 use crate::error::Result;
-use crate::operation::Command;
+use crate::operation::{Command, CommandKind};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
@@ -47,6 +47,7 @@ pub struct LeasedJob {
 
 impl Command for LeaseJobs {
     type Reply = Vec<LeasedJob>;
+    const KIND: CommandKind = CommandKind::Lease;
 
     fn moment(&self) -> &Moment {
         &self.moment

@@ -201,6 +201,51 @@ static DUE_QUEUES: &Sql = sql!(concat!(
     " AS has_registration FROM providers WHERE id >= 0"
 ));
 
+/// Lists failed jobs that an operator can retry, see `ManagedJob::retry`.
+#[derive(Clone, Debug)]
+pub struct ListRetryableJobs {
+    /// Selects the jobs of one provider, or of all.
+    pub provider_id: Option<ProviderId>,
+    /// The latest time of failure.
+    pub failed_until: Timestamp,
+    pub limit: u32,
+}
+
+impl Query for ListRetryableJobs {
+    type Reply = Vec<JobId>;
+    const KIND: QueryKind = QueryKind::Search;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        let (until, limit) = (self.failed_until, self.limit);
+        match self.provider_id {
+            Some(id) => tx.fetch_column(RETRYABLE_OF_PROVIDER, values![id, until, limit], "id").await,
+            None => tx.fetch_column(RETRYABLE, values![until, limit], "id").await,
+        }
+    }
+}
+
+macro_rules! retryable {
+    () => {
+        concat!(
+            "state = 'failed' AND (token IS NOT NULL OR kind = 'register_upstream_client') AND ",
+            known_job_kind!()
+        )
+    };
+}
+
+static RETRYABLE_OF_PROVIDER: &Sql = sql!(concat!(
+    "-- list the failed jobs of a provider that can be retried\nSELECT id FROM jobs
+    WHERE provider_id = ?1 AND finished_at <= ?2 AND ",
+    retryable!(),
+    " ORDER BY id LIMIT ?3"
+));
+
+static RETRYABLE: &Sql = sql!(concat!(
+    "-- list the failed jobs that can be retried\nSELECT id FROM jobs WHERE finished_at <= ?1 AND ",
+    retryable!(),
+    " ORDER BY provider_id, id LIMIT ?2"
+));
+
 /// Returns the number of jobs of each kind and state. Pairs without a job are included with zero, so that each has a
 /// metric. The jobs are not read: the result is the sum of the stored counts and of the later transitions.
 #[derive(Clone, Debug)]
@@ -268,4 +313,4 @@ static ONGOING_EXCHANGE: &Sql = sql!(
 );
 
 pub(super) static HOT_STATEMENTS: &[&Sql] =
-    &[CONNECTION_JOBS, DUE_QUEUES, PENDING_REVOCATION, ONGOING_EXCHANGE];
+    &[CONNECTION_JOBS, DUE_QUEUES, PENDING_REVOCATION, ONGOING_EXCHANGE, RETRYABLE, RETRYABLE_OF_PROVIDER];

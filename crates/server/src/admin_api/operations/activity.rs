@@ -6,13 +6,16 @@ use domain::model::job::{JobKind, JobState};
 use domain::model::operator::Role;
 use serde_json::{Value, json};
 
-use super::common::{AdminOperationExt, enum_filter, id_filter, merge_objects, provider_filter, time_filter};
+use super::common::{
+    AdminOperationExt, JSON_TYPE_REQUIRED, enum_filter, id_filter, merge_objects, provider_filter,
+    time_filter,
+};
 use crate::admin_api::audit_log::{self, EventBody};
 use crate::admin_api::connections::{self, AdminConnectionBody, ConnectionDetail, EndConnectionResponse};
-use crate::admin_api::jobs::{self, JobBody, ResolveJobResponse};
+use crate::admin_api::jobs::{self, JobBody, ResolveJobResponse, RetryJobsRequest, RetryJobsResponse};
 use crate::admin_api::{AdminError, http};
 use crate::http::Route;
-use crate::operation::{OperationSpec, OperationTag};
+use crate::operation::{OperationSpec, OperationTag, request_schema};
 
 fn connection_example() -> Value {
     json!({"id": "con_…", "client_id": "dc-…", "provider_id": 1000, "sub": "0b2f6a3e-8a1c-4f0e-9d7e-2f4f0a6d1153",
@@ -116,6 +119,22 @@ pub(super) fn jobs() -> Vec<Route> {
                 &job_example(),
             )
             .route(Role::Viewer, http::list(jobs::list)),
+        TAG.post("/admin/v1/jobs/retry", "retryJobs", "Retry all failed jobs of a provider, or of all")
+            .with_description(
+                "Retries at most 100 jobs for another seven days, each as if by its id. While `has_more` is true, repeat \
+                 the request with the `failed_until` of the response. Jobs that can only be closed are skipped.",
+            )
+            .with_dry_run()
+            .with_json_body("FailedJobs", request_schema::<RetryJobsRequest>, json!({"provider_id": 1000}))
+            .with_json_response::<RetryJobsResponse>(
+                200,
+                "The outcome",
+                json!({"outcome": "retried", "jobs": 100, "has_more": true, "failed_until": "2026-12-01T12:00:00.000Z"}),
+            )
+            .with_errors([AdminError::invalid("provider_id", "expected either provider_id or all")])
+            .with_body_errors(JSON_TYPE_REQUIRED)
+            .with_not_found("provider")
+            .route(Role::Operator, http::retry_jobs),
         with_settled_job(TAG.post(retry, "retryJob", "Retry a failed job"), "retried")
             .with_description("The job must have failed. It is retried for another seven days.")
             .route(Role::Operator, http::act(jobs::retry)),

@@ -6,7 +6,11 @@ use serde_json::{Value, json};
 
 use crate::support::{TestHub, on_both};
 
-on_both!(failed_job_is_retried_on_operator_request, close_job_deletes_its_token);
+on_both!(
+    failed_job_is_retried_on_operator_request,
+    close_job_deletes_its_token,
+    failed_jobs_of_a_provider_are_retried_in_batches,
+);
 
 /// Creates an ended connection whose revocation at the provider has failed.
 async fn create_failed_job(kit: &TestHub) -> (ConnectionId, String) {
@@ -71,4 +75,47 @@ async fn close_job_deletes_its_token(kit: TestHub) {
     let shown = kit.send_admin_request(Method::GET, &format!("/connections/{connection}")).await.json();
     let last = shown["events"].as_array().unwrap().last().unwrap().clone();
     assert_eq!((&last["action"], &last["actor"]["id"]), (&json!("job.closed"), &json!("opr_sandbox")));
+}
+
+async fn failed_jobs_of_a_provider_are_retried_in_batches(kit: TestHub) {
+    let (connection, job) = create_failed_job(&kit).await;
+    let copy = "INSERT INTO jobs (id, kind, connection_id, provider_id, client_id, endpoint_group, data_key, token,
+             outcome_unknown, state, attempt, seed, due_at, retry_until, created_at, finished_at)
+         WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 149)
+         SELECT 'job_copy' || n, kind, connection_id, provider_id, client_id, endpoint_group, data_key, token,
+             outcome_unknown, state, attempt, seed, due_at, retry_until, created_at, finished_at FROM jobs, numbers";
+    kit.sql(copy).await;
+    // The provider has refused the revocation, so the job can only be closed.
+    kit.sql("UPDATE jobs SET token = NULL WHERE id = 'job_copy7'").await;
+    kit.sql("UPDATE jobs SET provider_id = 2000 WHERE id IN ('job_copy8', 'job_copy9')").await;
+    kit.inject_faults(json!({"revoke": "already", "fail": null})).await;
+    let send = async |query: &str, body: Value| {
+        let path = format!("/jobs/retry{query}");
+        let sent = kit.send_operator_request(kit.admin_token(), Method::POST, &path, Some(body)).await;
+        (sent.status, sent.json())
+    };
+
+    let (_, dry) = send("?dry_run=true", json!({"provider_id": 1000})).await;
+    let (_, first) = send("", json!({"provider_id": 1000})).await;
+    kit.advance(std::time::Duration::from_secs(1));
+    let rest = json!({"provider_id": 1000, "failed_until": first["failed_until"]});
+    let (_, second) = send("", rest.clone()).await;
+    let (status, none) = send("", rest).await;
+    let (_, others) = send("", json!({"all": true})).await;
+
+    let facts = |batch: &Value| (batch["outcome"].clone(), batch["jobs"].clone(), batch["has_more"].clone());
+    let expected =
+        |outcome: &str, jobs: usize, has_more: bool| (json!(outcome), json!(jobs), json!(has_more));
+    assert_eq!(facts(&dry), expected("would_retry", 147, false));
+    assert_eq!(facts(&first), expected("retried", 100, true));
+    assert_eq!(facts(&second), expected("retried", 47, false));
+    assert_eq!((status, facts(&none)), (200, expected("retried", 0, false)));
+    assert_eq!(facts(&others), expected("retried", 2, false));
+    let failed: Vec<_> = list_jobs(&kit, "state=failed").await;
+    assert!(failed.len() == 1 && failed[0]["id"] == "job_copy7", "{failed:?}");
+    let shown = kit.send_admin_request(Method::GET, &format!("/connections/{connection}")).await.json();
+    let retries: Vec<_> =
+        shown["events"].as_array().unwrap().iter().filter(|e| e["action"] == "job.retried").collect();
+    assert_eq!(retries.len(), 149, "each retry has an audit event");
+    assert!(retries.iter().any(|event| event["detail"]["job"] == job.as_str()), "{job}");
 }

@@ -88,6 +88,7 @@ fn admin_route_table_matches_snapshot() {
     GET /admin/v1/registrations
     GET /admin/v1/registrations/{client_id}/{provider_id}
     POST /admin/v1/connections/{connection_id}/end
+    POST /admin/v1/jobs/retry
     POST /admin/v1/jobs/{job_id}/close
     POST /admin/v1/jobs/{job_id}/retry
     POST /admin/v1/operators

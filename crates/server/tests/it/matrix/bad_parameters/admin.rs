@@ -27,6 +27,7 @@ fn build_setup_cases(values: &InputValues) -> Vec<InputCase> {
     let repeated = |field| expected_invalid_field(field, "is given twice");
     let problem =
         |status, code, detail: &'static str| ExpectedResponse::Problem(status, code, None, detail.into());
+    let retry = |query: &str| format!("/admin/v1/jobs/retry{query}");
     let removal = |query: &str| format!("/admin/v1/recipients/dc-sandbox?{query}");
     let mut cases = vec![
         ("POST", "/admin/v1/partners".to_owned(), r#"{"name":null}"#, missing("name")),
@@ -78,6 +79,45 @@ fn build_setup_cases(values: &InputValues) -> Vec<InputCase> {
         ),
         ("POST", "/admin/v1/registrations/dc-sandbox/1000/reject".into(), "{}", missing("reason")),
         ("POST", "/admin/v1/providers".into(), "{}", missing("id")),
+        ("POST", retry(""), "{}", expected_invalid_field("provider_id", SELECTION_EXPECTED)),
+        ("POST", retry(""), r#"{"all":false}"#, expected_invalid_field("provider_id", SELECTION_EXPECTED)),
+        (
+            "POST",
+            retry(""),
+            r#"{"all":true,"provider_id":1000}"#,
+            expected_invalid_field("all", SELECTION_EXPECTED),
+        ),
+        (
+            "POST",
+            retry(""),
+            r#"{"provider_id":0}"#,
+            expected_invalid_field("provider_id", "must be a positive integer"),
+        ),
+        (
+            "POST",
+            retry(""),
+            r#"{"provider_id":9999}"#,
+            problem(404, "not_found", "There is no such provider"),
+        ),
+        ("POST", retry(""), r#"{"all":"yes"}"#, expected_invalid_field("all", "must be true or false")),
+        (
+            "POST",
+            retry(""),
+            r#"{"all":true,"failed_until":"now"}"#,
+            expected_invalid_field("failed_until", EXPECTED_TIME),
+        ),
+        (
+            "POST",
+            retry(""),
+            r#"{"al":true}"#,
+            expected_invalid_field("al", "expected one of provider_id, all, failed_until"),
+        ),
+        (
+            "POST",
+            retry("?dry_run=1"),
+            r#"{"all":true}"#,
+            expected_invalid_field("dry_run", "expected true, false"),
+        ),
         ("POST", "/admin/v1/providers".into(), r#"{"id":1,"id":2}"#, repeated("id")),
         (
             "POST",
@@ -148,6 +188,8 @@ fn build_end_cases(values: &InputValues) -> Vec<InputCase> {
     cases.push(InputCase::new("end: a dry run", raw, ExpectedResponse::Data));
     cases
 }
+
+const SELECTION_EXPECTED: &str = "expected either provider_id or all";
 
 /// The path of a list and its parameters, each with a valid value and the error for an invalid one.
 type ListParameters = (&'static str, &'static [(&'static str, &'static str, &'static str)]);
