@@ -185,10 +185,16 @@ impl OwnParams {
         Ok(())
     }
 
-    /// Decides on TLS. Without `sslmode`, a server on this machine is used without TLS, and any other with
-    /// `verify-full`.
+    /// Decides on TLS. Without `sslmode`, a server on this machine is used without TLS unless files for TLS are named, and
+    /// any other with `verify-full`.
     fn into_tls(self, is_local: bool, allow_plaintext: bool) -> Result<Option<TlsOptions>, String> {
-        let default = if is_local { "disable" } else { "verify-full" };
+        let names_files = [&self.sslrootcert, &self.sslcert, &self.sslkey].into_iter().any(Option::is_some);
+        let default = if is_local && !names_files { "disable" } else { "verify-full" };
+        let client_files = match (self.sslcert, self.sslkey) {
+            (Some(certificate), Some(key)) => Some((certificate.into(), key.into())),
+            (None, None) => None,
+            _ => return Err("sslcert and sslkey: expected both or none".into()),
+        };
         let verify_name = match self.sslmode.as_deref().unwrap_or(default) {
             "disable" if is_local || allow_plaintext => return Ok(None),
             "disable" => {
@@ -208,11 +214,6 @@ impl OwnParams {
             _ => return Err("sslmode: expected disable, verify-ca or verify-full".into()),
         };
         let root_file = self.sslrootcert.filter(|file| file != "system").map(PathBuf::from);
-        let client_files = match (self.sslcert, self.sslkey) {
-            (Some(certificate), Some(key)) => Some((certificate.into(), key.into())),
-            (None, None) => None,
-            _ => return Err("sslcert and sslkey: expected both or none".into()),
-        };
         Ok(Some(TlsOptions { verify_name, root_file, client_files }))
     }
 }
@@ -305,6 +306,8 @@ mod tests {
 
         let default = TlsOptions { verify_name: true, root_file: None, client_files: None };
         assert_eq!(full.tls, Some(default));
+        let local = parse("postgres://hub@127.0.0.1/hub?sslrootcert=ca.pem").unwrap().tls;
+        assert!(local.is_some_and(|tls| tls.verify_name), "a file for TLS is never ignored");
         assert_eq!(full.config.get_ssl_mode(), SslMode::Require, "the connection never falls back");
         let expected = TlsOptions {
             verify_name: false,
