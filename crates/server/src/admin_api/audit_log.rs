@@ -6,7 +6,7 @@ use domain::model::audit_event::{Actor, ActorKind, AuditAction, AuditEvent, Subj
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
-use store::query::ListAuditEvents;
+use store::query::{ListAuditEvents, SEARCH_WINDOW};
 
 use super::error::AdminError;
 use super::page::{AdminPage, PageRequest};
@@ -96,6 +96,7 @@ pub async fn list(ctx: &RequestContext, query: Option<&str>) -> Result<AdminPage
         at: params.time_range("from", "before")?,
         after: page.parse_after(parse_key)?,
         limit: page.row_limit(),
+        window: SEARCH_WINDOW,
     };
     // The database index starts with the kind, so a search by id without a kind would read the whole log.
     if search.subject_id.is_some() && search.subject_kind.is_none() {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use store::command::{EndConnection, EndOutcome};
 use store::query::{
     ConnectionSummary, GetAuditChain, GetConnectionSummary, ListConnectionJobs, ListConnections,
+    SEARCH_WINDOW,
 };
 
 use super::audit_log::{ActorBody, EventBody};
@@ -77,6 +78,7 @@ fn parse_filter(params: &Params) -> Result<ListConnections, AdminError> {
         ended: filters_by_end.then_some(ended_at),
         after: None,
         limit: 0,
+        window: SEARCH_WINDOW,
     })
 }
 

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::command::{FailedJobAction, ResolveFailedJob};
-use store::query::{GetProvider, JobSummary, ListJobs, ListRetryableJobs};
+use store::query::{GetProvider, JobSummary, ListJobs, ListRetryableJobs, SEARCH_WINDOW};
 
 use super::error::AdminError;
 use super::page::{AdminPage, PageRequest};
@@ -168,6 +168,7 @@ pub async fn list(ctx: &RequestContext, query: Option<&str>) -> Result<AdminPage
         provider_id: params.provider_id()?,
         after: page.parse_after(|text| JobId::parse(text).ok())?,
         limit: page.row_limit(),
+        window: SEARCH_WINDOW,
     };
     page.build_page(ctx, ctx.ask(&search).await?, |job| job.id.to_string(), JobBody::from_summary)
 }

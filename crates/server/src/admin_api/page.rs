@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use store::query::SearchPage;
 
 use super::error::AdminError;
 use super::params::Params;
@@ -13,8 +14,10 @@ use crate::paging::{open_cursor, seal_cursor, truncate_page};
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "{T}Page")]
 pub struct AdminPage<T> {
+    /// The matching objects. The list may be shorter than `limit`, or empty, although more follow.
     pub items: Vec<T>,
-    /// The value of `after` for the next page; `null` on the last page.
+    /// The value of `after` for the next page; `null` on the last page. A search examines a limited number of objects for
+    /// each page, so a page may be empty although `next` is present: continue until `next` is `null`.
     pub next: Option<String>,
 }
 
@@ -54,16 +57,19 @@ impl PageRequest {
     }
 
     /// Builds the page from at most `row_limit` rows. `key` returns the sort key of a row for the cursor.
+    ///
+    /// The next page follows the last row of a full page, and otherwise the last row that the search examined.
     pub(super) fn build_page<T, V>(
         &self,
         ctx: &RequestContext,
-        mut rows: Vec<T>,
+        found: impl Into<SearchPage<T>>,
         key: impl Fn(&T) -> String,
         to_item: impl Fn(T) -> V,
     ) -> Result<AdminPage<V>, AdminError> {
         let until = ctx.now().plus(ctx.app().config().page.cursor_ttl.duration());
         let seal = |row: &T| seal_cursor(ctx.app().vault().cursor_key(), &self.bound_to, &key(row), until);
-        let next = truncate_page(&mut rows, self.limit).map(seal).transpose()?;
+        let SearchPage { mut rows, window_end } = found.into();
+        let next = truncate_page(&mut rows, self.limit).or(window_end.as_ref()).map(seal).transpose()?;
         Ok(AdminPage { items: rows.into_iter().map(to_item).collect(), next })
     }
 }

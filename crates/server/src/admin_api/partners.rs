@@ -6,7 +6,7 @@ use domain::model::audit_event::Actor;
 use domain::model::client::{ClientKind, ClientState};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use store::query::{ClientSummary, ListClients};
+use store::query::{ClientSummary, ListClients, SEARCH_WINDOW};
 
 use super::clients::{ClientBody, cursor_key, load, parse_key};
 use super::error::AdminError;
@@ -68,7 +68,8 @@ pub async fn list(ctx: &RequestContext, query: Option<&str>) -> Result<AdminPage
     let page = PageRequest::from_params(ctx, "partners", &params)?;
     let (after, limit) = (page.parse_after(parse_key)?, page.row_limit());
     let kind = PartnerBody::KIND;
-    let rows = ctx.ask(&ListClients { kind, partner: None, state: None, after, limit }).await?;
+    let search = ListClients { kind, partner: None, state: None, after, limit, window: SEARCH_WINDOW };
+    let rows = ctx.ask(&search).await?;
     page.build_page(ctx, rows, cursor_key, PartnerBody::from_summary)
 }
 

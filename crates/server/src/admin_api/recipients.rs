@@ -9,7 +9,9 @@ use domain::{DataCluster, Secret};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use store::command::{ClientSelector, RemoveClientOutcome};
-use store::query::{ClientSummary, CountConnectionsEndedByRemoval, GetClientSummary, ListClients};
+use store::query::{
+    ClientSummary, CountConnectionsEndedByRemoval, GetClientSummary, ListClients, SEARCH_WINDOW,
+};
 
 use super::clients::{ClientBody, cursor_key, load, not_found, parse_id, parse_key};
 use super::error::AdminError;
@@ -220,6 +222,7 @@ pub async fn list(
         state: params.parse_enum("state", ClientState::ALL, ClientState::as_str)?,
         after: page.parse_after(parse_key)?,
         limit: page.row_limit(),
+        window: SEARCH_WINDOW,
     };
     page.build_page(ctx, ctx.ask(&search).await?, cursor_key, AdminRecipientBody::from_summary)
 }

@@ -8,7 +8,7 @@ use domain::rule::validation::ValidationError;
 use domain::{Secret, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use store::query::{GetRegistrationSummary, ListRegistrations, RegistrationSummary};
+use store::query::{GetRegistrationSummary, ListRegistrations, RegistrationSummary, SEARCH_WINDOW};
 
 use super::error::AdminError;
 use super::page::{AdminPage, PageRequest};
@@ -199,6 +199,7 @@ pub async fn list(
         state: params.parse_enum("state", RegistrationState::ALL, RegistrationState::as_str)?,
         after: page.parse_after(parse_key)?,
         limit: page.row_limit(),
+        window: SEARCH_WINDOW,
     };
     page.build_page(ctx, ctx.ask(&search).await?, cursor_key, AdminRegistrationBody::from_summary)
 }

@@ -38,7 +38,10 @@ impl Output {
         let items = page["items"].as_array().map(Vec::as_slice).unwrap_or_default();
         print(render_items(items, columns));
         if let Some(next) = page["next"].as_str() {
-            self.print_note(&format!("There are more results: --after {}", escape_terminal(next)));
+            // A search examines a limited number of objects for each page, so a page may be empty before the last one.
+            let note =
+                if items.is_empty() { "No results so far; continue with" } else { "There are more results:" };
+            self.print_note(&format!("{note} --after {}", escape_terminal(next)));
         }
     }
 

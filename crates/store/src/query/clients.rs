@@ -4,10 +4,11 @@ use domain::Timestamp;
 use domain::id::ClientId;
 use domain::model::client::{Client, ClientKind, ClientState, Recipient};
 
+use super::audit::TimeRange;
 use super::lookup::lookup;
 use crate::entity::client::{client_columns, client_profile_columns, find_client};
 use crate::error::Result;
-use crate::keyset_search::keyset_search;
+use crate::keyset_search::{PageLimits, SearchPage, keyset_search};
 use crate::operation::{Query, QueryKind};
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
@@ -76,18 +77,21 @@ pub struct ListClients {
     /// Time and id of the last client of the previous page.
     pub after: Option<(Timestamp, ClientId)>,
     pub limit: u32,
+    /// The maximum number of rows that the search examines.
+    pub window: u32,
 }
 
 impl Query for ListClients {
-    type Reply = Vec<ClientSummary>;
+    type Reply = SearchPage<ClientSummary>;
     const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        // Without a cursor the list starts at the newest client: no time and no id is greater than these.
-        let start = (Timestamp::from_millis(i64::MAX), "~");
-        let (time, id) = self.after.as_ref().map_or(start, |after| (after.0, after.1.as_str()));
-        let statement = if self.partner.is_some() { BY_PARTNER } else { BY_KIND };
-        tx.fetch_all(statement, values![self.kind, self.partner, self.state, time, *id, self.limit]).await
+        let search = if self.partner.is_some() { &BY_PARTNER } else { &BY_KIND };
+        let filters = values![self.kind, self.partner, self.state];
+        let range = TimeRange::ALL.key_range(self.after.as_ref().map(|after| (after.0, after.1.as_str())));
+        let limits = PageLimits { rows: self.limit, window: self.window };
+        let key = |client: &ClientSummary| values![client.created_at, client.recipient.client.id].to_vec();
+        search.fetch(tx, filters, range, limits, key).await
     }
 }
 
@@ -97,7 +101,8 @@ keyset_search! {
     filter: "kind = COALESCE(?1, kind) AND COALESCE(owner_id, '') = COALESCE(?2, owner_id, '')
         AND state = COALESCE(?3, state)",
     after: "?4, ?5",
-    limit: "?6",
+    from: "?6, ?7",
+    limit: "?8",
     BY_KIND: "kind" along "kind || '' = ?1" by ("created_at", "id");
     BY_PARTNER: "partner" along "owner_id = ?2" by ("created_at", "id");
 }

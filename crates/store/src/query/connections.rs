@@ -10,7 +10,7 @@ use super::audit::TimeRange;
 use super::lookup::lookup;
 use crate::entity::connection::{connection_columns, find_connection};
 use crate::error::Result;
-use crate::keyset_search::keyset_search;
+use crate::keyset_search::{KeysetSearch, PageLimits, SearchPage, keyset_search};
 use crate::operation::{Query, QueryKind};
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
@@ -72,6 +72,8 @@ pub struct ListConnections {
     /// The cursor of the last connection of the previous page.
     pub after: Option<(Timestamp, ConnectionId)>,
     pub limit: u32,
+    /// The maximum number of rows that the search examines.
+    pub window: u32,
 }
 
 impl ListConnections {
@@ -89,30 +91,27 @@ impl ListConnections {
         self.ended.is_some() && !has_narrower_filter && self.provider_id.is_none()
     }
 
-    /// Returns the statement for the filter that selects the fewest connections. There is no index on the status,
+    /// Returns the search along the filter that selects the fewest connections. There is no index on the status,
     /// because each end of a connection would have to move its entry.
-    fn select_statement(&self) -> &'static Sql {
+    fn select_search(&self) -> &'static KeysetSearch {
         match self {
-            _ if self.is_ordered_by_end() => BY_END,
-            Self { id: Some(_), .. } => BY_ID,
-            Self { sub: Some(_), .. } => BY_SUB,
-            Self { client_id: Some(_), .. } => BY_CLIENT,
-            Self { provider_id: Some(_), .. } => BY_PROVIDER,
-            _ => BY_TIME,
+            _ if self.is_ordered_by_end() => &BY_END,
+            Self { id: Some(_), .. } => &BY_ID,
+            Self { sub: Some(_), .. } => &BY_SUB,
+            Self { client_id: Some(_), .. } => &BY_CLIENT,
+            Self { provider_id: Some(_), .. } => &BY_PROVIDER,
+            _ => &BY_TIME,
         }
     }
 }
 
 impl Query for ListConnections {
-    type Reply = Vec<ConnectionSummary>;
+    type Reply = SearchPage<ConnectionSummary>;
     const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let ended = self.ended.unwrap_or(TimeRange::ALL);
-        // Without a cursor the list starts at the newest connection: no time and no id is greater than these.
-        let start = (Timestamp::from_millis(i64::MAX), "con_zzzz");
-        let (time, id) = self.after.as_ref().map_or(start, |after| (after.0, after.1.as_str()));
-        let params = values![
+        let filters = values![
             self.id,
             self.client_id,
             self.provider_id,
@@ -123,28 +122,34 @@ impl Query for ListConnections {
             self.ended.is_none(),
             ended.from,
             ended.before,
-            time,
-            *id,
-            self.limit,
         ];
-        tx.fetch_all(self.select_statement(), params).await
+        let after = self.after.as_ref().map(|after| (after.0, after.1.as_str()));
+        let range = if self.is_ordered_by_end() { ended } else { self.created }.key_range(after);
+        let limits = PageLimits { rows: self.limit, window: self.window };
+        let key = |summary: &ConnectionSummary| {
+            let (time, id) = self.page_cursor(summary);
+            values![time, id].to_vec()
+        };
+        self.select_search().fetch(tx, filters, range, limits, key).await
     }
 }
 
+// The filters by time have a plus sign, so that SQLite cannot use them as the bounds of an index instead of the keys.
 keyset_search! {
     "search connections",
     select: select_connection_summaries!(),
     filter: "id = COALESCE(?1, id) AND client_id = COALESCE(?2, client_id)
         AND provider_id = COALESCE(?3, provider_id) AND sub = COALESCE(?4, sub) AND status = COALESCE(?5, status)
-        AND created_at >= ?6 AND created_at < ?7 AND (?8 OR (ended_at >= ?9 AND ended_at < ?10))",
+        AND +created_at >= ?6 AND +created_at < ?7 AND (?8 OR (+ended_at >= ?9 AND +ended_at < ?10))",
     after: "?11, ?12",
-    limit: "?13",
+    from: "?13, ?14",
+    limit: "?15",
     BY_ID: "id" along "id = ?1" by ("created_at", "id");
     BY_CLIENT: "recipient" along "client_id = ?2" by ("created_at", "id");
     BY_PROVIDER: "provider" along "provider_id = ?3" by ("created_at", "id");
     BY_SUB: "subject identifier" along "sub = ?4" by ("created_at", "id");
-    BY_TIME: "time" along "created_at >= ?6" by ("created_at", "id");
-    BY_END: "end" along "ended_at IS NOT NULL AND ended_at >= ?9 AND ended_at < ?10" by ("ended_at", "id");
+    BY_TIME: "time" along "TRUE" by ("created_at", "id");
+    BY_END: "end" along "ended_at IS NOT NULL" by ("ended_at", "id");
 }
 
 /// Reads the summary of a connection and the terms that the customer consented to.

@@ -59,6 +59,40 @@ pub fn hot_statements() -> Vec<Statement> {
 mod tests {
     use super::*;
 
+    /// The keys of a search must bound the scan at both ends, and rows must not be sorted. Otherwise a search reads more
+    /// rows than its window.
+    #[test]
+    fn searches_read_only_the_keys_of_their_window() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hub.db");
+        crate::sqlite::migrate(&path).unwrap();
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        let searches = [
+            audit::SEARCHES,
+            clients::SEARCHES,
+            connections::SEARCHES,
+            jobs::SEARCHES,
+            registrations::SEARCHES,
+        ];
+
+        for sql in searches.concat() {
+            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", sql.sqlite)).unwrap();
+            let lines = statement.raw_query().mapped(|row| row.get::<_, String>("detail"));
+            let plan: Vec<String> = lines.map(Result::unwrap).collect();
+
+            // These find one connection, the registrations of one recipient, and the audit chain of one subject.
+            let is_short = ["connections by id", "registrations by recipient", "audit events by subject"]
+                .iter()
+                .any(|search| sql.name().ends_with(search));
+            let is_bounded = plan
+                .iter()
+                .any(|line| line.contains(")>(?") && line.contains(")<(?") || line.contains("id>? AND id<?"));
+            assert!(is_bounded || is_short, "{}: {plan:?}", sql.name());
+            let sorts = plan.iter().any(|line| line.contains("TEMP B-TREE"));
+            assert!(!sorts || is_short, "{}: {plan:?}", sql.name());
+        }
+    }
+
     #[test]
     fn hot_statements_name_every_result_column_once() {
         let folder = tempfile::tempdir().unwrap();

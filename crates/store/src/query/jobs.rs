@@ -9,7 +9,7 @@ use domain::model::provider::EndpointGroup;
 
 use crate::entity::job::{JobQueue, known_job_kind};
 use crate::error::Result;
-use crate::keyset_search::keyset_search;
+use crate::keyset_search::{KeyRange, KeysetSearch, PageLimits, SearchPage, keyset_search};
 use crate::operation::{Query, QueryKind};
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
@@ -103,31 +103,36 @@ pub struct ListJobs {
     /// The id of the last job of the previous page.
     pub after: Option<JobId>,
     pub limit: u32,
+    /// The maximum number of rows that the search examines.
+    pub window: u32,
 }
 
 impl ListJobs {
-    /// Returns the statement for the filter that selects the fewest jobs. Most jobs are done, so a filter for done jobs
+    /// Returns the search along the filter that selects the fewest jobs. Most jobs are done, so a filter for done jobs
     /// comes after provider and kind.
-    const fn select_statement(&self) -> &'static Sql {
+    const fn select_search(&self) -> &'static KeysetSearch {
         match self {
-            Self { state: Some(JobState::Failed | JobState::Pending), .. } => BY_STATE,
-            Self { provider_id: Some(_), .. } => BY_PROVIDER,
-            Self { kind: Some(_), .. } => BY_KIND,
-            Self { state: Some(_), .. } => BY_STATE,
-            _ => BY_TIME,
+            Self { state: Some(JobState::Failed | JobState::Pending), .. } => &BY_STATE,
+            Self { provider_id: Some(_), .. } => &BY_PROVIDER,
+            Self { kind: Some(_), .. } => &BY_KIND,
+            Self { state: Some(_), .. } => &BY_STATE,
+            _ => &BY_TIME,
         }
     }
 }
 
 impl Query for ListJobs {
-    type Reply = Vec<JobSummary>;
+    type Reply = SearchPage<JobSummary>;
     const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         // Without a cursor the list starts at the newest job: no id is greater than this one.
         let after = self.after.as_ref().map_or("job_zzzz", JobId::as_str);
-        let params = values![self.state, self.kind, self.provider_id, *after, self.limit];
-        tx.fetch_all(self.select_statement(), params).await
+        let filters = values![self.state, self.kind, self.provider_id];
+        let range = KeyRange { after: values![*after].to_vec(), from: values![*""].to_vec() };
+        let limits = PageLimits { rows: self.limit, window: self.window };
+        let key = |job: &JobSummary| values![job.id].to_vec();
+        self.select_search().fetch(tx, filters, range, limits, key).await
     }
 }
 
@@ -140,11 +145,12 @@ keyset_search! {
         known_job_kind!()
     ),
     after: "?4",
-    limit: "?5",
+    from: "?5",
+    limit: "?6",
     BY_STATE: "state" along "state || '' = ?1" by ("id");
     BY_KIND: "kind" along "kind || '' = ?2" by ("id");
     BY_PROVIDER: "provider" along "provider_id = ?3" by ("id");
-    BY_TIME: "time" along "id < ?4" by ("id");
+    BY_TIME: "time" along "TRUE" by ("id");
 }
 
 /// Lists the queues that contain a job that is due and not leased.

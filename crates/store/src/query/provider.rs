@@ -42,7 +42,7 @@ static RECIPIENT_PROVIDERS: &Sql = sql!(
     WHERE r.client_id = ?1 AND r.state = ?2 ORDER BY p.id"
 );
 
-/// Lists all providers, in any state.
+/// Lists the providers in any state, at most 10,000.
 #[derive(Clone, Debug)]
 pub struct ListProviders;
 
@@ -54,7 +54,7 @@ impl Query for ListProviders {
         let providers = sql!(concat!(
             "-- list every provider\nSELECT ",
             provider_columns!(),
-            " FROM providers ORDER BY id"
+            " FROM providers ORDER BY id LIMIT 10000"
         ));
         tx.fetch_all(providers, &[]).await
     }

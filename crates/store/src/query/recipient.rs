@@ -28,7 +28,7 @@ impl Query for GetRecipient {
     }
 }
 
-/// Lists the recipients of a partner that were not removed, the oldest first.
+/// Lists the recipients of a partner that were not removed, the oldest first, at most 10,000.
 #[derive(Clone, Debug)]
 pub struct ListRecipients {
     pub partner: ClientId,
@@ -56,7 +56,8 @@ static RECIPIENTS: &Sql = sql!(concat!(
     client_columns!(),
     ", ",
     client_profile_columns!(),
-    "\n    FROM clients WHERE owner_id = ?1 AND kind = 'recipient' AND state <> 'closed' ORDER BY created_at, id"
+    "\n    FROM clients WHERE owner_id = ?1 AND kind = 'recipient' AND state <> 'closed'
+    ORDER BY created_at, id LIMIT 10000"
 ));
 
 /// Lists connections of a recipient, the newest first, including ended ones.

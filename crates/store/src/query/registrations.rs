@@ -8,7 +8,7 @@ use domain::model::registration::{Registration, RegistrationState};
 use super::lookup::lookup;
 use crate::entity::registration::{find_registration, list_registrations, registration_columns};
 use crate::error::Result;
-use crate::keyset_search::keyset_search;
+use crate::keyset_search::{KeyRange, KeysetSearch, PageLimits, SearchPage, keyset_search};
 use crate::operation::{Query, QueryKind};
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
@@ -24,7 +24,7 @@ lookup! {
         = |tx, query| list_registrations(tx, &query.client_id);
 }
 
-/// Lists the registrations of a partner's recipients. Removed recipients are excluded.
+/// Lists the registrations of a partner's recipients, at most 10,000. Removed recipients are excluded.
 #[derive(Clone, Debug)]
 pub struct ListPartnerRegistrations {
     pub partner: ClientId,
@@ -82,12 +82,12 @@ macro_rules! select_partner_registrations {
 static PARTNER_REGISTRATIONS: &Sql = sql!(concat!(
     "-- list the registrations of a partner's recipients\n",
     select_partner_registrations!(),
-    " ORDER BY c.created_at, c.id, r.provider_id"
+    " ORDER BY c.created_at, c.id, r.provider_id LIMIT 10000"
 ));
 static PARTNER_RECIPIENT_REGISTRATIONS: &Sql = sql!(concat!(
     "-- list the registrations of one recipient of a partner\n",
     select_partner_registrations!(),
-    " AND c.id = ?2 ORDER BY r.provider_id"
+    " AND c.id = ?2 ORDER BY r.provider_id LIMIT 10000"
 ));
 
 /// A registration with the names of the recipient and the provider, and the recipient's partner.
@@ -149,24 +149,26 @@ pub struct ListRegistrations {
     /// Time, recipient and provider of the last registration of the previous page.
     pub after: Option<(Timestamp, ClientId, ProviderId)>,
     pub limit: u32,
+    /// The maximum number of rows that the search examines.
+    pub window: u32,
 }
 
 impl ListRegistrations {
-    /// Returns the statement for the filter that selects the fewest registrations. Most registrations are active, so a
-    /// filter for active ones comes after the provider.
-    const fn select_statement(&self) -> &'static Sql {
+    /// Returns the search along the filter that selects the fewest registrations. Most registrations are active, so a
+    /// filter for active ones comes after the provider. There is no search along the partner, because no index contains
+    /// both the partner of a recipient and the time of a registration.
+    const fn select_search(&self) -> &'static KeysetSearch {
         match self {
-            Self { client_id: Some(_), .. } => BY_CLIENT,
-            Self { partner: Some(_), .. } => BY_PARTNER,
-            Self { state: Some(RegistrationState::Active) | None, provider_id: Some(_), .. } => BY_PROVIDER,
-            Self { state: Some(_), .. } => BY_STATE,
-            _ => BY_TIME,
+            Self { client_id: Some(_), .. } => &BY_CLIENT,
+            Self { state: Some(RegistrationState::Active) | None, provider_id: Some(_), .. } => &BY_PROVIDER,
+            Self { state: Some(_), .. } => &BY_STATE,
+            _ => &BY_TIME,
         }
     }
 }
 
 impl Query for ListRegistrations {
-    type Reply = Vec<RegistrationSummary>;
+    type Reply = SearchPage<RegistrationSummary>;
     const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
@@ -174,17 +176,16 @@ impl Query for ListRegistrations {
         let start = (Timestamp::from_millis(i64::MAX), "~", ProviderId::new(i64::MAX));
         let (time, client_id, provider_id) =
             self.after.as_ref().map_or(start, |after| (after.0, after.1.as_str(), after.2));
-        let params = values![
-            self.client_id,
-            self.provider_id,
-            self.partner,
-            self.state,
-            time,
-            *client_id,
-            provider_id,
-            self.limit
-        ];
-        tx.fetch_all(self.select_statement(), params).await
+        let filters = values![self.client_id, self.provider_id, self.partner, self.state];
+        let lowest = values![Timestamp::from_millis(i64::MIN), *"", ProviderId::new(i64::MIN)];
+        let range =
+            KeyRange { after: values![time, *client_id, provider_id].to_vec(), from: lowest.to_vec() };
+        let limits = PageLimits { rows: self.limit, window: self.window };
+        let key = |summary: &RegistrationSummary| {
+            let registration = &summary.named_registration.registration;
+            values![registration.requested_at, registration.client_id, registration.provider_id].to_vec()
+        };
+        self.select_search().fetch(tx, filters, range, limits, key).await
     }
 }
 
@@ -195,12 +196,12 @@ keyset_search! {
         AND r.client_id = COALESCE(?1, r.client_id) AND r.provider_id = COALESCE(?2, r.provider_id)
         AND COALESCE(c.owner_id, '') = COALESCE(?3, c.owner_id, '') AND r.state = COALESCE(?4, r.state)",
     after: "?5, ?6, ?7",
-    limit: "?8",
+    from: "?8, ?9, ?10",
+    limit: "?11",
     BY_CLIENT: "recipient" along "r.client_id = ?1" by ("r.requested_at", "r.client_id", "r.provider_id");
     BY_PROVIDER: "provider" along "r.provider_id = ?2" by ("r.requested_at", "r.client_id", "r.provider_id");
-    BY_PARTNER: "partner" along "c.owner_id = ?3" by ("r.requested_at", "r.client_id", "r.provider_id");
     BY_STATE: "state" along "r.state || '' = ?4" by ("r.requested_at", "r.client_id", "r.provider_id");
-    BY_TIME: "time" along "r.requested_at <= ?5" by ("r.requested_at", "r.client_id", "r.provider_id");
+    BY_TIME: "time" along "TRUE" by ("r.requested_at", "r.client_id", "r.provider_id");
 }
 
 pub(super) static HOT_STATEMENTS: &[&Sql] =

@@ -75,9 +75,11 @@ static ACTIVE_CONNECTIONS: &Sql = sql!(
     "-- list the active connections of a recipient
     SELECT id FROM connections WHERE client_id = ?1 AND status = 'active' LIMIT ?2"
 );
+// The expression excludes the index of the recipient, which also contains every ended connection. There are few pending
+// connections, and they have an index of their own.
 static PENDING_CONNECTIONS: &Sql = sql!(
     "-- list the pending connections of a recipient
-    SELECT id FROM connections WHERE client_id = ?1 AND status = 'pending' LIMIT ?2"
+    SELECT id FROM connections WHERE client_id || '' = ?1 AND status = 'pending' LIMIT ?2"
 );
 
 /// Counts the connections that the removal of a recipient ends: those that it has ended, and those that it will end.

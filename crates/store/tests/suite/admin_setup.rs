@@ -22,11 +22,17 @@ on_both!(
     config_takes_over_added_provider_and_drops_its_secret,
 );
 
-const ALL_RECIPIENTS: ListClients =
-    ListClients { kind: ClientKind::Recipient, partner: None, state: None, after: None, limit: 100 };
+const ALL_RECIPIENTS: ListClients = ListClients {
+    kind: ClientKind::Recipient,
+    partner: None,
+    state: None,
+    after: None,
+    limit: 100,
+    window: 1_000,
+};
 
 async fn list_client_ids(kit: &TestStore, query: &ListClients) -> Vec<String> {
-    let found = kit.store.query(query).await.unwrap();
+    let found = kit.store.query(query).await.unwrap().rows;
     found.iter().map(|seen| seen.recipient.client.id.to_string()).collect()
 }
 
@@ -69,8 +75,12 @@ async fn client_filters_and_pages_return_matching_clients(mut kit: TestStore) {
     }
     let (mut paged, mut after) = (Vec::new(), None);
     loop {
-        let page =
-            kit.store.query(&ListClients { after: after.take(), limit: 1, ..ALL_RECIPIENTS }).await.unwrap();
+        let page = kit
+            .store
+            .query(&ListClients { after: after.take(), limit: 1, ..ALL_RECIPIENTS })
+            .await
+            .unwrap()
+            .rows;
         let Some(last) = page.last() else { break };
         after = Some((last.created_at, last.recipient.client.id.clone()));
         paged.extend(page.iter().map(|seen| seen.recipient.client.id.to_string()));
@@ -103,9 +113,10 @@ async fn registration_filters_and_pages_return_matches(mut kit: TestStore) {
         state: None,
         after: None,
         limit: 100,
+        window: 1_000,
     };
     let found = async |query: &ListRegistrations| {
-        let found = kit.store.query(query).await.unwrap();
+        let found = kit.store.query(query).await.unwrap().rows;
         found
             .iter()
             .map(|seen| seen.named_registration.registration.client_id.to_string())
@@ -143,7 +154,8 @@ async fn registration_filters_and_pages_return_matches(mut kit: TestStore) {
                 .store
                 .query(&ListRegistrations { after: after.take(), limit: 3, ..query.clone() })
                 .await
-                .unwrap();
+                .unwrap()
+                .rows;
             let Some(last) = page.last().map(|seen| &seen.named_registration.registration) else { break };
             after = Some((last.requested_at, last.client_id.clone(), last.provider_id));
             paged.extend(page.iter().map(|seen| seen.named_registration.registration.client_id.to_string()));

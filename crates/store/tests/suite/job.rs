@@ -116,11 +116,17 @@ async fn released_job_keeps_its_place_and_its_attempts(kit: TestStore) {
     assert_eq!(lease_job(&kit).await.unwrap().0.id, job.id);
     let after = kit.store.query(&ListJobs { ..PENDING_JOBS }).await.unwrap();
     let facts = |jobs: &[JobSummary]| jobs.iter().map(|job| (job.due_at, job.attempt)).collect::<Vec<_>>();
-    assert_eq!(facts(&before), facts(&after));
+    assert_eq!(facts(&before.rows), facts(&after.rows));
 }
 
-const PENDING_JOBS: ListJobs =
-    ListJobs { state: Some(JobState::Pending), kind: None, provider_id: None, after: None, limit: 10 };
+const PENDING_JOBS: ListJobs = ListJobs {
+    state: Some(JobState::Pending),
+    kind: None,
+    provider_id: None,
+    after: None,
+    limit: 10,
+    window: 1_000,
+};
 
 async fn job_is_leased_once_and_done_after_acceptance(mut kit: TestStore) {
     let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;

@@ -40,8 +40,9 @@ fn history_strategy() -> impl Strategy<Value = Vec<JobStep>> {
 
 impl TestStore {
     async fn list_jobs(&self, state: Option<JobState>) -> Vec<JobSummary> {
-        let list = ListJobs { state, kind: None, provider_id: None, after: None, limit: 1_000 };
-        self.store.query(&list).await.unwrap()
+        let list =
+            ListJobs { state, kind: None, provider_id: None, after: None, limit: 1_000, window: 1_000 };
+        self.store.query(&list).await.unwrap().rows
     }
 
     async fn fold_job_transitions(&self, limit: u32) -> u32 {

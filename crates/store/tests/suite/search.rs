@@ -10,6 +10,7 @@ use crate::support::{DAY, TestStore, on_both, parse_client_id};
 on_both!(
     connection_filters_return_matching_connections,
     connection_pages_are_complete_without_duplicates,
+    search_continues_after_window_without_matches,
     job_filters_return_matching_jobs
 );
 
@@ -23,11 +24,12 @@ const ALL_CONNECTIONS: ListConnections = ListConnections {
     ended: None,
     after: None,
     limit: 100,
+    window: 1_000,
 };
 
 impl TestStore {
     async fn list_connection_names(&self, query: ListConnections) -> Vec<String> {
-        let found = self.store.query(&query).await.unwrap();
+        let found = self.store.query(&query).await.unwrap().rows;
         found.iter().map(|f| f.connection.id.as_str().trim_start_matches("con_").to_owned()).collect()
     }
 }
@@ -108,12 +110,52 @@ async fn connection_pages_are_complete_without_duplicates(mut kit: TestStore) {
         let (mut paged, mut after) = (Vec::new(), None);
         loop {
             let page = ListConnections { limit: 2, after: after.take(), ..query.clone() };
-            let rows = kit.store.query(&page).await.unwrap();
+            let rows = kit.store.query(&page).await.unwrap().rows;
             let Some(last) = rows.last() else { break };
             after = Some(page.page_cursor(last));
             paged.extend(kit.list_connection_names(page).await);
         }
         assert_eq!(paged, expected, "{query:?}");
+    }
+}
+
+/// A search examines only its window. A page may be empty, and the search then continues after the window.
+async fn search_continues_after_window_without_matches(mut kit: TestStore) {
+    for n in 0..7 {
+        let id =
+            kit.create_active_connection(&format!("p{n}"), "dc-acme", Some(&format!("customer {n}"))).await;
+        if n < 2 {
+            kit.end_connection(&id, EndCause::Operator, None).await;
+        }
+        kit.advance_clock(DAY);
+    }
+    let acme = || Some(parse_client_id("dc-acme"));
+    let revoked = ListConnections { status: Some(ConnectionStatus::Revoked), ..ALL_CONNECTIONS };
+    for (query, expected_pages) in [
+        (revoked.clone(), vec![vec![], vec![], vec!["p1"], vec!["p0"]]),
+        (
+            ListConnections { client_id: acme(), ..revoked.clone() },
+            vec![vec![], vec![], vec!["p1"], vec!["p0"]],
+        ),
+        (ListConnections { ended: Some(TimeRange::ALL), ..revoked }, vec![vec!["p1", "p0"], vec![]]),
+        (
+            ListConnections {
+                ended: Some(TimeRange::ALL),
+                status: Some(ConnectionStatus::Active),
+                ..ALL_CONNECTIONS
+            },
+            vec![vec![], vec![]],
+        ),
+    ] {
+        let (mut pages, mut after) = (Vec::new(), None);
+        loop {
+            let query = ListConnections { window: 2, after: after.take(), ..query.clone() };
+            pages.push(kit.list_connection_names(query.clone()).await);
+            let Some(end) = kit.store.query(&query).await.unwrap().window_end else { break };
+            after = Some(query.page_cursor(&end));
+        }
+
+        assert_eq!(pages, expected_pages, "{query:?}");
     }
 }
 
@@ -123,8 +165,8 @@ async fn job_filters_return_matching_jobs(mut kit: TestStore) {
         kit.end_connection(&id, EndCause::Operator, None).await;
         kit.advance_clock(DAY);
     }
-    let all = ListJobs { state: None, kind: None, provider_id: None, after: None, limit: 100 };
-    let jobs = kit.store.query(&all).await.unwrap();
+    let all = ListJobs { state: None, kind: None, provider_id: None, after: None, limit: 100, window: 1_000 };
+    let jobs = kit.store.query(&all).await.unwrap().rows;
     let connection_ids: Vec<_> =
         jobs.iter().map(|job| job.connection_id.as_ref().unwrap().as_str()).collect();
     assert_eq!(connection_ids, ["con_b", "con_a"]);
@@ -138,7 +180,7 @@ async fn job_filters_return_matching_jobs(mut kit: TestStore) {
         (ListJobs { provider_id: Some(ProviderId::new(2000)), ..all.clone() }, 0),
         (ListJobs { after: Some(jobs[0].id.clone()), ..all.clone() }, 1),
     ] {
-        assert_eq!(kit.store.query(&query).await.unwrap().len(), count, "{query:?}");
+        assert_eq!(kit.store.query(&query).await.unwrap().rows.len(), count, "{query:?}");
     }
     let connection_jobs = ListConnectionJobs { connection_id: jobs[0].connection_id.clone().unwrap() };
     assert_eq!(kit.store.query(&connection_jobs).await.unwrap().len(), 1);

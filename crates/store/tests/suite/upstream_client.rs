@@ -30,7 +30,8 @@ on_both!(
     failed_registration_job_can_be_retried_and_closed,
 );
 
-const ALL_JOBS: ListJobs = ListJobs { state: None, kind: None, provider_id: None, after: None, limit: 10 };
+const ALL_JOBS: ListJobs =
+    ListJobs { state: None, kind: None, provider_id: None, after: None, limit: 10, window: 1_000 };
 
 /// Configures the provider to have a client for each registration, which the hub registers dynamically.
 async fn enable_dynamic_registration(kit: &TestStore) {
@@ -220,7 +221,7 @@ async fn pending_exchange_blocks_upstream_client_deletion(mut kit: TestStore) {
         .query(&ListJobs { kind: Some(JobKind::RecoverAuthorizationCode), ..ALL_JOBS })
         .await
         .unwrap();
-    assert_eq!(found.len(), 1);
+    assert_eq!(found.rows.len(), 1);
     kit.execute_sql("UPDATE jobs SET due_at = due_at + 86400000 WHERE kind = 'delete_upstream_client'").await;
     let (job, lease_id) = lease_job(&kit).await.unwrap();
     assert_eq!(job.kind, JobKind::RecoverAuthorizationCode);
@@ -296,7 +297,7 @@ async fn unknown_job_kind_is_not_leased(kit: TestStore) {
     assert_eq!(job.connection_id, Some(other), "an unknown kind delays no other job");
     finish_job(&kit, &job, lease_id, AttemptOutcome::Accepted).await;
     assert!(lease_job(&kit).await.is_none());
-    assert_eq!(kit.store.query(&ALL_JOBS).await.unwrap().len(), 1);
+    assert_eq!(kit.store.query(&ALL_JOBS).await.unwrap().rows.len(), 1);
     assert_eq!(kit.count_jobs("revoke_at_provider", "pending").await, 0);
 }
 
