@@ -84,7 +84,7 @@ impl Breaker {
     }
 
     /// Returns the maximum number of concurrent calls of jobs to an endpoint group: `max` if its last call succeeded,
-    /// one if it failed, and none while the breaker is open.
+    /// one if it failed or there was none, and none while the breaker is open.
     pub(crate) fn call_limit(
         &self,
         provider: ProviderId,
@@ -94,9 +94,9 @@ impl Breaker {
     ) -> usize {
         match self.lock().get(&(provider, group)) {
             Some(state) if state.is_open(now) => 0,
+            Some(BreakerState { failures: 0, .. }) => max,
             // This includes the trial call of a breaker whose open time has passed.
-            Some(state) if state.failures > 0 => max.min(1),
-            _ => max,
+            _ => max.min(1),
         }
     }
 
@@ -182,7 +182,7 @@ mod tests {
     fn failed_calls_reduce_the_number_of_concurrent_calls() {
         let limit = |breaker: &Breaker, now| breaker.call_limit(PROVIDER, GROUP, now, 4);
 
-        assert_eq!([0, 1, 2].map(|failures| limit(&breaker_after(failures), NOW)), [4, 1, 0]);
+        assert_eq!([0, 1, 2].map(|failures| limit(&breaker_after(failures), NOW)), [1, 1, 0]);
         let breaker = breaker_after(2);
         assert_eq!(limit(&breaker, NOW.plus(OPEN_FOR)), 1, "the trial call");
         breaker.record_outcome(PROVIDER, GROUP, CallOutcome::Succeeded, NOW);

@@ -1,8 +1,9 @@
 //! The dispatcher of a node: leases due jobs and runs them, so that a provider that does not respond delays no other.
 //!
-//! The jobs of one endpoint group of one provider form a queue. Every queue may have one call in flight at any time;
-//! further calls share `job.workers` slots, of which a queue gets at most `job.provider_workers`. A queue whose circuit
-//! breaker is open gets no slot: its jobs are not leased, so they keep their place and no attempt is counted.
+//! The jobs of one endpoint group of one provider form a queue. Every queue may have one job in progress at any time,
+//! whatever the other queues do; only further jobs share the slots of `job.workers`. A queue has at most
+//! `job.provider_workers` jobs in progress, and one until a call has succeeded. A queue whose circuit breaker is open
+//! has none: its jobs are not leased, so they keep their place and no attempt is counted.
 
 use std::collections::{HashMap, HashSet};
 
@@ -120,7 +121,10 @@ impl Dispatcher {
             limit: breaker.call_limit(queue.provider_id, queue.endpoint_group, now, section.provider_workers),
         };
         let loads = self.due_queues.iter().map(load).collect();
-        distribute_slots(loads, section.workers.saturating_sub(self.running.len()))
+        // The first job of each queue has a slot of its own, so it uses none of the shared ones.
+        let queues: HashSet<&JobQueue> = self.running.values().collect();
+        let shared = self.running.len() - queues.len();
+        distribute_slots(loads, section.workers.saturating_sub(shared))
     }
 
     fn start_job(&mut self, ctx: RequestContext, leased: LeasedJob) {
@@ -152,14 +156,13 @@ struct QueueLoad {
     limit: usize,
 }
 
-/// Distributes free slots to queues. A queue without a job in progress always gets a slot, even if none is free; the
-/// others get the free slots, those with the fewest jobs in progress first.
+/// Distributes slots to queues. A queue without a job in progress always gets a slot of its own. The `free` shared slots
+/// go to the queues with the fewest jobs in progress.
 fn distribute_slots(mut loads: Vec<QueueLoad>, mut free: usize) -> Vec<JobQueueDemand> {
     let before: HashMap<JobQueue, usize> = loads.iter().map(|load| (load.queue, load.running)).collect();
     loads.retain(|load| load.running < load.limit);
     for load in loads.iter_mut().filter(|load| load.running == 0) {
         load.running = 1;
-        free = free.saturating_sub(1);
     }
     while free > 0 {
         let candidates = loads.iter_mut().filter(|load| load.running < load.limit);
@@ -202,7 +205,7 @@ mod tests {
     #[test]
     fn idle_queue_gets_a_slot_even_if_none_is_free() {
         assert_eq!(distribute(&[(4, 4), (4, 4), (0, 4)], 0), [0, 0, 1]);
-        assert_eq!(distribute(&[(0, 4), (0, 4), (0, 4)], 1), [1, 1, 1]);
+        assert_eq!(distribute(&[(0, 4), (0, 4), (0, 4)], 0), [1, 1, 1]);
     }
 
     #[test]

@@ -12,15 +12,28 @@ use store::command::UpsertProvider;
 use store::query::GetProvider;
 use tokio::net::TcpListener;
 
-use crate::support::{ConnectionTokens, EndpointStub, TestHub, json_response, on_both};
+use crate::support::{ConnectionTokens, EndpointStub, TestHub, create_database, json_response, on_both};
 
 on_both!(
-    hanging_providers_delay_no_other_provider,
     circuit_breaker_stops_jobs_and_resumes_them_with_a_trial,
     failing_revocation_endpoint_does_not_affect_data,
 );
 
-/// More than `job.workers`, so that their calls would use up every slot.
+/// A timeout that no test waits for: a call to a silent provider does not end during the test.
+const NEVER: (&str, &str) = ("upstream.timeout", "10m");
+
+#[tokio::test]
+async fn hanging_providers_delay_no_other_provider_on_sqlite() {
+    hanging_providers_delay_no_other_provider(TestHub::start(None, &[NEVER]).await).await;
+}
+
+#[tokio::test]
+async fn hanging_providers_delay_no_other_provider_on_postgres() {
+    let store = Some(create_database().await);
+    hanging_providers_delay_no_other_provider(TestHub::start(store, &[NEVER]).await).await;
+}
+
+/// More than `job.workers`.
 const HANGING_PROVIDERS: i64 = 40;
 
 impl TestHub {
@@ -72,10 +85,14 @@ impl TestHub {
 async fn hanging_providers_delay_no_other_provider(kit: TestHub) {
     // The operating system completes the handshake, but no response follows.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let healthy = format!("{}/revoke", kit.world.maple().url);
+    let (failing, healthy) = (
+        EndpointStub::new(|_| json_response(503, &json!({}))).await,
+        format!("{}/revoke", kit.world.maple().url),
+    );
     let tokens = kit.connect(&kit.acme()).await;
+    kit.set_revocation_endpoint(&failing.url).await;
+    kit.revoke_and_wait(&tokens, "outcome = 'HTTP 503'").await;
     kit.set_revocation_endpoint(&format!("http://{}/revoke", silent.local_addr().unwrap())).await;
-    kit.revoke_and_wait(&tokens, "lease_id IS NOT NULL").await;
     for nth in 1..=HANGING_PROVIDERS {
         kit.copy_maple_to(3000 + nth).await;
         kit.copy_job_to(3000 + nth, if nth == 1 { 10_000 } else { 5 }).await;

@@ -127,7 +127,8 @@ impl TestHub {
         Self::start(store, &[]).await
     }
 
-    async fn start(store: Option<String>, settings: &[(&'static str, &str)]) -> Self {
+    /// Starts a hub on a store with changed configuration keys.
+    pub(crate) async fn start(store: Option<String>, settings: &[(&'static str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(AtomicI64::new(TEST_EPOCH_MS));
         let mut args = SandboxArgs::with_free_ports(folder.path().to_owned(), store);
