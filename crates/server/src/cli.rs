@@ -51,8 +51,8 @@ const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 #[command(name = "bowline", version, propagate_version = true, arg_required_else_help = true)]
 #[command(
     after_help = "Start with `bowline tour`: it needs no setup, takes a few seconds and shows every exchange.\n\n\
-Exit codes: 0 success, 1 the operation or check failed, 2 wrong usage or configuration, 3 unreachable, \
-70 internal error, 130 or 143 a second SIGINT or SIGTERM ended the hub while it was stopping."
+Exit codes: 0 success, 1 the operation or check failed, 2 wrong usage or configuration, 3 the hub or the database cannot be reached, \
+or a port or the data folder is in use, 70 internal error, 130 or 143 a second SIGINT or SIGTERM ended the hub while it was stopping."
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -63,8 +63,11 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum CliCommand {
-    /// Demonstrate the hub in a few seconds: connect a customer, read data, end the connection, then try every
-    /// endpoint again
+    /// Demonstrate the hub in a few seconds: connect a customer, read data, end the connection, then try every endpoint
+    /// again
+    ///
+    /// Runs in a temporary sandbox, which is deleted at the end. Fails if an endpoint still works after the end of the
+    /// connection.
     Tour,
     /// Run a sandbox on this machine: the hub, two banks with customers, and a demo app
     ///
@@ -77,35 +80,59 @@ enum CliCommand {
     /// store by `bowline migrate`.
     Serve(serve::ServeArgs),
     /// Create the store, or migrate its schema to this version
-    Migrate,
-    /// Measure each operation of the hub over HTTP, and compare it with the floor of the same run: an empty request or
-    /// a minimal write
     ///
-    /// The load generator, the hub and a stub provider share one process and its cores, so ignore the absolute
-    /// numbers and compare the throughput of each operation with that of the floor, in percent.
+    /// Prints each migration that was applied. No hub may run on a SQLite store in the meantime. Creates no key file.
+    Migrate,
+    /// Measure each operation of the hub over HTTP, and compare it with the simplest possible request or write, its
+    /// "floor", which is measured in the same run
+    ///
+    /// The load generator, the hub and a stub provider share one process and its cores, so ignore the absolute numbers
+    /// and compare the throughput of each operation with that of its floor, in percent.
     Bench(bench::BenchArgs),
     /// Check configuration, store, keys, clock and providers, and suggest a fix for each problem; changes nothing
     Doctor,
-    /// Print the OpenAPI document of an API, as the hub serves it at `/openapi/API.json`
+    /// Print the OpenAPI document of an API, as the hub serves it at `/openapi/API.json`; needs no configuration
     Openapi(openapi::OpenapiArgs),
-    /// Check or print the configuration
+    /// Check the configuration, or print it without secrets; neither opens the store
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Manage partners, which manage data recipients through the API
+    /// Add, list, show, suspend and reinstate partners, which manage data recipients through the API, and rotate their
+    /// secrets
+    ///
+    /// With --url, `list` and `show` need the role `viewer`, `suspend` and `reinstate` the role `operator`, `add` and
+    /// `secret` the role `admin`.
     Partner(WithHub<partner::PartnerCommand>),
-    /// Manage data recipients
+    /// Add, list, show, update, suspend, reinstate and remove data recipients, and rotate their secrets
+    ///
+    /// With --url, `list` and `show` need the role `viewer`, `suspend` and `reinstate` the role `operator`, the other
+    /// commands the role `admin`.
     Recipient(WithHub<recipient::RecipientCommand>),
-    /// List, add, test, pause, release and retire data providers
+    /// List, show, add, test, pause, release and retire data providers
+    ///
+    /// With --url, `list` and `show` need the role `viewer`, `add` the role `admin`, the other commands the role
+    /// `operator`.
     Provider(WithHub<provider::ProviderCommand>),
-    /// Manage registrations of data recipients with data providers
+    /// Request, list, show, approve, activate, reject, suspend and reinstate registrations of data recipients with data
+    /// providers
+    ///
+    /// A recipient can connect customers to a provider only while its registration there is active. With --url, `list`
+    /// and `show` need the role `viewer`, the other commands the role `operator`.
     Registration(WithHub<registration::RegistrationCommand>),
-    /// List, show and end connections
+    /// List and show the connections of all data recipients, or end one of them
+    ///
+    /// With --url, `list` and `show` need the role `viewer`, `end` the role `operator`.
     Connection(WithHub<connection::ConnectionCommand>),
-    /// List background jobs; retry or close failed ones
+    /// List background jobs, which call data providers; retry or close failed ones
+    ///
+    /// With --url, `list` needs the role `viewer`, `retry` and `close` the role `operator`.
     Job(WithHub<job::JobCommand>),
-    /// Search the audit log
+    /// Search the audit log, which records each change with its time and the party that made it
+    ///
+    /// With --url, this needs the role `viewer`.
     Audit(WithHub<audit::AuditCommand>),
-    /// Manage the operators of the hub
+    /// Add, list and remove operators, who manage the hub with a token and a role
+    ///
+    /// With --url, all of these commands need the role `admin`.
     Operator(WithHub<operator::OperatorCommand>),
 }
 

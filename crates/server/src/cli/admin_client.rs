@@ -20,7 +20,7 @@ use super::args::read_secret_input;
 use super::browser::{Browser, BrowserRequest};
 use super::data_lock::DataLock;
 use super::error::CliError;
-use super::globals::{DEFAULT_CONFIG_FILE, GlobalArgs};
+use super::globals::{DEFAULT_CONFIG_FILE, GLOBAL_HEADING, GlobalArgs};
 use super::hub::{open_existing_app, parse_store_location, upsert_providers};
 use super::output::Output;
 use crate::app::App;
@@ -31,19 +31,19 @@ use crate::telemetry;
 use response::{parse_response, read_response};
 use socket::AdminSocket;
 
-/// Flags that select a hub.
+/// The flags that select the hub which a command calls, and the operator token for it.
 #[derive(clap::Args, Debug)]
 pub(super) struct HubArgs {
     /// URL of a hub's admin API, such as `http://127.0.0.1:8408` [default: the socket of the hub that runs with this
     /// configuration, or its store if no hub runs]
-    #[arg(long, global = true, env = "BOWLINE_ADMIN_URL", value_name = "URL")]
+    #[arg(long, global = true, help_heading = GLOBAL_HEADING, env = "BOWLINE_ADMIN_URL", value_name = "URL")]
     url: Option<String>,
-    /// Operator token for --url; other users of this machine can see the command line, so prefer --token-file or the
-    /// environment
-    #[arg(long, global = true, env = "BOWLINE_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    /// Operator token for --url, whose role must allow the command; other users of this machine can see the command
+    /// line, so prefer --token-file or the environment
+    #[arg(long, global = true, help_heading = GLOBAL_HEADING, env = "BOWLINE_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
     /// File with an operator token for --url, or `-` for standard input; takes precedence over --token
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = GLOBAL_HEADING, value_name = "FILE")]
     token_file: Option<String>,
 }
 
@@ -75,7 +75,7 @@ enum Transport {
 const RESPONSE_TIMEOUT_MARGIN: Duration = Duration::from_secs(10);
 
 impl HubArgs {
-    /// Chooses the transport and connects.
+    /// Connects to the hub: at the URL if one is given, otherwise through its socket or on its store.
     pub(super) async fn connect(self, globals: &GlobalArgs) -> Result<AdminClient, CliError> {
         let token = match self.token_file {
             Some(file) => Some(read_secret_input(&file, "--token-file")?),

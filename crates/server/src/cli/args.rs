@@ -11,10 +11,11 @@ use super::error::CliError;
 /// Flags that select a page of a list.
 #[derive(clap::Args, Debug)]
 pub(super) struct PageArgs {
-    /// Maximum number of results
+    /// Maximum number of results, limited by `page.max` of the hub's configuration [default: `page.size` of that
+    /// configuration]
     #[arg(long)]
     pub(super) limit: Option<String>,
-    /// Position to continue at: the value of `next` from the previous page
+    /// Position to continue at: the value of `next` from the previous page of the same list with the same filters
     #[arg(long, value_name = "NEXT")]
     pub(super) after: Option<String>,
 }
@@ -25,14 +26,6 @@ pub(super) struct ProviderIdArgs {
     /// Id of the provider, as `provider list` prints it
     #[arg(value_name = "PROVIDER_ID", value_parser = clap::value_parser!(i64).range(1..))]
     pub(super) id: i64,
-}
-
-/// The argument with the id of a recipient or partner.
-#[derive(clap::Args, Debug)]
-pub(super) struct ClientIdArgs {
-    /// Client id of the recipient or partner
-    #[arg(value_name = "CLIENT_ID", value_parser = parse_id)]
-    pub(super) id: String,
 }
 
 /// Parses an id. Rejects a text that cannot be a segment of a URL path.

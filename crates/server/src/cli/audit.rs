@@ -1,4 +1,4 @@
-//! `bowline audit`
+//! The command `bowline audit`, which searches the audit log through the admin API.
 
 use clap::Subcommand;
 
@@ -6,38 +6,39 @@ use super::admin_client::AdminClient;
 use super::args::{PageArgs, build_filtered_path};
 use super::error::CliError;
 
-/// Commands on the audit log.
+/// The commands that read the audit log.
 #[derive(Subcommand, Debug)]
 pub(super) enum AuditCommand {
-    /// List audit events, newest first
+    /// List the audit events that match every filter, newest first
     #[command(
         after_help = "Examples:\n  bowline audit list --actor-kind operator --from 2026-11-01T00:00:00Z\n  bowline audit list --subject-kind connection --subject-id con_1"
     )]
     List(ListAuditEventsArgs),
 }
 
-/// Filters of `audit list`.
+/// The filters of `audit list`. An event must match all of them.
 #[derive(clap::Args, Debug)]
 pub(super) struct ListAuditEventsArgs {
-    /// Kind of the subject: connection, client, provider or operator
+    /// Select events about subjects of this kind: `connection`, `client`, `provider` or `operator`
     #[arg(long, value_name = "KIND")]
     subject_kind: Option<String>,
-    /// Id of the subject; requires --subject-kind
+    /// Select events about the subject with this id; requires --subject-kind
     #[arg(long, value_name = "ID")]
     subject_id: Option<String>,
-    /// Name of the action, such as connection.ended
+    /// Select events with this action, such as `connection.ended`
     #[arg(long)]
     action: Option<String>,
-    /// Kind of the actor: recipient, customer, provider, operator, partner or system
+    /// Select events caused by actors of this kind: `recipient`, `customer`, `provider`, `operator`, `partner` or
+    /// `system`
     #[arg(long, value_name = "KIND")]
     actor_kind: Option<String>,
-    /// Id of the actor; requires --actor-kind
+    /// Select events caused by the actor with this id; requires --actor-kind
     #[arg(long, value_name = "ID")]
     actor_id: Option<String>,
-    /// Start of the time range, inclusive, in RFC 3339 format
+    /// Select events at or after this time, in RFC 3339 format
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
-    /// End of the time range, exclusive, in RFC 3339 format
+    /// Select events before this time, in RFC 3339 format
     #[arg(long, value_name = "TIME")]
     before: Option<String>,
     #[command(flatten)]

@@ -1,4 +1,5 @@
-//! `bowline bench`, and the implementation of `BenchmarkTarget` for the hub.
+//! The command `bowline bench`, and the trait `BenchmarkTarget` implemented for the hub, so that the benchmark can
+//! start it.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -33,7 +34,7 @@ use crate::jobs;
 use crate::recipients::{self, NewClientCredentials, RecipientDraft, RecipientError};
 use crate::server::{BoundListeners, Node};
 
-/// Arguments of `bench`.
+/// The arguments of `bench`: the stores to measure and the load.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  bowline bench\n  bowline bench --connections 1000,1000000 --callers 1,16,64,256 --markdown docs/benchmarks.md\n  bowline bench --store sqlite --store postgres://bench@127.0.0.1/empty_database"
@@ -42,22 +43,25 @@ pub(super) struct BenchArgs {
     /// Store to fill: `sqlite` for a temporary file, or the URL of an empty store; repeat for several stores
     #[arg(long, value_name = "URL", default_value = "sqlite")]
     store: Vec<String>,
-    /// Numbers of connections in the store, in ascending order; the store grows from one to the next
+    /// Numbers of connections to measure with, comma-separated, in ascending order; connections are added before each
+    /// measurement
     #[arg(long, value_delimiter = ',', default_value = "1000", value_name = "NUMBER")]
     connections: Vec<usize>,
-    /// Numbers of concurrent callers
+    /// Numbers of concurrent callers to measure with, comma-separated; each caller sends one request at a time
     #[arg(long, value_delimiter = ',', default_value = "1,16,64", value_name = "NUMBER")]
     callers: Vec<usize>,
     /// Number of requests for each read operation; each write operation gets a quarter of it
     #[arg(long, default_value_t = 16_000, value_name = "NUMBER")]
     requests: usize,
-    /// Measure only the operations whose names contain this text; floors are always measured
+    /// Measure only the operations whose names contain this text; the floors that they are compared with are always
+    /// measured
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// Folder for the stores, on the disk to measure [default: the system's temporary folder]
+    /// Folder on the disk to measure, in which temporary SQLite stores are created and then deleted [default: the
+    /// system's temporary folder]
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
-    /// File to write the result tables to, in Markdown
+    /// File to write the result tables to, in Markdown, in addition to the output; an existing file is replaced
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
 }

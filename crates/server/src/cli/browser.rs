@@ -62,7 +62,7 @@ impl BrowserRequest {
 }
 
 impl Browser {
-    /// Creates a browser without cookies.
+    /// Creates a browser that has no cookies yet.
     pub fn new() -> reqwest::Result<Self> {
         let client = reqwest::Client::builder()
             // Each redirect is a step of the flow that callers inspect.

@@ -1,4 +1,4 @@
-//! `bowline config`
+//! The command `bowline config`, which checks or prints the configuration without opening the store.
 
 use anyhow::Context;
 use clap::Subcommand;

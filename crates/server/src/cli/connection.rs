@@ -1,4 +1,4 @@
-//! `bowline connection`
+//! The command `bowline connection`, which lists, shows and ends connections through the admin API.
 
 use clap::Subcommand;
 
@@ -6,10 +6,10 @@ use super::admin_client::AdminClient;
 use super::args::{PageArgs, build_filtered_path, build_path, parse_id};
 use super::error::CliError;
 
-/// Commands on connections.
+/// The commands that list, show and end connections.
 #[derive(Subcommand, Debug)]
 pub(super) enum ConnectionCommand {
-    /// List connections, newest first
+    /// List the connections that match every filter, newest first, including ended ones
     #[command(after_help = "Example:\n  bowline connection list --client dc-1 --state active")]
     List(ListConnectionsArgs),
     /// Show a connection with its terms, jobs and audit events
@@ -20,19 +20,19 @@ pub(super) enum ConnectionCommand {
     End(EndConnectionArgs),
 }
 
-/// Filters of `connection list`.
+/// The filters of `connection list`. A connection must match all of them.
 #[derive(clap::Args, Debug)]
 pub(super) struct ListConnectionsArgs {
-    /// Client id of the recipient
+    /// Select connections of the recipient with this client id
     #[arg(long, value_name = "CLIENT_ID")]
     client: Option<String>,
-    /// Select results of the provider with this id
+    /// Select connections with the provider that has this id
     #[arg(long, value_name = "PROVIDER_ID")]
     provider: Option<String>,
-    /// Subject identifier of the customer, as the recipient knows it
+    /// Select connections of the customer with this subject identifier, a UUID that differs for each recipient
     #[arg(long)]
     sub: Option<String>,
-    /// State: `pending`, `active`, `revoked`, `expired` or `abandoned`
+    /// Select connections in this state: `pending`, `active`, `revoked`, `expired` or `abandoned`
     #[arg(long)]
     state: Option<String>,
     #[command(flatten)]
@@ -47,12 +47,12 @@ pub(super) struct ConnectionIdArgs {
     id: String,
 }
 
-/// Arguments of `connection end`.
+/// The arguments of `connection end`.
 #[derive(clap::Args, Debug)]
 pub(super) struct EndConnectionArgs {
     #[command(flatten)]
     connection: ConnectionIdArgs,
-    /// Print the result without ending the connection
+    /// Print the result that the command would have, without ending the connection
     #[arg(long)]
     dry_run: bool,
 }

@@ -1,4 +1,4 @@
-//! `bowline doctor`: checks of everything that the hub depends on, with a fix for each problem.
+//! The command `bowline doctor`, which checks everything that the hub depends on and suggests a fix for each problem.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ use crate::server::KEYS_METADATA_NAME;
 use crate::upstream::{ProviderCheck, UpstreamClientCredentials, read_secret};
 use crate::vault::{KeyFile, Vault};
 
-/// The result of one check.
+/// The result of one check, with a fix if it found a problem.
 struct CheckFinding {
     check: String,
     detail: String,

@@ -1,4 +1,4 @@
-//! Errors of commands and their exit codes.
+//! The errors that end a command, and the exit code of each.
 
 use std::fmt::Display;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Flags that every command has, and the configuration that they select.
+//! The flags that every command accepts, and the configuration that they select.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -11,31 +11,35 @@ use crate::config::Config;
 /// The configuration file that is used if none is named.
 pub(super) const DEFAULT_CONFIG_FILE: &str = "bowline.toml";
 
-/// Flags of every command.
+/// The heading of the global flags in help texts. It separates them from the flags of the command.
+pub(super) const GLOBAL_HEADING: &str = "Global options";
+
+/// The flags that every command accepts.
 #[derive(clap::Args, Debug, Clone)]
 pub(super) struct GlobalArgs {
-    /// Configuration file [default: ./bowline.toml, if it exists]
-    #[arg(long, global = true, env = "BOWLINE_CONFIG", value_name = "FILE")]
+    /// Configuration file, in TOML; environment variables take precedence over it [default: ./bowline.toml, if it
+    /// exists]
+    #[arg(long, global = true, help_heading = GLOBAL_HEADING, env = "BOWLINE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Print results as JSON
-    #[arg(long, global = true)]
+    /// Print results as JSON, for scripts, instead of text and tables
+    #[arg(long, global = true, help_heading = GLOBAL_HEADING)]
     pub(super) json: bool,
     /// Print results only, without notes or progress
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = GLOBAL_HEADING)]
     pub(super) quiet: bool,
-    /// Color the output always, never, or only on a terminal
-    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    /// Use color in the output always, never, or only on a terminal
+    #[arg(long, global = true, help_heading = GLOBAL_HEADING, value_enum, default_value = "auto", value_name = "WHEN")]
     color: Color,
 }
 
-/// Use of color in the output.
+/// The cases in which the output is colored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Color {
     /// Use color on a terminal, unless `NO_COLOR` is set
     Auto,
-    /// Always use color
+    /// Use color even if the output goes to a file or another program
     Always,
-    /// Never use color
+    /// Use no color, not even on a terminal
     Never,
 }
 

@@ -1,4 +1,4 @@
-//! `bowline job`
+//! The command `bowline job`, which lists background jobs and resolves failed ones through the admin API.
 
 use clap::Subcommand;
 use serde_json::json;
@@ -9,13 +9,14 @@ use super::error::CliError;
 use super::output::{escape_terminal, print_json};
 use super::terminal::print_line;
 
-/// Commands on background jobs.
+/// The commands that list background jobs and resolve failed ones.
 #[derive(Subcommand, Debug)]
 pub(super) enum JobCommand {
-    /// List jobs, newest first
+    /// List the jobs that match every filter, newest first, with the outcome of their last attempt
     #[command(after_help = "Example:\n  bowline job list --state failed")]
     List(ListJobsArgs),
-    /// Retry a failed job, the failed jobs of a provider, or all of them
+    /// Retry a failed job, the failed jobs of a provider, or all of them: the hub attempts each again for up to seven
+    /// days
     #[command(
         after_help = "Examples:\n  bowline job retry job_1\n  bowline job retry --provider 1000 --dry-run"
     )]
@@ -25,17 +26,17 @@ pub(super) enum JobCommand {
     Close(JobIdArgs),
 }
 
-/// Filters of `job list`.
+/// The filters of `job list`. A job must match all of them.
 #[derive(clap::Args, Debug)]
 pub(super) struct ListJobsArgs {
-    /// State: `pending`, `done` or `failed`
+    /// Select jobs in this state: `pending`, `done` or `failed`, which requires `job retry` or `job close`
     #[arg(long)]
     state: Option<String>,
-    /// Kind: `revoke_at_provider`, `revoke_orphaned_grant`, `recover_authorization_code`, `register_upstream_client`
-    /// or `delete_upstream_client`
+    /// Select jobs of this kind: `revoke_at_provider`, `revoke_orphaned_grant`, `recover_authorization_code`,
+    /// `register_upstream_client` or `delete_upstream_client`
     #[arg(long)]
     kind: Option<String>,
-    /// Select results of the provider with this id
+    /// Select jobs that call the provider with this id
     #[arg(long, value_name = "PROVIDER_ID")]
     provider: Option<String>,
     #[command(flatten)]
@@ -50,13 +51,13 @@ pub(super) struct JobIdArgs {
     id: String,
 }
 
-/// Arguments of `job retry`.
+/// The arguments of `job retry`: the jobs, and whether they are only counted.
 #[derive(clap::Args, Debug)]
 #[group(skip)]
 pub(super) struct RetryJobsArgs {
     #[command(flatten)]
     selection: JobSelection,
-    /// Print the number of jobs without retrying them
+    /// Print the number of jobs that would be retried, without retrying them
     #[arg(long, conflicts_with = "id")]
     dry_run: bool,
 }
@@ -71,7 +72,7 @@ pub(super) struct JobSelection {
     /// Retry all failed jobs of the provider with this id
     #[arg(long, value_name = "PROVIDER_ID")]
     provider: Option<i64>,
-    /// Retry all failed jobs
+    /// Retry the failed jobs of all providers
     #[arg(long)]
     all: bool,
 }

@@ -1,4 +1,4 @@
-//! Listeners of the hub.
+//! Binds the hub's TCP listeners, with errors that name the flag to change, and its Unix socket.
 
 use tokio::net::TcpListener;
 

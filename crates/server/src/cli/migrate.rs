@@ -1,4 +1,4 @@
-//! `bowline migrate`
+//! The command `bowline migrate`, which creates the store or migrates its schema.
 
 use super::data_lock::DataLock;
 use super::error::CliError;

@@ -1,4 +1,4 @@
-//! `bowline operator`
+//! The command `bowline operator`, which adds, lists and removes operators through the admin API.
 
 use clap::Subcommand;
 use http::Method;
@@ -9,7 +9,7 @@ use super::args::{PageArgs, build_filtered_path, build_object, build_path, parse
 use super::error::CliError;
 use super::output::print_json;
 
-/// Commands on operators.
+/// The commands that add, list and remove operators.
 #[derive(Subcommand, Debug)]
 pub(super) enum OperatorCommand {
     /// Print a token that can add the first admin, once and within 24 hours; fails if an admin already exists
@@ -28,16 +28,18 @@ pub(super) enum OperatorCommand {
     Remove(OperatorIdArgs),
 }
 
-/// Arguments of `operator add`.
+/// The arguments of `operator add`.
 #[derive(clap::Args, Debug)]
 pub(super) struct AddOperatorArgs {
-    /// Name of the operator, unique among the operators
+    /// Name of the operator, unique among the operators: 1 to 64 letters, digits or -._@
     #[arg(long)]
     name: String,
-    /// Role: `viewer`, `operator` or `admin`
+    /// Role: `viewer` reads everything except the list of operators; `operator` also ends connections, suspends
+    /// clients, pauses providers, and decides on registrations and failed jobs; `admin` also manages clients, providers
+    /// and operators
     #[arg(long)]
     role: String,
-    /// Expiry of the token, in RFC 3339 format [default: in 90 days]
+    /// Expiry of the token, in RFC 3339 format, at most 366 days from now [default: in 90 days]
     #[arg(long, value_name = "TIME")]
     expires_at: Option<String>,
 }

@@ -1,38 +1,47 @@
-//! `bowline partner`
+//! The command `bowline partner`, which manages partners through the admin API.
 
 use clap::Subcommand;
 use serde_json::json;
 
 use super::admin_client::AdminClient;
-use super::args::{ClientIdArgs, PageArgs, build_filtered_path, build_path};
+use super::args::{PageArgs, build_filtered_path, build_path, parse_id};
 use super::client::{change_client_state, print_secret, rotate_secret};
 use super::error::CliError;
 
-/// Commands on partners.
+/// The commands that manage partners.
 #[derive(Subcommand, Debug)]
 pub(super) enum PartnerCommand {
     /// Add a partner and print its secret, which cannot be shown again
     #[command(after_help = "Example:\n  bowline partner add --name 'Flock of Apps'")]
     Add {
-        /// Name of the partner
+        /// Name of the partner, as operators see it in lists
         #[arg(long)]
         name: String,
     },
-    /// List partners
+    /// List partners with their states, newest first
     #[command(after_help = "Example:\n  bowline partner list --limit 100")]
     List(PageArgs),
-    /// Show a partner
+    /// Show the name, the state and the time of creation of a partner, but not its secret
     #[command(after_help = "Example:\n  bowline partner show pt-1")]
-    Show(ClientIdArgs),
-    /// Rotate the secret of a partner: the old secret and its tokens are revoked immediately
+    Show(PartnerIdArgs),
+    /// Rotate the secret of a partner and print the new one; the old secret and the tokens of the partner are revoked
+    /// immediately
     #[command(after_help = "Example:\n  bowline partner secret pt-1")]
-    Secret(ClientIdArgs),
-    /// Suspend a partner: it can only list, show and end connections
+    Secret(PartnerIdArgs),
+    /// Suspend a partner: it can only list, show and end connections; its recipients are not affected
     #[command(after_help = "Example:\n  bowline partner suspend pt-1")]
-    Suspend(ClientIdArgs),
-    /// Reinstate a suspended partner
+    Suspend(PartnerIdArgs),
+    /// Reinstate a suspended partner: it can manage its recipients again
     #[command(after_help = "Example:\n  bowline partner reinstate pt-1")]
-    Reinstate(ClientIdArgs),
+    Reinstate(PartnerIdArgs),
+}
+
+/// The argument with the id of a partner.
+#[derive(clap::Args, Debug)]
+pub(super) struct PartnerIdArgs {
+    /// Client id of the partner, as `partner list` prints it
+    #[arg(value_name = "CLIENT_ID", value_parser = parse_id)]
+    id: String,
 }
 
 pub(super) async fn run(admin: &AdminClient, command: PartnerCommand) -> Result<(), CliError> {

@@ -1,4 +1,4 @@
-//! Folders and files that only their owner may read.
+//! Creates files and folders that only their owner may read.
 
 use std::fs::{DirBuilder, File};
 use std::io::Write;
@@ -12,7 +12,7 @@ pub(super) fn create_private_dir(folder: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Creates a temporary folder below `parent`. The caller removes it.
+/// Creates a temporary folder below `parent`, which only its owner may read. The caller removes it.
 pub(super) fn create_temp_dir(parent: &Path, name: &str) -> Result<PathBuf, CliError> {
     let folder = parent.join(format!("bowline-{name}-{}", std::process::id()));
     // The call is not recursive, so that it fails if the folder exists: other users can write to a parent such as /tmp,

@@ -1,4 +1,4 @@
-//! `bowline provider`
+//! The command `bowline provider`, which manages data providers through the admin API.
 
 use anyhow::Context;
 use clap::Subcommand;
@@ -12,15 +12,15 @@ use super::admin_client::AdminClient;
 use super::args::{PageArgs, ProviderIdArgs, build_filtered_path, read_secret_input, read_text_input};
 use super::error::CliError;
 
-/// Commands on data providers.
+/// The commands that manage data providers.
 #[derive(Subcommand, Debug)]
 pub(super) enum ProviderCommand {
-    /// Add a provider from a TOML file
+    /// Add a provider from a TOML file; the hub stores its secrets encrypted
     #[command(
         after_help = "Examples:\n  bowline provider add maple.toml --client-secret-file maple.secret\n  BOWLINE_CLIENT_SECRET=… bowline provider add - < maple.toml\n\nThe file contains one [[provider]] as in config.example.toml."
     )]
     Add(AddProviderArgs),
-    /// List providers and their states
+    /// List providers with their states, ordered by id
     #[command(after_help = "Example:\n  bowline provider list")]
     List(PageArgs),
     /// Show a provider and its settings, without secrets
@@ -40,10 +40,10 @@ pub(super) enum ProviderCommand {
     Retire(ProviderIdArgs),
 }
 
-/// Arguments of `provider add`.
+/// The arguments of `provider add`.
 #[derive(clap::Args, Debug)]
 pub(super) struct AddProviderArgs {
-    /// TOML file with one `[[provider]]`, or with its keys only; `-` for standard input
+    /// TOML file with one `[[provider]]` section, or only with the keys of such a section; `-` for standard input
     file: String,
     /// File with the secret of the hub's client at the provider, or `-` for standard input [default: the variable
     /// `BOWLINE_CLIENT_SECRET`, then the source that `client_secret` in the TOML file names]

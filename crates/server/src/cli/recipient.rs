@@ -1,18 +1,18 @@
-//! `bowline recipient`
+//! The command `bowline recipient`, which manages data recipients through the admin API.
 
 use clap::Subcommand;
 use http::Method;
 use serde_json::{Value, json};
 
 use super::admin_client::AdminClient;
-use super::args::{ClientIdArgs, PageArgs, build_filtered_path, build_object, build_path};
+use super::args::{PageArgs, build_filtered_path, build_object, build_path, parse_id};
 use super::client::{change_client_state, print_secret, rotate_secret};
 use super::error::CliError;
 use super::output::{escape_terminal, print_json};
 use super::registration::{RequestedProvider, register_and_activate};
 use super::terminal::print_line;
 
-/// Commands on data recipients.
+/// The commands that manage data recipients.
 #[derive(Subcommand, Debug)]
 pub(super) enum RecipientCommand {
     /// Add a recipient and print its secret, which cannot be shown again
@@ -20,110 +20,122 @@ pub(super) enum RecipientCommand {
         after_help = "Example:\n  bowline recipient add --name 'Acme Budget' \\\n    --purpose-en 'To show your spending in one place' \\\n    --purpose-fr 'Pour montrer vos dépenses en un seul endroit' \\\n    --redirect-uri https://acme.example.org/back --scope 'ACCOUNT_BASIC TRANSACTIONS' --provider 1000"
     )]
     Add(Box<AddRecipientArgs>),
-    /// List recipients
+    /// List the recipients that match every filter, newest first, including removed ones
     #[command(after_help = "Example:\n  bowline recipient list --partner pt-1 --state active")]
     List(ListRecipientsArgs),
-    /// Show a recipient
+    /// Show a recipient with its scope, redirect URIs and other settings, but not its secret
     #[command(after_help = "Example:\n  bowline recipient show dc-1")]
-    Show(ClientIdArgs),
-    /// Replace the redirect URIs of a recipient
+    Show(RecipientIdArgs),
+    /// Replace all redirect URIs of a recipient; its other settings and its connections remain
     #[command(
         after_help = "Example:\n  bowline recipient update dc-1 --redirect-uri https://acme.example.org/back"
     )]
     Update(UpdateRecipientArgs),
-    /// Rotate the secret of a recipient: the old secret is revoked immediately, connections remain active
+    /// Rotate the secret of a recipient and print the new one; the old secret is revoked immediately, connections
+    /// remain active
     #[command(after_help = "Example:\n  bowline recipient secret dc-1")]
-    Secret(ClientIdArgs),
+    Secret(RecipientIdArgs),
     /// Suspend a recipient: it gets no tokens and no data, but its connections remain
     #[command(after_help = "Example:\n  bowline recipient suspend dc-1")]
-    Suspend(ClientIdArgs),
-    /// Reinstate a suspended recipient
+    Suspend(RecipientIdArgs),
+    /// Reinstate a suspended recipient: it gets tokens and data again, also through its existing connections
     #[command(after_help = "Example:\n  bowline recipient reinstate dc-1")]
-    Reinstate(ClientIdArgs),
+    Reinstate(RecipientIdArgs),
     /// Remove a recipient permanently: all its connections end immediately, and the providers are notified
     #[command(after_help = "Example:\n  bowline recipient remove dc-1 --dry-run")]
     Remove(RemoveRecipientArgs),
 }
 
-/// Arguments of `recipient add`.
+/// The arguments of `recipient add`: the settings of the new recipient.
 #[derive(clap::Args, Debug)]
 pub(super) struct AddRecipientArgs {
-    /// Name, exactly as customers see it
+    /// Name of the recipient, exactly as customers see it
     #[arg(long)]
     name: String,
     /// Reason for reading data, in English, as the consent page shows it
     #[arg(long, value_name = "TEXT")]
     purpose_en: String,
-    /// Reason for reading data, in French
+    /// Reason for reading data, in French, as the consent page shows it
     #[arg(long, value_name = "TEXT")]
     purpose_fr: String,
     /// Redirect URI, compared as an exact string; repeat for several
     #[arg(long = "redirect-uri", required = true, value_name = "URI")]
     redirect_uris: Vec<String>,
-    /// Maximum scope, space-delimited, such as `ACCOUNT_BASIC TRANSACTIONS`
+    /// Maximum scope that the recipient may request, space-delimited, such as `ACCOUNT_BASIC TRANSACTIONS`
     #[arg(long)]
     scope: String,
     /// Id of a provider to register and activate the recipient with; repeat for several
     #[arg(long = "provider", value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
     providers: Vec<i64>,
-    /// Require PKCE (RFC 7636)
+    /// Reject authorization requests of the recipient without PKCE (RFC 7636)
     #[arg(long)]
     require_pkce: bool,
-    /// Maximum duration of a consent, in days
+    /// Maximum duration of a consent, from 1 to 366 days [default: `connection.max_duration` of the hub's
+    /// configuration]
     #[arg(long, value_name = "DAYS")]
     max_duration_days: Option<u16>,
-    /// Client id of the partner that manages the recipient
+    /// Client id of the partner that manages the recipient [default: only operators manage it]
     #[arg(long, value_name = "CLIENT_ID")]
     partner: Option<String>,
-    /// Description, which customers see as the purpose of reading data
+    /// Description of the service, for operators, the partner, and providers with dynamic client registration;
+    /// customers see --purpose-en or --purpose-fr instead
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// Country of the recipient: `CA` or `US`
+    /// Country in which the recipient is registered: `CA` or `US`
     #[arg(long)]
     country: Option<String>,
-    /// URI of the recipient's logo image
+    /// URI of the recipient's logo image, which providers with dynamic client registration receive
     #[arg(long, value_name = "URI")]
     logo_uri: Option<String>,
-    /// URI of the terms of service
+    /// URI of the terms between the recipient and its customers, which providers with dynamic client registration
+    /// receive
     #[arg(long, value_name = "URI")]
     terms_uri: Option<String>,
-    /// URI of the recipient's website
+    /// URI of the recipient's website, which providers with dynamic client registration receive
     #[arg(long, value_name = "URI")]
     client_uri: Option<String>,
-    /// E-mail address of a contact person; repeat for several
+    /// E-mail address of a person responsible for the recipient, for operators and providers; repeat for several
     #[arg(long = "contact", value_name = "ADDRESS")]
     contacts: Vec<String>,
 }
 
-/// Filters of `recipient list`.
+/// The filters of `recipient list`. A recipient must match all of them.
 #[derive(clap::Args, Debug)]
 pub(super) struct ListRecipientsArgs {
-    /// Client id of the partner
+    /// Select recipients that the partner with this client id manages
     #[arg(long, value_name = "CLIENT_ID")]
     partner: Option<String>,
-    /// State: active, suspended or closed
+    /// Select recipients in this state: `active`, `suspended`, or `closed`, which means removed
     #[arg(long)]
     state: Option<String>,
     #[command(flatten)]
     page: PageArgs,
 }
 
-/// Arguments of `recipient update`.
+/// The argument with the id of a recipient.
+#[derive(clap::Args, Debug)]
+pub(super) struct RecipientIdArgs {
+    /// Client id of the recipient, as `recipient list` prints it
+    #[arg(value_name = "CLIENT_ID", value_parser = parse_id)]
+    id: String,
+}
+
+/// The arguments of `recipient update`.
 #[derive(clap::Args, Debug)]
 pub(super) struct UpdateRecipientArgs {
     #[command(flatten)]
-    client: ClientIdArgs,
-    /// New redirect URI; repeat for several
+    client: RecipientIdArgs,
+    /// New redirect URI, compared as an exact string; repeat for several
     #[arg(long = "redirect-uri", required = true, value_name = "URI")]
     redirect_uris: Vec<String>,
 }
 
-/// Arguments of `recipient remove`.
+/// The arguments of `recipient remove`.
 #[derive(clap::Args, Debug)]
 pub(super) struct RemoveRecipientArgs {
     #[command(flatten)]
-    client: ClientIdArgs,
-    /// Print the result without removing the recipient
+    client: RecipientIdArgs,
+    /// Print the number of connections that would end, without removing the recipient
     #[arg(long)]
     dry_run: bool,
 }

@@ -1,4 +1,4 @@
-//! `bowline registration`
+//! The command `bowline registration`, which manages registrations of recipients with providers through the admin API.
 
 use clap::Subcommand;
 use domain::Secret;
@@ -17,10 +17,10 @@ pub(super) enum RegistrationCommand {
         after_help = "Example:\n  bowline registration request --client dc-1 --provider 1000 --provider 2000"
     )]
     Request(RequestRegistrationsArgs),
-    /// List registrations
+    /// List the registrations that match every filter, with their states, newest first
     #[command(after_help = "Example:\n  bowline registration list --state pending_approval")]
     List(ListRegistrationsArgs),
-    /// Show a registration
+    /// Show a registration with its state, and the reason if it was rejected or suspended
     #[command(after_help = "Example:\n  bowline registration show dc-1 1000")]
     Show(RegistrationPairArgs),
     /// Approve a requested registration, which then waits for its activation at the provider
@@ -39,12 +39,12 @@ pub(super) enum RegistrationCommand {
     /// Suspend a registration: the recipient gets no tokens and no data of this provider, but connections remain
     #[command(after_help = "Example:\n  bowline registration suspend dc-1 1000 --reason 'Under review'")]
     Suspend(SuspendRegistrationArgs),
-    /// Reinstate a suspended registration
+    /// Reinstate a suspended registration: the recipient gets tokens and data of this provider again
     #[command(after_help = "Example:\n  bowline registration reinstate dc-1 1000")]
     Reinstate(RegistrationPairArgs),
 }
 
-/// Arguments of `registration request`.
+/// The arguments of `registration request`: the recipients and providers, of which every pair is requested.
 #[derive(clap::Args, Debug)]
 pub(super) struct RequestRegistrationsArgs {
     /// Client id of a recipient; repeat for several
@@ -55,19 +55,20 @@ pub(super) struct RequestRegistrationsArgs {
     providers: Vec<i64>,
 }
 
-/// Filters of `registration list`.
+/// The filters of `registration list`. A registration must match all of them.
 #[derive(clap::Args, Debug)]
 pub(super) struct ListRegistrationsArgs {
-    /// Client id of the recipient
+    /// Select registrations of the recipient with this client id
     #[arg(long, value_name = "CLIENT_ID")]
     client: Option<String>,
-    /// Select results of the provider with this id
+    /// Select registrations with the provider that has this id
     #[arg(long, value_name = "PROVIDER_ID")]
     provider: Option<String>,
-    /// Client id of the partner that manages the recipient
+    /// Select registrations of recipients that the partner with this client id manages
     #[arg(long, value_name = "CLIENT_ID")]
     partner: Option<String>,
-    /// State: `pending_approval`, `pending_activation`, `active`, `rejected` or `suspended`
+    /// Select registrations in this state: `pending_approval`, `pending_activation`, `active`, `rejected` or
+    /// `suspended`
     #[arg(long)]
     state: Option<String>,
     #[command(flatten)]
@@ -77,7 +78,7 @@ pub(super) struct ListRegistrationsArgs {
 /// The arguments that identify a registration: a recipient and a provider.
 #[derive(clap::Args, Debug)]
 pub(super) struct RegistrationPairArgs {
-    /// Client id of the recipient
+    /// Client id of the recipient, as `recipient list` prints it
     #[arg(value_name = "CLIENT_ID", value_parser = parse_id)]
     client: String,
     /// Id of the provider, as `provider list` prints it
@@ -85,7 +86,7 @@ pub(super) struct RegistrationPairArgs {
     provider: i64,
 }
 
-/// Arguments of `registration activate`.
+/// The arguments of `registration activate`: the registration, and the recipient's client at the provider.
 #[derive(clap::Args, Debug)]
 pub(super) struct ActivateRegistrationArgs {
     #[command(flatten)]
@@ -93,12 +94,12 @@ pub(super) struct ActivateRegistrationArgs {
     /// Id of the recipient's client at the provider, if the provider has one for each recipient
     #[arg(long, value_name = "ID", requires = "upstream_client_secret_file")]
     upstream_client_id: Option<String>,
-    /// File with the secret of that client, or `-` for standard input
+    /// File with the secret of the client of --upstream-client-id, or `-` for standard input
     #[arg(long, value_name = "FILE", requires = "upstream_client_id")]
     upstream_client_secret_file: Option<String>,
 }
 
-/// Arguments of `registration reject`.
+/// The arguments of `registration reject`.
 #[derive(clap::Args, Debug)]
 pub(super) struct RejectRegistrationArgs {
     #[command(flatten)]
@@ -108,7 +109,7 @@ pub(super) struct RejectRegistrationArgs {
     reason: String,
 }
 
-/// Arguments of `registration suspend`.
+/// The arguments of `registration suspend`.
 #[derive(clap::Args, Debug)]
 pub(super) struct SuspendRegistrationArgs {
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `bowline sandbox`: a complete environment on this machine, without any setup.
+//! The command `bowline sandbox`, which runs a hub with banks and a demo app on this machine, without any setup.
 
 mod args;
 mod environment;

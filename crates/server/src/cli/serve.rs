@@ -1,4 +1,4 @@
-//! `bowline serve`
+//! The command `bowline serve`, which runs the hub until a signal stops it.
 
 use anyhow::Context;
 
@@ -13,16 +13,18 @@ use crate::telemetry;
 /// Arguments of `serve`. They take precedence over the configuration.
 #[derive(clap::Args, Debug)]
 pub(super) struct ServeArgs {
-    /// Address of the public API
+    /// Address on which customers, recipients and partners reach the hub [default: `server.listen` of the
+    /// configuration]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
-    /// Address of the admin API
+    /// Address of the admin API, for operators [default: `server.admin_listen` of the configuration]
     #[arg(long, value_name = "ADDRESS:PORT")]
     admin_listen: Option<String>,
-    /// Address of /livez, /readyz and /metrics
+    /// Address of `/livez`, `/readyz` and `/metrics`, for the platform [default: `server.probe_listen` of the
+    /// configuration]
     #[arg(long, value_name = "ADDRESS:PORT")]
     probe_listen: Option<String>,
-    /// URL of the store: `sqlite:PATH` or `postgres://USER@HOST/DATABASE`
+    /// URL of the store: `sqlite:PATH` or `postgres://USER@HOST/DATABASE` [default: `store.url` of the configuration]
     #[arg(long, value_name = "URL")]
     store: Option<String>,
 }

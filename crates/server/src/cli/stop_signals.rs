@@ -88,8 +88,8 @@ impl SignalHandlers {
         Ok((runtime, handlers))
     }
 
-    /// Passes the first signal on, and returns the exit code of a process that did not end in time or received another
-    /// signal.
+    /// Reports the first signal to the waiting command. Returns the exit code to end the process with, if it has not
+    /// ended in time or another signal has arrived.
     async fn run(mut self, stop_requested: oneshot::Sender<()>, limit: Duration) -> u8 {
         self.wait_for_stop().await;
         let _ = stop_requested.send(());

@@ -1,4 +1,5 @@
-//! `bowline tour`: shows every exchange of a connection, and calls every endpoint again after the connection has ended.
+//! The command `bowline tour`, which shows every exchange of a connection, and calls every endpoint again after the
+//! connection has ended.
 
 mod printer;
 

@@ -1,4 +1,4 @@
-//! The admin socket of a hub on this machine.
+//! The connection to a hub on this machine through its admin socket, after a check of the user that listens there.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;

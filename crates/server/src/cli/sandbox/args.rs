@@ -1,8 +1,8 @@
-//! Arguments of `bowline sandbox`.
+//! The arguments of `bowline sandbox`, and their values in tests.
 
 use std::path::PathBuf;
 
-/// Arguments of `sandbox`.
+/// The arguments of `sandbox`.
 #[derive(clap::Args, Debug, Clone)]
 #[command(
     after_help = "Examples:\n  bowline sandbox                        open the demo app at the printed URL, sign in as alice\n  bowline sandbox --json --quiet         print one line of JSON with all URLs and secrets, for scripts\n  bowline sandbox --redirect-uri http://127.0.0.1:3000/callback\n                                         develop your own app against the sandbox"
@@ -12,16 +12,16 @@ pub struct SandboxArgs {
     /// admin API on PORT+8, the probes on PORT+9
     #[arg(long, default_value_t = 8400, value_name = "PORT")]
     pub port: u16,
-    /// Folder for the data of the sandbox
+    /// Folder for the data of the sandbox; it is created if necessary, and a later start continues with its data
     #[arg(long, default_value = "data/sandbox", value_name = "FOLDER")]
     pub data: PathBuf,
-    /// Seed of all passwords and secrets, any text; it is stored in the data folder
+    /// Seed of all passwords and secrets, any text; it is stored in the data folder and cannot change later
     #[arg(long, value_name = "TEXT")]
     pub seed: Option<String>,
     /// URL of the store: `sqlite:PATH` or `postgres://USER@HOST/DATABASE` [default: SQLite in the data folder]
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
-    /// Redirect URI of your own app; repeat for several
+    /// Redirect URI of your own app, which the sandbox registers as a second recipient; repeat for several
     #[arg(long = "redirect-uri", default_value = "http://127.0.0.1:3000/callback", value_name = "URI")]
     pub redirect_uris: Vec<String>,
     /// Start a third bank, whose customers have one grant for all recipients

@@ -26,10 +26,10 @@ use crate::server::{BoundListeners, Node};
 /// The configuration file of the hub, in the data folder.
 pub(super) const CONFIG_FILE_NAME: &str = "bowline.toml";
 
-/// A running sandbox.
+/// A running sandbox, which consists of the hub, the banks and the demo app.
 pub struct SandboxEnvironment {
     pub app: App,
-    /// The running hub.
+    /// The hub, whose listeners and workers run in this process.
     pub node: Node,
     /// The banks, Maple Trust first.
     pub banks: Vec<BankSite>,
@@ -44,12 +44,12 @@ pub struct SandboxEnvironment {
     _lock: DataLock,
 }
 
-/// A running bank.
+/// A running bank, and its address.
 pub struct BankSite {
     /// The id of the bank at the hub.
     pub provider_id: i64,
     pub bank: Bank,
-    /// The origin of the bank.
+    /// The origin of the bank: scheme, host and port.
     pub url: String,
 }
 
@@ -76,7 +76,7 @@ struct SandboxListeners {
 }
 
 impl SandboxEnvironment {
-    /// Starts banks, demo app and hub.
+    /// Starts the banks, the demo app and the hub, on the folder and the ports of the arguments.
     pub async fn start(args: &SandboxArgs, clock: Clock) -> Result<Self, CliError> {
         create_private_dir(&args.data).map_err(|error| CliError::for_path(&args.data, error))?;
         let seed = load_or_store_seed(&args.data, args.seed.as_deref())?;
@@ -125,7 +125,7 @@ impl SandboxEnvironment {
         Ok(Self { app, node, banks, demo: demo_url, recipients, partner, operator, servers, _lock: lock })
     }
 
-    /// Returns the bank Maple Trust.
+    /// Returns the bank Maple Trust, which uses FDX 5.
     pub fn maple(&self) -> &BankSite {
         &self.banks[0]
     }

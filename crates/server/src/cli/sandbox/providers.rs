@@ -22,7 +22,7 @@ pub(super) struct SandboxProvider {
     fdx_version: u8,
 }
 
-/// The banks of every sandbox.
+/// The two banks that every sandbox has.
 pub(super) const SANDBOX_PROVIDERS: [SandboxProvider; 2] = [
     SandboxProvider {
         provider_id: 1000,

@@ -1,4 +1,4 @@
-//! Output of the tour.
+//! The output of the tour: chapters, exchanges, and the result of each endpoint after the end of the connection.
 
 use serde_json::json;
 
