@@ -1,4 +1,4 @@
-//! Errors of the benchmark.
+//! The errors that end a benchmark: invalid settings, an unexpected response, or a failure of the store or the system.
 
 use store::StoreError;
 

@@ -38,7 +38,7 @@ const CONNECTION_TTL: Duration = Duration::from_hours(24 * 90);
 const ACCESS_TOKEN_TTL: Duration = Duration::from_mins(30);
 const PROVIDER_TOKENS: &[u8] = b"provider token of a benchmark";
 
-/// State of a seeded connection.
+/// The state in which a connection is inserted into the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SeedState {
     /// Active, with a refresh token.

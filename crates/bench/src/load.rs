@@ -1,4 +1,5 @@
-//! The load generator: each caller has one connection and waits for a response before it sends the next request.
+//! The load generator. Each of its callers has one connection and waits for a response before it sends the next
+//! request.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

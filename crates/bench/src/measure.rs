@@ -1,4 +1,4 @@
-//! Measures all operations on one store, at each of its sizes.
+//! Measures all operations on one store, once for each number of connections and of callers.
 
 use std::net::SocketAddr;
 use std::path::Path;

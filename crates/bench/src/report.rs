@@ -1,4 +1,4 @@
-//! The report: as text, as JSON, and as Markdown for the documentation.
+//! The report of a benchmark, which is rendered as text, as JSON, or as Markdown for the documentation.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -97,7 +97,7 @@ pub(crate) fn store_label(store_url: &str) -> &'static str {
     if store_url.starts_with("postgres") { "PostgreSQL" } else { "SQLite" }
 }
 
-/// All results of a benchmark.
+/// The results of a benchmark: a row for each operation, store, number of connections and number of callers.
 pub struct BenchmarkReport {
     rows: Vec<BenchmarkRow>,
     notes: Vec<Note>,

@@ -1,22 +1,22 @@
-//! Settings of a benchmark.
+//! The settings of a benchmark, such as the numbers of connections and callers, and their validation.
 
 use crate::error::BenchmarkError;
 
 /// The minimum number of requests: percentiles of fewer would not be meaningful.
 const MIN_REQUESTS: usize = 100;
 
-/// Settings of a benchmark.
+/// The settings of a benchmark, which the command line determines.
 #[derive(Clone, Debug)]
 pub struct BenchmarkSettings {
     /// Sizes of the store, in ascending order: it grows from one to the next.
     pub connections: Vec<usize>,
-    /// Numbers of concurrent callers.
+    /// The numbers of concurrent callers to measure with.
     pub callers: Vec<usize>,
     /// Number of requests for each read operation. Each write operation gets a quarter of it.
     pub requests: usize,
     /// Text that the name of an operation must contain to be measured. Floors are always measured.
     pub name_filter: String,
-    /// Shows a line of progress.
+    /// The function that shows a line of progress to the user.
     pub show_progress: fn(&str),
 }
 

@@ -25,14 +25,14 @@ pub struct TargetRecipient {
     pub client_id: &'static str,
     pub client_secret: &'static str,
     pub redirect_uri: &'static str,
-    /// The space-delimited scope.
+    /// The space-delimited scope that the recipient may request.
     pub scope: &'static str,
 }
 
 /// The environment in which [`BenchmarkTarget::start`] starts a hub.
 #[derive(Clone, Debug)]
 pub struct TargetSettings<'a> {
-    /// Folder for configuration and keys.
+    /// The folder for the configuration and the key file of the hub.
     pub folder: &'a Path,
     pub store_url: &'a str,
     /// Origin of the stub provider, which has the paths `/token`, `/revoke` and `/fdx/v5`.

@@ -1,4 +1,5 @@
-//! The OAuth errors of the Flinks API.
+//! The OAuth errors of the Flinks API, each with the error code, the description and the HTTP status that the client
+//! receives.
 
 use std::borrow::Cow;
 use std::fmt;

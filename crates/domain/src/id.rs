@@ -115,7 +115,7 @@ macro_rules! typed_id {
         pub struct $name(String);
 
         impl $name {
-            /// The prefix of generated ids.
+            /// The prefix of generated ids, which shows the kind of object that an id belongs to.
             pub const PREFIX: &'static str = $prefix;
 
             /// Parses an id; the same as `FromStr`.

@@ -35,7 +35,7 @@ pub struct Clusters(u8);
 pub struct UnknownScopeError(pub String);
 
 impl Clusters {
-    /// The empty set.
+    /// The set without any data cluster.
     pub const NONE: Self = Self(0);
 
     /// Parses a scope; the same as `FromStr`.

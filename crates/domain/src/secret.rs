@@ -11,7 +11,7 @@ use zeroize::Zeroize;
 pub struct Secret<T: Zeroize>(T);
 
 impl<T: Zeroize> Secret<T> {
-    /// Wraps a secret value.
+    /// Wraps a secret value, so that it is neither logged nor printed.
     pub const fn new(value: T) -> Self {
         Self(value)
     }

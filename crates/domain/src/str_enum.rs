@@ -1,4 +1,4 @@
-//! Enums that are stored and sent as text.
+//! The macro that declares enums which are stored and sent as text.
 
 /// An enum with one text value for each variant.
 pub trait StrEnum: Copy + Into<&'static str> + strum::VariantArray {

@@ -1,4 +1,4 @@
-//! Points in time, in milliseconds.
+//! Points in time, in milliseconds since 1970 (UTC).
 
 use std::fmt;
 use std::str::FromStr;
@@ -63,7 +63,7 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// Returns the date in UTC.
+    /// Returns the date of this time in UTC.
     pub fn date(self) -> jiff::civil::Date {
         self.to_jiff().to_zoned(jiff::tz::TimeZone::UTC).date()
     }

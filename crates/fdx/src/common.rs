@@ -1,4 +1,4 @@
-//! Entities that several other entities contain.
+//! Entities that several other entities contain, such as currencies, domiciles and links.
 
 use crate::entity::entity;
 use crate::scalar::Amount;

@@ -1,4 +1,4 @@
-//! Customers and their contact data.
+//! The entities of customers, such as their names, addresses, telephone numbers and e-mail addresses.
 
 use crate::common::{Domicile, HateoasLink};
 use crate::entity::entity;

@@ -11,7 +11,7 @@ macro_rules! error_codes {
         pub enum ErrorCode { $($name),+ }
 
         impl ErrorCode {
-            /// Every documented code.
+            /// Every error code that the standard documents.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
             /// Returns the number that is sent as `code`.
@@ -24,7 +24,7 @@ macro_rules! error_codes {
                 match self { $(Self::$name => $status),+ }
             }
 
-            /// Returns the documented message.
+            /// Returns the message that the standard documents for the code.
             pub const fn message(self) -> &'static str {
                 match self { $(Self::$name => $message),+ }
             }

@@ -1,4 +1,4 @@
-//! Entities of an investment account.
+//! The entities of an investment account, such as its holdings.
 
 use crate::common::{Currency, FiAttribute};
 use crate::entity::entity;

@@ -1,4 +1,4 @@
-//! Capabilities, availability and metrics of an FDX implementation.
+//! The entities that describe an FDX implementation: its capabilities, availability and metrics.
 
 use crate::entity::entity;
 use crate::scalar::{Amount, DateTime};
@@ -12,7 +12,7 @@ entity! {
     AvailabilityList { availability: Vec<Availability> }
 }
 entity! {
-    /// The capabilities of an implementation.
+    /// The versions, the format and the operations that an implementation supports.
     Capability { fdx_versions: Vec<String>, message_format: String, operations: Vec<String> }
 }
 entity! {

@@ -1,4 +1,4 @@
-//! Parses responses of data providers, and counts the fields that the hub does not know.
+//! Parses responses of data providers, and counts the fields that the hub does not know and drops.
 
 use serde::de::DeserializeOwned;
 

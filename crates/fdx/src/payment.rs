@@ -1,4 +1,4 @@
-//! The payment networks of an account.
+//! The payment networks of an account, with the numbers under which it can be paid.
 
 use crate::entity::entity;
 

@@ -1,4 +1,4 @@
-//! The scalar types: amounts, dates and points in time.
+//! The scalar types of FDX: amounts, dates and points in time. Amounts keep every digit.
 
 use rust_decimal::Decimal;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};

@@ -1,4 +1,4 @@
-//! Statements and the media types of their documents.
+//! The entities of statements, and the media types of their documents.
 
 use crate::common::HateoasLink;
 use crate::entity::entity;

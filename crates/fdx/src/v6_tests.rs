@@ -1,3 +1,5 @@
+//! Tests of the conversion between FDX 6.x and FDX 5.x: both forms round-trip, and unknown categories are rejected.
+
 use proptest::prelude::*;
 
 use super::*;

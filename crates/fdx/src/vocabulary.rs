@@ -112,7 +112,7 @@ mod tests {
         );
     }
 
-    /// The fields that contain lists.
+    /// The fields whose value is a list, so that each item is checked.
     const LISTS: [&str; 17] = [
         "holdings",
         "openOrders",

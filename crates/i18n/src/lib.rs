@@ -1,4 +1,4 @@
-//! Texts of pages in the customer's language.
+//! Reads the texts of pages in the customer's language.
 //!
 //! A crate with pages has its own locale files. It loads them with `fluent_templates::static_loader!` and reads them
 //! through [`LocaleTexts`].
@@ -43,11 +43,11 @@ impl LocaleTexts {
         self.loader.lookup_with_args(self.language, key, &arguments.collect::<HashMap<_, _>>())
     }
 
-    /// Formats a date with the text of the locale files that has the key `day`. The key of a month's name is
-    /// `PREFIX-NUMBER`, such as `month-short-11`.
-    pub fn format_date(self, month_prefix: &str, day: &str, month: i8, year: i16) -> String {
+    /// Formats a date with the pattern that the locale files define under the key `day`. `day_of_month` is inserted as
+    /// it is. The key of a month's name is `PREFIX-NUMBER`, such as `month-short-11`.
+    pub fn format_date(self, month_prefix: &str, day_of_month: &str, month: i8, year: i16) -> String {
         let (month, year) = (self.get(&format!("{month_prefix}-{month}")), year.to_string());
-        self.format("day", &[("day", day), ("month", &month), ("year", &year)])
+        self.format("day", &[("day", day_of_month), ("month", &month), ("year", &year)])
     }
 }
 

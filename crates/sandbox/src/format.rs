@@ -1,4 +1,5 @@
-//! Amounts, numbers and dates in the notation of each language. Amounts stay decimals; nothing is converted to floats.
+//! Formats amounts, numbers and dates in the notation of each language. Amounts stay decimals; nothing is converted to
+//! floats.
 
 use fdx::{Amount, Date};
 use rust_decimal::Decimal;
@@ -33,7 +34,7 @@ impl SandboxLanguage {
         format!("{minus}{}", self.group_digits(amount.0, 0))
     }
 
-    /// Formats a rate in percent.
+    /// Formats an interest rate in percent, with the separator of the language.
     pub(crate) fn format_rate(self, rate: Amount) -> String {
         let space = if self == Self::Fr { NO_BREAK_SPACE } else { "" };
         format!("{}{space}%", self.format_number(rate))

@@ -1,4 +1,4 @@
-//! Random secrets, and values that are derived from a seed.
+//! Generates random secrets, and derives repeatable values from a seed.
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use aws_lc_rs::{digest, hmac};

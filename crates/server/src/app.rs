@@ -41,10 +41,10 @@ struct Parts {
 /// The reason why the hub cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The store cannot be opened.
+    /// The store cannot be opened, for example because the database cannot be reached.
     #[error("store: {0}")]
     Store(#[from] StoreError),
-    /// A key is invalid.
+    /// A key that is derived from the key file cannot be used.
     #[error("keys: {0}")]
     Keys(String),
     /// The HTTP client cannot be built.

@@ -1,4 +1,4 @@
-//! Functions that end connections, and record each end in the log and in the metrics.
+//! Ends connections, and records each end in the log and in the metrics.
 
 use domain::id::ProviderId;
 use domain::model::connection::EndCause;

@@ -61,7 +61,7 @@ impl RequestContext {
         Ok(IdSource::new(moment.now, moment.seed))
     }
 
-    /// Generates 256 random bits.
+    /// Generates 256 random bits, for a key or a secret.
     pub fn random_bytes(&self) -> Result<Secret<[u8; 32]>, ContextError> {
         let mut bytes = [0; 32];
         fill_random(&mut bytes)?;

@@ -1,4 +1,5 @@
-//! Background work: the job queue, expiry, recovery of interrupted exchanges, client removals and the purge.
+//! The background work of a node: the job queue, expiry, recovery of interrupted exchanges, removals of recipients, and
+//! the purge.
 
 mod clock;
 mod context;

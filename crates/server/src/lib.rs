@@ -1,4 +1,4 @@
-//! The hub: the APIs, the pages, the calls to providers, the jobs and the command line.
+//! The hub and its command line: the APIs, the pages, the calls to providers and the background jobs.
 
 pub mod admin_api;
 mod api_docs;

@@ -1,4 +1,4 @@
-//! The entry point of the program `bowline`.
+//! The entry point of the program `bowline`, which runs the command line.
 
 use std::process::ExitCode;
 

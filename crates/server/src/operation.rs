@@ -184,12 +184,12 @@ impl OperationSpec {
         self
     }
 
-    /// Adds an optional query parameter.
+    /// Documents a query parameter that may be absent.
     pub(crate) fn with_query(self, name: &'static str, description: &'static str, schema: Value) -> Self {
         self.with_parameter(ParameterSpec { location: "query", name, description, required: false, schema })
     }
 
-    /// Adds a required query parameter.
+    /// Documents a query parameter that must be present.
     pub(crate) fn with_required_query(
         self,
         name: &'static str,
@@ -204,7 +204,7 @@ impl OperationSpec {
         self
     }
 
-    /// Sets a required JSON body.
+    /// Documents a JSON body that the request must have.
     pub(crate) fn with_json_body(
         mut self,
         name: &'static str,

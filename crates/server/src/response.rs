@@ -1,4 +1,4 @@
-//! Types that the responses of several APIs share.
+//! Types that the responses of several APIs contain: enum values, points in time and secrets.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! The server process: listeners, workers, probes, and a graceful shutdown.
+//! Runs the hub as a server process: listeners, workers, probes, and a graceful shutdown.
 
 mod idle_timeout;
 mod listener;

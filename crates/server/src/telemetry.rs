@@ -1,4 +1,4 @@
-//! Logs and metrics. No id, token or name is a label of a metric, and no query string is logged.
+//! The log and the metrics of the process. No id, token or name is a label of a metric, and no query string is logged.
 
 mod log_queue;
 mod logs;

@@ -1,4 +1,4 @@
-//! Effects of a commit outside the database.
+//! Effects of a commit outside the database, which a command requests and the backend applies after the commit.
 
 /// An effect that a command requests and that the store applies after the commit.
 #[derive(Clone, Debug, PartialEq, Eq)]

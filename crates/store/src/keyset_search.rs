@@ -119,7 +119,7 @@ macro_rules! keyset_search {
             };
         )+
 
-        /// Every statement of this search.
+        /// Every statement that this search may run, for the test that each uses an index.
         pub(super) static SEARCHES: &[&$crate::sql::Sql] = &[$($name.page, $name.window_end),+];
     };
 }

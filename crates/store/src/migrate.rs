@@ -1,4 +1,4 @@
-//! Migrations of the schema.
+//! Migrates the schema of a database to the version of this program.
 //!
 //! Both databases have the same migrations, by version and name. A released migration never changes: its digest is stored
 //! when it is applied and compared at every start.

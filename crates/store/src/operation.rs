@@ -15,7 +15,7 @@ pub enum CommandKind {
     End,
     /// Acquires a lease, of a credential or of jobs. A data read waits for the lease of its credential.
     Lease,
-    /// Every other command.
+    /// Any command that neither ends connections nor acquires a lease.
     Other,
 }
 
@@ -24,7 +24,7 @@ pub enum CommandKind {
 pub enum QueryKind {
     /// Reads a few rows by their keys: the access check, and every other read that a request needs.
     Lookup,
-    /// Reads an unknown number of rows: lists, and searches of operators and partners.
+    /// Reads an unknown number of rows, as lists do, and the searches that operators and partners run.
     Search,
     /// Reads what probes and metrics show.
     Monitoring,
@@ -56,10 +56,10 @@ pub trait Command: Send + Sync + 'static {
 ///
 /// The store clones a query that it runs in a task or thread of its own.
 pub trait Query: Clone + Send + Sync + 'static {
-    /// The result that the caller receives.
+    /// The result that the caller of the query receives.
     type Reply: Send + 'static;
     const KIND: QueryKind = QueryKind::Lookup;
 
-    /// Reads the result.
+    /// Reads the result from the current state of the database.
     fn run(&self, tx: &mut Tx<'_>) -> impl Future<Output = Result<Self::Reply>> + Send;
 }

@@ -1,4 +1,4 @@
-//! Queries: reads of the current state. Nothing is cached.
+//! Queries, which read the current state of the database. Nothing is cached.
 
 mod access;
 mod audit;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use domain::Secret;
 use domain::model::audit_event::AuditKey;
 
-/// The location of the database.
+/// The database of a store: an SQLite file or a PostgreSQL database.
 #[derive(Clone, Debug)]
 pub enum Location {
     /// The path of an SQLite file.
@@ -31,17 +31,17 @@ pub struct PostgresSettings {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::Display, strum::EnumString)]
 #[strum(serialize_all = "snake_case")]
 pub enum SynchronousCommit {
-    /// The standby has written the commit to its operating system.
+    /// A standby has written the commit to its operating system, so it survives a crash of the standby's process.
     RemoteWrite,
-    /// The standby has the commit on disk.
+    /// A standby has the commit on disk, so it survives a crash of the standby's machine.
     #[default]
     On,
-    /// The standby shows the commit to queries.
+    /// A standby shows the commit to queries that it serves.
     RemoteApply,
 }
 
 impl PostgresSettings {
-    /// Creates settings with the defaults of the configuration.
+    /// Creates the settings for a URL, with the defaults of the configuration for all others.
     pub fn new(url: impl Into<Secret<String>>) -> Self {
         Self {
             url: url.into(),
@@ -53,7 +53,7 @@ impl PostgresSettings {
 }
 
 impl Location {
-    /// Parses `sqlite:PATH`, `postgres://…` or `postgresql://…`.
+    /// Parses a URL of the form `sqlite:PATH`, `postgres://…` or `postgresql://…`; `None` for any other text.
     pub fn parse(url: &str) -> Option<Self> {
         if let Some(path) = url.strip_prefix("sqlite:") {
             let path = path.strip_prefix("//").unwrap_or(path);
@@ -64,7 +64,7 @@ impl Location {
     }
 }
 
-/// The settings that a store is opened with.
+/// The settings with which a store is opened.
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
     pub location: Location,

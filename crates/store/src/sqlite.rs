@@ -112,7 +112,7 @@ mod tests {
     use crate::settings::Location;
     use crate::sql::sql;
 
-    /// A search that reads many rows, and returns their number.
+    /// A search for tests that counts to some millions, and so takes long.
     #[derive(Clone)]
     struct CountToMillions;
 

@@ -1,4 +1,4 @@
-//! The transaction that the body of a command or query uses.
+//! The transaction in which the body of a command or query runs its statements, on either database.
 
 use domain::id::{IdSource, Seed};
 use domain::model::audit_event::{AuditEntry, AuditHead, AuditKey};

@@ -1,4 +1,4 @@
-//! Conversions between types of the domain and the value types that both databases store.
+//! Converts between types of the domain and the value types that both databases store.
 
 use domain::id::{ProviderId, Seed};
 use domain::secret::TokenHash;

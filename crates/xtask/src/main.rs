@@ -37,7 +37,7 @@ enum XtaskCommand {
     },
     /// Run each fuzz target: untrusted input is parsed or rejected, and nothing panics.
     Fuzz {
-        /// Seconds for each target.
+        /// The number of seconds for which each target runs.
         #[arg(default_value_t = 30)]
         seconds: u32,
     },

@@ -1,4 +1,4 @@
-//! The steps of `cargo xtask test`, which run one after the other.
+//! The steps of `cargo xtask test`, such as builds, lints and tests, which run one after the other.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};

@@ -23,7 +23,7 @@ pub enum TokenSubject {
     },
     /// The client itself: the token was issued for the grant `client_credentials`.
     Client {
-        /// The granted scope (claim `scope`).
+        /// The scope that the token grants (claim `scope`).
         scope: ClientScope,
         /// The credential generation of the client at issuance (claim `cgen`). A new client secret revokes the token.
         generation: i64,

@@ -24,7 +24,7 @@ crate::str_enum! {
     pub enum ActorKind {
         /// A recipient, which uses the APIs of the hub.
         Recipient = "recipient",
-        /// The customer, in a browser.
+        /// A customer who used the pages of the hub or the provider in a browser.
         Customer = "customer",
         /// A provider, by its response to a request of the hub.
         Provider = "provider",
@@ -79,7 +79,7 @@ crate::str_enum! {
     }
 }
 
-/// The party that acted.
+/// The party that performed an audited action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
     /// The kind of the party, such as customer, recipient or operator.
@@ -119,7 +119,7 @@ pub struct AuditHead {
 pub struct AuditEntry {
     /// The kind and id of the subject.
     pub subject: (SubjectKind, String),
-    /// The time of the action.
+    /// The time at which the action was performed.
     pub at: Timestamp,
     /// The action, such as `connection.ended`.
     pub action: AuditAction,
@@ -136,7 +136,7 @@ pub struct AuditEntry {
 pub struct AuditEvent {
     /// The id, which is unique in the whole audit log.
     pub id: AuditEventId,
-    /// The position in the subject's chain, starting at one.
+    /// The position of the event in the chain of all events of its subject, starting at one.
     pub seq: i64,
     /// The content, which the MAC protects.
     pub entry: AuditEntry,

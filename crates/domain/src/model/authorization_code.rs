@@ -1,4 +1,4 @@
-//! The authorization code: usable once, within 60 seconds.
+//! The authorization code, which a recipient can exchange for tokens once, within 60 seconds.
 
 use crate::id::{ClientId, ConnectionId};
 use crate::secret::TokenHash;

@@ -14,7 +14,7 @@ crate::str_enum! {
         AtProvider = "at_provider",
         /// The provider's authorization code is stored in sealed form and is being exchanged for tokens.
         Exchanging = "exchanging",
-        /// The request opened a connection.
+        /// The authorization succeeded, and the request opened a connection.
         Connected = "connected",
         /// The request ended without a connection.
         Failed = "failed",
@@ -38,7 +38,7 @@ pub struct AuthorizationRequest {
     pub clusters: Clusters,
     /// The recipient's `state`, returned unchanged.
     pub client_state: Option<String>,
-    /// The recipient's PKCE challenge.
+    /// The recipient's PKCE challenge, with which the code verifier must match at the exchange of the code.
     pub code_challenge: Option<String>,
     /// The language of the pages, `en` or `fr`.
     pub language: String,
@@ -70,7 +70,7 @@ pub struct AuthorizationRequest {
 pub enum RequestStepError {
     /// No authorization request has the id.
     Unknown,
-    /// Another browser started the request.
+    /// The step was taken in another browser than the one that started the request.
     ForeignBrowser,
     /// The step was already taken, for example in another tab of the browser.
     AlreadyTaken,

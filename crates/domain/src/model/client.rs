@@ -80,7 +80,7 @@ pub struct Recipient {
 pub struct Client {
     /// The id, which is the `client_id` of OAuth requests.
     pub id: ClientId,
-    /// The kind: recipient or partner.
+    /// The kind of client: a recipient, which reads data, or a partner, which manages recipients.
     pub kind: ClientKind,
     /// The partner that manages the client; if absent, only operators manage it.
     pub owner_id: Option<ClientId>,

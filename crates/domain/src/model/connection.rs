@@ -50,7 +50,7 @@ crate::str_enum! {
         Revoked = "revoked",
         /// The connection ended because of its age or inactivity.
         Expired = "expired",
-        /// The code was never exchanged.
+        /// The connection ended because the recipient never exchanged its authorization code.
         Abandoned = "abandoned",
     }
 }
@@ -111,7 +111,7 @@ pub struct Connection {
     pub client_id: ClientId,
     /// The provider that delivers the data.
     pub provider_id: ProviderId,
-    /// The customer who consented.
+    /// The customer who consented, and whose data is read.
     pub customer_id: CustomerId,
     /// The subject identifier of the customer at this recipient.
     pub sub: String,
@@ -124,7 +124,7 @@ pub struct Connection {
     /// The version of the provider's tokens, which each refresh increases. A refresh stores its result only if the
     /// version has not changed since the refresh began.
     pub credential_version: i64,
-    /// The end of the consent.
+    /// The time at which the consent ends.
     pub expires_at: Timestamp,
     /// The status of the revocation at the provider. It has a meaning only after the connection has ended.
     pub provider_revocation: UpstreamRevocation,
@@ -145,9 +145,9 @@ pub struct Terms {
     pub language: String,
     /// The version of the text of the consent page.
     pub page_version: String,
-    /// The end of the consent.
+    /// The time at which the consent ends.
     pub expires_at: Timestamp,
-    /// The time of the consent.
+    /// The time at which the customer consented.
     pub agreed_at: Timestamp,
 }
 
@@ -166,7 +166,7 @@ pub struct EndTransition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "the four facts are independent of each other")]
 pub struct UpstreamState {
-    /// The provider offers revocation.
+    /// The hub can revoke grants at the provider (`revoke` in its settings).
     pub supports_revocation: bool,
     /// The hub has a refresh token of the provider.
     pub has_refresh_token: bool,

@@ -13,7 +13,8 @@ crate::str_enum! {
     pub enum JobKind {
         /// Revokes the tokens of an ended connection at the provider.
         RevokeAtProvider = "revoke_at_provider",
-        /// Revokes tokens that the hub obtained in an authorization that then failed, so that no connection has them.
+        /// Revokes tokens from an authorization that failed after the hub had obtained them. They belong to no
+        /// connection.
         RevokeOrphanedGrant = "revoke_orphaned_grant",
         /// Repeats an interrupted exchange of the provider's code and revokes the tokens that result.
         RecoverAuthorizationCode = "recover_authorization_code",
@@ -70,7 +71,7 @@ pub struct Job {
     pub identity: Option<Vec<u8>>,
     /// A refresh had no known outcome, so that the provider may have issued another token that is not stored.
     pub refresh_outcome_unknown: bool,
-    /// The number of previous attempts.
+    /// The number of attempts before this one.
     pub attempt: u32,
     /// The entropy for the jitter of the back-off.
     pub seed: Seed,

@@ -13,7 +13,7 @@ use super::audit_event::AuditHead;
 crate::str_enum! {
     /// The state of a provider, which decides whether the hub uses it.
     pub enum ProviderState {
-        /// The provider is in use.
+        /// The provider is in use: customers can connect, and data can be read.
         Active = "active",
         /// An operator paused the provider: data requests get 503, new connections are rejected, tokens stay valid.
         Paused = "paused",
@@ -40,9 +40,9 @@ crate::str_enum! {
     pub enum EndpointGroup {
         /// The token endpoint (RFC 6749 §3.2).
         Token = "token",
-        /// The FDX API.
+        /// The FDX API, from which the hub reads data.
         Data = "data",
-        /// The revocation endpoint (RFC 7009).
+        /// The revocation endpoint (RFC 7009), which the hub calls after the end of a connection.
         Revocation = "revocation",
         /// The endpoints that register and delete clients (RFC 7591, RFC 7592).
         Registration = "registration",
@@ -83,7 +83,7 @@ impl Provider {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderSettings {
-    /// Name, as customers know it.
+    /// Name of the provider, as customers know it.
     pub name: String,
     /// Country code of ISO 3166, two capital letters such as `CA`.
     pub country: String,
@@ -92,9 +92,9 @@ pub struct ProviderSettings {
     pub issuer: Option<String>,
     /// Authorization endpoint, to which the customer's browser is redirected.
     pub authorization_endpoint: String,
-    /// Token endpoint (RFC 6749 §3.2).
+    /// Token endpoint (RFC 6749 §3.2), at which the hub exchanges codes and refreshes tokens.
     pub token_endpoint: String,
-    /// Revocation endpoint (RFC 7009).
+    /// Revocation endpoint (RFC 7009). Without it, the hub does not notify the provider of the end of a connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revocation_endpoint: Option<String>,
     /// Client id of the hub at this provider.
@@ -127,7 +127,7 @@ pub struct ProviderSettings {
     /// Number of refresh tokens that belong to one grant at this provider: one, or all tokens of a customer.
     #[serde(default)]
     pub grant_scope: GrantScope,
-    /// Source of the customer's identity.
+    /// Place from which the hub takes the customer's identity, in order to recognize a customer who connects again.
     #[serde(default)]
     pub customer_identity: CustomerIdentity,
     /// Field of the token response that lists the accounts which the customer selected, if the provider sends one.

@@ -1,4 +1,4 @@
-//! The refresh token: bound to its client, not rotated, expires after inactivity.
+//! The refresh token. It is bound to its client, is not rotated, and expires after inactivity.
 
 use std::time::Duration;
 

@@ -38,13 +38,13 @@ crate::str_enum! {
 /// A registration, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
-    /// The recipient that is registered.
+    /// The recipient whose registration this is.
     pub client_id: ClientId,
     /// The provider that the recipient may use once the registration is active.
     pub provider_id: ProviderId,
-    /// The progress of the registration.
+    /// The state of the registration, which decides whether the recipient can connect customers.
     pub state: RegistrationState,
-    /// The time of the request.
+    /// The time at which the registration was last requested.
     pub requested_at: Timestamp,
     /// The reason for a rejection or suspension.
     pub reason: Option<String>,
@@ -56,7 +56,7 @@ pub struct Registration {
 pub struct RegistrationTransitionError {
     /// The state, which does not allow the step.
     pub state: RegistrationState,
-    /// The step that was requested.
+    /// The step that the state does not allow.
     pub step: RegistrationStep,
 }
 

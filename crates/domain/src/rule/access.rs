@@ -37,21 +37,21 @@ pub struct AccessState {
     pub successor_active: bool,
     /// The status of the revocation at the provider.
     pub provider_revocation: UpstreamRevocation,
-    /// The end of the consent.
+    /// The time at which the consent ends.
     pub expires_at: Timestamp,
     /// The generation of the access tokens that are valid.
     pub token_generation: i64,
-    /// The consented data clusters.
+    /// The data clusters that the customer consented to.
     pub clusters: Clusters,
     /// The consented accounts, by the provider's ids; if absent, all accounts.
     pub accounts: Option<Arc<[String]>>,
-    /// The state of the recipient.
+    /// The state of the recipient. Only an active recipient gets tokens and data.
     pub client_state: ClientState,
     /// The authorization API that the recipient uses.
     pub profile: Profile,
     /// The state of the recipient's registration with the provider; absent if there is none.
     pub registration_state: Option<RegistrationState>,
-    /// The state of the provider.
+    /// The state of the provider. Only the data of an active provider can be read.
     pub provider_state: ProviderState,
 }
 

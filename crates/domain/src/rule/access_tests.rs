@@ -1,3 +1,5 @@
+//! Tests of the access check: the data that a token grants, and the states in which it grants nothing.
+
 use super::*;
 use proptest::prelude::*;
 

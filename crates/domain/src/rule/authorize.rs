@@ -92,7 +92,7 @@ pub fn resolve_redirect(
 /// The language of the pages that the hub shows to customers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
-    /// English, the default.
+    /// English, which is used if the request names no supported language.
     En,
     /// French, if the request asks for it.
     Fr,
@@ -116,7 +116,7 @@ impl Language {
         tags.split([' ', ',']).find_map(known).unwrap_or(Self::En)
     }
 
-    /// Returns the language tag.
+    /// Returns the language tag (BCP 47), such as `en`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::En => "en",
@@ -130,7 +130,7 @@ impl Language {
 pub struct CheckedRequest {
     /// The provider; if absent, the customer selects one.
     pub provider_id: Option<ProviderId>,
-    /// The requested data clusters.
+    /// The data clusters that the recipient requested.
     pub clusters: Clusters,
     /// The PKCE challenge, if the request contains one.
     pub code_challenge: Option<String>,

@@ -1,3 +1,5 @@
+//! Tests of the validation of authorization requests: parameters, redirect URIs, PKCE, scope and language.
+
 use super::*;
 use crate::model::audit_event::AuditHead;
 use crate::model::client::ClientState;
@@ -7,7 +9,7 @@ use crate::time::Timestamp;
 
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-/// Creates an active recipient.
+/// Creates an active recipient that may request `ACCOUNT_BASIC` and `TRANSACTIONS`.
 pub(crate) fn client() -> Client {
     let pepper = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[0; 32]);
     Client {

@@ -144,7 +144,7 @@ pub struct RegisteredClient {
 pub struct ClientManagement {
     /// The client configuration endpoint. It has the origin of the registration endpoint.
     pub uri: Url,
-    /// The registration access token.
+    /// The registration access token, with which the hub can delete the client.
     pub token: Secret<String>,
 }
 

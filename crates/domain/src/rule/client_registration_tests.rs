@@ -1,3 +1,6 @@
+//! Tests of the registration of upstream clients (RFC 7591) and their deletion (RFC 7592): requests, and responses of
+//! any content.
+
 use proptest::prelude::*;
 use serde_json::json;
 

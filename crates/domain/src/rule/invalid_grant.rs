@@ -33,7 +33,7 @@ impl RefreshStats {
     }
 }
 
-/// The consequence of an `invalid_grant`.
+/// The consequence of an `invalid_grant` response to a refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidGrantDecision {
     /// The grant has ended, and the connection ends too.

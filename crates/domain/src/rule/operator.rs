@@ -33,7 +33,7 @@ impl Operator {
 pub enum OperatorAuthError {
     /// The token is unknown, expired, removed or used up.
     Unknown,
-    /// The operation requires this role.
+    /// The operation requires this role, and the operator's role does not cover it.
     InsufficientRole(Role),
     /// The token is a bootstrap token, which can only create the first operator with the role `admin`.
     BootstrapTokenOnly,

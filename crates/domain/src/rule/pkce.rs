@@ -1,4 +1,4 @@
-//! PKCE (RFC 7636), `S256` only.
+//! PKCE (RFC 7636): computes challenges and verifies code verifiers. Only the method `S256` is supported.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -58,10 +58,10 @@ impl TokenRequestFields {
     }
 }
 
-/// A well-formed token request.
+/// A token request with all fields that its grant type requires.
 #[derive(Debug)]
 pub enum TokenRequest {
-    /// Grant type `authorization_code`.
+    /// Exchanges an authorization code for tokens (grant type `authorization_code`).
     AuthorizationCode {
         /// The authorization code that the client exchanges.
         code: Secret<String>,
@@ -70,14 +70,14 @@ pub enum TokenRequest {
         /// The PKCE verifier, if the authorization request contained a challenge.
         verifier: Option<Secret<String>>,
     },
-    /// Grant type `refresh_token`.
+    /// Obtains a new access token for a connection (grant type `refresh_token`).
     RefreshToken {
         /// The refresh token that the client presents.
         token: Secret<String>,
-        /// A narrower scope, if requested.
+        /// The scope of the new access token, if the request limits it; it may only be narrower.
         scope: Option<Clusters>,
     },
-    /// Grant type `client_credentials`.
+    /// Obtains an access token of the client itself (grant type `client_credentials`).
     ClientCredentials {
         /// The requested scope, as received.
         scope: Option<String>,

@@ -1,4 +1,4 @@
-//! The validation of fields of recipients, partners, providers and credentials.
+//! Validates the fields of recipients, partners, providers and credentials, which operators and partners enter.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use url::{Host, Url};
 
 use crate::scope::{Clusters, DataCluster};
 
-/// Error for an invalid field.
+/// The error for an invalid field of a request, with a message that names the field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {expected}")]
 pub struct ValidationError {
@@ -128,7 +128,7 @@ fn is_uri_text(text: &[u8]) -> bool {
 /// The longest consent that can be set for a recipient.
 const MAX_CONSENT_DAYS: u16 = 366;
 
-/// Validates the duration of a recipient's consents, in days.
+/// Ensures that a recipient's longest consent lasts at least 1 day and at most [`MAX_CONSENT_DAYS`].
 pub fn validate_consent_days(field: &str, days: u16) -> Result<(), ValidationError> {
     match days {
         1..=MAX_CONSENT_DAYS => Ok(()),

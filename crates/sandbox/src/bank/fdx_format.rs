@@ -1,4 +1,5 @@
-//! Requests and responses of the FDX API in the version that the bank implements: parameters, paging, errors.
+//! Parses requests and renders responses of a bank's FDX API, in the version of FDX that the bank implements:
+//! parameters, paging and errors.
 
 use std::collections::BTreeMap;
 

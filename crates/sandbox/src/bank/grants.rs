@@ -1,4 +1,5 @@
-//! Grants and registered clients: in memory, and in an append-only journal that is read at the next start.
+//! The grants and registered clients of a bank. They are kept in memory, and in an append-only journal that is read at
+//! the next start.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};

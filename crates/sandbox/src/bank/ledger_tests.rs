@@ -1,4 +1,4 @@
-//! Tests of properties that every account of every bank must have.
+//! Tests of the generated ledgers: properties that every account of every bank must have.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;

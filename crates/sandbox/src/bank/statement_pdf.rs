@@ -17,7 +17,7 @@ static FONT: LazyLock<Option<Font>> = LazyLock::new(|| {
     Font::new(data.to_vec().into(), 0)
 });
 
-/// Letter paper, in points.
+/// The size of letter paper in points (1/72 inch).
 const PAGE_SIZE_POINTS: (f32, f32) = (612.0, 792.0);
 const LEFT_MARGIN: f32 = 54.0;
 const TOP_MARGIN: f32 = 72.0;

@@ -1,4 +1,4 @@
-//! Statements over FDX: the list, and the PDF documents.
+//! Serves statements over FDX: the list of an account's statements, and their PDF documents.
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -15,7 +15,7 @@ const STATEMENT_CLUSTERS: &[&str] = &["statements"];
 const STATEMENT_NOT_FOUND: FdxApiError =
     FdxApiError(ErrorCode::DataNotFound, "The account has no such statement");
 
-/// Handles `GET /accounts/{id}/statements`.
+/// Handles `GET /accounts/{id}/statements`, which lists the statements of an account.
 pub(super) async fn list_statements(
     State(bank): State<Bank>,
     headers: HeaderMap,
@@ -71,7 +71,7 @@ pub(super) async fn show_statement(
     show_document(State(bank), headers, Path((id, statement_id))).await
 }
 
-/// Handles `GET /accounts/{id}/documents/{statement}`.
+/// Handles `GET /accounts/{id}/documents/{statement}`, which returns a statement as PDF.
 pub(super) async fn show_document(
     State(bank): State<Bank>,
     headers: HeaderMap,

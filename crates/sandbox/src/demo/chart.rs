@@ -1,4 +1,5 @@
-//! Lesson 7: spending. Sums are exact decimals, and the server draws the chart as SVG.
+//! Lesson 7 of the demo app's tutorial: a chart of spending. Sums are exact decimals, and the server draws the chart as
+//! SVG.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Lesson 6: FDX entities. An entity is wrapped in a key that names its kind, so one type reads all seven kinds of
-//! accounts and all six kinds of transactions.
+//! Lesson 6 of the demo app's tutorial: FDX entities. An entity is wrapped in a key that names its kind, so one type
+//! reads all seven kinds of accounts and all six kinds of transactions.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Lesson 4: the life of a connection: connect, callback, refresh, disconnect.
+//! Lesson 4 of the demo app's tutorial: the life of a connection, with the steps connect, callback, refresh and
+//! disconnect.
 //!
 //! Each handler ends in a redirect to a page, so that a reload repeats nothing and no code stays in the address bar.
 

@@ -1,4 +1,4 @@
-//! Lesson 1, continued: forms are accepted only from pages of this session.
+//! Lesson 1 of the demo app's tutorial, after `visit`: forms are accepted only from pages of the same session.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,5 @@
-//! Lesson 2: every call to the hub. The panel shows each call, with its secrets redacted.
+//! Lesson 2 of the demo app's tutorial: calls of the hub. A panel on the pages shows each call, with its secrets
+//! redacted.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Lesson 3: errors. Each error of the hub becomes a message for the customer, advice on what to do, and a code for the
-//! support team.
+//! Lesson 3 of the demo app's tutorial: errors. Each error of the hub becomes a message for the customer, advice on
+//! what to do, and a code for the support team.
 
 /// A message to the customer. Its texts have the keys `key` (the message) and `key-advice` (the advice).
 #[derive(Clone)]

@@ -1,4 +1,5 @@
-//! Lesson 5: the layout of every page, and responses that all pages share. Pages have forms and links, no scripts.
+//! Lesson 5 of the demo app's tutorial: the layout of every page, and responses that all pages share. Pages have forms
+//! and links, no scripts.
 
 use askama::Template;
 use axum::http::{StatusCode, header};

@@ -1,4 +1,5 @@
-//! Lesson 5, continued: the home page, the accounts, and one account with its transactions.
+//! Lesson 5 of the demo app's tutorial, after `page`: the home page, the accounts, and one account with its
+//! transactions.
 
 use askama::Template;
 use axum::Extension;
@@ -41,7 +42,7 @@ struct AccountsPage {
     connections: Vec<ConnectionAccounts>,
 }
 
-/// The accounts of one connection.
+/// A connection to a bank, with the accounts that the hub returned for it or its error.
 struct ConnectionAccounts {
     bank: String,
     name: String,

@@ -1,5 +1,5 @@
-//! The panel *What just happened*, which exists only in this demo. It shows every call without its secrets, and the
-//! result of every probed endpoint.
+//! The panel *What just happened* on the pages of the demo app; a real app has none. It shows every call of the hub
+//! without its secrets, and whether each endpoint still works after a disconnect.
 
 use serde_json::Value;
 use url::{Position, Url};

@@ -1,4 +1,4 @@
-//! Lesson 1: sessions. The browser holds only a random id; tokens stay on the server.
+//! Lesson 1 of the demo app's tutorial: sessions. The browser stores only a random id; tokens stay on the server.
 //!
 //! The demo keeps its sessions in memory, limited in number and time. A real app keeps connections in a database.
 

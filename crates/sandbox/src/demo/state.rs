@@ -1,4 +1,4 @@
-//! The settings and the shared state of the app.
+//! The settings of the demo app, and the state that all of its handlers share.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +33,7 @@ pub struct DemoSettings {
 /// A bank that the home page offers by name.
 #[derive(Clone, Debug)]
 pub struct OfferedBank {
-    /// The `provider_id` at the hub.
+    /// The id of the bank at the hub (`provider_id`).
     pub id: i64,
     pub name: String,
 }

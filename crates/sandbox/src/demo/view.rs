@@ -1,4 +1,5 @@
-//! Lesson 6, continued: the functions with which templates show accounts and transactions.
+//! Lesson 6 of the demo app's tutorial, after `entity`: the functions with which templates show accounts and
+//! transactions.
 
 use super::entity::{Entity, EntityList, category_name};
 use super::page::DemoPageFrame;

@@ -1,4 +1,4 @@
-//! Lesson 1, continued: one request of a browser, with its session and language.
+//! Lesson 1 of the demo app's tutorial, after `session`: one request of a browser, with its session and language.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -1,4 +1,5 @@
-//! Tests of fault injection through its API and its page.
+//! Tests of fault injection through the bank's API and page: each setting has its effect, and foreign forms are
+//! rejected.
 
 use axum::http::{HeaderName, Method, StatusCode, header};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Tests of codes, tokens and revocation, and of the grants that a revocation ends.
+//! Tests of a bank's authorization codes, tokens and revocation, and of the grants that a revocation ends.
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};

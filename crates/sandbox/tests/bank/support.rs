@@ -1,4 +1,4 @@
-//! Test support: a bank for each test, an API client of the bank, and browsers.
+//! Support for tests of the banks: a bank for each test, an API client of the bank, and browsers.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Tests of the demo app's pages with accounts.
+//! Tests of the demo app's account pages: balances, masked numbers, paging, and errors of the hub.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};

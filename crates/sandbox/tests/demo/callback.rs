@@ -1,4 +1,4 @@
-//! Tests of the demo app's callback: state, errors of the hub, and the exchange of the code.
+//! Tests of the demo app's callback: the check of `state`, errors of the hub, and the exchange of the code.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Tests of refresh and disconnect in the demo app.
+//! Tests of refresh and disconnect in the demo app: it proves that each endpoint rejects the old token.
 
 use axum::http::StatusCode;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Tests of the languages and texts of the demo app.
+//! Tests of the demo app's languages: the choice for a browser, and equal keys in the files of both languages.
 
 use axum::body::Body;
 use axum::http::{Request, header};

@@ -1,4 +1,5 @@
-//! Tests of sessions, forms and security headers of the demo app.
+//! Tests of the demo app's sessions, forms and security headers: secrets are never shown, and foreign forms are
+//! rejected.
 
 use std::sync::atomic::Ordering;
 

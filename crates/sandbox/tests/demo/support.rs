@@ -1,4 +1,4 @@
-//! Test support: a stub of the hub with configurable responses, and a browser of the app.
+//! Support for tests of the demo app: a stub of the hub with configurable responses, and a browser.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};

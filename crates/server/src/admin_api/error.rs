@@ -1,4 +1,4 @@
-//! The errors of the admin API, and their conversions from other errors.
+//! The errors of the admin API with their HTTP statuses, and their conversions from other errors.
 
 use domain::model::operator::Role;
 use domain::rule::operator::OperatorAuthError;

@@ -132,7 +132,7 @@ impl AddOperatorRequest {
     }
 }
 
-/// Lists operators, newest first.
+/// Lists all operators, newest first, including removed and expired ones.
 pub async fn list(ctx: &RequestContext, query: Option<&str>) -> Result<AdminPage<OperatorBody>, AdminError> {
     let params = Params::from_query(query, &["limit", "after"])?;
     let page = PageRequest::from_params(ctx, "operators", &params)?;

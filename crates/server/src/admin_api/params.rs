@@ -1,4 +1,4 @@
-//! Parsing of the query parameters of the admin API.
+//! Parses the query parameters of the admin API, and rejects unknown and repeated ones.
 
 use domain::Timestamp;
 use domain::id::{ClientId, ProviderId};

@@ -62,7 +62,7 @@ pub struct CreatePartnerRequest {
 
 impl RequestBody for CreatePartnerRequest {}
 
-/// Lists partners, newest first.
+/// Lists all partners, newest first, including suspended ones.
 pub async fn list(ctx: &RequestContext, query: Option<&str>) -> Result<AdminPage<PartnerBody>, AdminError> {
     let params = Params::from_query(query, &["limit", "after"])?;
     let page = PageRequest::from_params(ctx, "partners", &params)?;

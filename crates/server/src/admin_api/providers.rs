@@ -55,7 +55,7 @@ impl AdminProviderBody {
     }
 }
 
-/// A provider with its settings.
+/// A provider with its settings, but without the hub's secrets.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ProviderDetail {
     #[serde(flatten)]
@@ -219,7 +219,7 @@ pub struct ProviderTest {
     checks: Vec<CheckResult>,
 }
 
-/// Lists providers, ordered by id.
+/// Lists all providers in any state, ordered by id.
 pub async fn list(
     ctx: &RequestContext,
     query: Option<&str>,

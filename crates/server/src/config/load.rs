@@ -1,4 +1,4 @@
-//! Loading of the configuration from its layers: defaults, file, environment variables and flags.
+//! Loads the configuration from its layers: defaults, file, environment variables and flags.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,5 @@
-//! Paths and URLs that are derived from the configuration.
+//! Derives from the configuration the path of the admin socket, the location of the store, and a copy without
+//! passwords.
 
 use std::path::{Path, PathBuf};
 

@@ -90,7 +90,7 @@ section! {
     LogSection { format: LogFormat, level: String }
 }
 
-/// The format of log lines.
+/// The format of log lines: JSON for programs, or text for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {

@@ -59,7 +59,7 @@ pub struct ByteSize {
 }
 
 impl ByteSize {
-    /// Returns the number of bytes.
+    /// Returns the size as a number of bytes.
     pub const fn bytes(&self) -> usize {
         self.bytes
     }

@@ -1,4 +1,4 @@
-//! Checks of a complete configuration, after all of its layers were merged.
+//! Checks a complete configuration, after all of its layers were merged.
 
 use std::time::Duration;
 

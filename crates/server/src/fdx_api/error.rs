@@ -1,4 +1,4 @@
-//! Errors of the FDX API, and their conversions from other errors.
+//! The errors of the FDX API with their codes and HTTP statuses, and their conversions from other errors.
 
 use std::time::Duration;
 

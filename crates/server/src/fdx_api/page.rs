@@ -1,4 +1,4 @@
-//! Lists that are read from a provider page by page, and returned with the hub's own cursors and links.
+//! Reads lists from a provider page by page, and returns them with the hub's own cursors and links.
 
 use fdx::v6::CrossVersion;
 use fdx::{

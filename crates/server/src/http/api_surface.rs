@@ -1,4 +1,4 @@
-//! The APIs of the hub, each with its own format for errors that no handler produces.
+//! The APIs of the hub, and the format in which each reports errors that no handler produces, such as an unknown path.
 
 use std::time::Duration;
 

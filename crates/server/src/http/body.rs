@@ -1,4 +1,4 @@
-//! Request bodies: limited in size and time, and of a supported media type.
+//! Reads request bodies, which are limited in size and time and must have a supported media type.
 
 use axum::body::Body;
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! The address and the user of the client, as the listener or a trusted proxy reports them.
+//! Determines the address and the user of the client, as the listener or a trusted proxy reports them.
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -1,4 +1,4 @@
-//! Correlation ids: taken from the request or generated, logged, and returned with the response.
+//! Correlation ids, which are taken from the request or generated, then logged and returned with the response.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Detection of forms that were posted from another site.
+//! Detects forms that were posted from another site.
 
 use http::{HeaderMap, header};
 

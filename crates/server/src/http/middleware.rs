@@ -1,5 +1,5 @@
-//! The middleware around all handlers: correlation ids, request context, time limit, metrics, one log line, common
-//! headers.
+//! The middleware around all handlers. It adds correlation ids, the request context, a time limit, metrics, one log
+//! line for each request, and common headers.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;

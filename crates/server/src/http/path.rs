@@ -1,4 +1,5 @@
-//! Extractors for the parameters in a URL path.
+//! Extractors for the parameters in a URL path. A parameter that is not UTF-8 leads to an error in the format of the
+//! API.
 
 use std::borrow::Cow;
 use std::convert::Infallible;

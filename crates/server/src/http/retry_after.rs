@@ -1,4 +1,4 @@
-//! The `Retry-After` header (RFC 9110, section 10.2.3).
+//! The `Retry-After` header (RFC 9110, section 10.2.3), with which rejected clients learn the time to wait.
 
 use std::time::Duration;
 

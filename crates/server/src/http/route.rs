@@ -21,7 +21,7 @@ pub struct Route {
     pub surface: ApiSurface,
     /// The HTTP method. A `GET` route serves `HEAD` too.
     pub method: Method,
-    /// The path pattern, with `{parameters}`.
+    /// The path pattern, with its parameters in braces, such as `/accounts/{accountId}`.
     pub path: &'static str,
     /// The minimum role of the operator, for routes of the admin API.
     pub required_role: Option<Role>,

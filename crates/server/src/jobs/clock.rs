@@ -1,4 +1,4 @@
-//! The periodic measurement of the difference between this node's clock and the database's clock.
+//! Measures, at an interval, the difference between this node's clock and the database's clock.
 
 use crate::app::App;
 

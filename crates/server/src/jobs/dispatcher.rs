@@ -45,9 +45,9 @@ pub(super) async fn dispatch_jobs(app: App, mut shutdown: watch::Receiver<bool>)
     }
 }
 
-/// The reason for a round of the dispatcher.
+/// The event for which the dispatcher leases and starts jobs again.
 enum Event {
-    /// Another job may be due.
+    /// This node has queued a job, or the interval between searches has passed.
     SearchDue,
     /// A job has ended, so a slot is free.
     JobEnded(Result<(task::Id, ()), JoinError>),
@@ -146,7 +146,7 @@ impl Dispatcher {
     }
 }
 
-/// A queue with due jobs.
+/// A queue that has due jobs, with the number of its jobs in progress and the limit of that number.
 #[derive(Clone, Copy, Debug)]
 struct QueueLoad {
     queue: JobQueue,
@@ -185,7 +185,8 @@ mod tests {
 
     use super::*;
 
-    /// Returns the slots of queues, each with its number of jobs in progress and its limit.
+    /// Returns the number of slots that each queue gets. A queue is given as its number of jobs in progress and its
+    /// limit.
     fn distribute(loads: &[(usize, usize)], free: usize) -> Vec<u32> {
         let queue = |nth: usize| JobQueue {
             provider_id: ProviderId::new(i64::try_from(nth).unwrap()),

@@ -1,4 +1,4 @@
-//! The metrics that are read when they are requested: jobs, providers and circuit breakers.
+//! Updates those metrics that are read from the store or the circuit breakers: jobs, providers and open breakers.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ async fn update_store_gauges(ctx: &RequestContext) -> Result<(), InternalError> 
 
 /// The number of transitions that one transaction adds to the counts of jobs.
 const FOLD_BATCH_SIZE: u32 = 1_000;
-/// The maximum number of such transactions in a row, so that other tasks of this kind on other nodes get their turn.
+/// The maximum number of such transactions in a row, so that the same task on other nodes gets its turn.
 const MAX_FOLD_BATCHES: u32 = 100;
 
 /// Adds the transitions of jobs to the counts that `bowline_jobs` shows, so that few of them are left to read.

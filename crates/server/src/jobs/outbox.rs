@@ -1,4 +1,4 @@
-//! The job queue: calls to providers that must happen at least once, with back-off between attempts.
+//! Runs one attempt of a job: a call to a provider that must happen at least once, with back-off between attempts.
 //!
 //! A job is stored in the same transaction as its cause. The dispatcher leases the job. Its task calls the provider
 //! outside of any transaction, and stores the result if the lease has not expired.

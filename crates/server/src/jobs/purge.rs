@@ -14,10 +14,10 @@ const BATCH_SIZE: u32 = 500;
 /// The time after which a round does not start another batch.
 const MAX_ROUND_DURATION: Duration = Duration::from_millis(50);
 
-/// The result of one round of the purge.
+/// The result of one round of the purge, which decides when the next one starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PurgeOutcome {
-    /// The number of deleted rows.
+    /// The number of rows that this round deleted.
     pub removed: u64,
     /// Whether more rows may be due for deletion.
     ///

@@ -69,7 +69,7 @@ pub(super) async fn register(ctx: &RequestContext, job: &Job) -> Result<AttemptR
     }
 }
 
-/// Creates the report of a job that sent no registration request.
+/// Creates the report of a job that sent no request, because the registration is not due.
 fn report_not_due(reason: RegistrationNotDue) -> AttemptReport {
     let outcome = match reason {
         RegistrationNotDue::AlreadyDecided => AttemptOutcome::Superseded,

@@ -1,4 +1,4 @@
-//! Starts the background tasks of a node and defines their intervals.
+//! Starts the background tasks of a node, and defines the interval of each.
 
 use std::time::Duration;
 

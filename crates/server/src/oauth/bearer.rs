@@ -1,4 +1,4 @@
-//! The bearer token of a request (RFC 6750 §2.1).
+//! Extracts the bearer token of a request from the `Authorization` header (RFC 6750 §2.1).
 
 use domain::Secret;
 use domain::error::{OAuthCode, OAuthError};

@@ -1,4 +1,4 @@
-//! Errors of the authorization server, and their conversions from other errors.
+//! The errors of the authorization server, and their conversions from other errors.
 
 use domain::error::{OAuthCode, OAuthError};
 

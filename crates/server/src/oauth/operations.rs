@@ -193,9 +193,10 @@ fn revoke_operation(operation: OperationSpec) -> OperationSpec {
 /// Builder methods for the documentation that operations of the Flinks API have in common.
 pub(crate) trait FlinksOperationExt: Sized {
     fn route<T: 'static>(self, handler: impl Handler<T, App>) -> Route;
-    /// Sets the security schemes of the operation, and adds the errors for a missing, invalid or unsuitable token.
+    /// Sets the security schemes of the operation, and documents the error responses for a missing, invalid or
+    /// unsuitable token.
     fn with_client_auth(self, security: &'static [&'static str]) -> Self;
-    /// Adds the error that a suspended client receives from this operation.
+    /// Documents the error response that a suspended client receives from this operation.
     fn with_suspended_error(self) -> Self;
     fn with_oauth_errors(self, errors: impl IntoIterator<Item = (OAuthCode, &'static str)>) -> Self;
     fn with_errors(self, errors: impl IntoIterator<Item = OAuthError>) -> Self;
@@ -203,12 +204,12 @@ pub(crate) trait FlinksOperationExt: Sized {
     fn with_unknown_recipient(self) -> Self;
     fn with_unknown_connection(self) -> Self;
     fn with_paging(self) -> Self;
-    /// Adds the errors for a request body that is too large or is not received in time.
+    /// Documents the error responses for a request body that is too large or is not received in time.
     fn with_body_limits(self) -> Self;
-    /// Adds the errors for a request body that is too large, is not received in time or has an unsupported content
-    /// type. `types` is the message for the last case.
+    /// Documents the error responses for a request body that is too large, is not received in time or has an
+    /// unsupported content type. `types` is the message for the last case.
     fn with_body_errors(self, types: &'static str) -> Self;
-    /// Adds the errors that every operation may return: internal error and temporary unavailability.
+    /// Documents the error responses of every operation: internal error and temporary unavailability.
     fn with_internal_errors(self) -> Self;
 }
 

@@ -1,4 +1,4 @@
-//! Notices: short pages in both languages, for cases where the customer's language is not known.
+//! Notices, which are short pages in both languages for cases where the customer's language is not known.
 
 use askama::Template;
 use axum::http::StatusCode;

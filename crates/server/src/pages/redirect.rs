@@ -1,4 +1,4 @@
-//! Redirect responses of the authorization flow.
+//! Redirect responses of the authorization flow, with the HTTP status that each step needs.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

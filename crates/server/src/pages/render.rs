@@ -1,4 +1,4 @@
-//! Rendering of pages and static files, with their security headers.
+//! Renders pages and static files, with their security headers.
 
 use askama::Template;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};

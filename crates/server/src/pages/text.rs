@@ -1,4 +1,4 @@
-//! Translated texts of the pages for customers.
+//! Reads the translated texts of the pages for customers.
 
 use domain::Timestamp;
 use domain::rule::authorize::Language;

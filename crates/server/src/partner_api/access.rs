@@ -41,7 +41,7 @@ impl AuthenticatedRecipient {
     }
 }
 
-/// An authenticated partner or recipient.
+/// The client of an authenticated request: a partner, or a recipient that acts for itself.
 #[derive(Clone, Debug)]
 pub enum AuthenticatedClientKind {
     Partner(AuthenticatedPartner),

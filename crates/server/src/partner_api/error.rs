@@ -1,4 +1,4 @@
-//! The errors of the partner API, and their conversions from other errors.
+//! The errors of the partner API with their HTTP statuses, and their conversions from other errors.
 
 use domain::error::{OAuthCode, OAuthError};
 use domain::rule::validation::ValidationError;

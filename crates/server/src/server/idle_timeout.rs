@@ -37,7 +37,7 @@ impl<S> IdleTimeoutStream<S> {
         Self { stream, idle: section.idle_timeout.duration(), bytes_read: 0, deadline }
     }
 
-    /// Extends the deadline by the idle timeout after bytes were sent or received.
+    /// Sets the deadline to one idle timeout from now, after bytes were sent or received.
     fn record_progress(&mut self) {
         // Until as many bytes as a preface were received, the deadline is fixed: a client must not extend it byte by
         // byte.

@@ -1,4 +1,5 @@
-//! The accept loop. It limits the number of connections, the time for a header and the time without traffic.
+//! Accepts connections and serves requests on them. Limits the number of connections, the time for a header and the
+//! time without traffic.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -21,7 +22,7 @@ use super::idle_timeout::IdleTimeoutStream;
 use crate::config::ServerSection;
 use crate::http::RemotePeer;
 
-/// The result of a shutdown.
+/// The result of a shutdown: completed, or ended by the grace period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShutdownOutcome {
     /// Every request in progress was completed.

@@ -1,4 +1,4 @@
-//! A node: the listeners and workers of one process.
+//! A node, which consists of the listeners and background workers of one process.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,13 +18,13 @@ use crate::router::{admin_routes, build_service, public_routes};
 
 /// The listeners of a node. They are bound before the node starts, so that an occupied port is an error at startup.
 pub struct BoundListeners {
-    /// The listener for customers, recipients and partners.
+    /// The listener for customers, recipients and partners, which serves the pages and all APIs except the admin API.
     pub public: TcpListener,
-    /// The listener for operators.
+    /// The listener for operators, which serves the admin API.
     pub admin: TcpListener,
     /// The Unix socket for operators on this machine, if one is configured.
     pub local: Option<LocalSocket>,
-    /// The listener for probes of the platform.
+    /// The listener for probes of the platform, which serves liveness, readiness and metrics.
     pub probes: TcpListener,
 }
 

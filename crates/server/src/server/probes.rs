@@ -1,4 +1,4 @@
-//! Probes for the platform: liveness, readiness and metrics.
+//! The endpoints with which the platform checks a node: liveness, readiness and metrics.
 
 use axum::Json;
 use axum::extract::State;

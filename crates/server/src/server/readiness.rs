@@ -14,7 +14,7 @@ pub const KEYS_METADATA_NAME: &str = "keys";
 /// The limit of the whole check. A database that does not respond in this time does not serve requests either.
 const CHECK_LIMIT: Duration = Duration::from_secs(3);
 
-/// The result of the readiness check.
+/// The result of the readiness check, with one field for each thing that was checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent checks, each reported by name")]
 pub struct Readiness {
@@ -64,7 +64,7 @@ impl Readiness {
         }
     }
 
-    /// Returns whether every check passed.
+    /// Returns whether every check passed, so that the node can serve requests.
     pub const fn is_ready(&self) -> bool {
         self.store && self.writes && self.schema && self.keys && self.clock
     }

@@ -1,4 +1,4 @@
-//! The Unix socket for operators on this machine. The kernel reports which user connects.
+//! The Unix socket for operators on this machine. The kernel reports the user of each process that connects.
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -36,7 +36,7 @@ pub enum BindSocketError {
     )]
     TooLong {
         path: PathBuf,
-        /// The length in bytes.
+        /// The length of the path in bytes.
         length: usize,
     },
     /// Other users could replace the socket with one of theirs.
@@ -50,7 +50,7 @@ pub enum BindSocketError {
     /// Another process listens at the path.
     #[error("server.admin_socket: {0} is in use by another program: configure another path")]
     InUse(PathBuf),
-    /// A system call failed.
+    /// A system call on the socket, its folder or its path failed.
     #[error("server.admin_socket: {path}: {source}")]
     Io { path: PathBuf, source: io::Error },
 }

@@ -20,7 +20,7 @@ thread_local! {
     static IS_WRITER_THREAD: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A bounded queue of log lines.
+/// A bounded queue of log lines, which a thread writes in the order of their arrival.
 #[derive(Default)]
 pub(super) struct LogQueue {
     state: Mutex<QueueState>,
@@ -77,7 +77,7 @@ impl LogQueue {
         }
     }
 
-    /// Waits for lines and writes them. The lock is not locked while a write may block.
+    /// Waits for lines and writes them. The mutex is unlocked during the write, which may block.
     fn write_batch<W: Write>(&self, writer: &mut LineWriter<W>, batch: &mut Vec<u8>, report: &impl Fn(u64)) {
         let waiting = self.line_added.wait_while(self.lock(), |state| state.lines.is_empty());
         let mut state = waiting.unwrap_or_else(PoisonError::into_inner);
@@ -164,7 +164,7 @@ impl<W: Write> LineWriter<W> {
     }
 }
 
-/// Returns the end of the last line that fits into one write, or else the end of the first line.
+/// Returns the position after the last line that fits into one write, or, if none fits, after the first line.
 fn find_chunk_end(lines: &[u8]) -> usize {
     let is_end = |byte: &u8| *byte == b'\n';
     let window = &lines[..lines.len().min(MAX_WRITE_BYTES)];

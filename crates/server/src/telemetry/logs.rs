@@ -1,4 +1,4 @@
-//! The log of the process.
+//! Starts the log, which a thread writes to standard error, so that neither requests nor panics wait for its reader.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};

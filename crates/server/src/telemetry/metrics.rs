@@ -1,4 +1,4 @@
-//! The metrics of a hub. No id, token or name is a label.
+//! The metrics of a hub in the format of Prometheus. No id, token or name is a label.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ impl Telemetry {
         self.recorder.register_counter(&key(name, labels), &METADATA).increment(1);
     }
 
-    /// Increments a counter by `number`.
+    /// Increments a counter by a number of events that were counted before.
     pub fn count_many(&self, name: &'static str, labels: &[(&'static str, String)], number: u64) {
         self.recorder.register_counter(&key(name, labels), &METADATA).increment(number);
     }

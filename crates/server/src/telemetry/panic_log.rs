@@ -1,9 +1,9 @@
-//! Panics as log messages.
+//! Writes panics to the log, without values that their messages quote.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::PanicHookInfo;
 
-/// Logs a panic.
+/// Logs a panic with its location and message, but without values that the message quotes.
 pub(super) fn log_panic(info: &PanicHookInfo<'_>) {
     let location = info.location().map(ToString::to_string).unwrap_or_default();
     let payload = redact_quoted(info.payload_as_str().unwrap_or("no message"));

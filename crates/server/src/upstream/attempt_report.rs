@@ -1,4 +1,4 @@
-//! The report of one attempt of a job, which decides whether the job is done, has failed or is retried.
+//! The report of one attempt of a job. It decides whether the job is done, has failed or is retried.
 
 use domain::model::job::AttemptOutcome;
 use store::command::UnrevokedToken;

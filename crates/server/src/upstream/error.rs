@@ -1,4 +1,4 @@
-//! Errors of calls to providers and of reads of a connection's data.
+//! The errors of calls to providers and of reads of a connection's data. None of them contains text from the provider.
 
 use std::time::Duration;
 

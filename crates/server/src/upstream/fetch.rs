@@ -58,7 +58,7 @@ pub async fn fetch<T: CrossVersion>(
 
 /// A document that is passed on to the recipient while it is read from the provider.
 pub struct StreamedDocument {
-    /// The media type for `Content-Type`.
+    /// The media type, which the response to the recipient has in `Content-Type`.
     pub kind: &'static str,
     /// The length of the content in bytes, for `Content-Length`.
     pub length: u64,

@@ -1,4 +1,4 @@
-//! Authenticated encryption of stored values: AES-256-GCM with random nonces.
+//! Encrypts and authenticates stored values with AES-256-GCM and random nonces.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use domain::Secret;

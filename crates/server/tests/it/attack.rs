@@ -1,4 +1,4 @@
-//! Tests of attacks by clients without credentials.
+//! Tests of attacks by clients without credentials, such as injected codes, unbounded input and readable files.
 
 use std::os::unix::fs::PermissionsExt;
 

@@ -1,4 +1,4 @@
-//! Tests of `GET /api/v1/authorize` and the authorization flow in a browser.
+//! Tests of `GET /api/v1/authorize` and of the authorization flow in a browser: pages, redirects, errors and denial.
 
 use http::Method;
 

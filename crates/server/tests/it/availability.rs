@@ -1,4 +1,4 @@
-//! Tests of availability, capability and certification metrics of the FDX API.
+//! Tests of the FDX endpoints for availability, capability and certification metrics.
 
 use domain::model::provider::ProviderState;
 use fdx::vocabulary::find_unknown_words;

@@ -1,4 +1,4 @@
-//! Output of commands to a reader that has ended, and to a full disk.
+//! Tests that commands end quietly if the reader of their output has ended, and with an error if the disk is full.
 
 use std::fs::File;
 use std::io::pipe;

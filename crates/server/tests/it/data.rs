@@ -1,4 +1,4 @@
-//! Tests of the FDX API: accounts, transactions, profiles, paging and errors.
+//! Tests of the FDX API as a recipient reads it: accounts, transactions, profiles, paging and errors.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The way from the hub to PostgreSQL: TLS, passwords and poolers. The hub is the built program, the database a
-//! PostgreSQL of its own.
+//! Tests of the connection from the built program to PostgreSQL: TLS, passwords and poolers. Each test has a PostgreSQL
+//! of its own.
 
 use bowline::cli::{BrowserRequest, BrowserResponse};
 use http::Method;

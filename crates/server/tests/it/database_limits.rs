@@ -1,5 +1,5 @@
-//! A database that is slow, silent or locked must not stop the hub: each kind of operation has its own sessions and
-//! limits. The hub is the built program, the database a PostgreSQL of its own.
+//! Tests that a database which is slow, silent or locked does not stop the built program: each kind of operation has
+//! its own sessions and limits. Each test has a PostgreSQL of its own.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The hub confirms an end only if PostgreSQL has made it durable, whatever happens to the server's settings. The hub is
-//! the built program, the database a PostgreSQL of its own.
+//! Tests that the built program confirms the end of a connection only if PostgreSQL has made it durable, even if the
+//! server's settings are weakened. Each test has a PostgreSQL of its own.
 
 use bowline::cli::{BrowserRequest, BrowserResponse};
 use http::Method;

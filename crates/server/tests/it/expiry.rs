@@ -1,4 +1,4 @@
-//! Tests of work that depends on the time: expiry, purge and recovery.
+//! Tests of background work that depends on the time: expiry of connections and codes, and the purge of old rows.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Tests of rate limits: the responses over a limit, and that other callers are not affected.
+//! Tests of rate limits: requests over a limit are rejected, and other callers are not affected.
 
 use bowline::cli::BrowserResponse;
 

@@ -1,4 +1,4 @@
-//! Tests of the listeners: partial headers, unusual methods, probes, shutdown, and stored tokens.
+//! Tests of the listeners: partial headers, unusual methods, idle clients, probes and correlation ids.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The log of the built program: a reader of standard error that is stuck or gone, and a full disk.
+//! Tests that a reader of the built program's log that is stuck or gone, or a full disk, affects neither requests nor
+//! the stop of the hub.
 
 use std::io::{PipeReader, Read, pipe};
 use std::process::Stdio;

@@ -1,4 +1,4 @@
-//! Tests of a malicious provider: invalid token responses and data, and their consequences.
+//! Tests of the hub with a malicious provider: invalid tokens open no connection, and forbidden data is not passed on.
 
 use std::sync::{Arc, Mutex};
 

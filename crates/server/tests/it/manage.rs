@@ -1,4 +1,4 @@
-//! Tests of partners that manage recipients, registrations and secrets, and remove recipients.
+//! Tests of the partner API: partners create, register and remove recipients, and rotate their secrets.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Jobs of providers that do not respond delay no other provider, and the circuit breaker stops and resumes jobs.
+//! Tests that jobs of a provider that does not respond delay no other provider, and that the circuit breaker pauses and
+//! resumes jobs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};

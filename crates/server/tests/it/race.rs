@@ -21,7 +21,7 @@ enum RaceAction {
     Revoke,
     /// The exchange of a newer login's code, which replaces the connection.
     Replace,
-    /// The provider ends the consent.
+    /// The hub ends the connection, because the provider has ended the consent.
     ProviderEnd,
     /// The sweep ends the connection, because the consent has expired.
     Expire,

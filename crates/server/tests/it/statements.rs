@@ -1,4 +1,4 @@
-//! Tests of statements: the list, and the documents that the hub passes through from the provider.
+//! Tests of statements over FDX: the list, and the documents that the hub passes through from the provider.
 
 use std::time::Duration;
 

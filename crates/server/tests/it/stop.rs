@@ -1,4 +1,4 @@
-//! The stop of the built program: it is bounded, whatever is still running.
+//! Tests that the built program stops within a limit, even if a request or a job hangs, and on which signals.
 
 use bowline::cli::BrowserRequest;
 use http::Method;

@@ -1,4 +1,5 @@
-//! Tests of suspensions, pauses and removals while a customer is on the hub's pages.
+//! Tests of recipients, registrations and providers that are suspended, paused or removed while a customer is on the
+//! hub's pages.
 
 use bowline::cli::{BrowserRequest, BrowserResponse, find_hidden_field};
 use domain::model::provider::ProviderState;

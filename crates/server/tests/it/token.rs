@@ -1,4 +1,5 @@
-//! Tests of `POST /api/v1/token`: three grants, JSON and form, secret in the header or the body.
+//! Tests of `POST /api/v1/token` with its three grants, as JSON and as form, and with the secret in the header or the
+//! body.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! A test of the durability of an end before the response 204, checked by system calls: the write-ahead log is synced
-//! between the last write to it and the response. Killing the process cannot show this, because the page cache
-//! survives.
+//! Tests that the end of a connection is durable before the response 204 is sent. A trace of the system calls must show
+//! a sync of the write-ahead log between the last write to it and the response. Killing the process cannot show this,
+//! because the page cache survives.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Tests of a provider that is slow, broken, overloaded, forgetful, or unreachable.
+//! Tests of the hub with a provider that is slow or unreachable, returns errors, or rejects a refresh, a code or a
+//! revocation.
 
 use std::time::Duration;
 

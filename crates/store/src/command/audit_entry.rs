@@ -1,4 +1,4 @@
-//! The construction of audit log entries.
+//! Builds the entries of the audit log that commands append.
 
 use domain::Moment;
 use domain::model::audit_event::{Actor, AuditAction, AuditEntry, SubjectKind};

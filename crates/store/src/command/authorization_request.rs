@@ -214,7 +214,7 @@ pub struct FailRequest {
 /// A refresh token of a grant for which no connection was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnrevokedToken {
-    /// The sealed refresh token.
+    /// The refresh token that the provider has issued, sealed. A job revokes it.
     pub token: Vec<u8>,
     /// The keyed hash of the customer's identity, if the provider disclosed it.
     pub identity: Option<Vec<u8>>,

@@ -130,7 +130,7 @@ pub struct UpdateClient {
     pub actor: Actor,
 }
 
-/// The change that [`UpdateClient`] makes.
+/// The change that [`UpdateClient`] makes: of the state, the redirect URIs or the secret.
 #[derive(Debug)]
 pub enum ClientUpdate {
     /// Suspends (`true`) or reinstates (`false`) the client. If the state does not change, no event is recorded.
@@ -204,7 +204,7 @@ pub struct RemoveClient {
     pub actor: Actor,
 }
 
-/// The outcome of [`RemoveClient`].
+/// The outcome of [`RemoveClient`], which can be repeated safely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RemoveClientOutcome {
     Removed,

@@ -32,7 +32,7 @@ pub struct LeaseCredential {
     pub lease_ttl: Duration,
 }
 
-/// The outcome of [`LeaseCredential`].
+/// The outcome of [`LeaseCredential`]: the lease, or the reason why there is none.
 #[derive(Clone, Debug)]
 pub enum LeaseOutcome {
     /// The caller has the lease and may refresh.
@@ -105,14 +105,14 @@ pub struct StoreCredential {
     pub moment: Moment,
     pub connection_id: ConnectionId,
     pub lease: Lease,
-    /// The sealed access token.
+    /// The hub's access token at the provider, sealed.
     pub access_token: Vec<u8>,
     pub access_expires_at: Timestamp,
     /// The sealed refresh token, if the provider issued a new one.
     pub refresh_token: Option<Vec<u8>>,
 }
 
-/// The outcome of [`StoreCredential`].
+/// The outcome of [`StoreCredential`]: whether the new tokens are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreCredentialOutcome {
     /// The tokens are stored as the next version.

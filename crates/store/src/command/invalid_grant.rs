@@ -29,7 +29,7 @@ pub struct HandleInvalidGrant {
     pub lease: Lease,
 }
 
-/// The outcome of [`HandleInvalidGrant`].
+/// The outcome of [`HandleInvalidGrant`]: whether the connection has ended, and if not, the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidGrantOutcome {
     Ended,

@@ -21,7 +21,7 @@ pub(super) const JOB_RETRY_WINDOW: Duration = Duration::from_hours(7 * 24);
 
 /// The sealed token of a job, and the data that is needed to use it at the provider.
 pub(super) struct SealedToken {
-    /// The wrapped key that the other values are sealed with.
+    /// The wrapped key with which the other values are sealed.
     pub(super) data_key: Option<Vec<u8>>,
     /// The token to revoke, the code to exchange, or the client configuration access (RFC 7592).
     pub(super) token: Option<Vec<u8>>,

@@ -1,4 +1,4 @@
-//! Leases of upstream credentials: only the owner of a lease may send the refresh token to the provider.
+//! Leases of upstream credentials. Only the owner of a lease may send the refresh token to the provider.
 
 use domain::id::{ConnectionId, LeaseId};
 

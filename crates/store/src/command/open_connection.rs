@@ -28,7 +28,7 @@ pub struct SealedGrant {
     pub identity: Option<Vec<u8>>,
     /// The provider's id of the grant.
     pub grant_id: Option<String>,
-    /// The sealed access token.
+    /// The hub's access token at the provider, sealed.
     pub access_token: Vec<u8>,
     pub access_expires_at: Timestamp,
     /// The sealed refresh token, if the provider issued one.
@@ -48,7 +48,7 @@ pub struct OpenConnection {
     pub code_expires_at: Timestamp,
 }
 
-/// The outcome of [`OpenConnection`].
+/// The outcome of [`OpenConnection`]: a pending connection, or the error for the recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpenOutcome {
     /// The connection is pending until the recipient redeems the code.

@@ -24,7 +24,7 @@ pub struct IssueBootstrapToken {
 }
 
 impl Command for IssueBootstrapToken {
-    /// `false` if an administrator exists.
+    /// `false` if an administrator exists already, so that no token was issued.
     type Reply = bool;
 
     fn moment(&self) -> &Moment {
@@ -66,7 +66,7 @@ pub enum OperatorAddedBy {
     Bootstrap(OperatorId),
 }
 
-/// The outcome of [`AddOperator`].
+/// The outcome of [`AddOperator`]: success, or the reason for the rejection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AddOperatorOutcome {
     Added,

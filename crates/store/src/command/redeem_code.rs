@@ -31,24 +31,24 @@ use crate::value::values;
 #[derive(Debug)]
 pub struct RedeemCode {
     pub moment: Moment,
-    /// The authenticated client.
+    /// The client that presents the code and was authenticated.
     pub client_id: ClientId,
     /// The hashes of the presented code.
     pub code: TokenHashes,
-    /// The presented redirect URI.
+    /// The redirect URI in the token request, which must equal that of the authorization request.
     pub redirect_uri: String,
-    /// The presented PKCE verifier.
+    /// The PKCE verifier in the token request, if it has one.
     pub verifier: Option<Secret<String>>,
     /// The hash of the new refresh token.
     pub refresh_hash: TokenHash,
 }
 
-/// The outcome of [`RedeemCode`].
+/// The outcome of [`RedeemCode`]: an active connection, or the error for the client.
 #[derive(Debug)]
 pub enum RedeemOutcome {
     /// The connection is active. The first access token is created from the access state.
     Activated(Box<AccessState>),
-    /// No tokens were issued.
+    /// The code was rejected with this error, and no tokens were issued.
     Refused(OAuthError),
 }
 

@@ -1,4 +1,4 @@
-//! Counters of refreshes at a provider, which decide whether an `invalid_grant` response is trusted.
+//! Counts the refreshes at a provider. The counts decide whether an `invalid_grant` response is trusted.
 
 use domain::id::ProviderId;
 use domain::rule::invalid_grant::{RefreshStats, epoch_minute, first_window_minute};

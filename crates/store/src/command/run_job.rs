@@ -22,7 +22,7 @@ use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
-/// The number of jobs of a queue that a worker can run now.
+/// A queue, and the number of its jobs that a worker can run now.
 #[derive(Clone, Copy, Debug)]
 pub struct JobQueueDemand {
     pub queue: JobQueue,
@@ -166,8 +166,8 @@ impl Command for FinishJob {
 }
 
 impl FinishJob {
-    /// Finishes the job and deletes its token. The token is kept if the last attempt had no final result, because an
-    /// operator may retry the job.
+    /// Sets the final state of the job and deletes its token. The token is kept if the last attempt had no final
+    /// result, because an operator may retry the job.
     fn close(&self, tx: &mut Tx<'_>, job: &Job, state: JobState) {
         let keep_token = matches!(self.attempt, AttemptOutcome::RetryLater { .. });
         let finish_and_wipe = sql!(

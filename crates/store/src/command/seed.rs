@@ -35,7 +35,7 @@ pub struct SeedConnections {
     pub provider_id: ProviderId,
     /// The data clusters of the consent.
     pub clusters: Clusters,
-    /// The end of the consent.
+    /// The time at which the consent ends.
     pub expires_at: Timestamp,
     pub redirect_uri: String,
     pub connections: Vec<SeededConnection>,
@@ -144,7 +144,7 @@ pub struct FillConnections {
     pub provider_id: ProviderId,
     /// The data clusters of the consent.
     pub clusters: Clusters,
-    /// The end of the consent.
+    /// The time at which the consent ends.
     pub expires_at: Timestamp,
     /// The sequence numbers of the connections, from which their ids are derived.
     pub numbers: std::ops::Range<i64>,

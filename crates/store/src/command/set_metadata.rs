@@ -1,4 +1,4 @@
-//! The command that sets metadata of the store.
+//! The command that sets an entry of the store's metadata, such as the id of the key file.
 
 use domain::Moment;
 

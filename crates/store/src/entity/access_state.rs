@@ -1,4 +1,4 @@
-//! The access state of a connection: the facts on which the access check decides.
+//! The stored facts about a connection on which the access check decides.
 
 use domain::id::ConnectionId;
 use domain::model::connection::ConnectionStatus;

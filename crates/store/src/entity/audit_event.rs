@@ -1,4 +1,4 @@
-//! Audit events, and the ends of their chains, which are stored in the rows of their subjects.
+//! The stored form of audit events. The last event of each chain is also stored in the row of its subject.
 
 use domain::model::audit_event::{Actor, AuditEntry, AuditEvent, AuditHead};
 

@@ -1,4 +1,4 @@
-//! Authorization codes that the hub issues to recipients.
+//! The stored form of the authorization codes that the hub issues to recipients.
 
 use domain::model::authorization_code::AuthorizationCode;
 use domain::secret::TokenHash;

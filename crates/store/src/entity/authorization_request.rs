@@ -1,4 +1,5 @@
-//! Authorization requests: the login flows of customers, from the consent page to the exchange of the provider's code.
+//! The stored form of authorization requests, which are the login flows of customers from the consent page to the
+//! exchange of the provider's code.
 
 use domain::id::AuthorizationRequestId;
 use domain::model::authorization_request::AuthorizationRequest;

@@ -1,4 +1,4 @@
-//! Clients: recipients and partners.
+//! The stored form of clients, which are recipients and partners.
 
 use domain::id::ClientId;
 use domain::model::audit_event::AuditHead;

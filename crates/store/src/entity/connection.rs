@@ -1,4 +1,4 @@
-//! Connections and their terms.
+//! The stored form of connections, and of the terms that customers consented to.
 
 use domain::id::{ConnectionId, CustomerId};
 use domain::model::audit_event::{Actor, AuditHead};

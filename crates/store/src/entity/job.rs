@@ -1,4 +1,4 @@
-//! Jobs: deferred calls to providers.
+//! The stored form of jobs, which are deferred calls to providers.
 
 use domain::Timestamp;
 use domain::id::{JobId, LeaseId, ProviderId};

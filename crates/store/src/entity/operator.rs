@@ -1,4 +1,4 @@
-//! Operators and their tokens.
+//! The stored form of operators and their tokens.
 
 use domain::id::OperatorId;
 use domain::model::audit_event::AuditHead;

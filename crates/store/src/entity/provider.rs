@@ -1,4 +1,4 @@
-//! Providers, and the hub's credentials at them.
+//! The stored form of providers, and of the hub's credentials at them.
 
 use domain::id::ProviderId;
 use domain::model::audit_event::AuditHead;
@@ -34,7 +34,7 @@ impl FromRow for Provider {
 pub struct SealedProviderSecret {
     /// The wrapped key that the other fields are sealed with.
     pub data_key: Vec<u8>,
-    /// The sealed client secret.
+    /// The hub's client secret at the provider, sealed.
     pub secret: Vec<u8>,
     /// The sealed initial access token (RFC 7591 section 3), if the provider requires one for registrations.
     pub initial_access_token: Option<Vec<u8>>,

@@ -1,4 +1,4 @@
-//! Registrations of recipients with providers, and the upstream clients that belong to them.
+//! The stored form of registrations of recipients with providers, and of the upstream clients that belong to them.
 
 use domain::id::{ClientId, ProviderId};
 use domain::model::registration::Registration;
@@ -36,7 +36,7 @@ pub struct SealedUpstreamClient {
     pub client_id: String,
     /// The wrapped key that the other fields are sealed with.
     pub data_key: Vec<u8>,
-    /// The sealed client secret.
+    /// The upstream client's secret at the provider, sealed.
     pub secret: Vec<u8>,
     /// The sealed client configuration access (RFC 7592), with which a client that the hub registered can be deleted.
     pub configuration_access: Option<Vec<u8>>,

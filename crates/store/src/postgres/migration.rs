@@ -1,4 +1,4 @@
-//! Migration of a PostgreSQL database.
+//! Applies pending migrations to a PostgreSQL database, one process at a time.
 
 use super::session::open_session;
 use crate::error::Result;

@@ -45,7 +45,7 @@ impl PostgresSettings {
     }
 }
 
-/// The parsed URL of a database.
+/// The parsed URL of a database, in the form in which the driver and the TLS client need it.
 #[derive(Debug)]
 pub(super) struct ConnectOptions {
     pub(super) config: Config,
@@ -56,7 +56,7 @@ pub(super) struct ConnectOptions {
     pub(super) connect_limit: Duration,
 }
 
-/// The TLS settings of a connection.
+/// The certificates that a TLS connection to PostgreSQL uses, and the check of the server's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TlsOptions {
     /// True if the certificate of the server must contain the host's name (`verify-full`); false if it must only be
@@ -68,7 +68,7 @@ pub(super) struct TlsOptions {
     pub(super) client_files: Option<(PathBuf, PathBuf)>,
 }
 
-/// The parameters that this module reads itself.
+/// The parameters of the URL that this module evaluates itself, because tokio-postgres does not.
 #[derive(Default)]
 struct OwnParams {
     sslmode: Option<String>,

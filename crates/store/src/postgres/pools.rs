@@ -1,4 +1,4 @@
-//! Pools of sessions: one for each kind of operation, so that no kind can use up what another one needs.
+//! Pools of sessions, one for each kind of operation, so that no kind can use up what another one needs.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ const MIN_SESSIONS: usize = 2;
 /// The time between the server's limit and the client's. The server normally reports that its limit has passed; only if
 /// it does not respond at all does the client give up.
 const RESPONSE_MARGIN: Duration = Duration::from_secs(1);
-/// The limit for cancelling an abandoned statement.
+/// The maximum time for cancelling a statement whose caller has gone away.
 const CANCEL_LIMIT: Duration = Duration::from_secs(1);
 
-/// The limits of one kind of operation.
+/// The limits in time of one kind of operation.
 #[derive(Clone, Copy, Debug)]
 struct OperationLimits {
     statement_timeout: Duration,
@@ -51,7 +51,7 @@ const COMMAND_LIMITS: OperationLimits = OperationLimits::from_secs(10, 5, 5);
 const SEARCH_LIMITS: OperationLimits = OperationLimits::from_secs(15, 5, 5);
 const MONITORING_LIMITS: OperationLimits = OperationLimits::from_secs(2, 1, 2);
 
-/// The pools of a store.
+/// The pools of a store: one for each kind of command and query.
 pub(super) struct Pools {
     lookups: SessionPool,
     ends: SessionPool,
@@ -117,7 +117,7 @@ impl Pools {
     }
 }
 
-/// A pool of sessions with the same limits.
+/// A pool of sessions to which the same limits apply.
 #[derive(Clone)]
 pub(super) struct SessionPool {
     pool: Pool<SessionManager>,
@@ -128,7 +128,7 @@ pub(super) struct SessionPool {
 }
 
 impl SessionPool {
-    /// Takes a session out of the pool.
+    /// Takes a session out of the pool. Waits for a free one up to the limit.
     pub(super) async fn check_out(&self) -> Result<CheckedOutSession> {
         if self.pool.status().waiting >= self.max_waiting {
             return Err(StoreError::Busy);

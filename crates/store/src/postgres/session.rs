@@ -1,4 +1,5 @@
-//! Sessions: connections to PostgreSQL, with the settings that durability and the limits of each operation depend on.
+//! Sessions, which are connections to PostgreSQL with the settings that durability and the limits of each operation
+//! depend on.
 
 use std::future::poll_fn;
 use std::ops::Deref;
@@ -32,7 +33,7 @@ pub(super) struct StatementLimits {
     pub(super) lock_timeout: Duration,
 }
 
-/// A connection to PostgreSQL.
+/// A connection to PostgreSQL whose settings and durability have been checked.
 pub(crate) struct PostgresSession {
     client: ClientWrapper,
     /// The number of warnings that the server has sent.
@@ -152,7 +153,7 @@ fn ensure_safe(row: &SimpleQueryRow, session_id: &str) -> Result<()> {
     }
 }
 
-/// A handle that cancels the running statement of a session.
+/// A handle that cancels the running statement of a session, over a connection of its own.
 pub(super) struct Canceller {
     token: CancelToken,
     connector: Option<MakeRustlsConnect>,
@@ -168,7 +169,7 @@ impl Canceller {
     }
 }
 
-/// Opens the sessions of a pool.
+/// The manager of a pool, which opens its sessions and closes unusable ones.
 #[derive(Debug)]
 pub(super) struct SessionManager {
     pub(super) settings: PostgresSettings,

@@ -1,4 +1,4 @@
-//! TLS to PostgreSQL.
+//! Builds the TLS client with which the hub verifies a PostgreSQL server.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Statements of a transaction on a PostgreSQL connection, pipelined to save round trips: `BEGIN` is sent with the first
-//! statement, and the deferred statements are sent with `COMMIT`.
+//! Sends the statements of a transaction on a PostgreSQL connection, pipelined to save round trips: `BEGIN` is sent
+//! with the first statement, and the deferred statements are sent with `COMMIT`.
 
 use futures_util::future;
 use tokio_postgres::Statement;
@@ -120,7 +120,7 @@ async fn send_commit(
     Ok(if is_warned { CommitOutcome::Warned } else { CommitOutcome::Durable })
 }
 
-/// Ends the transaction of a failed command, if it has begun.
+/// Sends `ROLLBACK` for a failed command, if its transaction has begun.
 pub(super) async fn roll_back(session: &PostgresSession) -> Result<()> {
     if session.is_in_transaction() {
         session.batch_execute("ROLLBACK").await?;

@@ -1,4 +1,4 @@
-//! Queries for the access check.
+//! Queries that read the facts for the access check of a token.
 
 use domain::id::ConnectionId;
 use domain::model::refresh_token::RefreshToken;

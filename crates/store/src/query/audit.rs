@@ -1,4 +1,4 @@
-//! Queries of the audit log.
+//! Queries that list events of the audit log, for one subject or by filters.
 
 use domain::Timestamp;
 use domain::id::AuditEventId;
@@ -34,7 +34,7 @@ static AUDIT_CHAIN: &Sql = sql!(concat!(
     " FROM audit_events WHERE subject_kind = ?1 AND subject_id = ?2 ORDER BY seq LIMIT 10000"
 ));
 
-/// A half-open range of time.
+/// A range of time that includes its start and excludes its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeRange {
     /// The start of the range, which is included.
@@ -67,7 +67,7 @@ pub struct ListAuditEvents {
     pub subject_id: Option<String>,
     pub action: Option<AuditAction>,
     pub actor_kind: Option<ActorKind>,
-    /// Requires `actor_kind`.
+    /// Requires `actor_kind`, since ids of different kinds may be equal.
     pub actor_id: Option<String>,
     pub at: TimeRange,
     /// Time and id of the last event of the previous page.

@@ -1,4 +1,5 @@
-//! Queries of authorization requests.
+//! Queries that find authorization requests by their id, by the provider's `state`, or because their exchange was
+//! interrupted.
 
 use domain::Timestamp;
 use domain::id::AuthorizationRequestId;

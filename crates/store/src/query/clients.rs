@@ -1,4 +1,4 @@
-//! Queries of clients, for the admin API.
+//! Queries that read and search recipients and partners, for the admin API.
 
 use domain::Timestamp;
 use domain::id::ClientId;
@@ -20,7 +20,7 @@ lookup! {
     GetClient { id: ClientId } -> Option<Client> = |tx, query| find_client(tx, &query.id);
 }
 
-/// A client with its profile, removed or not.
+/// A client with its descriptive fields, removed or not.
 #[derive(Clone, Debug)]
 pub struct ClientSummary {
     /// The client; the profile of a partner is empty.

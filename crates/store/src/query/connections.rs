@@ -1,4 +1,4 @@
-//! Queries of connections, for the admin API and the sweep.
+//! Queries that read and search connections, for the admin API and the sweep that ends expired ones.
 
 use std::time::Duration;
 

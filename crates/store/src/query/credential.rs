@@ -1,4 +1,4 @@
-//! Queries of the credentials that the hub has at providers. All of these credentials are sealed.
+//! Queries that read the credentials which the hub has at providers. All of these credentials are sealed.
 
 use domain::Timestamp;
 use domain::id::{ClientId, ConnectionId, ProviderId};
@@ -23,9 +23,9 @@ pub struct GetUpstreamCredential {
 pub struct UpstreamCredential {
     /// The version of the credential; a refresh must name the version that it replaces.
     pub version: i64,
-    /// The wrapped key that the token is sealed with.
+    /// The wrapped key with which the token is sealed.
     pub data_key: Vec<u8>,
-    /// The sealed access token.
+    /// The hub's access token at the provider, sealed.
     pub access_token: Vec<u8>,
     pub access_expires_at: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! Queries of jobs, for operators, metrics and the deletion of upstream clients.
+//! Queries that list and count jobs, for operators, the dispatcher and metrics.
 
 use std::collections::BTreeMap;
 
@@ -195,8 +195,9 @@ macro_rules! has_due_job {
     };
 }
 
-// The index `jobs_due` is read at one place for each provider and group, so the number of waiting jobs does not matter.
-// The condition on the id holds for every provider; with it, SQLite names an index in its plan.
+// For each provider and group, the query reads only the first entry of the index `jobs_due`, so its time does not
+// depend on the number of waiting jobs. The condition on the id is always true. With it, the plan of SQLite names the
+// index through which it reads providers, which the test of the query plans requires.
 static DUE_QUEUES: &Sql = sql!(concat!(
     "-- list the queues with due jobs\nSELECT id, ",
     has_due_job!("revocation"),

@@ -1,4 +1,4 @@
-//! A macro for queries that consist of one lookup.
+//! The macro that declares queries which consist of one lookup.
 
 /// Declares queries: each by its fields, the type of its reply and the expression that looks the reply up.
 macro_rules! lookup {

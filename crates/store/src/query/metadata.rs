@@ -1,4 +1,4 @@
-//! Queries of the store's metadata and of its schema version.
+//! Queries that read the store's metadata and the version of its schema.
 
 use super::lookup::lookup;
 use crate::command::set_metadata::METADATA_VALUE;

@@ -1,4 +1,4 @@
-//! Queries of operators, for authentication and the admin API.
+//! Queries that find and list operators, for authentication and the admin API.
 
 use domain::id::OperatorId;
 use domain::model::operator::OperatorToken;

@@ -1,4 +1,4 @@
-//! Queries of providers, for requests, operators and metrics.
+//! Queries that read, list and count providers, for requests, operators and metrics.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Queries of recipients and their connections, for the partner API.
+//! Queries that read recipients and their connections, for the partner API.
 
 use domain::id::{ClientId, ConnectionId, ProviderId};
 use domain::model::client::Recipient;
@@ -84,7 +84,7 @@ pub struct RecipientConnection {
     pub created_at: Timestamp,
     /// The time when the recipient redeemed the authorization code.
     pub activated_at: Option<Timestamp>,
-    /// The end of the consent.
+    /// The time at which the consent ends.
     pub expires_at: Timestamp,
     pub provider_revocation: UpstreamRevocation,
     pub recipient_notification: String,

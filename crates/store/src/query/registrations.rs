@@ -1,4 +1,4 @@
-//! Queries of registrations, for the partner API and the admin API.
+//! Queries that read and search registrations, for the partner API and the admin API.
 
 use domain::Timestamp;
 use domain::id::{ClientId, ProviderId};

@@ -1,4 +1,4 @@
-//! Queries for the removal of a recipient, whose connections end one after the other.
+//! Queries for the removal of a recipient, whose connections are ended one after the other.
 
 use domain::id::{ClientId, ConnectionId};
 use domain::model::audit_event::Actor;

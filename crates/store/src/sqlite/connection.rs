@@ -1,4 +1,4 @@
-//! Connections to the SQLite file, with the settings that durability and the deletion of secrets depend on.
+//! Opens connections to the SQLite file, with the settings that durability and the deletion of secrets depend on.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Migration of the SQLite file.
+//! Applies pending migrations to the SQLite file, which is created if necessary.
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};

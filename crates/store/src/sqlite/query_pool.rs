@@ -21,14 +21,14 @@ const INSTRUCTIONS_BETWEEN_CHECKS: i32 = 4_000;
 
 pub(super) struct QueryPool {
     idle: Arc<Mutex<Vec<Connection>>>,
-    /// One permit for each connection.
+    /// A semaphore with one permit for each connection.
     connections: Arc<Semaphore>,
-    /// One permit for each query that may run or wait.
+    /// A semaphore with one permit for each query that may run or wait. If none is left, a query fails with `Busy`.
     slots: Arc<Semaphore>,
     time_limit: Duration,
 }
 
-/// The limits of a pool.
+/// The limits of a pool: its connections, its waiting queries, and the time of a query.
 pub(super) struct QueryPoolLimits {
     pub(super) connections: usize,
     /// The number of queries that may wait for a connection; further ones fail with `Busy`.
@@ -141,7 +141,7 @@ impl Drop for LeasedConnection {
 mod tests {
     use super::*;
 
-    /// A statement that ends only when it is interrupted.
+    /// A statement that runs until it is interrupted.
     const ENDLESS: &str =
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS rows FROM n";
 
@@ -155,7 +155,7 @@ mod tests {
         pool.run(|connection| Ok(connection.query_row(ENDLESS, [], |row| row.get("rows"))?)).await
     }
 
-    /// Returns a limit that no test reaches.
+    /// Returns limits whose time no test reaches.
     const fn hours(connections: usize, waiting: usize) -> QueryPoolLimits {
         QueryPoolLimits { connections, waiting, time: Duration::from_hours(9) }
     }

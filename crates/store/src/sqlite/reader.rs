@@ -1,4 +1,4 @@
-//! A fixed set of read-only SQLite connections for lookups, which run on the thread of their caller.
+//! Read-only SQLite connections for lookups, which run on the thread of their caller.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! Statements of a transaction on an SQLite connection.
+//! Runs the statements of a transaction on a SQLite connection, which completes each of them synchronously.
 
 use std::future::Future;
 use std::pin::pin;
@@ -11,7 +11,7 @@ use crate::row::Row;
 use crate::sql::Sql;
 use crate::value::Value;
 
-/// An SQLite connection with an open transaction, or, for a query, without one.
+/// The statements of a command on an SQLite connection with an open transaction, or those of a query without one.
 pub(crate) struct SqliteTx<'a>(&'a mut Connection);
 
 impl<'a> SqliteTx<'a> {

@@ -1,4 +1,4 @@
-//! The write-ahead log of the SQLite file, and when its pages are copied into the file.
+//! Decides when the pages of SQLite's write-ahead log are copied into the database file.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};

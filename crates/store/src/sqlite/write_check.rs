@@ -1,4 +1,4 @@
-//! The check that the SQLite file can be written, for the readiness of the hub.
+//! Checks whether the SQLite file can be written, for the readiness of the hub.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ struct StartedCheck {
 }
 
 impl WriteCheck {
-    /// Returns whether the writer can commit.
+    /// Returns whether the writer can commit, which the readiness of the hub depends on.
     pub(super) async fn run(&self, writer: &Writer) -> bool {
         let outcome = self.start(writer);
         tokio::time::timeout(CHECK_TIMEOUT, outcome).await.unwrap_or(false)

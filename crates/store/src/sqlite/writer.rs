@@ -105,7 +105,7 @@ impl Drop for Writer {
     }
 }
 
-/// A queued command of any type.
+/// A command in the queue, whose type the writer does not know.
 trait ErasedCommand: Send {
     /// Runs the body. `Err` means that the batch cannot continue, not that the body failed.
     fn run(&mut self, connection: &mut Connection, key: &AuditKey) -> Result<RunOutcome>;
@@ -123,7 +123,7 @@ enum RunOutcome {
 
 struct QueuedCommand<C: Command> {
     command: C,
-    /// The result of the last run.
+    /// The result of the last run of the body; `None` before the first run.
     reply: Option<Result<C::Reply>>,
     sender: oneshot::Sender<Result<C::Reply>>,
 }
@@ -356,7 +356,7 @@ mod tests {
     use crate::sql::sql;
     use crate::value::values;
 
-    /// A command that writes a metadata entry, and then succeeds, fails or waits.
+    /// A command for tests that writes a metadata entry, and then succeeds, fails or waits.
     struct PutMetadata {
         moment: Moment,
         name: String,

@@ -1,4 +1,4 @@
-//! Tests of the life of a connection: it is opened, activated, replaced and ended.
+//! Tests of the commands on a connection, which is opened, activated, replaced and ended.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The kept counts of jobs equal the number of jobs in the table.
+//! Tests that the stored counts of jobs equal the number of jobs in the table, also after random histories of commands.
 
 use std::collections::BTreeMap;
 

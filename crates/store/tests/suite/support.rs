@@ -1,4 +1,4 @@
-//! A test store with a recipient and a provider, and helpers for the steps of a connection.
+//! Support for tests of the store: a store with a recipient and a provider, and the steps of a connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! Reads the text files that the rules check.
+//! Lists and reads the text files that the rules of `cargo xtask tidy` check.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

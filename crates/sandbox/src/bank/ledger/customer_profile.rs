@@ -1,4 +1,4 @@
-//! Customers and account holders in FDX format.
+//! Converts the customers of the sandbox to customers and account holders in FDX format.
 
 use fdx::{
     AccountContact, AccountHolder, BusinessCustomer, Customer, CustomerAccount, CustomerName, Date,

@@ -1,4 +1,4 @@
-//! Accounts in FDX format, with their balances as of today.
+//! Converts accounts of the ledger to FDX format, with their balances as of today.
 
 use fdx::{
     Account, Amount, Currency, Date, DepositAccount, Domicile, Holding, InvestmentAccount, LoanAccount,

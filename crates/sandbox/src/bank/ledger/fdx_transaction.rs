@@ -1,4 +1,4 @@
-//! Postings in FDX format.
+//! Converts postings to transactions in FDX format.
 //!
 //! A pending transaction and its posted form have different ids, and the posted one refers to the pending one. A
 //! pending transaction has no posting time.

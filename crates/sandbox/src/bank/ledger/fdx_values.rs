@@ -1,4 +1,4 @@
-//! Conversions of the ledger's integers and days to the value types of FDX.
+//! Converts the ledger's integers and days to the value types of FDX.
 
 use fdx::{Amount, DateTime};
 use jiff::ToSpan;

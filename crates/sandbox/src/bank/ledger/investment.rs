@@ -1,4 +1,4 @@
-//! Postings of investment accounts: contributions, trades, dividends and fees.
+//! Generates the postings of investment accounts: contributions, trades, dividends and fees.
 
 use std::collections::BTreeMap;
 

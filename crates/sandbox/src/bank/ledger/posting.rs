@@ -1,4 +1,4 @@
-//! A posting: one change of an account's balance.
+//! The type of a posting, which is one change of an account's balance.
 
 use jiff::civil;
 

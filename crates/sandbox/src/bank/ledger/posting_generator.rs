@@ -59,8 +59,9 @@ impl Ledger<'_> {
         generator.postings
     }
 
-    /// Returns the negated amounts of another account's mirrored postings, by day; `None` if the habit mirrors no
-    /// account.
+    /// Returns, by day, the amounts of a habit that repeats the postings of another account, such as the payment of a
+    /// credit card from a checking account: the other account's amounts with the opposite sign. `None` for other
+    /// habits.
     fn mirrored_amounts(&self, habit: &Habit) -> Option<BTreeMap<civil::Date, i64>> {
         let HabitAmount::Mirror(source) = habit.amount else { return None };
         let source = self.find_spec(source)?;

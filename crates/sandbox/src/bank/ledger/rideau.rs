@@ -1,4 +1,4 @@
-//! The accounts of *Caisse Rideau*. Products and payees are French and invented.
+//! The accounts of *Caisse Rideau*. The names of its products and its invented payees are French.
 
 use jiff::civil::{Weekday, date};
 

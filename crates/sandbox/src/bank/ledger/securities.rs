@@ -1,4 +1,4 @@
-//! Prices of securities and exchange rates: a pure function of the seed, the name and the day.
+//! Computes the prices of securities and exchange rates from the seed, the name and the day only.
 
 use jiff::civil::{self, Weekday};
 use jiff::{ToSpan, Unit};

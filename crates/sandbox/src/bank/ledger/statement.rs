@@ -1,4 +1,4 @@
-//! Monthly statements: one for each complete month of the last two years, with the postings of that month.
+//! Generates monthly statements: one for each complete month of the last two years, with the postings of that month.
 
 use jiff::ToSpan;
 use jiff::civil::Date;

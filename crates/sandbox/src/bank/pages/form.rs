@@ -1,4 +1,4 @@
-//! Input from browsers: form fields, cookies, and the check that a form comes from a page of the bank.
+//! Reads input from browsers: form fields and cookies. Checks that a form comes from a page of the bank.
 
 use axum::extract::{FromRequest, FromRequestParts, RawForm, Request};
 use axum::http::HeaderMap;

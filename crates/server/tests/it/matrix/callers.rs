@@ -1,4 +1,4 @@
-//! The unauthorized callers of every route, each with its credentials.
+//! The unauthorized callers with which every route is tested, each with its credentials.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(super) const EXCLUDED_SCOPE: &str = "CUSTOMER_PERSONAL";
 /// Acme at Maple Trust.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum UnauthorizedCaller {
-    /// A caller without credentials.
+    /// A caller that sends neither a token nor a client secret.
     Anonymous,
     /// A caller with a malformed `Authorization` header.
     Malformed,
@@ -39,7 +39,7 @@ pub(super) enum UnauthorizedCaller {
     Replaced,
     /// The recipient of the target, with the connection of another customer.
     OtherCustomer,
-    /// A suspended recipient.
+    /// A recipient that an operator has suspended, with its valid token.
     Suspended,
     /// A recipient whose provider is paused.
     Paused,

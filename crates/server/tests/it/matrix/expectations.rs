@@ -1,4 +1,4 @@
-//! Expected responses, and checks of properties that every response must have.
+//! The expected responses to unauthorized callers, and checks of properties that every response must have.
 
 use std::borrow::Cow;
 
@@ -34,7 +34,7 @@ pub(crate) enum ExpectedResponse {
     Page(u16, &'static str),
     /// A redirect to the consent page.
     RedirectToConsent,
-    /// A redirect to the provider.
+    /// A redirect to the provider's authorization endpoint.
     RedirectToProvider,
     /// A problem of the admin API: status, code, field, detail.
     Problem(u16, &'static str, Option<&'static str>, Cow<'static, str>),

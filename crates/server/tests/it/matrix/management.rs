@@ -1,4 +1,4 @@
-//! Expected responses of the partner API to unauthorized callers.
+//! The expected responses of the partner API to unauthorized callers.
 
 use bowline::cli::BrowserResponse;
 use http::Method;

@@ -1,4 +1,5 @@
-//! One file for each specification; each test is named after the clause that it proves.
+//! Tests of the clauses of OAuth specifications, with one file for each specification. Each test is named after the
+//! clause that it proves.
 //!
 //! Tests of intended deviations say so and prove the deviation; `docs/deviations.md` gives the reason.
 

@@ -1,4 +1,4 @@
-//! RFC 6749, the OAuth 2.0 framework, up to section 4.1.2: clients, endpoints and authorization responses.
+//! Tests of the clauses of RFC 6749 (OAuth 2.0) up to section 4.1.2: clients, endpoints and authorization responses.
 
 use std::time::Duration;
 

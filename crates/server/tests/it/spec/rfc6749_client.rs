@@ -1,4 +1,4 @@
-//! RFC 6749, the OAuth 2.0 framework: the hub as a client of providers.
+//! Tests of the clauses of RFC 6749 (OAuth 2.0) that apply to the hub as a client of providers.
 
 use std::time::Duration;
 

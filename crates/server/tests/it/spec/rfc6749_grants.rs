@@ -1,4 +1,5 @@
-//! RFC 6749, the OAuth 2.0 framework, from section 4.1.3: grants, token responses and security considerations.
+//! Tests of the clauses of RFC 6749 (OAuth 2.0) from section 4.1.3: grants, token responses and security
+//! considerations.
 
 use http::Method;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! RFC 6750, bearer tokens: the hub as a resource server, and as a client of one.
+//! Tests of the clauses of RFC 6750 (bearer tokens) that apply to the hub as a resource server and as a client of one.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! RFC 7009, token revocation, as far as `/api/v1/revoke` follows it.
+//! Tests of the clauses of RFC 7009 (token revocation) that `/api/v1/revoke` follows, and of its deviations.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! RFC 7636, PKCE: offered to recipients, always used with providers.
+//! Tests of the clauses of RFC 7636 (PKCE), which the hub offers to recipients and always uses with providers.
 
 use domain::rule::pkce::compute_challenge;
 

@@ -1,4 +1,4 @@
-//! RFC 8725, best current practice for JWTs: the hub accepts only access tokens that it has issued.
+//! Tests of the clauses of RFC 8725 (best practices for JWTs): the hub accepts only access tokens that it has issued.
 
 use aws_lc_rs::hmac;
 use base64::Engine;

@@ -1,4 +1,4 @@
-//! RFC 9700, best current practice for the security of OAuth 2.0.
+//! Tests of the clauses of RFC 9700, the best current practice for the security of OAuth 2.0.
 
 use std::collections::BTreeSet;
 

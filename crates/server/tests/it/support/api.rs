@@ -1,4 +1,4 @@
-//! Test support: calls of the hub's API, as a recipient makes them.
+//! Support for tests that call the hub's API as a recipient does.
 
 use bowline::cli::{Browser, BrowserRequest, BrowserResponse};
 use http::Method;

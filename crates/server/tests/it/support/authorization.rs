@@ -1,4 +1,4 @@
-//! Test support for customers who authorize a recipient in a browser.
+//! Support for tests in which a customer authorizes a recipient in a browser.
 
 use bowline::cli::{BrowserRequest, BrowserResponse};
 use http::Method;

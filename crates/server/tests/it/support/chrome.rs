@@ -1,4 +1,4 @@
-//! Test support: a real browser with JavaScript disabled.
+//! Support for tests in a real browser, in which JavaScript is disabled.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

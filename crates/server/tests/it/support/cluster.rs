@@ -1,4 +1,4 @@
-//! A PostgreSQL server of one test, which can be crashed and restarted.
+//! A PostgreSQL server that belongs to one test, which can crash and restart it.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

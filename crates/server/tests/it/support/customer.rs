@@ -1,4 +1,4 @@
-//! Test support: a customer with a browser, who fills in the pages of the hub and the banks.
+//! Support for tests with a customer, who fills in the pages of the hub and the banks in a browser.
 
 use bowline::cli::{Browser, BrowserRequest, BrowserResponse, find_hidden_field, resolve_url};
 use http::Method;

@@ -1,4 +1,4 @@
-//! Direct access to the hub's database, and a second node on the same store.
+//! Support for tests that read or change the hub's database directly, or start a second node on the same store.
 
 use bowline::app::App;
 use bowline::clock::Clock;

@@ -1,4 +1,4 @@
-//! A stub for an endpoint of a provider, which records the calls.
+//! A stub for an endpoint of a provider. It records the calls that it receives.
 
 use std::sync::{Arc, Mutex};
 

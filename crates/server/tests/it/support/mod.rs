@@ -1,4 +1,4 @@
-//! Test support: a test environment with hub, banks, a fixed clock and clients, of which each test has its own.
+//! The environment of the integration tests: each test has its own hub, banks, fixed clock and clients.
 
 mod api;
 mod authorization;

@@ -1,4 +1,4 @@
-//! Test support for operators: requests to the admin API, and changes that only operators can make.
+//! Support for tests with operators: requests to the admin API, and changes that only operators can make.
 
 use bowline::cli::{BrowserRequest, BrowserResponse};
 use bowline::jobs;

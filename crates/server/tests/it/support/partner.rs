@@ -1,4 +1,4 @@
-//! Test support for partners, and for the recipients that they or the tests create.
+//! Support for tests with partners, and with the recipients that they or the tests create.
 
 use bowline::jobs;
 use bowline::recipients::{
@@ -22,7 +22,7 @@ impl TestHub {
         }
     }
 
-    /// Creates another partner.
+    /// Creates another partner than the one of the test hub.
     pub(crate) async fn create_other_partner(&self) -> TestClient {
         let ctx = jobs::new_job_context(self.app(), "test").unwrap();
         let actor = Actor::new(ActorKind::Operator, "test");

@@ -1,4 +1,4 @@
-//! pgbouncer in front of a test's PostgreSQL.
+//! The pooler pgbouncer, started in front of the PostgreSQL of one test.
 
 use std::process::{Child, Command, Stdio};
 

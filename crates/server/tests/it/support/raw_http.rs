@@ -1,4 +1,4 @@
-//! Test support: raw requests, which no HTTP client would send.
+//! Support for tests that send raw requests, which no HTTP client would send.
 
 use std::net::SocketAddr;
 use std::time::Duration;

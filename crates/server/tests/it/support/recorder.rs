@@ -1,4 +1,4 @@
-//! Test support that records every exchange with a bank.
+//! Records every exchange between the hub and a bank, for tests that check the requests of the hub.
 
 use std::sync::{Arc, Mutex};
 
