@@ -162,7 +162,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn page_query_accepts_or_rejects_any_query(raw in prop_oneof![".*", "(limit|offset|[a-z]{1,4})=[0-9+%a-f.-]{0,25}(&limit=[0-9]{1,3})?"]) {
+        fn arbitrary_page_query_is_parsed_or_rejected(raw in prop_oneof![".*", "(limit|offset|[a-z]{1,4})=[0-9+%a-f.-]{0,25}(&limit=[0-9]{1,3})?"]) {
             let section = crate::config::Config::load(None, std::iter::empty(), &[]).unwrap().page;
             if let Ok(page) = PageQuery::parse(&ListQuery::parse(Some(&raw)), &section) {
                 prop_assert!((1..=section.max).contains(&page.limit), "{}", page.limit);

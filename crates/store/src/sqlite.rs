@@ -132,7 +132,7 @@ mod tests {
 
     /// On a runtime with one thread, a search that ran inline would be complete before any lookup.
     #[tokio::test(flavor = "current_thread")]
-    async fn lookups_run_while_search_is_running() {
+    async fn sqlite_lookups_complete_while_a_search_is_running() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hub.db");
         migrate(&path).unwrap();

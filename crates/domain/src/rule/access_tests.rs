@@ -192,7 +192,7 @@ proptest! {
 }
 
 #[test]
-fn removed_recipient_denies_access_before_ends_are_stored() {
+fn removed_recipient_denies_access_before_connections_end() {
     let removed = AccessState { client_state: ClientState::Closed, ..state() };
     assert!(matches!(check_access(claims(), Some(removed.clone()), NOW), AccessDecision::Ended(_)));
     assert_eq!(mint(&removed, claims().id, removed.clusters, NOW, TTL).unwrap_err(), MintError::Ended);

@@ -110,7 +110,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn invalid_grant_limit_is_monotonic_in_failures_and_successes(completed in 0..100_000_i64, invalid in 0..2_000_i64) {
+        fn invalid_grant_limit_is_exceeded_only_by_further_failures(completed in 0..100_000_i64, invalid in 0..2_000_i64) {
             let these = stats(completed.max(invalid), invalid);
             let worse = stats(these.completed + 1, invalid + 1);
             let better = stats(these.completed + 1, invalid);

@@ -93,7 +93,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn duration_and_size_parsers_accept_or_reject_any_text(text in prop_oneof![".*", "-?[0-9]{1,25}( ?(ns|ms|s|m|h|d|w|y|month|months|years))?", "[0-9]{1,25}(B|KiB|MiB)"]) {
+        fn arbitrary_duration_or_size_text_is_parsed_or_rejected(text in prop_oneof![".*", "-?[0-9]{1,25}( ?(ns|ms|s|m|h|d|w|y|month|months|years))?", "[0-9]{1,25}(B|KiB|MiB)"]) {
             if let Ok(duration) = HumanDuration::try_from(text.clone()) {
                 prop_assert_eq!(String::from(duration.clone()), text.clone());
                 prop_assert!(domain::Timestamp::EPOCH.plus(duration.duration()) >= domain::Timestamp::EPOCH);

@@ -164,7 +164,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn body_parse_accepts_or_rejects_any_input(bytes: Vec<u8>, text: String) {
+        fn arbitrary_request_body_is_parsed_or_rejected(bytes: Vec<u8>, text: String) {
             for body in [&bytes[..], text.as_bytes(), format!("{{{text}}}").as_bytes()] {
                 if let Err(error) = parse_json_fields(body, &["code"]) {
                     let (_, error) = error.to_status_and_error();

@@ -115,7 +115,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cookie_header_with_any_bytes_never_panics(lines in prop::collection::vec(any::<Vec<u8>>(), 0..4), text: String) {
+        fn cookie_header_with_arbitrary_bytes_never_panics(lines in prop::collection::vec(any::<Vec<u8>>(), 0..4), text: String) {
             let lines = [lines, vec![text.clone().into_bytes(), format!("{PREFIX}x={text}").into_bytes()]].concat();
             prop_assert!(cookie_values(&cookie_headers(&lines), PREFIX, None).len() <= MAX_COOKIE_VALUES);
             cookie_values(&cookie_headers(&lines), PREFIX, Some("bowline_flow_x"));

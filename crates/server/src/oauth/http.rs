@@ -238,7 +238,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn authorization_header_with_any_bytes_never_panics(bytes: Vec<u8>, text: String) {
+        fn authorization_header_with_arbitrary_bytes_never_panics(bytes: Vec<u8>, text: String) {
             let encoded = STANDARD.encode(&bytes);
             let values = [bytes, format!("Bearer {text}").into(), format!("Basic {text}").into(), format!("basic {encoded}").into()];
             for value in values {

@@ -82,7 +82,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn provider_error_of_any_shape_is_classified(status in 100_u16..600, body: Vec<u8>, retry in prop_oneof!["[0-9]{1,30}", ".*"], code: i64) {
+        fn arbitrary_provider_error_response_is_classified(status in 100_u16..600, body: Vec<u8>, retry in prop_oneof!["[0-9]{1,30}", ".*"], code: i64) {
             for body in [body, json!({"code": code}).to_string().into_bytes(), br#"{"code":"x"}"#.to_vec()] {
                 if let UpstreamError::RateLimited(after) = classify_error_response(&response(status, &body, retry.as_bytes())) {
                     prop_assert!(after <= MAX_RETRY_AFTER);

@@ -145,7 +145,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn key_file_parse_accepts_or_rejects_any_text(
+        fn arbitrary_key_file_text_is_parsed_or_rejected(
             text: String,
             base: String,
             id in prop_oneof!["[0-9]{1,12}", "[a-z]{1,3}"],
@@ -159,7 +159,7 @@ mod tests {
         }
 
         #[test]
-        fn unwrap_data_key_rejects_any_bytes(bytes: Vec<u8>, connection: String) {
+        fn unwrap_data_key_rejects_arbitrary_bytes(bytes: Vec<u8>, connection: String) {
             let folder = tempfile::tempdir().unwrap();
             let vault = Vault::new(KeyFile::open(&create_key_file(folder.path())).unwrap());
             prop_assert!(vault.unwrap_data_key(&bytes, &connection).is_err());

@@ -172,7 +172,7 @@ async fn denial_at_hub_or_bank_returns_access_denied() {
 }
 
 #[tokio::test]
-async fn authorization_flow_is_bound_to_its_browser() {
+async fn authorization_flow_in_other_browser_is_rejected() {
     let kit = TestHub::new().await;
     let answer = kit.authorize(&TestHub::build_authorization_query(&kit.acme())).await;
     let consent = kit.url(answer.location.as_deref().unwrap());

@@ -86,12 +86,12 @@ async fn crash_at_every_step(database: Option<&str>, families: &[SyscallFamily])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kill_at_any_syscall_is_atomic_sqlite() {
+async fn each_step_is_atomic_if_killed_at_any_system_call_sqlite() {
     crash_at_every_step(None, &[("fsync,fdatasync", 1), ("pwrite64", 9), ("sendto,sendmsg,writev", 1)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kill_at_any_syscall_is_atomic_postgres() {
+async fn each_step_is_atomic_if_killed_at_any_system_call_postgres() {
     let database = create_durable_database().await;
     crash_at_every_step(Some(&database), &[("sendto", 7), ("sendmsg,writev", 2)]).await;
 }

@@ -69,7 +69,7 @@ async fn account_number_and_profile_require_their_clusters() {
 }
 
 #[tokio::test]
-async fn paging_returns_each_item_once_and_binds_cursors() {
+async fn paging_returns_each_item_once_and_rejects_foreign_cursor() {
     let kit = TestHub::new().await;
     let acme = kit.acme();
     let tokens = kit.connect(&acme).await;

@@ -32,7 +32,7 @@ async fn pooler_in_transaction_mode_is_rejected_at_start() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pooler_in_session_mode_works_until_its_mode_changes() {
+async fn pooler_in_session_mode_is_accepted_until_its_mode_changes() {
     let cluster = PostgresCluster::start().await;
     let bouncer = Pgbouncer::start(&cluster, "session").await;
     let site = HubProcess::new(Some(&bouncer.url())).await;

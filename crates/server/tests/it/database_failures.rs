@@ -68,7 +68,7 @@ async fn hub_returns_503_without_database_and_recovers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn acknowledged_ends_survive_database_crash() {
+async fn acknowledged_connection_ends_survive_database_crash() {
     let mut cluster = PostgresCluster::start().await;
     let site = HubProcess::new(Some(&cluster.url())).await;
     site.initialize().await;

@@ -51,7 +51,7 @@ async fn send_and_abandon(site: &HubProcess, request: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn locked_row_with_abandoned_revokes_blocks_no_other() {
+async fn abandoned_revokes_on_locked_row_block_no_other_request() {
     let cluster = PostgresCluster::start().await;
     let (site, acme, tokens) = start_hub(&cluster.url()).await;
     let _hub = site.serve(&[]).await;

@@ -64,7 +64,7 @@ fn collect_expected_texts(path: &str, method: &str, operation: &Value) -> Vec<St
 }
 
 #[tokio::test]
-async fn docs_pages_show_every_documented_detail() {
+async fn docs_pages_show_every_operation_of_openapi_document() {
     let kit = TestHub::new().await;
     let index = kit.get("/docs").await;
     for document in ApiDocument::ALL {

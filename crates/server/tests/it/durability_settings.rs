@@ -23,7 +23,7 @@ async fn start_site(cluster: &PostgresCluster) -> (HubProcess, TestClient) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn weakened_synchronous_commit_confirms_no_end() {
+async fn weakened_synchronous_commit_confirms_no_connection_end() {
     let cluster = PostgresCluster::start().await;
     let (site, acme) = start_site(&cluster).await;
     let _hub = site.serve(&[]).await;
@@ -40,7 +40,7 @@ async fn weakened_synchronous_commit_confirms_no_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn cancelled_wait_for_standby_confirms_no_end() {
+async fn cancelled_wait_for_standby_confirms_no_connection_end() {
     let cluster = PostgresCluster::start().await;
     let (site, acme) = start_site(&cluster).await;
     let _hub = site.serve(&[]).await;
@@ -98,7 +98,7 @@ async fn disabled_fsync_is_rejected_at_start_and_while_running() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn complete_connection_causes_no_server_warning() {
+async fn connection_from_login_to_end_causes_no_postgres_warning() {
     let cluster = PostgresCluster::start().await;
     let (site, acme) = start_site(&cluster).await;
     let hub = site.serve(&[]).await;

@@ -37,7 +37,7 @@ async fn fetch_metrics(kit: &TestHub) -> String {
 }
 
 #[tokio::test]
-async fn invalid_grant_burst_ends_twenty_and_pauses_provider() {
+async fn invalid_grant_burst_ends_twenty_connections_then_pauses() {
     let kit = TestHub::new().await;
     let mut all = Vec::new();
     for _ in 0..CONNECTIONS {

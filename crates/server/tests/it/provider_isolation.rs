@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use crate::support::{ConnectionTokens, EndpointStub, TestHub, create_database, json_response, on_both};
 
 on_both!(
-    circuit_breaker_stops_jobs_and_resumes_them_with_a_trial,
+    circuit_breaker_pauses_jobs_until_a_trial_call_succeeds,
     failing_revocation_endpoint_does_not_affect_data,
 );
 
@@ -121,7 +121,7 @@ async fn hanging_providers_delay_no_other_provider(kit: TestHub) {
     );
 }
 
-async fn circuit_breaker_stops_jobs_and_resumes_them_with_a_trial(kit: TestHub) {
+async fn circuit_breaker_pauses_jobs_until_a_trial_call_succeeds(kit: TestHub) {
     let section = kit.app().config().upstream.clone();
     let failures = usize::try_from(section.breaker_failures).unwrap();
     let (status, tokens) = (Arc::new(AtomicU16::new(503)), kit.connect(&kit.acme()).await);

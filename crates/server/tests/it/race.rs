@@ -64,7 +64,7 @@ fn find_violations(tries: &[RecordedAttempt]) -> Vec<String> {
 }
 
 #[test]
-fn race_checker_reports_only_successes_after_an_end() {
+fn race_checker_reports_only_successes_after_connection_end() {
     let of = |act, begun, ended, succeeded| RecordedAttempt {
         action: act,
         node: 1,
@@ -396,17 +396,17 @@ async fn run_rounds(kit: TestHub, other: Option<SecondNode>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_read_succeeds_after_acknowledged_end_sqlite() {
+async fn no_read_succeeds_after_connection_end_sqlite() {
     run_rounds(TestHub::new().await, None).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_read_succeeds_after_acknowledged_end_postgres() {
+async fn no_read_succeeds_after_connection_end_postgres() {
     run_rounds(TestHub::with_store(Some(create_database().await)).await, None).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_read_succeeds_after_acknowledged_end_other_node() {
+async fn no_read_succeeds_after_connection_end_on_other_node() {
     let kit = TestHub::with_store(Some(create_database().await)).await;
     let other = kit.start_second_node().await;
     run_rounds(kit, Some(other)).await;

@@ -96,12 +96,12 @@ async fn assert_ends_survive_kill(store: Option<&str>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn acknowledged_ends_survive_kill_sqlite() {
+async fn acknowledged_connection_ends_survive_kill_sqlite() {
     assert_ends_survive_kill(None).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn acknowledged_ends_survive_kill_postgres() {
+async fn acknowledged_connection_ends_survive_kill_postgres() {
     assert_ends_survive_kill(Some(&create_durable_database().await)).await;
 }
 

@@ -19,7 +19,7 @@ async fn get_write_check(site: &HubProcess) -> (u16, serde_json::Value) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn write_lock_of_other_process_is_503_and_reads_work() {
+async fn write_lock_of_other_process_returns_503_for_writes_only() {
     let site = HubProcess::new(None).await;
     site.initialize().await;
     let acme = site.add_recipient("Acme Budget");
@@ -64,7 +64,7 @@ async fn serve_with_removable_disk_space(site: &HubProcess) -> RunningHub {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn full_disk_is_503_until_space_is_available() {
+async fn full_disk_returns_503_until_space_is_available() {
     let site = HubProcess::new(None).await;
     site.initialize().await;
     let acme = site.add_recipient("Acme Budget");
@@ -96,7 +96,7 @@ async fn full_disk_is_503_until_space_is_available() {
 const IGNORE_FILE_SIZE_SIGNAL: [&str; 4] = ["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\"", "env"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn file_error_is_503_and_ends_process() {
+async fn sqlite_file_error_returns_503_and_ends_process() {
     let site = HubProcess::new(None).await;
     site.initialize().await;
     let acme = site.add_recipient("Acme Budget");

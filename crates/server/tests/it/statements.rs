@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::support::{ConnectionTokens, EndpointStub, RawRequest, TestHub, json_response, on_both};
 
-on_both!(end_during_document_download_returns_602);
+on_both!(connection_end_during_document_download_returns_602);
 
 const SCOPE: &str = "ACCOUNT_BASIC STATEMENTS";
 
@@ -83,7 +83,7 @@ async fn statement_in_processing_returns_1300_until_ready() {
 }
 
 #[tokio::test]
-async fn statement_ids_are_bound_to_account_and_recipient() {
+async fn statement_id_of_other_account_or_recipient_is_rejected() {
     let kit = TestHub::new().await;
     let (tokens, path) = connect_and_list_path(&kit, 1000).await;
     let document = find_newest_statement_path(&kit, &tokens.access, &path).await;
@@ -264,7 +264,7 @@ async fn each_requested_document_type_counts_toward_limit() {
     );
 }
 
-async fn end_during_document_download_returns_602(kit: TestHub) {
+async fn connection_end_during_document_download_returns_602(kit: TestHub) {
     let (tokens, path) = connect_and_list_path(&kit, 1000).await;
     let document = find_newest_statement_path(&kit, &tokens.access, &path).await;
     let bank = &kit.world.maple().bank;

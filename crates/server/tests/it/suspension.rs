@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::support::{SCOPE, TestClient, TestHub, on_both, query_parameter};
 
 on_both!(
-    consent_page_stops_when_client_suspended_after_request,
-    consent_rejected_when_client_suspended_during_consent,
+    consent_page_shows_error_if_client_suspended_after_request,
+    consent_is_rejected_if_client_suspended_during_consent,
     removed_recipient_gets_error_page_without_redirect,
     removed_redirect_uri_gets_error_page_without_redirect,
     provider_picked_before_suspension_is_rejected,
@@ -82,7 +82,7 @@ async fn register_app(kit: &TestHub) -> TestClient {
     kit.register_recipient(&[1000, 2000], SCOPE, false).await
 }
 
-async fn consent_page_stops_when_client_suspended_after_request(kit: TestHub) {
+async fn consent_page_shows_error_if_client_suspended_after_request(kit: TestHub) {
     for (suspension, word) in SUSPENSIONS {
         let app = register_app(&kit).await;
         let (at, page) = kit.open_consent_page(&app).await;
@@ -108,7 +108,7 @@ async fn consent_page_stops_when_client_suspended_after_request(kit: TestHub) {
     kit.assert_nothing_stored().await;
 }
 
-async fn consent_rejected_when_client_suspended_during_consent(kit: TestHub) {
+async fn consent_is_rejected_if_client_suspended_during_consent(kit: TestHub) {
     let app = register_app(&kit).await;
     let (at, page) = kit.open_consent_page(&app).await;
     kit.run_admin_step("registrations/{id}/1000/suspend", &app).await;

@@ -14,7 +14,7 @@ on_both!(
     rfc6749_s4_1_4_code_exchange_returns_documented_fields,
     rfc6749_s2_3_1_secret_in_header_or_body_is_accepted,
     malformed_token_request_gets_specific_error,
-    code_is_bound_to_client_uri_verifier_and_lifetime,
+    code_exchange_with_wrong_parameters_or_too_late_is_rejected,
     rfc6749_s4_1_2_code_replay_by_owner_ends_connection,
     unauthorized_code_replay_is_rejected_without_effect,
     code_replay_after_expiry_is_rejected_without_effect,
@@ -125,7 +125,7 @@ async fn malformed_token_request_gets_specific_error(kit: TestHub) {
     );
 }
 
-async fn code_is_bound_to_client_uri_verifier_and_lifetime(kit: TestHub) {
+async fn code_exchange_with_wrong_parameters_or_too_late_is_rejected(kit: TestHub) {
     let (acme, other) = (kit.acme(), kit.register_recipient(&[1000], SCOPE, false).await);
     let code = kit.obtain_code(&acme).await;
     let grant = ("grant_type", "authorization_code");

@@ -61,7 +61,7 @@ fn durability_checker_rejects_reply_before_sync() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn revoke_syncs_wal_before_204() {
+async fn revoke_syncs_write_ahead_log_before_sending_204() {
     let strace = std::env::var("BOWLINE_TEST_STRACE").expect("BOWLINE_TEST_STRACE: run `cargo xtask test`");
     let site = HubProcess::new(None).await;
     site.initialize().await;

@@ -11,7 +11,7 @@ use crate::support::{TestHub, on_both, query_parameter};
 on_both!(
     provider_errors_map_to_documented_codes,
     circuit_breaker_opens_after_repeated_failures,
-    end_during_upstream_read_returns_602,
+    connection_end_during_upstream_read_returns_602,
     invalid_grant_on_refresh_ends_connection,
     concurrent_reads_trigger_one_refresh,
     failed_upstream_revocation_is_retried_or_reported,
@@ -50,7 +50,7 @@ async fn circuit_breaker_opens_after_repeated_failures(kit: TestHub) {
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
 }
 
-async fn end_during_upstream_read_returns_602(kit: TestHub) {
+async fn connection_end_during_upstream_read_returns_602(kit: TestHub) {
     let tokens = kit.connect(&kit.acme()).await;
     kit.inject_faults(json!({"hold": true})).await;
     let (read, ()) = tokio::join!(kit.read("/accounts", &tokens.access), async {

@@ -97,7 +97,7 @@ mod tests {
     use domain::model::job::JobKind;
 
     #[test]
-    fn known_job_kind_lists_every_job_kind() {
+    fn lease_condition_names_every_job_kind() {
         let kinds: Vec<_> = JobKind::ALL.iter().map(|kind| format!("'{kind}'")).collect();
 
         assert_eq!(known_job_kind!(), format!("COALESCE(kind, '') IN ({})", kinds.join(", ")));

@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_have_names_and_units_of_libpq() {
+    fn postgres_url_parameters_have_names_and_units_of_libpq() {
         let url = "postgres://hub@127.0.0.1/hub?connect_timeout=2&tcp_user_timeout=2500&keepalives=0\
                    &keepalives_idle=7&keepalives_interval=3&keepalives_count=9&channel_binding=require";
 
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wait_is_limited_by_default() {
+    fn postgres_connection_waits_are_limited_by_default() {
         let options = parse("postgres://hub@127.0.0.1,127.0.0.2/hub").unwrap();
 
         let config = &options.config;
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn other_machine_requires_tls_unless_allowed() {
+    fn postgres_on_other_machine_requires_tls_unless_allowed() {
         for url in [
             "postgres://hub@db.example.org/hub?sslmode=disable",
             "postgres://hub@127.0.0.1,db.example.org/hub?sslmode=disable",
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn tls_is_verified_with_name_by_default() {
+    fn postgres_tls_verifies_the_server_name_by_default() {
         let full = parse("postgres://hub@db.example.org/hub").unwrap();
         let files = "postgres://db/hub?sslmode=verify-ca&sslrootcert=/ca%20x.pem&sslcert=c.pem&sslkey=k.pem";
         let ca = parse(files).unwrap();
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_parameter_is_named_and_not_quoted() {
+    fn invalid_postgres_url_parameter_is_named_without_value() {
         for (query, expected) in [
             ("connect_timeout=0", "connect_timeout: expected a number of seconds"),
             ("tcp_user_timeout=2s", "tcp_user_timeout: expected a number of milliseconds"),

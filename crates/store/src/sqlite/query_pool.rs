@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn query_of_absent_caller_is_interrupted() {
+    async fn query_is_interrupted_when_its_caller_has_gone_away() {
         let folder = tempfile::tempdir().unwrap();
         let pool = open_pool(&folder, &hours(1, 0));
         let caller = tokio::spawn(run_endless_query(Arc::clone(&pool)));
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn query_beyond_time_limit_is_unavailable() {
+    async fn query_beyond_time_limit_fails_with_unavailable() {
         let folder = tempfile::tempdir().unwrap();
         let limits = QueryPoolLimits { time: Duration::from_millis(50), ..hours(1, 0) };
         let pool = open_pool(&folder, &limits);
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn queries_beyond_waiting_limit_are_busy() {
+    async fn queries_beyond_waiting_limit_fail_with_busy() {
         let folder = tempfile::tempdir().unwrap();
         let pool = open_pool(&folder, &hours(1, 1));
         let running = tokio::spawn(run_endless_query(Arc::clone(&pool)));
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connection_is_reused_after_panic() {
+    async fn sqlite_connection_is_reused_after_query_panics() {
         let folder = tempfile::tempdir().unwrap();
         let pool = open_pool(&folder, &hours(1, 0));
 

@@ -19,7 +19,7 @@ on_both!(
     client_filters_and_pages_return_matching_clients,
     registration_filters_and_pages_return_matches,
     client_lookup_with_wrong_kind_returns_none,
-    config_takes_over_added_provider_and_drops_its_secret,
+    configured_provider_replaces_added_one_and_its_secret,
 );
 
 const ALL_RECIPIENTS: ListClients = ListClients {
@@ -193,7 +193,7 @@ async fn client_lookup_with_wrong_kind_returns_none(mut kit: TestStore) {
     }
 }
 
-async fn config_takes_over_added_provider_and_drops_its_secret(kit: TestStore) {
+async fn configured_provider_replaces_added_one_and_its_secret(kit: TestStore) {
     let secret = SealedProviderSecret {
         data_key: vec![1, 2],
         secret: vec![3, 4],

@@ -17,7 +17,7 @@ use store::query::{
 use crate::support::{DAY, TestStore, hash, hashes, on_both, operator_actor, parse_client_id};
 
 on_both!(
-    end_deletes_tokens_and_credentials,
+    connection_end_deletes_tokens_and_credentials,
     data_key_of_request_is_erased_after_exchange,
     code_exchange_replaces_older_connection_of_customer,
     login_without_customer_identity_replaces_no_connection,
@@ -26,7 +26,7 @@ on_both!(
     code_exchange_rechecks_client_and_provider_state,
     expired_and_inactive_connections_are_ended,
     refresh_token_use_updates_last_use_and_hash,
-    end_for_stale_credential_version_is_ignored,
+    connection_end_for_stale_credential_version_is_ignored,
 );
 
 fn expect_refusal(redeemed: &RedeemOutcome) -> &domain::OAuthError {
@@ -36,7 +36,7 @@ fn expect_refusal(redeemed: &RedeemOutcome) -> &domain::OAuthError {
     }
 }
 
-async fn end_deletes_tokens_and_credentials(kit: TestStore) {
+async fn connection_end_deletes_tokens_and_credentials(kit: TestStore) {
     let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
     let other = kit.create_active_connection("b", "dc-other", Some("alice")).await;
     let known = kit.store.query(&FindRefreshToken { hashes: hashes("refresh-a") }).await.unwrap().unwrap();
@@ -239,7 +239,7 @@ async fn refresh_token_use_updates_last_use_and_hash(mut kit: TestStore) {
     assert_eq!(known.token.last_used_at, kit.now);
 }
 
-async fn end_for_stale_credential_version_is_ignored(kit: TestStore) {
+async fn connection_end_for_stale_credential_version_is_ignored(kit: TestStore) {
     let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
     assert_eq!(kit.end_connection(&id, EndCause::Provider, Some(0)).await, EndOutcome::Fenced);
     assert_eq!(kit.find_end_cause(&id).await, None);

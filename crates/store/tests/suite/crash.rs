@@ -112,7 +112,7 @@ async fn run_rounds(fresh: impl AsyncFn() -> (Location, Option<tempfile::TempDir
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn acknowledged_ends_survive_process_kill_on_sqlite() {
+async fn acknowledged_connection_ends_survive_kill_on_sqlite() {
     run_rounds(async || {
         let folder = tempfile::tempdir().unwrap();
         (Location::Sqlite(folder.path().join("hub.db")), Some(folder))
@@ -121,6 +121,6 @@ async fn acknowledged_ends_survive_process_kill_on_sqlite() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn acknowledged_ends_survive_process_kill_on_postgres() {
+async fn acknowledged_connection_ends_survive_kill_on_postgres() {
     run_rounds(async || (create_durable_database().await, None)).await;
 }

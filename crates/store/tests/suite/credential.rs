@@ -15,10 +15,10 @@ use crate::support::{TestStore, on_both};
 
 on_both!(
     refresh_lease_is_exclusive,
-    refresh_losing_to_end_queues_token_revocation,
+    refresh_finished_after_connection_end_queues_revocation,
     expired_lease_makes_revocation_outcome_unknown,
     revocation_is_accepted_only_after_late_token_is_revoked,
-    unfinished_refresh_at_end_makes_outcome_unknown,
+    unfinished_refresh_at_connection_end_makes_outcome_unknown,
     only_first_of_two_refresh_results_is_stored,
 );
 
@@ -82,7 +82,7 @@ async fn refresh_lease_is_exclusive(kit: TestStore) {
     acquire_lease(&kit, &id, 2).await;
 }
 
-async fn refresh_losing_to_end_queues_token_revocation(kit: TestStore) {
+async fn refresh_finished_after_connection_end_queues_revocation(kit: TestStore) {
     let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
     let refresh_lease = acquire_lease(&kit, &id, 1).await;
     kit.end_connection(&id, EndCause::Recipient, None).await;
@@ -135,7 +135,7 @@ async fn revocation_is_accepted_only_after_late_token_is_revoked(kit: TestStore)
     }
 }
 
-async fn unfinished_refresh_at_end_makes_outcome_unknown(kit: TestStore) {
+async fn unfinished_refresh_at_connection_end_makes_outcome_unknown(kit: TestStore) {
     let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
     acquire_lease(&kit, &id, 1).await;
     kit.end_connection(&id, EndCause::Recipient, None).await;

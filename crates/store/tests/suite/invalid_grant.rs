@@ -15,7 +15,7 @@ use crate::support::{TestStore, on_both};
 
 on_both!(
     provider_is_paused_at_twenty_first_invalid_grant,
-    concurrent_invalid_grants_end_at_most_twenty,
+    concurrent_invalid_grants_end_at_most_twenty_connections,
     reactivating_provider_starts_new_invalid_grant_window,
     invalid_grants_before_window_are_not_counted,
     invalid_grants_up_to_two_percent_end_connections,
@@ -81,7 +81,7 @@ async fn provider_is_paused_at_twenty_first_invalid_grant(kit: TestStore) {
     assert_eq!((counts["active"], counts["auto_paused"]), (0, 1));
 }
 
-async fn concurrent_invalid_grants_end_at_most_twenty(kit: TestStore) {
+async fn concurrent_invalid_grants_end_at_most_twenty_connections(kit: TestStore) {
     let all = create_leased_connections(&kit, "n", 40).await;
     let commands = all.iter().map(|which| kit.store.run(build_handle_invalid_grant(&kit, which)));
     let outcomes = futures_util::future::join_all(commands).await;

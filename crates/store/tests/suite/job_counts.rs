@@ -14,7 +14,7 @@ use store::query::{CountJobs, JobSummary, ListJobs};
 use crate::job::{finish_job, lease_job};
 use crate::support::{DAY, TestStore, on_both, operator_actor};
 
-on_both!(concurrent_ends_and_folds_keep_job_counts_exact);
+on_both!(job_counts_stay_exact_during_concurrent_connection_ends);
 
 #[derive(Clone, Debug)]
 enum JobStep {
@@ -122,7 +122,7 @@ fn job_counts_equal_jobs_after_random_history_on_postgres() {
     run_histories(8, TestStore::open_postgres);
 }
 
-async fn concurrent_ends_and_folds_keep_job_counts_exact(kit: TestStore) {
+async fn job_counts_stay_exact_during_concurrent_connection_ends(kit: TestStore) {
     let mut connections = Vec::new();
     for nth in 0..20 {
         connections.push(kit.create_active_connection(&format!("n{nth}"), "dc-acme", None).await);

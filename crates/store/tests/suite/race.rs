@@ -17,9 +17,9 @@ use crate::support::{TestStore, connect, hashes, on_both};
 
 on_both!(
     concurrent_lease_requests_grant_one_lease,
-    concurrent_refresh_and_end_revoke_every_token,
-    concurrent_exchange_and_end_leave_no_refresh_token,
-    concurrent_ends_end_connection_once,
+    concurrent_refresh_and_connection_end_revoke_every_token,
+    concurrent_exchange_and_connection_end_leave_no_token,
+    concurrent_end_commands_end_connection_once,
     concurrent_job_leases_give_job_to_one_worker,
 );
 
@@ -40,7 +40,7 @@ async fn concurrent_lease_requests_grant_one_lease(kit: TestStore) {
     }
 }
 
-async fn concurrent_refresh_and_end_revoke_every_token(kit: TestStore) {
+async fn concurrent_refresh_and_connection_end_revoke_every_token(kit: TestStore) {
     let (mut stored, mut late) = (0, 0);
     for round in 0..ROUNDS {
         let name = format!("n{round}");
@@ -79,7 +79,7 @@ async fn concurrent_refresh_and_end_revoke_every_token(kit: TestStore) {
     assert_eq!(stored + late, ROUNDS);
 }
 
-async fn concurrent_exchange_and_end_leave_no_refresh_token(kit: TestStore) {
+async fn concurrent_exchange_and_connection_end_leave_no_token(kit: TestStore) {
     for round in 0..ROUNDS {
         let name = format!("n{round}");
         let id = kit.create_pending_connection(&name, "dc-acme", None).await;
@@ -97,7 +97,7 @@ async fn concurrent_exchange_and_end_leave_no_refresh_token(kit: TestStore) {
     assert_eq!(kit.count_jobs("revoke_at_provider", "pending").await, i64::try_from(ROUNDS).unwrap());
 }
 
-async fn concurrent_ends_end_connection_once(kit: TestStore) {
+async fn concurrent_end_commands_end_connection_once(kit: TestStore) {
     for round in 0..ROUNDS {
         let id = kit.create_active_connection(&format!("n{round}"), "dc-acme", None).await;
         let causes = [EndCause::Recipient, EndCause::Customer, EndCause::Provider, EndCause::Operator];

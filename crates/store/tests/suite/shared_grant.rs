@@ -14,15 +14,15 @@ use crate::support::{DAY, TestStore, connection_id, on_both};
 
 on_both!(
     shared_grant_is_revoked_only_at_end_of_last_connection,
-    end_of_unshared_grant_queues_revocation,
+    connection_end_with_unshared_grant_queues_revocation,
     shared_grant_survives_replacement_of_connection,
     shared_grant_survives_expiry_of_unredeemed_login,
     revocation_superseded_by_newer_grant_is_not_needed,
     late_token_of_shared_grant_is_not_revoked,
     orphaned_grant_shared_with_live_connection_is_detected,
-    concurrent_ends_of_shared_grant_queue_one_revocation,
-    concurrent_end_and_login_keep_grant_of_new_connection,
-    concurrent_end_and_replacing_exchange_do_not_deadlock,
+    shared_grant_concurrent_connection_ends_queue_one_revocation,
+    concurrent_connection_end_and_login_keep_new_grant,
+    concurrent_connection_end_and_replacement_do_not_deadlock,
 );
 
 async fn get_provider_revocation(kit: &TestStore, id: &ConnectionId) -> UpstreamRevocation {
@@ -61,7 +61,7 @@ async fn shared_grant_is_revoked_only_at_end_of_last_connection(kit: TestStore) 
     kit.connection_audit_actions(&last).await;
 }
 
-async fn end_of_unshared_grant_queues_revocation(kit: TestStore) {
+async fn connection_end_with_unshared_grant_queues_revocation(kit: TestStore) {
     let unshared = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
     kit.create_active_connection("b", "dc-other", Some("alice")).await;
     kit.end_connection(&unshared, EndCause::Recipient, None).await;
@@ -192,7 +192,7 @@ async fn orphaned_grant_shared_with_live_connection_is_detected(kit: TestStore) 
     assert!(!is_grant_shared(&kit, &orphan, Some("alice")).await);
 }
 
-async fn concurrent_ends_of_shared_grant_queue_one_revocation(kit: TestStore) {
+async fn shared_grant_concurrent_connection_ends_queue_one_revocation(kit: TestStore) {
     kit.share_grants().await;
     for round in 0..60 {
         let customer = format!("c{round}");
@@ -212,7 +212,7 @@ async fn concurrent_ends_of_shared_grant_queue_one_revocation(kit: TestStore) {
     }
 }
 
-async fn concurrent_end_and_login_keep_grant_of_new_connection(kit: TestStore) {
+async fn concurrent_connection_end_and_login_keep_new_grant(kit: TestStore) {
     kit.share_grants().await;
     for round in 0..40 {
         let (customer, new) = (format!("c{round}"), format!("b{round}"));
@@ -233,7 +233,7 @@ async fn concurrent_end_and_login_keep_grant_of_new_connection(kit: TestStore) {
     }
 }
 
-async fn concurrent_end_and_replacing_exchange_do_not_deadlock(kit: TestStore) {
+async fn concurrent_connection_end_and_replacement_do_not_deadlock(kit: TestStore) {
     kit.share_grants().await;
     for round in 0..10 {
         let (customer, new) = (format!("c{round}"), format!("b{round}"));

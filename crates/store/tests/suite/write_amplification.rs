@@ -71,7 +71,7 @@ async fn measure_end_bytes(kit: &TestStore, id: &ConnectionId) -> u64 {
 const WAL_PAGE_BYTES: u64 = 4096 + 24;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn end_writes_same_amount_in_small_and_large_store() {
+async fn connection_end_writes_same_amount_in_small_and_large_store() {
     let kit = TestStore::open_sqlite().await;
     kit.fill_connections(0..50).await;
     let small = measure_end_bytes(&kit, &filled_connection_id(25)).await;
@@ -83,7 +83,7 @@ async fn end_writes_same_amount_in_small_and_large_store() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn end_writes_same_amount_after_many_refreshes() {
+async fn connection_end_writes_same_amount_after_many_refreshes() {
     let mut kit = TestStore::open_sqlite().await;
     let fresh = kit.create_active_connection("fresh", "dc-acme", Some("alice")).await;
     let often = kit.create_active_connection("often", "dc-acme", Some("bob")).await;

@@ -15,7 +15,7 @@ const REFRESH_TOKEN: (&str, &str) = ("grant_type", "refresh_token");
 const AUTHORIZATION_CODE: (&str, &str) = ("grant_type", "authorization_code");
 
 #[tokio::test]
-async fn rfc6749_s4_1_3_code_is_bound_to_client_and_redirect_uri() {
+async fn rfc6749_s4_1_3_code_of_other_client_or_uri_is_rejected() {
     let kit = TestHub::new().await;
     let two = ["https://odd.example.org/one", "https://odd.example.org/two"];
     let (odd, other) = (kit.register_recipient_with_credentials("dc-two", "secret", &two).await, kit.acme());
@@ -161,7 +161,7 @@ async fn rfc6749_s5_2_error_response_uses_allowed_characters() {
 
 /// Intended deviation: Flinks documents 400 for `invalid_client`, also with HTTP Basic.
 #[tokio::test]
-async fn rfc6749_s5_2_deviation_invalid_client_is_400_unchallenged() {
+async fn rfc6749_s5_2_deviation_invalid_client_has_no_challenge() {
     let kit = TestHub::new().await;
     let acme = kit.acme();
     let body = "grant_type=client_credentials";
@@ -177,7 +177,7 @@ async fn rfc6749_s5_2_deviation_invalid_client_is_400_unchallenged() {
 }
 
 #[tokio::test]
-async fn rfc6749_s6_refresh_is_bound_to_client_and_granted_scope() {
+async fn rfc6749_s6_refresh_rejects_other_client_and_wider_scope() {
     let kit = TestHub::new().await;
     let (acme, other) = (kit.acme(), kit.register_recipient(&[1000], SCOPE, false).await);
     let tokens = kit.connect(&acme).await;
