@@ -1,5 +1,5 @@
-//! Tests that jobs of a provider that does not respond delay no other provider, and that the circuit breaker pauses and
-//! resumes jobs.
+//! Tests that a provider or a store that does not respond delays no other provider and no metrics, and that the circuit
+//! breaker pauses and resumes jobs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -20,6 +20,24 @@ on_both!(
     failing_revocation_endpoint_does_not_affect_data,
 );
 
+/// Metrics are needed most while the store is slow.
+#[tokio::test]
+async fn metrics_are_rendered_without_response_of_the_store() {
+    let url = create_database().await;
+    let kit = TestHub::with_store(Some(url.clone())).await;
+    assert!(kit.fetch_metrics().await.contains("bowline_jobs{"), "the store responds");
+    let (lock, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    lock.batch_execute("BEGIN; LOCK TABLE job_counts IN ACCESS EXCLUSIVE MODE").await.unwrap();
+
+    let page = tokio::time::timeout(METRICS_PATIENCE, kit.fetch_metrics()).await.unwrap();
+
+    assert!(page.contains("bowline_http_requests_total{"), "{page}");
+}
+
+/// The limit of the handler is 2 seconds. Without it, the request would wait as long as the lock.
+const METRICS_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// A timeout that no test waits for: a call to a silent provider does not end during the test.
 const NEVER: (&str, &str) = ("upstream.timeout", "10m");
 
@@ -38,6 +56,11 @@ async fn hanging_providers_delay_no_other_provider_on_postgres() {
 const HANGING_PROVIDERS: i64 = 40;
 
 impl TestHub {
+    async fn fetch_metrics(&self) -> String {
+        let page = format!("http://{}/metrics", self.world.node.probes);
+        self.send(bowline::cli::BrowserRequest::new(Method::GET, &page)).await.body
+    }
+
     async fn set_revocation_endpoint(&self, url: &str) {
         self.update_provider_settings(1000, |settings| settings.revocation_endpoint = Some(url.to_owned()))
             .await;
@@ -167,12 +190,7 @@ async fn failing_revocation_endpoint_does_not_affect_data(kit: TestHub) {
     let tokens = kit.connect(&kit.acme()).await;
     kit.app().job_notify().notify_one();
     let open = "bowline_breaker_open{provider=\"1000\",endpoint=\"revocation\"} 1";
-    kit.wait_until("the breaker opens", async || {
-        let page = format!("http://{}/metrics", kit.world.node.probes);
-        let page = kit.send(bowline::cli::BrowserRequest::new(Method::GET, &page)).await.body;
-        page.contains(open)
-    })
-    .await;
+    kit.wait_until("the breaker opens", async || kit.fetch_metrics().await.contains(open)).await;
 
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "data is served");
 }

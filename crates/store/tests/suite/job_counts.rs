@@ -14,7 +14,10 @@ use store::query::{CountJobs, JobSummary, ListJobs};
 use crate::job::{finish_job, lease_job};
 use crate::support::{DAY, TestStore, on_both, operator_actor};
 
-on_both!(job_counts_stay_exact_during_concurrent_connection_ends);
+on_both!(
+    job_counts_stay_exact_during_concurrent_connection_ends,
+    job_counts_follow_each_state_up_to_the_purge
+);
 
 #[derive(Clone, Debug)]
 enum JobStep {
@@ -33,7 +36,7 @@ fn history_strategy() -> impl Strategy<Value = Vec<JobStep>> {
         2 => any::<bool>().prop_map(|retry| JobStep::Resolve { retry }),
         2 => (1..4_u32).prop_map(|limit| JobStep::Fold { limit }),
         2 => Just(JobStep::Purge),
-        2 => (1..40_u8).prop_map(|days| JobStep::Wait { days }),
+        2 => (1..80_u8).prop_map(|days| JobStep::Wait { days }),
     ];
     prop::collection::vec(step, 1..24)
 }
@@ -135,4 +138,16 @@ async fn job_counts_stay_exact_during_concurrent_connection_ends(kit: TestStore)
     kit.assert_job_counts().await;
     while kit.fold_job_transitions(3).await > 0 {}
     kit.assert_job_counts().await;
+}
+
+/// The history that every random one contains only by chance: done, failed, retried, closed and purged.
+async fn job_counts_follow_each_state_up_to_the_purge(kit: TestStore) {
+    let done = vec![JobStep::End, JobStep::Attempt { outcome: 0 }];
+    let failed = vec![JobStep::End, JobStep::Wait { days: 8 }, JobStep::Attempt { outcome: 3 }];
+    let retry =
+        vec![JobStep::Resolve { retry: true }, JobStep::Wait { days: 8 }, JobStep::Attempt { outcome: 3 }];
+    let close = vec![JobStep::Resolve { retry: false }, JobStep::Wait { days: 40 }];
+    let purge = vec![JobStep::Fold { limit: 3 }, JobStep::Purge, JobStep::Fold { limit: 100 }];
+
+    run_history(kit, [done, failed, retry, close, purge].concat()).await;
 }
