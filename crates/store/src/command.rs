@@ -37,7 +37,7 @@ pub use client::{
     UpdateClient,
 };
 pub use credential::{LeaseCredential, LeaseOutcome, ReleaseLease, StoreCredential, StoreCredentialOutcome};
-pub use end_connection::{ConfirmEnd, EndConnection, EndOutcome, ExpireConnection};
+pub use end_connection::{EndConnection, EndOutcome, ExpireConnection};
 pub use invalid_grant::{HandleInvalidGrant, InvalidGrantOutcome};
 pub use job_count::FoldJobTransitions;
 pub use lease::Lease;

@@ -31,6 +31,15 @@ impl StoreError {
         Self::Internal(error.to_string())
     }
 
+    /// Converts the error of a server that must not be used now into one that a later attempt may not get. While the hub
+    /// runs, the server's settings or files may be repaired at any time.
+    pub(crate) fn into_transient(self) -> Self {
+        match self {
+            Self::Incompatible(reason) => Self::Unavailable(reason),
+            other => other,
+        }
+    }
+
     /// Returns whether a later attempt of the same request may succeed.
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Busy | Self::Conflict | Self::Unavailable(_) | Self::FileFailed(_))
@@ -115,6 +124,8 @@ fn is_unavailable(code: &tokio_postgres::error::SqlState) -> bool {
             // The session lost its prepared statements, for example behind a connection pooler.
             SqlState::INVALID_SQL_STATEMENT_NAME,
             SqlState::DUPLICATE_PSTATEMENT,
+            // A prepared statement does not fit the schema any more, which another node has migrated.
+            SqlState::FEATURE_NOT_SUPPORTED,
         ]
         .contains(code)
 }
@@ -140,8 +151,8 @@ mod tests {
         let is_unavailable = |code| is_unavailable(&SqlState::from_code(code));
 
         for code in [
-            "08006", "28P01", "3D000", "25006", "25P03", "26000", "42P05", "53300", "55P03", "57014",
-            "57P01", "58030",
+            "08006", "0A000", "28P01", "3D000", "25006", "25P03", "26000", "42P05", "53300", "55P03",
+            "57014", "57P01", "58030",
         ] {
             assert!(is_unavailable(code), "{code}");
         }

@@ -7,8 +7,8 @@ use domain::Moment;
 use crate::error::Result;
 use crate::tx::Tx;
 
-/// The kind of a command. Each kind has its own queue on SQLite, and its own connections and time limit on PostgreSQL, so
-/// that no kind can use up what another one needs.
+/// The kind of a command. On PostgreSQL each kind has its own connections and time limit, so that no kind can use up what
+/// another one needs. On SQLite ends have a queue of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommandKind {
     /// Ends connections or removes clients. On SQLite these commands run before waiting commands of the other kind.
@@ -26,6 +26,8 @@ pub enum QueryKind {
     Lookup,
     /// Reads an unknown number of rows, as lists do, and the searches that operators and partners run.
     Search,
+    /// Reads what the workers of a node have to do.
+    Background,
     /// Reads what probes and metrics show.
     Monitoring,
 }

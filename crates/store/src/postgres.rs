@@ -1,5 +1,6 @@
 //! The PostgreSQL backend: sessions in pools, one for each kind of operation, with limits for every wait.
 
+mod commit_barrier;
 mod migration;
 mod options;
 mod pools;
@@ -7,8 +8,8 @@ mod session;
 mod tls;
 mod transaction;
 
-use domain::Timestamp;
 use domain::model::audit_event::AuditKey;
+use domain::{Moment, Timestamp};
 
 use crate::error::{Result, StoreError};
 use crate::migrate;
@@ -16,6 +17,7 @@ use crate::operation::{Command, Query, QueryKind};
 use crate::settings::{PostgresSettings, StoreSettings};
 use crate::sql::Sql;
 use crate::tx::Tx;
+use commit_barrier::{CommitBarrier, WriteBarrier};
 use pools::{Pools, SessionPool};
 
 pub(crate) use migration::migrate;
@@ -27,6 +29,7 @@ const MAX_ATTEMPTS: usize = 8;
 pub(crate) struct Postgres {
     pools: Pools,
     audit_key: AuditKey,
+    barrier: CommitBarrier,
 }
 
 impl Postgres {
@@ -40,7 +43,7 @@ impl Postgres {
         session.verify().await?;
         session.give_back();
         second.give_back();
-        Ok(Self { pools, audit_key: settings.audit_key.clone() })
+        Ok(Self { pools, audit_key: settings.audit_key.clone(), barrier: CommitBarrier::default() })
     }
 
     /// Runs a command in its own task, which completes even if the caller is cancelled, for example because its client
@@ -60,12 +63,17 @@ impl Postgres {
         task.await.unwrap_or_else(|_| Err(StoreError::Internal("a command panicked".into())))
     }
 
+    /// Waits until everything that was visible before this call is as durable as a new commit.
+    pub(crate) async fn confirm_commits(&self, moment: Moment) -> Result<()> {
+        self.barrier.wait(|| self.run(WriteBarrier { moment })).await
+    }
+
     /// Runs a query. If the caller goes away, the statement is cancelled.
     pub(crate) async fn query<Q: Query>(&self, query: &Q) -> Result<Q::Reply> {
         let pool = self.pools.for_query(Q::KIND);
-        let session = pool.check_out().await?;
+        let session = pool.check_out().await.map_err(StoreError::into_transient)?;
         let mut tx = Tx::for_query(PostgresTx::for_query(&session), &self.audit_key);
-        let result = pool.run_limited(query.run(&mut tx)).await?;
+        let result = pool.run_limited(&session, query.run(&mut tx)).await?;
         session.give_back();
         result
     }
@@ -75,7 +83,7 @@ impl Postgres {
     pub(crate) async fn clock_offset_ms(&self, now: Timestamp) -> Result<i64> {
         let pool = self.pools.for_query(QueryKind::Monitoring);
         let session = pool.check_out().await?;
-        let result = pool.run_limited(session.verify()).await?;
+        let result = pool.run_limited(&session, session.verify()).await?;
         session.give_back();
         Ok(result?.millis() - now.millis())
     }
@@ -100,7 +108,7 @@ impl Postgres {
 }
 
 async fn run_once<C: Command>(pool: &SessionPool, key: &AuditKey, command: &C) -> Result<C::Reply> {
-    let session = pool.check_out().await?;
+    let session = pool.check_out().await.map_err(StoreError::into_transient)?;
     let attempt = async {
         let mut tx = Tx::for_command(PostgresTx::for_command(&session), key, command.moment());
         let reply = command.run(&mut tx).await?;
@@ -110,9 +118,14 @@ async fn run_once<C: Command>(pool: &SessionPool, key: &AuditKey, command: &C) -
         Ok(reply)
     };
     // If the limit passes or the command panics, the session is dropped here and closed: its state is unknown.
-    let result = pool.run_limited(attempt).await?;
-    if result.is_ok() || pool.run_limited(transaction::roll_back(&session)).await.is_ok_and(|end| end.is_ok())
-    {
+    let result = pool.run_limited(&session, attempt).await?;
+    let is_ended = match &result {
+        Ok(_) => true,
+        Err(_) => {
+            pool.run_limited(&session, transaction::roll_back(&session)).await.is_ok_and(|end| end.is_ok())
+        }
+    };
+    if is_ended {
         session.give_back();
     }
     result

@@ -32,6 +32,9 @@ pub(crate) use transaction::SqliteTx;
 /// The limits of searches and lists.
 const SEARCH_LIMITS: QueryPoolLimits =
     QueryPoolLimits { connections: 2, waiting: 32, time: Duration::from_secs(15) };
+/// The limits of what workers read.
+const BACKGROUND_LIMITS: QueryPoolLimits =
+    QueryPoolLimits { connections: 1, waiting: 8, time: Duration::from_secs(10) };
 /// The limits of queries for probes and metrics.
 const MONITORING_LIMITS: QueryPoolLimits =
     QueryPoolLimits { connections: 2, waiting: 8, time: Duration::from_secs(2) };
@@ -40,6 +43,7 @@ pub(crate) struct Sqlite {
     writer: writer::Writer,
     readers: reader::Readers,
     searches: QueryPool,
+    background: QueryPool,
     monitoring: QueryPool,
     write_check: write_check::WriteCheck,
     audit_key: AuditKey,
@@ -60,6 +64,7 @@ impl Sqlite {
             writer,
             readers,
             searches: QueryPool::open(path, &SEARCH_LIMITS)?,
+            background: QueryPool::open(path, &BACKGROUND_LIMITS)?,
             monitoring: QueryPool::open(path, &MONITORING_LIMITS)?,
             write_check: write_check::WriteCheck::default(),
             audit_key: settings.audit_key.clone(),
@@ -83,6 +88,7 @@ impl Sqlite {
                     .with_connection(|connection| run_query(query, connection, &self.audit_key));
             }
             QueryKind::Search => &self.searches,
+            QueryKind::Background => &self.background,
             QueryKind::Monitoring => &self.monitoring,
         };
         let (query, audit_key) = (query.clone(), self.audit_key.clone());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::Timestamp;
+use domain::{Moment, Timestamp};
 
 use crate::error::Result;
 use crate::migrate::Migration;
@@ -44,6 +44,16 @@ impl Store {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.run(command).await,
             Backend::Postgres(postgres) => postgres.run(command).await,
+        }
+    }
+
+    /// Waits until every commit that was visible before this call is as durable as one whose reply was received. A command
+    /// that got an error may have been committed nevertheless, and its effect must not be confirmed before.
+    pub async fn confirm_commits(&self, moment: Moment) -> Result<()> {
+        match &*self.0 {
+            // SQLite shows a commit to readers only after it is on disk.
+            Backend::Sqlite(_) => Ok(()),
+            Backend::Postgres(postgres) => postgres.confirm_commits(moment).await,
         }
     }
 

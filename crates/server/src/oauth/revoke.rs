@@ -5,7 +5,7 @@ use domain::model::access_token::TokenSubject;
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::connection::EndCause;
 use domain::rule::access::{AccessDecision, check_access};
-use store::command::{ConfirmEnd, EndConnection, EndOutcome};
+use store::command::{EndConnection, EndOutcome};
 use store::query::GetAccessState;
 
 use super::bearer::{Bearer, INVALID_BEARER, verify_bearer};
@@ -32,10 +32,7 @@ pub async fn revoke(ctx: &RequestContext, bearer: Option<&Bearer>) -> Result<(),
         // A success here would let the recipient believe that its access has ended, while the connection that
         // replaced this one is still active.
         AccessDecision::Ended(ended) if ended.successor_active => Err(AuthzError::Rejected(REPLACED)),
-        AccessDecision::Ended(ended) => {
-            ctx.run(ConfirmEnd { moment: ctx.new_moment()?, connection_id: ended.id }).await?;
-            Ok(())
-        }
+        AccessDecision::Ended(_) => Ok(ctx.app().store().confirm_commits(ctx.new_moment()?).await?),
         // Suspended recipients and paused providers are not checked: revoking works in every state.
         AccessDecision::Granted(access) => {
             ctx.app().limits().ensure_revocation_allowed(access.client_id())?;

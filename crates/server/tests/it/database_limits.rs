@@ -1,17 +1,20 @@
 //! Tests that a database which is slow, silent or locked does not stop the built program: each kind of operation has
 //! its own sessions and limits. Each test has a PostgreSQL of its own.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bowline::cli::{BrowserRequest, BrowserResponse};
 use http::Method;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::support::{
     ConnectionTokens, HubProcess, PostgresCluster, RawRequest, TcpProxy, TestClient, wait_until,
 };
 
+/// The number of sessions for ends, with the default of `store.connections`.
+const SESSIONS_OF_ENDS: usize = 8;
 /// The time within which a node must serve again after its database is reachable.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(10);
 
@@ -43,11 +46,17 @@ async fn within_limit(request: impl Future<Output = BrowserResponse>) -> Browser
     answer.unwrap_or_else(|_| panic!("no response within ten seconds"))
 }
 
-/// Sends a request and goes away without reading the response.
-async fn send_and_abandon(site: &HubProcess, request: &str) {
-    let mut stream = TcpStream::connect(site.hub_url.trim_start_matches("http://")).await.unwrap();
+/// Sends a request and does not read the response. The client goes away when the stream is dropped.
+async fn send_without_reading(mut stream: impl AsyncWrite + Unpin, method: &str, path: &str, bearer: &str) {
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: hub\r\nAuthorization: Bearer {bearer}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
-    stream.flush().await.unwrap();
+}
+
+/// Returns the processes of the database in which statements of the hub wait for a lock.
+async fn list_blocked_sessions(observer: &tokio_postgres::Client) -> BTreeSet<i32> {
+    let blocked =
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'bowline' AND wait_event_type = 'Lock'";
+    observer.query(blocked, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -61,20 +70,25 @@ async fn abandoned_revokes_on_locked_row_block_no_other_request() {
         .await
         .unwrap();
 
-    for _ in 0..20 {
-        let revoke = format!(
-            "DELETE /api/v1/revoke HTTP/1.1\r\nHost: hub\r\nAuthorization: Bearer {}\r\n\r\n",
-            locked.access
-        );
-        send_and_abandon(&site, &revoke).await;
-    }
-
+    let observer = cluster.connect().await;
     let api = site.api();
-    for _ in 0..5 {
+    // All sessions of ends wait for the row before, during and after the read, so the read uses none of them. The clients of
+    // the revokes go away then.
+    let is_served_during_wait = async || {
+        let mut clients = Vec::new();
+        while clients.len() < 20 {
+            let mut client = TcpStream::connect(site.hub_url.trim_start_matches("http://")).await.unwrap();
+            send_without_reading(&mut client, "DELETE", "/api/v1/revoke", &locked.access).await;
+            clients.push(client);
+        }
+        let before = list_blocked_sessions(&observer).await;
         let read = within_limit(api.read("/accounts", &tokens[1].access)).await;
         assert_eq!(read.status, 200, "another connection is served: {}", read.body);
         assert!(is_ready(&site).await, "{}", site.log());
-    }
+        let after = list_blocked_sessions(&observer).await;
+        before.len() >= SESSIONS_OF_ENDS && before.is_subset(&after)
+    };
+    wait_until("a read is served while all sessions of ends wait", is_served_during_wait).await;
     assert_eq!(within_limit(api.refresh(&acme, &tokens[1].refresh)).await.status, 200);
     let ended = async {
         wait_until("another connection can be ended", async || {
@@ -100,12 +114,19 @@ async fn slow_operator_searches_block_no_request() {
     // No search of the audit log can proceed while this lock exists.
     lock.batch_execute("BEGIN; LOCK TABLE audit_events IN ACCESS EXCLUSIVE MODE").await.unwrap();
 
-    for _ in 0..24 {
+    // Within its transaction, the other connection would always see the same state of the sessions.
+    let observer = cluster.connect().await;
+    let search = async || {
         let mut stream = UnixStream::connect(site.socket()).await.unwrap();
         stream.write_all(b"GET /admin/v1/audit HTTP/1.1\r\nHost: hub\r\n\r\n").await.unwrap();
+        stream
+    };
+    let mut clients = Vec::new();
+    for _ in 0..24 {
+        clients.push(search().await);
     }
-    let mut waiting = UnixStream::connect(site.socket()).await.unwrap();
-    waiting.write_all(b"GET /admin/v1/audit HTTP/1.1\r\nHost: hub\r\n\r\n").await.unwrap();
+    wait_until("searches wait for the lock", async || list_blocked_sessions(&observer).await.len() == 2)
+        .await;
     let api = site.api();
     for _ in 0..5 {
         assert_eq!(within_limit(api.read("/accounts", &tokens[1].access)).await.status, 200);
@@ -113,14 +134,12 @@ async fn slow_operator_searches_block_no_request() {
         assert_eq!(minted.status, 200, "{}", minted.body);
         assert!(is_ready(&site).await, "{}", site.log());
     }
-    // Abandoned searches are cancelled in the database, so that they do not use it up to their limit.
-    let count_waiting = async || {
-        let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bowline' \
-                     AND wait_event_type = 'Lock' AND query LIKE '%audit_events%'";
-        lock.query_one(count, &[]).await.unwrap().get::<_, i64>(0)
-    };
-    wait_until("abandoned searches are cancelled", async || count_waiting().await <= 1).await;
-    drop(waiting);
+    // Abandoned searches are cancelled in the database, long before their own limit of 15 seconds.
+    drop(clients);
+    let cancelled = wait_until("abandoned searches are cancelled", async || {
+        list_blocked_sessions(&observer).await.is_empty()
+    });
+    tokio::time::timeout(RECOVERY_LIMIT, cancelled).await.expect("no search runs to its own limit");
 
     lock.batch_execute("ROLLBACK").await.unwrap();
     let searched = async || {

@@ -68,32 +68,6 @@ impl Command for EndConnection {
     }
 }
 
-/// Waits until the stored end of a connection is as durable as a new end would be. Changes nothing.
-///
-/// A commit whose caller got an error may be visible although the synchronous standby does not have it. A caller that
-/// then finds the connection ended must not confirm the end before the standby has it too.
-#[derive(Debug)]
-pub struct ConfirmEnd {
-    pub moment: Moment,
-    pub connection_id: ConnectionId,
-}
-
-impl Command for ConfirmEnd {
-    type Reply = ();
-    const KIND: CommandKind = CommandKind::End;
-
-    fn moment(&self) -> &Moment {
-        &self.moment
-    }
-
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
-        // PostgreSQL writes a row lock to its log, so the commit waits for the standby like that of an end. The log is
-        // replicated in order: when the standby has this commit, it has the end.
-        lock_connection(tx, &self.connection_id).await?;
-        Ok(())
-    }
-}
-
 /// Ends a connection if it has expired.
 #[derive(Debug)]
 pub struct ExpireConnection {

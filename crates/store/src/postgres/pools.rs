@@ -1,12 +1,14 @@
 //! Pools of sessions, one for each kind of operation, so that no kind can use up what another one needs.
 
 use std::ops::Deref;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool::managed::{Object, Pool, PoolError, TimeoutType};
-use tokio::time::Instant;
+use futures_util::future::join;
+use tokio::time::{Instant, timeout};
 
 use super::options::ConnectOptions;
 use super::session::{PostgresSession, SessionManager, StatementLimits};
@@ -87,6 +89,7 @@ impl Pools {
                 pool,
                 limit: limits.statement_timeout + RESPONSE_MARGIN,
                 max_waiting: settings.queue_capacity,
+                cancels: limits.statement_timeout > LOOKUP_LIMITS.statement_timeout,
                 generation: Arc::clone(&generation),
             })
         };
@@ -111,6 +114,7 @@ impl Pools {
     pub(super) const fn for_query(&self, kind: QueryKind) -> &SessionPool {
         match kind {
             QueryKind::Lookup => &self.lookups,
+            QueryKind::Background => &self.commands,
             QueryKind::Search => &self.searches,
             QueryKind::Monitoring => &self.monitoring,
         }
@@ -124,6 +128,8 @@ pub(super) struct SessionPool {
     /// The maximum duration of an operation, after which its session is given up.
     limit: Duration,
     max_waiting: usize,
+    /// True if a statement is cancelled when its caller goes away.
+    cancels: bool,
     generation: Arc<AtomicU64>,
 }
 
@@ -142,13 +148,25 @@ impl SessionPool {
             }
             other => StoreError::Unavailable(other.to_string()),
         })?;
-        Ok(CheckedOutSession(Some(object)))
+        Ok(CheckedOutSession { object: Some(object), cancels: self.cancels })
     }
 
-    /// Runs an operation on a checked-out session. The outer error means that the limit has passed, and that the session
-    /// must not be used again.
-    pub(super) async fn run_limited<T>(&self, operation: impl Future<Output = T>) -> Result<T> {
-        tokio::time::timeout(self.limit, operation).await.map_err(|_| {
+    /// Runs an operation on a session. When the limit has passed, the running statement is cancelled. The outer error means
+    /// that the server did not respond to that either, and that the session must not be used again.
+    pub(super) async fn run_limited<T>(
+        &self,
+        session: &PostgresSession,
+        operation: impl Future<Output = T>,
+    ) -> Result<T> {
+        let mut operation = pin!(operation);
+        if let Ok(result) = timeout(self.limit, operation.as_mut()).await {
+            return Ok(result);
+        }
+        // A commit that waits for a standby has no limit on the server. It responds when it is cancelled, which proves that
+        // the network works.
+        let cancel = timeout(CANCEL_LIMIT, session.canceller().cancel());
+        let (_, late) = join(cancel, timeout(CANCEL_LIMIT, operation)).await;
+        late.map_err(|_| {
             self.generation.fetch_add(1, Ordering::Relaxed);
             StoreError::Unavailable("the database did not respond within the limit".into())
         })
@@ -160,15 +178,20 @@ impl SessionPool {
     }
 }
 
-/// A session that is in use. Unless it is given back, it is closed when it is dropped: the operation was then
-/// interrupted, and its transaction and its responses are in an unknown state.
-pub(super) struct CheckedOutSession(Option<Object<SessionManager>>);
+/// A session that is in use. When it is dropped instead of given back, its operation was interrupted: a running search is
+/// cancelled, and a session with an open transaction is closed, because its state is unknown.
+pub(super) struct CheckedOutSession {
+    object: Option<Object<SessionManager>>,
+    /// True if the running statement is cancelled when the operation is interrupted. Lookups take less time than a cancel
+    /// request.
+    cancels: bool,
+}
 
 impl CheckedOutSession {
     /// Returns the session to its pool. The caller must have received the response to every statement, and must have
     /// ended its transaction.
     pub(super) fn give_back(mut self) {
-        drop(self.0.take());
+        drop(self.object.take());
     }
 }
 
@@ -178,23 +201,29 @@ impl Deref for CheckedOutSession {
     fn deref(&self) -> &PostgresSession {
         // The session is absent only after `give_back` or `drop`, which consume this value.
         #[expect(clippy::expect_used, reason = "no value without a session can be observed")]
-        self.0.as_deref().expect("a checked-out session")
+        self.object.as_deref().expect("a checked-out session")
     }
 }
 
 impl Drop for CheckedOutSession {
     fn drop(&mut self) {
-        let Some(object) = self.0.take() else { return };
-        let canceller = object.canceller();
-        let close = async move {
-            // The statement may still be running, and would use the server until its own limit. Its place in the pool
-            // stays taken until then, so that abandoned operations cannot use more of the server than running ones.
-            let _ = tokio::time::timeout(CANCEL_LIMIT, canceller.cancel()).await;
-            drop(Object::take(object));
+        let Some(object) = self.object.take() else { return };
+        let cancels = self.cancels || object.is_in_transaction();
+        let clean_up = async move {
+            // The statement may still be running. Its place in the pool stays taken until it has ended, so that abandoned
+            // operations cannot use more of the server than running ones.
+            if cancels {
+                let _ = timeout(CANCEL_LIMIT, object.canceller().cancel()).await;
+            }
+            // Responses arrive in order: after this one, none of the abandoned statement can follow.
+            let drained = timeout(CANCEL_LIMIT, object.batch_execute("")).await;
+            if drained.is_err() || object.is_in_transaction() {
+                drop(Object::take(object));
+            }
         };
         // Without a runtime the process is stopping, and the server notices that the connection is closed.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(close);
+            runtime.spawn(clean_up);
         }
     }
 }

@@ -120,8 +120,13 @@ impl PostgresSession {
 /// Returns whether an error means that the session does not have its prepared statements any more, or is being closed.
 fn is_session_lost(code: &SqlState) -> bool {
     // The class 57P includes the shutdown of the server and the termination of the session by an administrator.
-    [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT].contains(code)
-        || code.code().starts_with("57P")
+    let lost = [
+        SqlState::INVALID_SQL_STATEMENT_NAME,
+        SqlState::DUPLICATE_PSTATEMENT,
+        // A prepared statement does not fit the schema any more.
+        SqlState::FEATURE_NOT_SUPPORTED,
+    ];
+    lost.contains(code) || code.code().starts_with("57P")
 }
 
 /// Rejects a server that may lose confirmed commits, and a session that is shared.
@@ -267,8 +272,9 @@ fn generate_session_id() -> Result<String> {
 fn render_settings(settings: &PostgresSettings, limits: Option<StatementLimits>, session_id: &str) -> String {
     use std::fmt::Write as _;
     // `synchronous_commit` is set here, so that a changed server configuration cannot weaken the running sessions.
+    // Without warnings, a commit whose wait for the standby was cancelled could not be recognised.
     let mut sql = format!(
-        "SET default_transaction_isolation = 'read committed'; SET timezone = 'UTC';
+        "SET client_min_messages = 'warning'; SET default_transaction_isolation = 'read committed'; SET timezone = 'UTC';
          SET synchronous_commit = '{}'; SET bowline.session = '{session_id}';",
         settings.synchronous_commit
     );

@@ -1,6 +1,8 @@
 //! Sends the statements of a transaction on a PostgreSQL connection, pipelined to save round trips: `BEGIN` is sent
 //! with the first statement, and the deferred statements are sent with `COMMIT`.
 
+use std::task::Poll;
+
 use futures_util::future;
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
@@ -98,7 +100,7 @@ async fn send_commit(
     let params: Vec<_> = deferred.iter().map(|(_, params)| to_sql_params(params)).collect();
     let warnings = session.count_warnings();
     let mut writes = statements.iter().zip(&params).map(|(sql, params)| session.execute(sql, params));
-    let (first, others) = (writes.next(), future::join_all(writes));
+    let (first, others) = (writes.next(), join_in_order(writes));
     if first.is_none() && !session.is_in_transaction() {
         return Ok(CommitOutcome::Durable);
     }
@@ -118,6 +120,22 @@ async fn send_commit(
     committed?;
     let is_warned = session.count_warnings() != warnings;
     Ok(if is_warned { CommitOutcome::Warned } else { CommitOutcome::Durable })
+}
+
+/// Waits for all futures, and polls them for the first time in their order: a client sends requests in the order of their
+/// first polls. `join_all` does not guarantee this for more than 30 futures.
+fn join_in_order<F: Future>(futures: impl Iterator<Item = F>) -> impl Future<Output = Vec<F::Output>> {
+    let mut futures: Vec<_> = futures.map(|future| Box::pin(future::maybe_done(future))).collect();
+    future::poll_fn(move |cx| {
+        let pending = futures
+            .iter_mut()
+            .filter_map(|future| future.as_mut().poll(cx).is_pending().then_some(()))
+            .count();
+        if pending > 0 {
+            return Poll::Pending;
+        }
+        Poll::Ready(futures.iter_mut().filter_map(|future| future.as_mut().take_output()).collect())
+    })
 }
 
 /// Sends `ROLLBACK` for a failed command, if its transaction has begun.

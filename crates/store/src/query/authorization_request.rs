@@ -32,7 +32,7 @@ pub struct ListInterruptedExchanges {
 
 impl Query for ListInterruptedExchanges {
     type Reply = Vec<AuthorizationRequestId>;
-    const KIND: QueryKind = QueryKind::Search;
+    const KIND: QueryKind = QueryKind::Background;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         tx.fetch_column(INTERRUPTED_EXCHANGES, values![self.now, self.limit], "id").await

@@ -190,7 +190,7 @@ pub struct ListDueConnections {
 
 impl Query for ListDueConnections {
     type Reply = Vec<ConnectionId>;
-    const KIND: QueryKind = QueryKind::Search;
+    const KIND: QueryKind = QueryKind::Background;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         // This is the inverse of `idle_expiry`, which adds 24 hours because a use is recorded at most once in that

@@ -161,6 +161,7 @@ pub struct ListDueQueues {
 
 impl Query for ListDueQueues {
     type Reply = Vec<JobQueue>;
+    const KIND: QueryKind = QueryKind::Background;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         const GROUPS: [(EndpointGroup, &str); 3] = [

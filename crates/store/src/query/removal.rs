@@ -39,7 +39,7 @@ impl FromRow for ClientRemoval {
 
 impl Query for ListClientRemovals {
     type Reply = Vec<ClientRemoval>;
-    const KIND: QueryKind = QueryKind::Search;
+    const KIND: QueryKind = QueryKind::Background;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let removals = sql!(
@@ -60,7 +60,7 @@ pub struct ListLiveConnections {
 
 impl Query for ListLiveConnections {
     type Reply = Vec<ConnectionId>;
-    const KIND: QueryKind = QueryKind::Search;
+    const KIND: QueryKind = QueryKind::Background;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         // Two statements, because a condition on both states could not use the partial index of active connections.

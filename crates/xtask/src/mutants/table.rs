@@ -279,6 +279,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
+        name: "ends use the sessions of lookups: locked rows block every request",
+        file: "crates/store/src/postgres/pools.rs",
+        original: "CommandKind::End => &self.ends,",
+        replacement: "CommandKind::End => &self.lookups,",
+        tests: TestTarget::Integration,
+        test: "database_limits::locked_row_with_abandoned_revokes_blocks_no_other",
+        expected_failure: "a read is served while all sessions of ends wait",
+        always: false,
+    },
+    Mutant {
         name: "a silent session does not discredit the other idle ones",
         file: "crates/store/src/postgres/pools.rs",
         original: "self.generation.fetch_add(1, Ordering::Relaxed);",
