@@ -100,7 +100,8 @@ fn to_i64(count: usize) -> Result<i64, BenchmarkError> {
     i64::try_from(count).map_err(|_| too_large())
 }
 
-/// Starts a server whose handler does nothing. Its throughput is the floor of every operation over HTTP.
+/// Starts a server whose handler does nothing. The throughput of each operation over HTTP is compared with that of this
+/// server, which no operation can exceed.
 async fn start_empty_server() -> Result<SocketAddr, BenchmarkError> {
     serve_on_free_port(Router::new().route("/", get(|| async {}))).await
 }

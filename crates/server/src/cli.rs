@@ -96,8 +96,8 @@ enum CliCommand {
     /// Check the configuration, or print it without secrets; neither opens the store
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Add, list, show, suspend and reinstate partners, which manage data recipients through the API, and rotate their
-    /// secrets
+    /// Add, list, show, suspend and reinstate partners, and rotate their secrets; a partner manages data recipients through
+    /// the API
     ///
     /// With --url, `list` and `show` need the role `viewer`, `suspend` and `reinstate` the role `operator`, `add` and
     /// `secret` the role `admin`.

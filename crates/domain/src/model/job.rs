@@ -100,7 +100,7 @@ pub enum AttemptOutcome {
     },
 }
 
-/// The result of an attempt for its job.
+/// The step that follows an attempt of a job: the job is done, has failed, or is attempted again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobStep {
     /// No further attempt is necessary.

@@ -35,7 +35,7 @@ pub struct AccessState {
     pub cause: Option<EndCause>,
     /// True if the newer connection that replaced this one is active.
     pub successor_active: bool,
-    /// The status of the revocation at the provider.
+    /// The progress of revoking the grant of an ended connection at the provider.
     pub provider_revocation: UpstreamRevocation,
     /// The time at which the consent ends.
     pub expires_at: Timestamp,

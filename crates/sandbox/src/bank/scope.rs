@@ -3,7 +3,7 @@
 /// A supported scope value with the key of the text that describes it.
 pub(super) struct ScopeLabel {
     pub(super) scope: &'static str,
-    /// The last part of the text key.
+    /// The last part of the key of the text that describes the scope on the consent page.
     pub(super) text_key: &'static str,
 }
 

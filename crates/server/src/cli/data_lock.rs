@@ -45,7 +45,8 @@ impl DataLock {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(CliError::for_path(&path, error)),
         };
-        // A shared lock cannot be acquired either while another process has the exclusive lock.
+        // A shared lock is sufficient: it fails while another process has the exclusive lock, and two checks at the same time
+        // do not disturb each other.
         match file.try_lock_shared() {
             Ok(()) => Ok(false),
             Err(TryLockError::WouldBlock) => Ok(true),

@@ -53,7 +53,7 @@ impl GlobalArgs {
     /// Loads the configuration from defaults, file, environment and flags; later layers take precedence.
     pub(super) fn load_config(&self, flags: &[(&str, String)]) -> Result<Config, CliError> {
         // `std::env::vars` panics on a variable that is not UTF-8, and the panic would print its value, which may be
-        // a secret. None of our variables can be such a value, so these are skipped.
+        // a secret. None of the hub's variables may have such a value, so these are skipped.
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
         Ok(Config::load(self.config_file().as_deref(), environment, flags)?)

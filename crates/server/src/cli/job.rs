@@ -29,11 +29,13 @@ pub(super) enum JobCommand {
 /// The filters of `job list`. A job must match all of them.
 #[derive(clap::Args, Debug)]
 pub(super) struct ListJobsArgs {
-    /// Select jobs in this state: `pending`, `done` or `failed`, which requires `job retry` or `job close`
+    /// Select jobs in this state: `pending`, `done`, or `failed`, which means that an operator must retry or
+    /// close the job
     #[arg(long)]
     state: Option<String>,
-    /// Select jobs of this kind: `revoke_at_provider`, `revoke_orphaned_grant`, `recover_authorization_code`,
-    /// `register_upstream_client` or `delete_upstream_client`
+    /// Select jobs of this kind: `revoke_at_provider` (the grant of an ended connection), `revoke_orphaned_grant` (a grant
+    /// that belongs to no connection), `recover_authorization_code` (a code whose exchange had no known result),
+    /// `register_upstream_client` or `delete_upstream_client` (the client of a recipient at a provider)
     #[arg(long)]
     kind: Option<String>,
     /// Select jobs that call the provider with this id

@@ -176,7 +176,7 @@ fn parse_callback(provider: &str, query: &AuthorizeQuery, cookies: TokenHashes) 
     let result = match (single("code")?, single("error")?) {
         (Some(code), None) => Ok(Secret::new(code)),
         (None, Some(error)) => Err(error),
-        // RFC 6749 defines no response with both or neither.
+        // RFC 6749 defines no response with both `code` and `error`, or with neither.
         _ => return None,
     };
     let (provider_id, state) = (provider.parse::<ProviderId>().ok()?, single("state")??);

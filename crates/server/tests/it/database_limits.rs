@@ -40,7 +40,7 @@ async fn start_hub(cluster_url: &str) -> (HubProcess, TestClient, Vec<Connection
     (site, acme, tokens)
 }
 
-/// Asserts that a request is answered within the limit of a client that still waits.
+/// Waits for a response, and fails if it takes longer than ten seconds.
 async fn within_limit(request: impl Future<Output = BrowserResponse>) -> BrowserResponse {
     let answer = tokio::time::timeout(RECOVERY_LIMIT, request).await;
     answer.unwrap_or_else(|_| panic!("no response within ten seconds"))

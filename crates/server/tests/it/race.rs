@@ -19,7 +19,7 @@ use crate::support::{ConnectionTokens, HubApiClient, SecondNode, TestHub, create
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RaceAction {
     Revoke,
-    /// The exchange of a newer login's code, which replaces the connection.
+    /// The customer signs in again, and the exchange of the new code replaces the connection.
     Replace,
     /// The hub ends the connection, because the provider has ended the consent.
     ProviderEnd,

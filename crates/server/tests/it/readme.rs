@@ -19,7 +19,7 @@ fn find_commands(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn readme_commands_match_tour_and_ci() {
+fn readme_commands_are_those_of_tour_and_ci() {
     let readme = read_file("README.md");
     let commands = find_commands(&readme);
     let [first, second, ..] = commands.as_slice() else {

@@ -93,7 +93,7 @@ fn sandbox_json_is_complete_and_stable_across_restarts() {
 
 /// A test as a recipient would write it, which uses only the line of JSON and HTTP.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sandbox_json_suffices_for_connect_fault_and_revoke() {
+async fn sandbox_json_output_is_enough_to_connect_and_revoke() {
     let folder = tempfile::tempdir().unwrap();
     let world = SandboxProcess::start(folder.path(), 0);
     let text = |value: &Value| value.as_str().unwrap().to_owned();

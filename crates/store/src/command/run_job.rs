@@ -166,8 +166,8 @@ impl Command for FinishJob {
 }
 
 impl FinishJob {
-    /// Sets the final state of the job and deletes its token. The token is kept if the last attempt had no final
-    /// result, because an operator may retry the job.
+    /// Sets the final state of the job. Deletes its token unless the last attempt had no final result, because an operator
+    /// may then retry the job.
     fn close(&self, tx: &mut Tx<'_>, job: &Job, state: JobState) {
         let keep_token = matches!(self.attempt, AttemptOutcome::RetryLater { .. });
         let finish_and_wipe = sql!(

@@ -41,8 +41,8 @@ impl Command for WriteBarrier {
     }
 }
 
-/// The barriers of a node. Callers that wait at the same time share one, so that repeated requests cannot use up the
-/// sessions of ends.
+/// Runs the commit barriers of a node. Callers that wait at the same time share a barrier, so that repeated requests cannot
+/// use up the database sessions with which connections are ended.
 #[derive(Default)]
 pub(super) struct CommitBarrier {
     /// The number of callers so far.

@@ -107,8 +107,8 @@ async fn rfc7009_s2_1_refresh_token_or_code_as_bearer_is_rejected() {
     assert_eq!(kit.load_end_cause(&tokens.id).await, None);
 }
 
-/// RFC 7009 returns success for a revoked token, whereas RFC 6750 requires `invalid_token`. The hub returns success,
-/// because the client's goal is reached.
+/// The recipient authenticates with the token that it revokes. If the token is revoked already, RFC 7009 requires success,
+/// and RFC 6750 requires `invalid_token`. The hub returns success, because the recipient's goal is reached.
 #[tokio::test]
 async fn rfc7009_s2_2_repeated_revocation_returns_204() {
     let kit = TestHub::new().await;
