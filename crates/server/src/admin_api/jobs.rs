@@ -98,9 +98,10 @@ pub struct RetryJobsRequest {
     provider_id: Option<i64>,
     /// True to retry the jobs of all providers.
     all: Option<bool>,
-    /// The latest time of failure: now if it is absent. To retry the next batch, send the value of the response, so that
+    /// The latest time of failure, in RFC 3339: now if it is absent. To retry the next batch, send the value of the response, so that
     /// jobs which fail again in the meantime are not retried forever.
-    #[schemars(extend("format" = "date-time"))]
+    // An empty text counts as absent, as everywhere in JSON bodies, so the format `date-time` would not be true.
+    #[schemars(regex(pattern = "^(|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ].+)$"))]
     failed_until: Option<String>,
 }
 

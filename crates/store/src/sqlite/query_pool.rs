@@ -175,7 +175,8 @@ mod tests {
 
         caller.abort();
 
-        wait_until(|| pool.idle_connections() == 1).await;
+        // The slot is released after the connection.
+        wait_until(|| pool.slots.available_permits() == 1).await;
         let one = pool.run(|connection| {
             Ok(connection.query_row("SELECT 1 AS one", [], |row| row.get::<_, i64>("one"))?)
         });
