@@ -197,7 +197,7 @@ fn install_packages(packages: &[&str]) -> Result<()> {
 }
 
 /// The space that the data of the scenarios needs at most.
-const NEEDED_SPACE_MIB: u64 = 3_072;
+const NEEDED_SPACE_MIB: u64 = 4_096;
 
 /// Returns a folder in memory, where a sync costs nothing, or the folder for temporary files if memory is short. The hub
 /// refuses a server with `fsync=off`, so the tests cannot save that time in another way.
