@@ -284,8 +284,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         original: "CommandKind::End => &self.ends,",
         replacement: "CommandKind::End => &self.lookups,",
         tests: TestTarget::Integration,
-        test: "database_limits::locked_row_with_abandoned_revokes_blocks_no_other",
-        expected_failure: "a read is served while all sessions of ends wait",
+        test: "database_limits::abandoned_revokes_on_locked_row_block_no_other_request",
+        expected_failure: "is served",
         always: false,
     },
     Mutant {
