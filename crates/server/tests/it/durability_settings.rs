@@ -29,9 +29,14 @@ async fn weakened_synchronous_commit_confirms_no_connection_end() {
     let _hub = site.serve(&[]).await;
     let tokens = site.connect(&acme, "alice").await;
 
+    // The session of this end is open when the settings change; a new session would notice the weak setting.
+    let earlier = site.connect(&acme, "bob").await;
+    assert_eq!(site.api().revoke(&earlier.access).await.status, 204);
+
     // Without the setting of the session, the commit would no longer wait for the standby.
-    cluster.reload_setting("synchronous_commit", "off").await;
     cluster.reload_setting("synchronous_standby_names", ABSENT_STANDBY).await;
+    // The weak setting comes last: the next measurement of the clock would notice it, and refuse the end for that reason.
+    cluster.reload_setting("synchronous_commit", "off").await;
     let unconfirmed = site.api().revoke(&tokens.access).await;
     cluster.reload_setting("synchronous_standby_names", "").await;
 
