@@ -1,17 +1,10 @@
 //! Tests of the connection from the built program to PostgreSQL: TLS, passwords and poolers. Each test has a PostgreSQL
 //! of its own.
 
-use bowline::cli::{BrowserRequest, BrowserResponse};
-use http::Method;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 
 use crate::server_process::decode_output;
 use crate::support::{HubProcess, Pgbouncer, PostgresCluster, wait_until};
-
-async fn get_readiness(site: &HubProcess) -> BrowserResponse {
-    let url = format!("{}/readyz", site.probe_url());
-    site.browser.send(BrowserRequest::new(Method::GET, &url)).await.unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pooler_in_transaction_mode_is_rejected_at_start() {
@@ -56,7 +49,7 @@ async fn pooler_in_session_mode_is_accepted_until_its_mode_changes() {
             let read = site.api().read("/accounts", &tokens.access).await;
             assert!([200, 503].contains(&read.status), "{}: {}", read.status, read.body);
         }
-        let readiness = get_readiness(&site).await;
+        let readiness = site.call_probe("/readyz").await;
         readiness.json()["problem"]
             .as_str()
             .is_some_and(|problem| problem.contains("pooler in transaction mode"))
@@ -166,7 +159,8 @@ async fn database_over_tls_is_verified_and_password_rotates() {
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'hub'",
         ])
         .await;
-    wait_until("the node uses the new password", async || get_readiness(&site).await.status == 200).await;
+    wait_until("the node uses the new password", async || site.call_probe("/readyz").await.status == 200)
+        .await;
     assert_eq!(site.api().revoke(&tokens.access).await.status, 204);
     assert!(!site.log().contains("second"), "the log contains the password");
 }

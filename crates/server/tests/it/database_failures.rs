@@ -1,17 +1,10 @@
 //! Tests of a running hub whose PostgreSQL server becomes unavailable. The hub returns 503, reports no result that it does
 //! not know, and keeps what it acknowledged.
 
-use bowline::cli::{BrowserRequest, BrowserResponse};
+use bowline::cli::BrowserResponse;
 use futures_util::future::join_all;
-use http::Method;
 
 use crate::support::{HubProcess, PostgresCluster, wait_until};
-
-/// Sends a request to a path of the probe listener.
-pub(crate) async fn call_probe(site: &HubProcess, path: &str) -> BrowserResponse {
-    let url = format!("{}{path}", site.probe_url());
-    site.browser.send(BrowserRequest::new(Method::GET, &url)).await.unwrap()
-}
 
 /// Asserts a response with 503 and `Retry-After`, which leaves open whether the request had an effect.
 pub(crate) fn assert_unavailable(answer: &BrowserResponse, what: &str) {
@@ -47,15 +40,15 @@ async fn hub_returns_503_without_database_and_recovers() {
             &api.request_token(&acme, &[("grant_type", "client_credentials")]).await,
             "client token",
         );
-        assert_eq!(call_probe(&site, "/livez").await.status, 200);
-        let ready = call_probe(&site, "/readyz").await;
+        assert_eq!(site.call_probe("/livez").await.status, 200);
+        let ready = site.call_probe("/readyz").await;
         assert_eq!((ready.status, &ready.json()["checks"]["store"]), (503, &false.into()));
     }
     let forged = api.read("/accounts", "no.such.token").await;
     assert_eq!(forged.status, 401, "a forged token is rejected without the database: {}", forged.body);
 
     cluster.start_server().await;
-    wait_until("the hub is ready again", async || call_probe(&site, "/readyz").await.status == 200).await;
+    wait_until("the hub is ready again", async || site.call_probe("/readyz").await.status == 200).await;
     let read = api.read("/accounts", &ended.access).await;
     assert_eq!((read.status, &read.json()["code"]), (401, &602.into()), "the connection is still ended");
     assert_eq!(api.refresh(&acme, &ended.refresh).await.json()["error"], "invalid_grant");
@@ -94,7 +87,7 @@ async fn acknowledged_connection_ends_survive_database_crash() {
         assert_unavailable(answer, "revoke while the database crashes");
     }
     cluster.start_server().await;
-    wait_until("the hub is ready again", async || call_probe(&site, "/readyz").await.status == 200).await;
+    wait_until("the hub is ready again", async || site.call_probe("/readyz").await.status == 200).await;
     for (tokens, answer) in all.iter().zip(std::iter::once(&first).chain(&answers)) {
         let read = api.read("/accounts", &tokens.access).await;
         let ended = read.json()["code"] == 602;

@@ -1,19 +1,11 @@
 //! Tests that the built program confirms the end of a connection only if PostgreSQL has made it durable, even if the
 //! server's settings are weakened. Each test has a PostgreSQL of its own.
 
-use bowline::cli::{BrowserRequest, BrowserResponse};
-use http::Method;
-
 use crate::server_process::decode_output;
 use crate::support::{HubProcess, PostgresCluster, TestClient, wait_until};
 
 /// A standby that does not exist: commits wait for it.
 const ABSENT_STANDBY: &str = "absent";
-
-async fn get_readiness(site: &HubProcess) -> BrowserResponse {
-    let url = format!("{}/readyz", site.probe_url());
-    site.browser.send(BrowserRequest::new(Method::GET, &url)).await.unwrap()
-}
 
 async fn start_site(cluster: &PostgresCluster) -> (HubProcess, TestClient) {
     let site = HubProcess::new(Some(&cluster.url())).await;
@@ -101,12 +93,12 @@ async fn disabled_fsync_is_rejected_at_start_and_while_running() {
         status == 503
     })
     .await;
-    let readiness = get_readiness(&site).await;
+    let readiness = site.call_probe("/readyz").await;
     cluster.reload_setting("fsync", "on").await;
 
     assert_eq!(readiness.status, 503);
     assert!(readiness.json()["problem"].as_str().unwrap().contains("fsync is off"), "{}", readiness.body);
-    wait_until("the node serves again", async || get_readiness(&site).await.status == 200).await;
+    wait_until("the node serves again", async || site.call_probe("/readyz").await.status == 200).await;
     wait_until("ends work again", async || site.api().revoke(&tokens.access).await.status == 204).await;
 }
 

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::database_failures::{assert_unavailable, call_probe};
+use crate::database_failures::assert_unavailable;
 use crate::support::{HubProcess, RunningHub, wait_until};
 
 /// The message of the warning about commands that were rolled back.
 const WARNING: &str = "the store cannot be written";
 
 async fn get_write_check(site: &HubProcess) -> (u16, serde_json::Value) {
-    let ready = call_probe(site, "/readyz").await;
+    let ready = site.call_probe("/readyz").await;
     assert_eq!(ready.json()["checks"]["store"], true, "the store can be read: {}", ready.body);
     (ready.status, ready.json()["checks"]["writes"].clone())
 }

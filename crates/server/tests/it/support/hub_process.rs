@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use bowline::cli::{Browser, BrowserRequest};
+use bowline::cli::{Browser, BrowserRequest, BrowserResponse};
 use bowline::vault::{KeyFile, Vault};
 use domain::id::ConnectionId;
 use domain::model::audit_event::{AuditHead, SubjectKind};
@@ -174,6 +174,12 @@ impl HubProcess {
     pub(crate) fn probe_url(&self) -> String {
         let (host, port) = self.hub_url.rsplit_once(':').unwrap();
         format!("{host}:{}", port.parse::<u16>().unwrap() + 1)
+    }
+
+    /// Requests a path from the probe listener.
+    pub(crate) async fn call_probe(&self, path: &str) -> BrowserResponse {
+        let url = format!("{}{path}", self.probe_url());
+        self.browser.send(BrowserRequest::new(Method::GET, &url)).await.unwrap()
     }
 
     /// Builds a command of the program with this hub's configuration; `before` is a wrapper such as `strace -f`.
