@@ -1,5 +1,6 @@
 //! The SQLite backend: one writer thread with group commit, and fixed sets of connections for each kind of query.
 
+mod checkpointer;
 mod connection;
 mod migration;
 mod query_pool;
@@ -10,13 +11,15 @@ mod write_ahead_log;
 mod write_check;
 mod writer;
 
+use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::model::audit_event::AuditKey;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::migrate;
 use crate::operation::{Command, Query, QueryKind};
 use crate::settings::StoreSettings;
@@ -47,6 +50,9 @@ pub(crate) struct Sqlite {
     monitoring: QueryPool,
     write_check: write_check::WriteCheck,
     audit_key: AuditKey,
+    /// The database file, for syncs. It is the last field, so that it is closed after all connections: when a process
+    /// closes a file, it loses the locks that SQLite has on it.
+    _file: Arc<File>,
 }
 
 impl Sqlite {
@@ -58,7 +64,11 @@ impl Sqlite {
         connection.execute_batch("PRAGMA cache_size = -32768")?;
         let applied = migration::load_applied_migrations(&connection)?;
         migrate::ensure_up_to_date(migrate::SQLITE_MIGRATIONS, &applied)?;
-        let writer = writer::Writer::start(connection, settings)?;
+        let file =
+            File::open(path).map_err(|e| StoreError::Unavailable(format!("{}: {e}", path.display())))?;
+        let file = Arc::new(file);
+        let checkpointer = checkpointer::Checkpointer::start(path, Arc::clone(&file))?;
+        let writer = writer::Writer::start(connection, checkpointer, settings)?;
         let readers = reader::Readers::open(path, settings.connections.clamp(1, 8))?;
         Ok(Self {
             writer,
@@ -68,6 +78,7 @@ impl Sqlite {
             monitoring: QueryPool::open(path, &MONITORING_LIMITS)?,
             write_check: write_check::WriteCheck::default(),
             audit_key: settings.audit_key.clone(),
+            _file: file,
         })
     }
 
@@ -148,8 +159,8 @@ mod tests {
             queue_capacity: 1,
             audit_key: AuditKey::new(1, &[1; 32]),
         };
-        let store = std::sync::Arc::new(Sqlite::open(&path, &settings).unwrap());
-        let searching = std::sync::Arc::clone(&store);
+        let store = Arc::new(Sqlite::open(&path, &settings).unwrap());
+        let searching = Arc::clone(&store);
         let search = tokio::spawn(async move { searching.query(&CountToMillions).await });
         tokio::task::yield_now().await;
 

@@ -124,3 +124,37 @@ async fn sqlite_file_error_returns_503_and_ends_process() {
     assert_eq!(site.api().read("/accounts", &tokens.access).await.json()["code"], 602);
     wait_until("the provider is notified", async || site.count_active_grants().await == 0).await;
 }
+
+/// Starts a hub whose syncs of its database file fail while the file has the other name.
+async fn serve_with_failing_database_sync(site: &HubProcess) -> RunningHub {
+    let strace = std::env::var("BOWLINE_TEST_STRACE")
+        .unwrap_or_else(|_| panic!("BOWLINE_TEST_STRACE names strace: run `cargo xtask test`"));
+    let failing = site.path("hub.db.failing").display().to_string();
+    let traced = [strace.as_str(), "-f", "-qq", "-o", "/dev/null", "-P", &failing, "-e"];
+    let inject = ["trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO", "env"];
+    site.serve(&[&traced[..], &inject, &["BOWLINE_LOG__LEVEL=warn"]].concat()).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failed_sync_of_log_copy_ends_process() {
+    let site = HubProcess::new(None).await;
+    site.initialize().await;
+    let acme = site.add_recipient("Acme Budget");
+    let mut hub = serve_with_failing_database_sync(&site).await;
+    let tokens = site.connect(&acme, "alice").await;
+    let (database, failing) = (site.path("hub.db"), site.path("hub.db.failing"));
+
+    // The log is copied into the file, which is then synced, as soon as no command arrives.
+    std::fs::rename(&database, &failing).unwrap();
+    let revoke = site.api().revoke(&tokens.access).await;
+    let exit_code = hub.wait_for_exit().await;
+    std::fs::rename(&failing, &database).unwrap();
+
+    assert_eq!(revoke.status, 204, "the end is durable in the log: {}", revoke.body);
+    assert_eq!(exit_code, Some(70), "{}", site.log());
+    assert!(site.log().contains("the store is lost"), "{}", site.log());
+    let _hub = site.serve(&[]).await;
+    assert_eq!(site.api().read("/accounts", &tokens.access).await.json()["code"], 602);
+    assert!(site.verify_consistency(&tokens.id).await);
+    wait_until("the provider is notified", async || site.count_active_grants().await == 0).await;
+}

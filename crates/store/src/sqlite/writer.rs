@@ -20,6 +20,7 @@ use domain::model::audit_event::AuditKey;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::checkpointer::Checkpointer;
 use super::queue::{PriorityQueue, WaitOutcome};
 use super::transaction::{SqliteTx, poll_ready};
 use super::write_ahead_log::WriteAheadLog;
@@ -31,7 +32,7 @@ use crate::tx::Tx;
 
 /// The maximum number of commands in one commit.
 const MAX_BATCH_SIZE: usize = 512;
-/// The time without a command after which the writer truncates the log.
+/// The time without a command after which the log is copied, and emptied once it is copied.
 const IDLE_INTERVAL: Duration = Duration::from_millis(500);
 /// The time that a batch waits while another process has the write lock. All commands wait for that long, so it is short.
 const WRITE_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -50,10 +51,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(mut connection: Connection, settings: &StoreSettings) -> Result<Self> {
+    pub(super) fn start(
+        mut connection: Connection,
+        checkpointer: Checkpointer,
+        settings: &StoreSettings,
+    ) -> Result<Self> {
         connection.busy_timeout(WRITE_LOCK_TIMEOUT)?;
         let is_failing = Arc::new(AtomicBool::new(false));
-        let wal = WriteAheadLog::new(&mut connection, Arc::clone(&is_failing))?;
+        let wal = WriteAheadLog::new(&mut connection, checkpointer, Arc::clone(&is_failing))?;
         let queue = Arc::new(PriorityQueue::new(settings.queue_capacity));
         let thread = WriterThread {
             connection,
@@ -193,7 +198,7 @@ impl WriterThread {
         loop {
             let checkpoint = match self.queue.wait(IDLE_INTERVAL) {
                 WaitOutcome::Item(first) => self.run_and_reply(first),
-                WaitOutcome::Idle => self.wal.truncate(&self.connection),
+                WaitOutcome::Idle => self.wal.handle_idle(&self.connection),
                 WaitOutcome::Closed => return self.close(),
             };
             match checkpoint {
@@ -293,7 +298,7 @@ impl WriterThread {
 
     /// Copies the log into the file before the store closes.
     fn close(&mut self) {
-        if let Err(error) = self.wal.truncate_now(&self.connection) {
+        if let Err(error) = self.wal.close(&self.connection) {
             // Nothing is lost: every commit is durable in the log, from which the next start continues.
             tracing::error!(%error, "the last checkpoint of the store failed");
         }

@@ -279,6 +279,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
+        name: "the hub continues after a failed sync of its SQLite file while the log is copied",
+        file: "crates/store/src/sqlite/checkpointer.rs",
+        original: "state.failure = Some(reason);",
+        replacement: "tracing::warn!(reason);",
+        tests: TestTarget::Integration,
+        test: "sqlite_failures::failed_sync_of_log_copy_ends_process",
+        expected_failure: "the process ends did not happen",
+        always: false,
+    },
+    Mutant {
         name: "ends use the sessions of lookups: locked rows block every request",
         file: "crates/store/src/postgres/pools.rs",
         original: "CommandKind::End => &self.ends,",
