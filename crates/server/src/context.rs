@@ -24,9 +24,18 @@ pub struct RequestContext {
 impl RequestContext {
     /// Creates a context with the current time and a new random seed.
     pub fn new(app: App, correlation_id: Arc<str>) -> Result<Self, ContextError> {
-        let now = app.now()?;
         let mut seed = [0; 16];
         fill_random(&mut seed)?;
+        Self::with_seed(app, correlation_id, seed)
+    }
+
+    /// Creates a context with the current time and 16 random bytes that are used for nothing else.
+    pub(crate) fn with_seed(
+        app: App,
+        correlation_id: Arc<str>,
+        seed: [u8; 16],
+    ) -> Result<Self, ContextError> {
+        let now = app.now()?;
         Ok(Self { app, moment: Moment { now, seed: Seed::new(seed), correlation_id } })
     }
 

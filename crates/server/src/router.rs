@@ -1,15 +1,9 @@
 //! The table of all routes: the only file that names every feature.
 
-use std::convert::Infallible;
-
-use axum::body::Body;
-use axum::response::Response;
-use http::Request;
 use serde_json::Value;
-use tower::Service;
 
 use crate::app::App;
-use crate::http::Route;
+use crate::http::{RequestDispatcher, Route};
 use crate::openapi::ApiDocument;
 use crate::pages::{NoticeKind, render_notice};
 
@@ -42,10 +36,6 @@ pub fn generate_document(document: ApiDocument) -> Value {
 }
 
 /// Builds the service of one listener from its table of routes.
-pub fn build_service(
-    app: &App,
-    table: Vec<Route>,
-) -> impl Service<Request<Body>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
-{
-    crate::http::build_service(app, table, |status| render_notice(status, NoticeKind::for_status(status)))
+pub fn build_service(app: &App, table: Vec<Route>) -> RequestDispatcher {
+    RequestDispatcher::new(app, table, |status| render_notice(status, NoticeKind::for_status(status)))
 }

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::Timestamp;
+use http::StatusCode;
 
 /// The path and the FDX operation id of each operation.
 pub(crate) const OPERATIONS: [(&str, &str); 11] = [
@@ -24,7 +25,19 @@ pub(crate) const OPERATIONS: [(&str, &str); 11] = [
 /// The totals of each FDX operation since this node started.
 pub struct OperationStats {
     since: Timestamp,
-    sums: Mutex<BTreeMap<&'static str, OperationTotals>>,
+    /// The totals of each element of [`OPERATIONS`].
+    totals: [Mutex<OperationTotals>; OPERATIONS.len()],
+}
+
+/// An operation whose calls are counted: an index into [`OPERATIONS`].
+#[derive(Clone, Copy, Debug)]
+pub struct CountedOperation(usize);
+
+impl CountedOperation {
+    /// Finds the operation of a route by its path; `None` for routes of other APIs.
+    pub fn find(route: &str) -> Option<Self> {
+        OPERATIONS.iter().position(|(path, _)| *path == route).map(Self)
+    }
 }
 
 /// The totals over the responses of one operation.
@@ -39,22 +52,23 @@ pub(crate) struct OperationTotals {
 impl OperationStats {
     /// Creates empty statistics that begin at `since`.
     pub fn new(since: Timestamp) -> Self {
-        Self { since, sums: Mutex::default() }
+        Self { since, totals: Default::default() }
     }
 
-    /// Records a response of a route. Routes of other APIs are ignored.
-    pub fn record(&self, route: &str, status: u16, took: Duration) {
-        let Some((_, operation)) = OPERATIONS.iter().find(|(path, _)| *path == route) else { return };
-        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
-        let sum = sums.entry(operation).or_default();
-        sum.responses += 1;
-        sum.failures += u64::from(status >= 500);
-        sum.micros = sum.micros.saturating_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    /// Records a response of an operation.
+    pub fn record(&self, operation: CountedOperation, status: StatusCode, took: Duration) {
+        let Some(totals) = self.totals.get(operation.0) else { return };
+        let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
+        totals.responses += 1;
+        totals.failures += u64::from(status.is_server_error());
+        totals.micros = totals.micros.saturating_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
-    /// Returns the start of counting and the totals so far.
+    /// Returns the start of counting, and the totals so far of the operations that were called.
     pub(crate) fn snapshot(&self) -> (Timestamp, BTreeMap<&'static str, OperationTotals>) {
-        (self.since, self.sums.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        let totals = self.totals.iter().map(|totals| *totals.lock().unwrap_or_else(PoisonError::into_inner));
+        let named = OPERATIONS.iter().map(|(_, operation)| *operation).zip(totals);
+        (self.since, named.filter(|(_, totals)| totals.responses > 0).collect())
     }
 }
 
@@ -65,16 +79,21 @@ mod tests {
     #[test]
     fn operation_stats_are_summed_per_operation() {
         let stats = OperationStats::new(Timestamp::from_millis(1));
-        stats.record("/api/fdx/5/accounts", 200, Duration::from_millis(3));
-        stats.record("/api/fdx/5/accounts", 503, Duration::from_millis(5));
-        stats.record("/api/fdx/5/accounts/{account_id}", 404, Duration::from_millis(1));
-        stats.record("/api/v1/token", 200, Duration::from_millis(1));
+        let record = |route: &str, status, millis| {
+            let operation = CountedOperation::find(route).unwrap();
+            stats.record(operation, status, Duration::from_millis(millis));
+        };
+
+        record("/api/fdx/5/accounts", StatusCode::OK, 3);
+        record("/api/fdx/5/accounts", StatusCode::SERVICE_UNAVAILABLE, 5);
+        record("/api/fdx/5/accounts/{account_id}", StatusCode::NOT_FOUND, 1);
 
         let (since, sums) = stats.snapshot();
 
         assert_eq!((since, sums.len()), (Timestamp::from_millis(1), 2));
         assert_eq!(sums["searchForAccounts"], OperationTotals { responses: 2, failures: 1, micros: 8_000 });
         assert_eq!(sums["getAccount"].failures, 0, "an error of the caller is not a failure");
+        assert!(CountedOperation::find("/api/v1/token").is_none());
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod metrics;
 mod panic_log;
 
 pub use logs::{flush_logs, queue_line, start_logs};
-pub use metrics::Telemetry;
+pub use metrics::{RouteMetrics, Telemetry};
 
 /// Reads the monotonic clock, for durations in logs, metrics, limits and background work. The value is never stored.
 pub fn monotonic_now() -> std::time::Instant {

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::body::HttpBody;
 use axum::extract::{FromRequest, FromRequestParts, RawQuery, Request, State};
 use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::Secret;
 use domain::model::audit_event::Actor;
@@ -19,13 +19,9 @@ use super::auth::{PresentedCredential, authenticate, authenticate_adder};
 use super::operators::AddOperatorRequest;
 use super::recipients::UpdateRecipientRequest;
 use super::{AdminError, Params, connections, jobs, operators, providers, recipients, registrations};
-use crate::app::App;
 use crate::context::RequestContext;
 use crate::error::InternalError;
-use crate::http::{
-    BodyError, BoundedBody, PairProblemBody, Problem, RequiredRole, Segment, Segments, SupportsDryRun,
-    find_local_peer,
-};
+use crate::http::{BodyError, BoundedBody, PairProblemBody, Problem, RequestState, Segment, Segments};
 use crate::recipients::RegistrationPair;
 use crate::request::{DUPLICATE_FIELD, EmptyRequest, RequestBody, parse_form, parse_members};
 
@@ -166,15 +162,19 @@ pub(super) async fn request_registrations(
 }
 
 /// Handles the request to add an operator. No other operation accepts the bootstrap token, or a form instead of JSON.
-pub(super) async fn add_operator(ctx: RequestContext, State(app): State<App>, request: Request) -> Response {
-    let credential = presented_credential(request.headers(), request.extensions());
+pub(super) async fn add_operator(
+    ctx: RequestContext,
+    State(state): State<RequestState>,
+    request: Request,
+) -> Response {
+    let credential = presented_credential(request.headers(), &state);
     // The caller is authenticated before the body is read, so that only a caller that may add an operator can make the
     // hub buffer a body.
     let access = authenticate_adder(&ctx, &credential).await.map(drop);
     if let Err(error) = access.and_then(|()| reject_query(request.uri().query())) {
         return error_response(error);
     }
-    let body = BoundedBody::read(&app, request).await;
+    let body = BoundedBody::read(state.app(), request).await;
     match body.map_err(|error| body_problem(&error)).and_then(|body| parse_new_operator(&body)) {
         Ok(request) => created(operators::add(&ctx, request, &credential).await),
         Err(problem) => problem.into_response(),
@@ -212,19 +212,19 @@ pub(super) async fn remove_operator(
 /// The authenticated operator of a request, whose role covers the required role of the route.
 pub(super) struct AuthenticatedOperator(Operator);
 
-impl FromRequestParts<App> for AuthenticatedOperator {
+impl FromRequestParts<RequestState> for AuthenticatedOperator {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Response> {
-        Self::authenticate(parts).await.map_err(error_response)
+    async fn from_request_parts(parts: &mut Parts, state: &RequestState) -> Result<Self, Response> {
+        Self::authenticate(parts, state).await.map_err(error_response)
     }
 }
 
 impl AuthenticatedOperator {
-    async fn authenticate(parts: &Parts) -> Result<Self, AdminError> {
-        let operator = AuthorizationCheck::from_parts(&parts.headers, &parts.extensions)?.run().await?;
+    async fn authenticate(parts: &Parts, state: &RequestState) -> Result<Self, AdminError> {
+        let operator = AuthorizationCheck::new(&parts.headers, state)?.run().await?;
         // If an operation without dry run ignored `dry_run`, it would be executed against the caller's intention.
-        if !parts.method.is_safe() && parts.extensions.get::<SupportsDryRun>().is_none() {
+        if !parts.method.is_safe() && !state.route().supports_dry_run {
             reject_query(parts.uri.query())?;
         }
         Ok(Self(operator))
@@ -241,18 +241,17 @@ pub(super) struct OperatorRequest<B>(Operator, B);
 /// A request for an operation without input. The body must be empty or an empty JSON object.
 pub(super) type NoBody = OperatorRequest<EmptyRequest>;
 
-impl<B: RequestBody> FromRequest<App> for OperatorRequest<B> {
+impl<B: RequestBody> FromRequest<RequestState> for OperatorRequest<B> {
     type Rejection = Response;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+    async fn from_request(request: Request, state: &RequestState) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
         let AuthenticatedOperator(operator) =
-            AuthenticatedOperator::from_request_parts(&mut parts, app).await?;
-        let check =
-            AuthorizationCheck::from_parts(&parts.headers, &parts.extensions).map_err(error_response)?;
+            AuthenticatedOperator::from_request_parts(&mut parts, state).await?;
+        let check = AuthorizationCheck::new(&parts.headers, state).map_err(error_response)?;
         let mut members = Vec::new();
         if B::REQUIRED || !body.is_end_stream() {
-            let body = BoundedBody::read(app, Request::from_parts(parts, body))
+            let body = BoundedBody::read(state.app(), Request::from_parts(parts, body))
                 .await
                 .map_err(|error| body_problem(&error).into_response())?;
             // The check is repeated, because the operator may have been removed while the body was being received.
@@ -276,12 +275,13 @@ struct AuthorizationCheck {
 }
 
 impl AuthorizationCheck {
-    fn from_parts(headers: &HeaderMap, extensions: &Extensions) -> Result<Self, AdminError> {
-        let ctx = extensions.get::<RequestContext>().cloned();
-        let (ctx, RequiredRole(required_role)) = ctx
-            .zip(extensions.get::<RequiredRole>().copied())
+    fn new(headers: &HeaderMap, state: &RequestState) -> Result<Self, AdminError> {
+        let (ctx, required_role) = state
+            .context()
+            .cloned()
+            .zip(state.route().required_role)
             .ok_or_else(|| InternalError::new("a route has no required role"))?;
-        Ok(Self { ctx, credential: presented_credential(headers, extensions), required_role })
+        Ok(Self { ctx, credential: presented_credential(headers, state), required_role })
     }
 
     /// Runs the check with the current time. It runs again after the body was received, because the token may have
@@ -292,13 +292,13 @@ impl AuthorizationCheck {
 }
 
 /// Returns the bearer token and the local peer of a request, without verifying them.
-fn presented_credential(headers: &HeaderMap, extensions: &Extensions) -> PresentedCredential {
+fn presented_credential(headers: &HeaderMap, state: &RequestState) -> PresentedCredential {
     let bearer = crate::oauth::Bearer::from_headers(headers).map(|bearer| bearer.0);
     let has_header = headers.contains_key(header::AUTHORIZATION);
     // A malformed `Authorization` header counts as an invalid token, not as a missing one: without a token, a local
     // user would be admitted as an admin.
     let bearer = bearer.or_else(|| has_header.then(|| Secret::new(String::new())));
-    PresentedCredential { bearer, local: find_local_peer(extensions) }
+    PresentedCredential { bearer, local: state.local_peer() }
 }
 
 fn body_problem(error: &BodyError) -> Problem {

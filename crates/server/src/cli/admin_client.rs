@@ -14,7 +14,6 @@ use domain::Secret;
 use http::{Method, Request, header};
 use serde_json::Value;
 use store::Location;
-use tower::ServiceExt;
 
 use super::args::read_secret_input;
 use super::browser::{Browser, BrowserRequest};
@@ -25,7 +24,7 @@ use super::hub::{open_existing_app, parse_store_location, upsert_providers};
 use super::output::Output;
 use crate::app::App;
 use crate::config::Config;
-use crate::http::local_request;
+use crate::http::RemotePeer;
 use crate::router::{admin_routes, build_service};
 use crate::telemetry;
 use response::{parse_response, read_response};
@@ -201,8 +200,9 @@ impl AdminClient {
                     .map_err(|_| socket.unreachable("the hub does not respond"))??
             }
             Transport::Store { app, .. } => {
-                let request = local_request(build_request(method, &path, body)?);
-                let Ok(response) = build_service(app, admin_routes()).oneshot(request).await;
+                let (service, request) =
+                    (build_service(app, admin_routes()), build_request(method, &path, body)?);
+                let response = service.handle(request, Some(RemotePeer::own_process())).await;
                 read_response(response).await?
             }
         };

@@ -11,15 +11,15 @@ use serde::Serialize;
 use super::access::{ConfirmedResponse, FdxRequest};
 use super::{DataError, accounts, contact, customers, meta, payment_networks, statements, transactions};
 use crate::context::RequestContext;
-use crate::http::{Segment, Segments};
+use crate::http::{RequestState, Segment, Segments};
 use crate::oauth::Bearer;
 use crate::paging::ListQuery;
 use crate::upstream::StreamedDocument;
 
-impl<S: Sync> FromRequestParts<S> for FdxRequest {
+impl FromRequestParts<RequestState> for FdxRequest {
     type Rejection = StatusCode;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, StatusCode> {
+    async fn from_request_parts(parts: &mut Parts, state: &RequestState) -> Result<Self, StatusCode> {
         Ok(Self {
             ctx: RequestContext::from_request_parts(parts, state).await?,
             bearer: Bearer::from_headers(&parts.headers),

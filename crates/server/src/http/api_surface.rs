@@ -17,7 +17,7 @@ use super::retry_after::set_retry_after;
 pub type PageErrorRenderer = fn(StatusCode) -> Response;
 
 /// An API of the hub, or its pages. It determines the format of errors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ApiSurface {
     /// The Flinks API, below `/api/v1`.
     Flinks,
@@ -32,6 +32,8 @@ pub enum ApiSurface {
 }
 
 impl ApiSurface {
+    pub(super) const ALL: [Self; 5] = [Self::Flinks, Self::Fdx, Self::Page, Self::Admin, Self::Probe];
+
     /// Returns the API to which a path of the public listener belongs.
     pub fn from_path(path: &str) -> Self {
         // The order matters: `/api/fdx/` is below `/api/`.

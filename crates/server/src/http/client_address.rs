@@ -1,17 +1,11 @@
 //! Determines the address and the user of the client, as the listener or a trusted proxy reports them.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use axum::body::Body;
 use domain::rule::operator::LocalPeer;
-use http::{Extensions, HeaderMap, Request};
+use http::HeaderMap;
 
-use crate::app::App;
-use crate::rate_limit::Network;
-
-/// The other end of a connection. The listener adds it to each request as an extension.
-///
-/// A client cannot forge its peer, because extensions are not part of the HTTP message.
+/// The other end of a connection, as the listener reports it.
 #[derive(Clone, Copy, Debug)]
 pub struct RemotePeer(PeerKind);
 
@@ -30,24 +24,31 @@ impl RemotePeer {
     pub(crate) const fn from_local(peer: LocalPeer) -> Self {
         Self(PeerKind::Local(peer))
     }
-}
 
-/// Returns the user who sent a request through the hub's Unix socket; `None` for a request over the network.
-pub fn find_local_peer(extensions: &Extensions) -> Option<LocalPeer> {
-    match extensions.get::<RemotePeer>()?.0 {
-        PeerKind::Local(peer) => Some(peer),
-        PeerKind::Address(_) => None,
+    /// Returns the peer of a request that this process sends to its own service.
+    ///
+    /// CLI commands that open the store directly use it. They need no token, because their user can read the key file
+    /// anyway.
+    pub fn own_process() -> Self {
+        let own = current_user_id();
+        Self::from_local(LocalPeer { peer_uid: own, hub_uid: own })
     }
-}
 
-/// Marks a request as sent by this process to its own service.
-///
-/// CLI commands that open the store directly use it. They need no token, because their user can read the key file
-/// anyway.
-pub fn local_request(mut request: Request<Body>) -> Request<Body> {
-    let own = current_user_id();
-    request.extensions_mut().insert(RemotePeer::from_local(LocalPeer { peer_uid: own, hub_uid: own }));
-    request
+    /// Returns the address at the other end; `None` for the hub's Unix socket.
+    pub(super) const fn address(self) -> Option<IpAddr> {
+        match self.0 {
+            PeerKind::Address(address) => Some(address),
+            PeerKind::Local(_) => None,
+        }
+    }
+
+    /// Returns the user at the other end of the hub's Unix socket; `None` for a connection over the network.
+    pub(super) const fn local_peer(self) -> Option<LocalPeer> {
+        match self.0 {
+            PeerKind::Local(peer) => Some(peer),
+            PeerKind::Address(_) => None,
+        }
+    }
 }
 
 /// Returns the id of the user that this process runs as.
@@ -55,19 +56,8 @@ pub fn current_user_id() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Returns the network of the client for rate limits. Behind trusted proxies, the client's address is taken from
-/// `X-Forwarded-For`.
-pub fn caller_network(app: &App, request: &Request<Body>) -> Network {
-    let peer = match request.extensions().get::<RemotePeer>() {
-        Some(RemotePeer(PeerKind::Address(address))) => *address,
-        // Requests through the Unix socket have no address. They share one network.
-        _ => Ipv4Addr::UNSPECIFIED.into(),
-    };
-    Network::from_address(caller_address(peer, request.headers(), app.config().server.trusted_proxies))
-}
-
 /// Returns the client's address as the outermost trusted proxy saw it, or the address of the peer without proxies.
-fn caller_address(peer: IpAddr, headers: &HeaderMap, trusted_proxies: usize) -> IpAddr {
+pub(super) fn caller_address(peer: IpAddr, headers: &HeaderMap, trusted_proxies: usize) -> IpAddr {
     // Each proxy appends the address that it sees. Entries are counted from the right, because the client may have
     // forged those further left.
     let lines = headers.get_all("x-forwarded-for").iter().rev();

@@ -9,13 +9,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 pub struct Correlation {
     /// The correlation id, returned in the header `ob-correlation-id`.
     pub id: Arc<str>,
-    /// The trace id of W3C Trace Context, returned in the header `ob-trace-id`.
-    pub trace: String,
+    /// The trace id of W3C Trace Context, which are 32 hexadecimal digits. It is returned in the header `ob-trace-id`.
+    trace: HeaderValue,
     /// The interaction id of the request, which FAPI requires to be returned.
-    interaction_id: Option<String>,
+    interaction_id: Option<HeaderValue>,
 }
 
-const INTERACTION_HEADER: &str = "x-fapi-interaction-id";
+static CORRELATION_HEADER: HeaderName = HeaderName::from_static("ob-correlation-id");
+static TRACE_HEADER: HeaderName = HeaderName::from_static("ob-trace-id");
+static INTERACTION_HEADER: HeaderName = HeaderName::from_static("x-fapi-interaction-id");
 /// The maximum length of an id that is adopted from a request. The correlation id is written to every log line of the
 /// request.
 const MAX_ID_CHARS: usize = 64;
@@ -26,29 +28,42 @@ impl Correlation {
     pub fn from_request(uri: &Uri, headers: &HeaderMap, random: [u8; 16]) -> Self {
         let query = uri.query().unwrap_or_default().as_bytes();
         let from_query = form_urlencoded::parse(query).find(|(name, _)| name == "correlation_id");
-        let from_query = from_query.map(|(_, value)| value.into_owned()).filter(|v| is_usable(v));
-        let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let interaction_id = header(INTERACTION_HEADER).filter(|v| is_usable(v));
-        let generate = || uuid::Builder::from_random_bytes(random).into_uuid().to_string();
-        let id = from_query.or_else(|| interaction_id.clone()).unwrap_or_else(generate);
-        let trace = header("traceparent").as_deref().and_then(parse_trace_id).map(str::to_owned);
-        let trace = trace.unwrap_or_else(|| format!("{:032x}", u128::from_be_bytes(random)));
-        Self { id: id.into(), trace, interaction_id }
+        let from_query = from_query.map(|(_, value)| value).filter(|value| is_usable(value));
+        let interaction_id = headers.get(&INTERACTION_HEADER).filter(|value| usable_text(value).is_some());
+        let mut digits = [0; uuid::fmt::Hyphenated::LENGTH];
+        let adopted = from_query.as_deref().or_else(|| interaction_id.and_then(usable_text));
+        let id = adopted.unwrap_or_else(|| {
+            let uuid = uuid::Builder::from_random_bytes(random).into_uuid();
+            uuid.hyphenated().encode_lower(&mut digits)
+        });
+        let parent = headers.get("traceparent").and_then(|value| value.to_str().ok());
+        let trace = parent.and_then(parse_trace_id).and_then(|trace| HeaderValue::from_str(trace).ok());
+        let trace = trace.unwrap_or_else(|| generate_trace_id(random));
+        Self { id: id.into(), trace, interaction_id: interaction_id.cloned() }
     }
 
     /// Adds the ids to the headers of a response.
-    pub fn add_headers(&self, headers: &mut HeaderMap) {
-        let pairs = [
-            ("ob-correlation-id", Some(&*self.id)),
-            ("ob-trace-id", Some(&*self.trace)),
-            (INTERACTION_HEADER, self.interaction_id.as_deref()),
-        ];
-        for (name, value) in pairs {
-            if let Some(Ok(value)) = value.map(HeaderValue::from_str) {
-                headers.insert(HeaderName::from_static(name), value);
-            }
+    pub fn add_headers(self, headers: &mut HeaderMap) {
+        if let Ok(id) = HeaderValue::from_str(&self.id) {
+            headers.insert(&CORRELATION_HEADER, id);
+        }
+        headers.insert(&TRACE_HEADER, self.trace);
+        if let Some(interaction_id) = self.interaction_id {
+            headers.insert(&INTERACTION_HEADER, interaction_id);
         }
     }
+}
+
+fn generate_trace_id(random: [u8; 16]) -> HeaderValue {
+    let mut digits = [0; uuid::fmt::Simple::LENGTH];
+    // The digits of a UUID without hyphens, whose version and variant are not set: a trace id is 16 random bytes.
+    uuid::Uuid::from_bytes(random).simple().encode_lower(&mut digits);
+    HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("0"))
+}
+
+/// Returns the text of a header value, if it can be logged and returned unchanged.
+fn usable_text(value: &HeaderValue) -> Option<&str> {
+    value.to_str().ok().filter(|text| is_usable(text))
 }
 
 /// Returns whether an id can be logged and returned unchanged: it has at most `MAX_ID_CHARS` characters, which are
@@ -83,17 +98,20 @@ mod tests {
             let query = form_urlencoded::byte_serialize(query.as_bytes()).collect::<String>();
             let uri: Uri = format!("/?correlation_id={query}").parse().unwrap();
             let mut headers = HeaderMap::new();
-            headers.extend(HeaderValue::from_bytes(&interaction).map(|v| (HeaderName::from_static(INTERACTION_HEADER), v)));
+            headers.extend(HeaderValue::from_bytes(&interaction).map(|v| (INTERACTION_HEADER.clone(), v)));
             let parent = HeaderValue::from_bytes(parent.as_bytes());
             headers.extend(parent.map(|v| (HeaderName::from_static("traceparent"), v)));
             let correlation = Correlation::from_request(&uri, &headers, [7; 16]);
             prop_assert!(is_usable(&correlation.id), "{}", correlation.id);
-            prop_assert!(correlation.trace.len() == 32 && correlation.trace.bytes().all(|b| b.is_ascii_hexdigit()));
             let mut response = HeaderMap::new();
             correlation.add_headers(&mut response);
-            prop_assert!(response.contains_key("ob-correlation-id") && response.contains_key("ob-trace-id"));
+            let trace = response["ob-trace-id"].as_bytes();
+            prop_assert!(trace.len() == 32 && trace.iter().all(u8::is_ascii_hexdigit));
+            prop_assert!(response.contains_key("ob-correlation-id"));
         }
     }
+
+    const INTERACTION: &str = "x-fapi-interaction-id";
 
     fn correlate(uri: &str, headers: &[(&'static str, &str)]) -> Correlation {
         let mut map = HeaderMap::new();
@@ -105,8 +123,8 @@ mod tests {
 
     #[test]
     fn correlation_id_is_adopted_if_plain_else_generated() {
-        assert_eq!(&*correlate("/?correlation_id=abc", &[(INTERACTION_HEADER, "x1")]).id, "abc");
-        assert_eq!(&*correlate("/", &[(INTERACTION_HEADER, "x1")]).id, "x1");
+        assert_eq!(&*correlate("/?correlation_id=abc", &[(INTERACTION, "x1")]).id, "abc");
+        assert_eq!(&*correlate("/", &[(INTERACTION, "x1")]).id, "x1");
         for bad in ["/?correlation_id=a%0d%0ab", "/?correlation_id=", "/?correlation_id=%3Cscript%3E"] {
             assert_eq!(correlate(bad, &[]).id.len(), 36, "{bad}");
         }

@@ -1,48 +1,54 @@
-//! The middleware around all handlers. It adds correlation ids, the request context, a time limit, metrics, one log
-//! line for each request, and common headers.
+//! The service of a listener: finds the handler of a request, and adds correlation ids, the request context, a time
+//! limit, metrics, one log line for each request, and common headers.
 
-use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::{FromRequestParts, MatchedPath, Request, State};
-use axum::middleware::Next;
+use axum::body::{Body, HttpBody};
 use axum::response::Response;
-use axum::routing::Router;
 use futures_util::FutureExt;
-use http::request::Parts;
-use http::{Extensions, HeaderName, HeaderValue, StatusCode, Uri, header};
-use tower::{Service, ServiceExt};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 
 use super::api_surface::{ApiSurface, PageErrorRenderer};
+use super::client_address::RemotePeer;
 use super::correlation::Correlation;
 use super::problem::Problem;
-use super::route::{Route, build_router, single_surface};
+use super::route::Route;
+use super::route_table::{PathRoutes, RouteTable};
+use super::state::RequestState;
 use crate::app::App;
 use crate::context::{RequestContext, fill_random};
 
-/// Builds the service of one listener: a router for its table of routes, wrapped in the middleware.
-pub fn build_service(
-    app: &App,
-    table: Vec<Route>,
+/// The number of headers for which a response has space, so that the map of headers is allocated only once.
+const HEADER_CAPACITY: usize = 12;
+
+/// The service of one listener. Clones share the table of its routes.
+#[derive(Clone)]
+pub struct RequestDispatcher(Arc<Parts>);
+
+struct Parts {
+    app: App,
+    table: RouteTable,
     render_page: PageErrorRenderer,
-) -> impl Service<http::Request<Body>, Response = Response, Error = Infallible, Future: Send>
-+ Clone
-+ Send
-+ 'static {
-    let state = MiddlewareState { app: app.clone(), single_surface: single_surface(&table), render_page };
-    let router: Router<App> = build_router(table, render_page);
-    let router =
-        router.layer(axum::middleware::from_fn_with_state(state, wrap_request)).with_state(app.clone());
-    // This wraps the router, because a layer of the router would run after the path has been matched.
-    router.map_request(collapse_slashes)
+}
+
+impl RequestDispatcher {
+    /// Creates the service for a table of routes.
+    pub fn new(app: &App, table: Vec<Route>, render_page: PageErrorRenderer) -> Self {
+        Self(Arc::new(Parts { app: app.clone(), table: RouteTable::new(table), render_page }))
+    }
+
+    /// Handles a request from a peer. Every result, even a panic of the handler, is a response.
+    pub async fn handle(self, request: Request<Body>, peer: Option<RemotePeer>) -> Response {
+        self.0.handle(collapse_slashes(request), peer).await
+    }
 }
 
 /// Replaces repeated slashes in the path by one, for clients that join a base URL and a path carelessly.
 ///
 /// A trailing slash remains and matches no route, whether it is doubled or not.
-fn collapse_slashes(mut request: http::Request<Body>) -> http::Request<Body> {
+fn collapse_slashes(mut request: Request<Body>) -> Request<Body> {
     let path = request.uri().path();
     if path.contains("//") {
         let mut previous = None;
@@ -56,87 +62,112 @@ fn collapse_slashes(mut request: http::Request<Body>) -> http::Request<Body> {
     request
 }
 
-#[derive(Clone)]
-struct MiddlewareState {
-    app: App,
-    /// The API that a listener serves if it serves only one. All errors of this listener then have its format, even for
-    /// unknown paths.
-    single_surface: Option<ApiSurface>,
-    render_page: PageErrorRenderer,
-}
-
-async fn wrap_request(State(state): State<MiddlewareState>, mut request: Request, next: Next) -> Response {
-    let MiddlewareState { app, single_surface, render_page } = state;
-    let surface = single_surface.unwrap_or_else(|| ApiSurface::from_path(request.uri().path()));
-    let unavailable =
-        || surface.render_error(StatusCode::SERVICE_UNAVAILABLE, "The hub cannot answer now", render_page);
-    let mut random = [0; 16];
-    if fill_random(&mut random).is_err() {
-        return unavailable();
+impl Parts {
+    async fn handle(&self, request: Request<Body>, peer: Option<RemotePeer>) -> Response {
+        let Self { app, table, render_page } = self;
+        let surface = table.surface(request.uri().path());
+        let unavailable = || {
+            surface.render_error(StatusCode::SERVICE_UNAVAILABLE, "The hub cannot answer now", *render_page)
+        };
+        let mut random = [[0; 16]; 2];
+        if fill_random(random.as_flattened_mut()).is_err() {
+            return unavailable();
+        }
+        let [id_bytes, seed] = random;
+        let correlation = Correlation::from_request(request.uri(), request.headers(), id_bytes);
+        let paths = table.find(request.uri().path());
+        // Logs and metrics get the pattern of the route. The path and the query of the request may contain ids and
+        // secrets.
+        let route = paths.map_or("none", PathRoutes::path);
+        let method = request.method().clone();
+        let started = crate::telemetry::monotonic_now();
+        let response = match RequestContext::with_seed(app.clone(), Arc::clone(&correlation.id), seed) {
+            // Without a trusted clock, no expiry can be checked. Probes run anyway, because they report the cause.
+            Err(error) if surface != ApiSurface::Probe => {
+                tracing::error!(%error, "request rejected because the clock or the random generator is unavailable");
+                unavailable()
+            }
+            context => {
+                let handler = self.respond(paths, surface, request, context.ok(), peer);
+                self.run_handler(surface, handler).await
+            }
+        };
+        let mut response = Problem::write_into_response(response, &correlation.id);
+        if method == Method::HEAD {
+            remove_body(&mut response);
+        }
+        let correlation_id = Arc::clone(&correlation.id);
+        let headers = response.headers_mut();
+        headers.reserve(HEADER_CAPACITY.saturating_sub(headers.len()));
+        correlation.add_headers(headers);
+        add_common_headers(headers, app.is_https());
+        let (status, took) = (response.status(), started.elapsed());
+        tracing::info!(%method, route, status = status.as_u16(),
+            micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX), %correlation_id, "served");
+        if let Some(operation) = paths.and_then(|paths| paths.operation) {
+            app.operation_stats().record(operation, status, took);
+        }
+        if let Some(metrics) = paths.map(|paths| &paths.metrics).or_else(|| table.unmatched_metrics(surface))
+        {
+            metrics.record(app.telemetry(), status, took);
+        }
+        response
     }
-    request.extensions_mut().insert(surface);
-    let correlation = Correlation::from_request(request.uri(), request.headers(), random);
-    // Logs and metrics get the pattern of the route. The path and the query of the request may contain ids and secrets.
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let method = request.method().clone();
-    let started = crate::telemetry::monotonic_now();
-    let limit = app.config().server.request_timeout.duration();
-    let mut response = match RequestContext::new(app.clone(), correlation.id.clone()) {
-        // Without a trusted clock, no expiry can be checked. Probes run anyway, because they report the cause.
-        Err(error) if surface != ApiSurface::Probe => {
-            tracing::error!(%error, "request rejected because the clock or the random generator is unavailable");
-            unavailable()
-        }
-        context => {
-            request.extensions_mut().extend(context.map(wrap_context).unwrap_or_default());
-            run_handler(surface, render_page, limit, next.run(request)).await
-        }
-    };
-    response = Problem::write_into_response(response, &correlation.id);
-    correlation.add_headers(response.headers_mut());
-    add_common_headers(response.headers_mut(), app.is_https());
-    let (status, took) = (response.status().as_u16(), started.elapsed());
-    tracing::info!(%method, route, status, micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-        correlation_id = %correlation.id, "served");
-    app.operation_stats().record(&route, status, took);
-    let labels = [("api", surface.as_str().to_owned()), ("route", route), ("status", status.to_string())];
-    app.telemetry().count("bowline_http_requests_total", &labels);
-    app.telemetry().record_duration("bowline_http_request_seconds", &labels[..2], took);
-    response
-}
 
-fn wrap_context(context: RequestContext) -> Extensions {
-    let mut extensions = Extensions::new();
-    extensions.insert(context);
-    extensions
-}
-
-/// Runs a handler. If it exceeds the time limit or panics, an error response is returned instead (503 or 500).
-async fn run_handler(
-    surface: ApiSurface,
-    render_page: PageErrorRenderer,
-    limit: Duration,
-    handler: impl Future<Output = Response>,
-) -> Response {
-    // A panic must end one request, not the connection with the other requests on it (HTTP/2).
-    // `AssertUnwindSafe` is sound here: the handler is dropped, and what it shares with others is behind locks or in
-    // the database.
-    match tokio::time::timeout(limit, AssertUnwindSafe(handler).catch_unwind()).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(_)) => {
-            tracing::error!("a handler panicked");
-            surface.render_error(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "An unhandled error occurred on the server",
-                render_page,
-            )
+    /// Runs the handler of the route, or responds with an error if no route matches path and method.
+    async fn respond(
+        &self,
+        paths: Option<&PathRoutes>,
+        surface: ApiSurface,
+        request: Request<Body>,
+        context: Option<RequestContext>,
+        peer: Option<RemotePeer>,
+    ) -> Response {
+        let Some(paths) = paths else {
+            let message = "There is nothing at this path";
+            return surface.render_error(StatusCode::NOT_FOUND, message, self.render_page);
+        };
+        match paths.find(request.method()) {
+            Some(route) => {
+                let state = RequestState::new(self.app.clone(), context, peer, route.properties());
+                route.call(request, state).await
+            }
+            None => paths.respond_to_other_method(request.method(), self.render_page),
         }
-        Err(_) => surface.render_error(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "The hub took too long, please try again",
-            render_page,
-        ),
     }
+
+    /// Runs a handler. If it exceeds the time limit or panics, an error response is returned instead (503 or 500).
+    async fn run_handler(&self, surface: ApiSurface, handler: impl Future<Output = Response>) -> Response {
+        let limit: Duration = self.app.config().server.request_timeout.duration();
+        // A panic must end one request, not the connection with the other requests on it (HTTP/2).
+        // `AssertUnwindSafe` is sound here: the handler is dropped, and what it shares with others is behind locks or
+        // in the database.
+        match tokio::time::timeout(limit, AssertUnwindSafe(handler).catch_unwind()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(_)) => {
+                tracing::error!("a handler panicked");
+                surface.render_error(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "An unhandled error occurred on the server",
+                    self.render_page,
+                )
+            }
+            Err(_) => surface.render_error(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The hub took too long, please try again",
+                self.render_page,
+            ),
+        }
+    }
+}
+
+/// Removes the body of a response to `HEAD`, whose `Content-Length` is that of the response to `GET` (RFC 9110, section
+/// 9.3.2).
+fn remove_body(response: &mut Response) {
+    if let Some(length) = response.body().size_hint().exact() {
+        response.headers_mut().entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(length));
+    }
+    *response.body_mut() = Body::empty();
 }
 
 fn add_common_headers(headers: &mut http::HeaderMap, https: bool) {
@@ -151,14 +182,6 @@ fn add_common_headers(headers: &mut http::HeaderMap, https: bool) {
     headers
         .entry(HeaderName::from_static("referrer-policy"))
         .or_insert(HeaderValue::from_static("no-referrer"));
-}
-
-impl<S: Sync> FromRequestParts<S> for RequestContext {
-    type Rejection = StatusCode;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
-        parts.extensions.get::<Self>().cloned().ok_or(StatusCode::INTERNAL_SERVER_ERROR)
-    }
 }
 
 #[cfg(test)]
@@ -179,5 +202,24 @@ mod tests {
         add_common_headers(&mut headers, true);
 
         assert_eq!(headers["strict-transport-security"], "max-age=31536000");
+    }
+
+    #[test]
+    fn response_to_head_keeps_length_of_removed_body() {
+        let mut response = Response::new(Body::from("four"));
+
+        remove_body(&mut response);
+
+        assert_eq!(response.headers()["content-length"], "4");
+        assert_eq!(response.body().size_hint().exact(), Some(0));
+    }
+
+    #[test]
+    fn repeated_slashes_are_collapsed() {
+        for (sent, expected) in [("//a///b?c=//", "/a/b?c=//"), ("/a/b//", "/a/b/"), ("/a", "/a")] {
+            let request = Request::get(sent).body(Body::empty()).unwrap();
+
+            assert_eq!(collapse_slashes(request).uri(), expected, "{sent}");
+        }
     }
 }

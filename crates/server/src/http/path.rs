@@ -4,9 +4,11 @@
 use std::borrow::Cow;
 use std::convert::Infallible;
 
-use axum::extract::{FromRequestParts, MatchedPath, Path};
+use axum::extract::FromRequestParts;
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
+
+use super::state::RequestState;
 
 /// The value of the path parameter, for paths with exactly one parameter.
 ///
@@ -14,12 +16,12 @@ use percent_encoding::percent_decode_str;
 /// the format of its API; the rejection of `axum` would have another format.
 pub struct Segment(pub String);
 
-impl<S: Sync + Send> FromRequestParts<S> for Segment {
+impl FromRequestParts<RequestState> for Segment {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
-        let text = Path::<String>::from_request_parts(parts, state).await;
-        Ok(Self(text.map_or_else(|_| String::new(), |Path(text)| text)))
+    async fn from_request_parts(parts: &mut Parts, state: &RequestState) -> Result<Self, Infallible> {
+        let [text] = decode_parameters(state.route().path, parts.uri.path());
+        Ok(Self(text))
     }
 }
 
@@ -27,17 +29,34 @@ impl<S: Sync + Send> FromRequestParts<S> for Segment {
 /// empty string.
 pub struct Segments<const N: usize>(pub [String; N]);
 
-impl<S: Sync + Send, const N: usize> FromRequestParts<S> for Segments<N> {
+impl<const N: usize> FromRequestParts<RequestState> for Segments<N> {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        // `axum` rejects all parameters if one of them is not UTF-8, so they are decoded one by one.
-        let pattern = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
-        let pairs = pattern.split('/').zip(parts.uri.path().split('/'));
-        let mut raw = pairs.filter(|(name, _)| name.starts_with('{')).map(|(_, segment)| segment);
-        Ok(Self(std::array::from_fn(|_| {
-            let text = percent_decode_str(raw.next().unwrap_or_default()).decode_utf8();
-            text.map(Cow::into_owned).unwrap_or_default()
-        })))
+    async fn from_request_parts(parts: &mut Parts, state: &RequestState) -> Result<Self, Infallible> {
+        Ok(Self(decode_parameters(state.route().path, parts.uri.path())))
+    }
+}
+
+/// Returns the decoded segments of a path at the places where its pattern has a parameter.
+fn decode_parameters<const N: usize>(pattern: &str, path: &str) -> [String; N] {
+    let pairs = pattern.split('/').zip(path.split('/'));
+    let mut raw = pairs.filter(|(name, _)| name.starts_with('{')).map(|(_, segment)| segment);
+    std::array::from_fn(|_| {
+        let text = percent_decode_str(raw.next().unwrap_or_default()).decode_utf8();
+        text.map(Cow::into_owned).unwrap_or_default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_parameters_are_decoded_one_by_one() {
+        let decode = |path| decode_parameters::<2>("/a/{first}/b/{second}", path);
+
+        assert_eq!(decode("/a/x%20y/b/%C3%A9%2F"), ["x y", "é/"]);
+        assert_eq!(decode("/a/%FF/b/z"), ["", "z"]);
+        assert_eq!(decode_parameters::<1>("/", "/"), [""]);
     }
 }

@@ -4,17 +4,28 @@
 //! route as every kind of caller, and the OpenAPI documents are generated. A route of an API cannot be created without
 //! its documentation.
 
-use std::collections::BTreeMap;
+use std::pin::Pin;
 
+use axum::body::Body;
 use axum::handler::Handler;
-use axum::routing::{MethodFilter, MethodRouter, on};
-use axum::{Extension, Router};
+use axum::response::Response;
 use domain::model::operator::Role;
-use http::{Method, StatusCode};
+use http::{Method, Request};
 
-use super::api_surface::{ApiSurface, PageErrorRenderer};
-use crate::app::App;
+use super::api_surface::ApiSurface;
+use super::state::{RequestState, RouteProperties};
 use crate::operation::OperationSpec;
+
+/// The response of a handler. `axum` boxes it for every function.
+pub(super) type HandlerFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// A function that handles the requests of a route. Its parameters, of the types `T`, are extracted from the request.
+pub trait RouteHandler<T>: Handler<T, RequestState, Future = HandlerFuture> + Sync {}
+
+impl<T, H: Handler<T, RequestState, Future = HandlerFuture> + Sync> RouteHandler<T> for H {}
+
+/// A handler without the types of its parameters.
+type BoxedHandler = Box<dyn Fn(Request<Body>, RequestState) -> HandlerFuture + Send + Sync>;
 
 /// One method of one path, with its handler and the API to which it belongs.
 pub struct Route {
@@ -25,27 +36,19 @@ pub struct Route {
     pub path: &'static str,
     /// The minimum role of the operator, for routes of the admin API.
     pub required_role: Option<Role>,
+    supports_dry_run: bool,
     operation: Option<OperationSpec>,
-    handler: MethodRouter<App>,
+    handler: BoxedHandler,
 }
-
-/// The minimum role that a route requires. It is attached to each request of the route as an extension.
-#[derive(Clone, Copy, Debug)]
-pub struct RequiredRole(pub Role);
-
-/// A marker for requests to routes with the parameter `dry_run`, attached as an extension. All other operations of the
-/// admin API that change something reject query parameters.
-#[derive(Clone, Copy, Debug)]
-pub struct SupportsDryRun;
 
 impl Route {
     /// Creates a route of the Flinks API. Method and path are those of its OpenAPI documentation.
-    pub(crate) fn flinks<T: 'static>(operation: OperationSpec, handler: impl Handler<T, App>) -> Self {
+    pub(crate) fn flinks<T: 'static>(operation: OperationSpec, handler: impl RouteHandler<T>) -> Self {
         Self::documented(ApiSurface::Flinks, operation, handler)
     }
 
     /// Creates a route of the FDX API. Method and path are those of its OpenAPI documentation.
-    pub(crate) fn fdx<T: 'static>(operation: OperationSpec, handler: impl Handler<T, App>) -> Self {
+    pub(crate) fn fdx<T: 'static>(operation: OperationSpec, handler: impl RouteHandler<T>) -> Self {
         Self::documented(ApiSurface::Fdx, operation, handler)
     }
 
@@ -53,30 +56,29 @@ impl Route {
     pub(crate) fn admin<T: 'static>(
         required_role: Role,
         operation: OperationSpec,
-        handler: impl Handler<T, App>,
+        handler: impl RouteHandler<T>,
     ) -> Self {
-        let mut route = Self::documented(ApiSurface::Admin, operation, handler);
-        route.required_role = Some(required_role);
-        route.with_extension(RequiredRole(required_role))
+        let route = Self::documented(ApiSurface::Admin, operation, handler);
+        Self { required_role: Some(required_role), ..route }
     }
 
     /// Creates a route of the pages, which no API document describes.
     pub(crate) fn page<T: 'static>(
         method: Method,
         path: &'static str,
-        handler: impl Handler<T, App>,
+        handler: impl RouteHandler<T>,
     ) -> Self {
         Self::new(ApiSurface::Page, method, path, handler)
     }
 
     /// Creates a route of the probe listener, which no API document describes.
-    pub(crate) fn probe<T: 'static>(path: &'static str, handler: impl Handler<T, App>) -> Self {
+    pub(crate) fn probe<T: 'static>(path: &'static str, handler: impl RouteHandler<T>) -> Self {
         Self::new(ApiSurface::Probe, Method::GET, path, handler)
     }
 
-    /// Marks the requests of the route with [`SupportsDryRun`], so that query parameters are not rejected.
+    /// Marks the route as one with the parameter `dry_run`, so that query parameters are not rejected.
     pub(crate) fn with_dry_run(self) -> Self {
-        self.with_extension(SupportsDryRun)
+        Self { supports_dry_run: true, ..self }
     }
 
     /// Returns the OpenAPI documentation of the route; `None` for pages and probes.
@@ -87,7 +89,7 @@ impl Route {
     fn documented<T: 'static>(
         surface: ApiSurface,
         operation: OperationSpec,
-        handler: impl Handler<T, App>,
+        handler: impl RouteHandler<T>,
     ) -> Self {
         let route = Self::new(surface, operation.method.clone(), operation.path, handler);
         Self { operation: Some(operation), ..route }
@@ -97,55 +99,23 @@ impl Route {
         surface: ApiSurface,
         method: Method,
         path: &'static str,
-        handler: impl Handler<T, App>,
+        handler: impl RouteHandler<T>,
     ) -> Self {
-        // The conversion fails only for methods that RFC 9110 does not define, and no such method is in the table.
-        let handler = MethodFilter::try_from(method.clone())
-            .map_or_else(|_| MethodRouter::new(), |filter| on(filter, handler));
-        Self { surface, method, path, required_role: None, operation: None, handler }
+        let handler =
+            Box::new(move |request, state| Handler::call(handler.clone(), request, state)) as BoxedHandler;
+        Self { surface, method, path, required_role: None, supports_dry_run: false, operation: None, handler }
     }
 
-    /// Attaches a value to each request of the route, as an extension that handlers and extractors can read.
-    fn with_extension<T: Clone + Send + Sync + 'static>(self, value: T) -> Self {
-        Self { handler: self.handler.layer(Extension(value)), ..self }
+    pub(super) const fn properties(&self) -> RouteProperties {
+        RouteProperties {
+            path: self.path,
+            required_role: self.required_role,
+            supports_dry_run: self.supports_dry_run,
+        }
     }
-}
 
-/// Returns the API of a listener that serves only the admin API or only probes, and `None` for the public listener.
-///
-/// The other APIs share the public listener, where the path determines the API.
-pub(super) fn single_surface(table: &[Route]) -> Option<ApiSurface> {
-    let surface = table.first()?.surface;
-    let is_single = matches!(surface, ApiSurface::Admin | ApiSurface::Probe)
-        && table.iter().all(|route| route.surface == surface);
-    is_single.then_some(surface)
-}
-
-/// Builds the router for a table of routes.
-///
-/// `OPTIONS` returns the methods of a path in `Allow`. There are no CORS headers: no browser script of another origin
-/// calls these APIs.
-pub(super) fn build_router(table: Vec<Route>, render_page: PageErrorRenderer) -> Router<App> {
-    let mut paths: BTreeMap<&'static str, (ApiSurface, MethodRouter<App>)> = BTreeMap::new();
-    // Methods are merged by path first: `axum` panics if one path gets two fallbacks.
-    for route in table {
-        let (_, methods) = paths.remove(route.path).unwrap_or_else(|| (route.surface, MethodRouter::new()));
-        paths.insert(route.path, (route.surface, methods.merge(route.handler)));
+    /// Extracts the parameters of the handler from a request, and runs the handler.
+    pub(super) fn call(&self, request: Request<Body>, state: RequestState) -> HandlerFuture {
+        (self.handler)(request, state)
     }
-    let router = paths.into_iter().fold(Router::new(), |router, (path, (surface, methods))| {
-        let other_method = move |method: Method| async move {
-            match method {
-                Method::OPTIONS => axum::response::IntoResponse::into_response(StatusCode::NO_CONTENT),
-                _ => surface.render_error(
-                    StatusCode::METHOD_NOT_ALLOWED,
-                    "This method is not allowed here",
-                    render_page,
-                ),
-            }
-        };
-        router.route(path, methods.fallback(other_method))
-    });
-    router.fallback(move |Extension(surface): Extension<ApiSurface>| async move {
-        surface.render_error(StatusCode::NOT_FOUND, "There is nothing at this path", render_page)
-    })
 }

@@ -24,8 +24,8 @@ use super::{
 use crate::app::App;
 use crate::context::RequestContext;
 use crate::http::{
-    BodyError, BoundedBody, build_flow_cookie, caller_network, expire_surplus_flow_cookies,
-    render_oauth_error, set_retry_after,
+    BodyError, BoundedBody, RequestState, build_flow_cookie, expire_surplus_flow_cookies, render_oauth_error,
+    set_retry_after,
 };
 use crate::pages::{self, PageTexts};
 use crate::rate_limit::RateLimitError;
@@ -74,15 +74,16 @@ fn redirect_to_consent(
 }
 
 pub(super) async fn create_token(
-    State(app): State<App>,
+    State(state): State<RequestState>,
     ctx: RequestContext,
     request: Request<Body>,
 ) -> Response {
     if let Err(error) = reject_secrets_in_query(request.uri().query()) {
         return render_error(&error.into());
     }
-    let (basic, network) = (parse_basic_credentials(request.headers()), caller_network(&app, &request));
-    let body = BoundedBody::read(&app, request).await;
+    let basic = parse_basic_credentials(request.headers());
+    let network = state.caller_network(request.headers());
+    let body = BoundedBody::read(state.app(), request).await;
     let fields = match body.and_then(|body| body.fields(&TokenRequestFields::ALL_NAMES)) {
         Ok(fields) => fields,
         Err(error) => return render_body_error(&error),

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use axum::handler::Handler;
 use domain::DataCluster;
 use domain::error::{OAuthCode, OAuthError};
 use domain::rule::authorize::{ACCESS_DENIED, NOT_REGISTERED, PROVIDER_UNAVAILABLE};
@@ -11,9 +10,8 @@ use serde_json::{Value, json};
 
 use super::AuthzError;
 use super::http::{TokenBody, authorize, create_token, revoke};
-use crate::app::App;
 use crate::error::InternalError;
-use crate::http::{OAuthErrorBody, Route};
+use crate::http::{OAuthErrorBody, Route, RouteHandler};
 use crate::operation::{
     ContentSpec, OperationSpec, OperationTag, RequestBodySpec, ResponseSpec, schema_fn, string_enum,
 };
@@ -192,7 +190,7 @@ fn revoke_operation(operation: OperationSpec) -> OperationSpec {
 
 /// Builder methods for the documentation that operations of the Flinks API have in common.
 pub(crate) trait FlinksOperationExt: Sized {
-    fn route<T: 'static>(self, handler: impl Handler<T, App>) -> Route;
+    fn route<T: 'static>(self, handler: impl RouteHandler<T>) -> Route;
     /// Sets the security schemes of the operation, and documents the error responses for a missing, invalid or
     /// unsuitable token.
     fn with_client_auth(self, security: &'static [&'static str]) -> Self;
@@ -214,7 +212,7 @@ pub(crate) trait FlinksOperationExt: Sized {
 }
 
 impl FlinksOperationExt for OperationSpec {
-    fn route<T: 'static>(self, handler: impl Handler<T, App>) -> Route {
+    fn route<T: 'static>(self, handler: impl RouteHandler<T>) -> Route {
         Route::flinks(self, handler)
     }
 

@@ -19,9 +19,8 @@ use super::{
     CreateDataRecipientRequest, PartnerApiError, UpdateDataRecipientRequest, connections, providers,
     recipients, registrations,
 };
-use crate::app::App;
 use crate::context::RequestContext;
-use crate::http::{BoundedBody, Segment, Segments, render_oauth_error};
+use crate::http::{BoundedBody, RequestState, Segment, Segments, render_oauth_error};
 use crate::oauth::Bearer;
 use crate::oauth::http::{render_body_error, render_error as render_authz_error};
 use crate::paging::ListQuery;
@@ -35,11 +34,11 @@ macro_rules! caller_extractors {
         $(#[$doc])*
         pub(super) struct $name($type);
 
-        impl FromRequestParts<App> for $name {
+        impl FromRequestParts<RequestState> for $name {
             type Rejection = Response;
 
-            async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
-                let ctx = RequestContext::from_request_parts(parts, app).await.map_err(IntoResponse::into_response)?;
+            async fn from_request_parts(parts: &mut Parts, state: &RequestState) -> Result<Self, Response> {
+                let ctx = RequestContext::from_request_parts(parts, state).await.map_err(IntoResponse::into_response)?;
                 let ($ctx, $bearer) = (&ctx, Bearer::from_headers(&parts.headers));
                 let $bearer = $bearer.as_ref();
                 $authenticate.await.map(Self).map_err(|error| render_authz_error(&error))
@@ -64,17 +63,18 @@ caller_extractors! {
 /// The authenticated partner, which is not suspended, and the parsed body of its request.
 pub(super) struct PartnerRequest<B>(AuthenticatedPartner, B);
 
-impl<B: RequestBody> FromRequest<App> for PartnerRequest<B> {
+impl<B: RequestBody> FromRequest<RequestState> for PartnerRequest<B> {
     type Rejection = Response;
 
-    async fn from_request(request: Request<Body>, app: &App) -> Result<Self, Response> {
+    async fn from_request(request: Request<Body>, state: &RequestState) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
         // The partner is authenticated before the body is read, so that no other client can make the hub buffer a body.
-        AsPartner::from_request_parts(&mut parts, app).await?;
-        let ctx =
-            RequestContext::from_request_parts(&mut parts, app).await.map_err(IntoResponse::into_response)?;
+        AsPartner::from_request_parts(&mut parts, state).await?;
+        let ctx = RequestContext::from_request_parts(&mut parts, state)
+            .await
+            .map_err(IntoResponse::into_response)?;
         let bearer = Bearer::from_headers(&parts.headers);
-        let body = BoundedBody::read(app, Request::from_parts(parts, body))
+        let body = BoundedBody::read(state.app(), Request::from_parts(parts, body))
             .await
             .map_err(|error| render_body_error(&error))?;
         // The partner is authenticated again with the current time: it may have been suspended, or its token may have

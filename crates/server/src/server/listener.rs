@@ -8,19 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::response::Response;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tower::{Service, ServiceExt};
 
 use super::idle_timeout::IdleTimeoutStream;
 use crate::config::ServerSection;
-use crate::http::RemotePeer;
+use crate::http::{RemotePeer, RequestDispatcher};
 
 /// The result of a shutdown: completed, or ended by the grace period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,19 +50,12 @@ impl Listener for TcpListener {
 }
 
 /// Serves requests until `stop` completes, then waits for the requests in progress, up to the grace period.
-pub async fn serve<L, S>(
+pub async fn serve<L: Listener>(
     listener: L,
-    service: S,
+    service: RequestDispatcher,
     section: &ServerSection,
     stop: impl Future<Output = ()>,
-) -> ShutdownOutcome
-where
-    L: Listener,
-    S: Service<http::Request<Body>, Response = Response, Error = Infallible, Future: Send>
-        + Clone
-        + Send
-        + 'static,
-{
+) -> ShutdownOutcome {
     let builder = Arc::new(build_connection_builder(section));
     let connection_limit = Arc::new(Semaphore::new(section.connections));
     let graceful = GracefulShutdown::new();
@@ -77,13 +68,13 @@ where
             accepted = accept(&listener, &connection_limit) => accepted,
         };
         let Some((stream, peer, permit)) = accepted else { continue };
-        let service = service.clone().map_request(move |request: http::Request<hyper::body::Incoming>| {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(peer);
-            request
+        let service = service.clone();
+        let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+            let response = service.clone().handle(request.map(Body::new), Some(peer));
+            async { Ok::<_, Infallible>(response.await) }
         });
         let stream = TokioIo::new(IdleTimeoutStream::new(stream, section));
-        let connection = builder.serve_connection(stream, TowerToHyperService::new(service)).into_owned();
+        let connection = builder.serve_connection(stream, service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // Errors here are aborted connections, which any client can cause: they are not worth a log line.

@@ -69,7 +69,7 @@ impl<'a> ProviderEndpoints<'a> {
         group: EndpointGroup,
         result: Result<StatusCode, &OutboundError>,
     ) {
-        self.count(call, result.ok());
+        self.ctx.app().telemetry().count_upstream_request(self.provider.id, call, result.ok());
         let outcome = match result {
             // 501 means that the provider does not implement this operation. Its other operations may work.
             Ok(status) if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED => {
@@ -83,13 +83,5 @@ impl<'a> ProviderEndpoints<'a> {
         // The open time starts now, at the end of the call. A call may take as long as the open time.
         let now = self.ctx.app().now().unwrap_or(self.ctx.now());
         self.ctx.app().breaker().record_outcome(self.provider.id, group, outcome, now);
-    }
-
-    /// Counts a call in the metrics, but not in the circuit breaker. `status` is `None` if there was no response.
-    fn count(&self, call: &'static str, status: Option<StatusCode>) {
-        let outcome = status.map_or_else(|| "none".to_owned(), |s| s.as_u16().to_string());
-        let labels =
-            [("provider", self.provider.id.to_string()), ("call", call.to_owned()), ("outcome", outcome)];
-        self.ctx.app().telemetry().count("bowline_upstream_requests_total", &labels);
     }
 }

@@ -171,8 +171,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the query of a request is logged",
         file: "crates/server/src/http/middleware.rs",
-        original: r#"map_or("none", MatchedPath::as_str).to_owned();"#,
-        replacement: r#"map_or("none", MatchedPath::as_str).to_owned() + request.uri().query().unwrap_or_default();"#,
+        original: r#"let route = paths.map_or("none", PathRoutes::path);"#,
+        replacement: r#"let route = paths.map_or("none", PathRoutes::path).to_owned() + request.uri().query().unwrap_or_default();"#,
         tests: TestTarget::Integration,
         test: "secrets::no_secret_is_logged_or_stored_sqlite",
         expected_failure: "in hub.log",

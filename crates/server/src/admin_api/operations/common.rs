@@ -1,6 +1,5 @@
 //! Builders and filters that the operations of the admin API share.
 
-use axum::handler::Handler;
 use domain::model::operator::Role;
 use domain::str_enum::StrEnum;
 use http::StatusCode;
@@ -9,16 +8,15 @@ use serde_json::{Value, json};
 
 use crate::admin_api::http::{UNAVAILABLE, render_problem};
 use crate::admin_api::{AdminError, AdminPage};
-use crate::app::App;
 use crate::error::InternalError;
-use crate::http::{Problem, ProblemBody, Route};
+use crate::http::{Problem, ProblemBody, Route, RouteHandler};
 use crate::operation::{ContentSpec, OperationSpec, ResponseSpec, schema_fn, string_enum};
 use crate::request::expected_one_of;
 
 /// Builder methods for the documentation that operations of the admin API have in common.
 pub(super) trait AdminOperationExt: Sized {
     /// Creates the route. Adds the errors that depend on the required role and the method to the documentation.
-    fn route<T: 'static>(self, required_role: Role, handler: impl Handler<T, App>) -> Route;
+    fn route<T: 'static>(self, required_role: Role, handler: impl RouteHandler<T>) -> Route;
     fn with_errors(self, errors: impl IntoIterator<Item = AdminError>) -> Self;
     fn with_not_found(self, what: &'static str) -> Self;
     fn with_conflict(self, message: impl Into<String>) -> Self;
@@ -36,7 +34,7 @@ pub(super) trait AdminOperationExt: Sized {
 }
 
 impl AdminOperationExt for OperationSpec {
-    fn route<T: 'static>(self, required_role: Role, handler: impl Handler<T, App>) -> Route {
+    fn route<T: 'static>(self, required_role: Role, handler: impl RouteHandler<T>) -> Route {
         let is_safe = self.method.is_safe();
         let has_dry_run = self.parameters.iter().any(|parameter| parameter.name == DRY_RUN_PARAMETER);
         // Every operator has at least the role viewer, so this error cannot occur if viewer is required.
