@@ -54,6 +54,8 @@ pub use registration::{
 pub use resolve_failed_job::{FailedJobAction, ResolveFailedJob};
 pub use run_job::{FinishJob, JobQueueDemand, LeaseJobs, LeasedJob, ReleaseJob};
 #[cfg(feature = "seed")]
-pub use seed::{FillConnections, SeedConnections, SeededConnection, TouchConnection};
+pub use seed::{
+    AnalyzeTables, FillConnections, InstallLogInspection, SeedConnections, SeededConnection, TouchConnection,
+};
 pub use set_metadata::SetMetadata;
 pub use upstream_client::DetachUpstreamClient;

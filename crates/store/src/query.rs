@@ -9,6 +9,8 @@ mod credential;
 mod hot_statements;
 mod jobs;
 mod lookup;
+#[cfg(feature = "seed")]
+mod measurement;
 mod metadata;
 mod operator;
 mod provider;
@@ -35,6 +37,8 @@ pub use jobs::{
     CountJobs, HasPendingRevocations, JobSummary, ListConnectionJobs, ListDueQueues, ListJobs,
     ListRetryableJobs,
 };
+#[cfg(feature = "seed")]
+pub use measurement::{GetDatabaseSize, GetPageImageBytes, GetWriteCounters, WriteCounters};
 pub use metadata::{GetMetadata, GetSchemaVersion};
 pub use operator::{FindOperator, ListOperators};
 pub use provider::{CountProviders, GetProvider, ListProviders, ListRecipientProviders};

@@ -1,10 +1,13 @@
 //! Commands for benchmarks and tests, which insert connections as logins would create them, but without the logins.
 
 use domain::id::{ClientId, ConnectionId, CustomerId, ProviderId};
+use domain::model::audit_event::{Actor, ActorKind, AuditAction, AuditHead, SubjectKind};
 use domain::model::connection::{ConnectionStatus, UpstreamRevocation};
 use domain::secret::TokenHash;
 use domain::{Clusters, Moment, Timestamp};
+use serde_json::json;
 
+use super::audit_entry::build_audit_entry;
 use crate::error::Result;
 use crate::operation::Command;
 use crate::sql::{Sql, sql};
@@ -70,11 +73,19 @@ impl SeedConnections {
         );
         tx.defer(
             sql!(
+                "-- seed a subject identifier
+                INSERT INTO subject_identifiers (client_id, customer_id, sub, created_at) VALUES (?1, ?2, ?2, ?3)"
+            ),
+            values![self.client_id, c.customer_id, now],
+        );
+        let head = self.append_audit_events(tx, c);
+        tx.defer(
+            sql!(
                 "-- seed a connection
                 INSERT INTO connections (id, client_id, provider_id, customer_id, sub, status, pending_until,
                     terms_version, token_generation, credential_version, expires_at, data_key,
                     provider_revocation, recipient_notification, audit_seq, audit_mac, created_at, updated_at)
-                VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, 1, 1, 1, ?7, ?8, ?9, 'none', 0, ?10, ?11, ?11)"
+                VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, 1, 1, 1, ?7, ?8, ?9, 'none', ?10, ?11, ?12, ?12)"
             ),
             values![
                 c.id,
@@ -86,7 +97,8 @@ impl SeedConnections {
                 self.expires_at,
                 c.data_key,
                 UpstreamRevocation::NotNeeded,
-                Vec::<u8>::new(),
+                head.seq,
+                head.mac,
                 now
             ],
         );
@@ -109,6 +121,23 @@ impl SeedConnections {
             values![c.id, c.credential, self.expires_at, false, now],
         );
         self.insert_tokens(tx, c);
+    }
+
+    /// Appends the audit events of a login, so that the store has the size of one that logins have filled.
+    fn append_audit_events(&self, tx: &mut Tx<'_>, c: &SeededConnection) -> AuditHead {
+        let subject = (SubjectKind::Connection, &c.id);
+        let detail = json!({"client": self.client_id.as_str(), "provider": self.provider_id,
+            "clusters": self.clusters.to_string()});
+        let action = AuditAction::ConnectionOpened;
+        let opened = build_audit_entry(subject, &self.moment, action, Actor::customer(), &detail);
+        let head = tx.audit(&AuditHead::default(), opened);
+        if c.refresh_hash.is_none() {
+            return head;
+        }
+        let detail = json!({"client": self.client_id.as_str()});
+        let actor = Actor::new(ActorKind::Recipient, self.client_id.as_str());
+        let action = AuditAction::ConnectionActivated;
+        tx.audit(&head, build_audit_entry(subject, &self.moment, action, actor, &detail))
     }
 
     fn insert_tokens(&self, tx: &mut Tx<'_>, c: &SeededConnection) {
@@ -266,6 +295,54 @@ impl Command for TouchConnection {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
         let touch = sql!("-- touch a connection\nUPDATE connections SET updated_at = ?2 WHERE id = ?1");
         tx.execute(touch, values![self.id, self.moment.now]).await?;
+        Ok(())
+    }
+}
+
+/// Lets a PostgreSQL server collect statistics about the filled tables, as it does for tables that grow slowly. Without
+/// them it would plan statements for small tables. SQLite uses none.
+#[derive(Debug)]
+pub struct AnalyzeTables {
+    pub moment: Moment,
+}
+
+impl Command for AnalyzeTables {
+    type Reply = ();
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
+        let analyze = sql!(
+            sqlite: "-- collect statistics about tables\nSELECT 1 AS one",
+            postgres: "-- collect statistics about tables\nANALYZE"
+        );
+        tx.fetch_rows(analyze, &[]).await?;
+        Ok(())
+    }
+}
+
+/// Installs the extension of PostgreSQL that reads the log. Requires a superuser.
+#[derive(Debug)]
+pub struct InstallLogInspection {
+    pub moment: Moment,
+}
+
+impl Command for InstallLogInspection {
+    type Reply = ();
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
+        let install = sql!(
+            sqlite: "-- install the extension that reads the log\nSELECT 1 AS one",
+            postgres: "-- install the extension that reads the log
+            CREATE EXTENSION IF NOT EXISTS pg_walinspect"
+        );
+        tx.fetch_rows(install, &[]).await?;
         Ok(())
     }
 }
