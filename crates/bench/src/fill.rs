@@ -4,23 +4,19 @@ use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::Context;
-use domain::id::{AccessTokenId, ClientId, ConnectionId, CustomerId, IdSource, ProviderId};
+use domain::id::{AccessTokenId, ClientId, ConnectionId, IdSource, ProviderId};
+use domain::jose::AccessTokenKeys;
 use domain::model::access_token::{Claims, TokenSubject};
 use domain::{Clusters, Moment, Secret};
-use store::command::{FillConnections, SeedConnections, SeededConnection};
+use store::command::{SeedConnections, SeededConnection};
+use tokio::task::{JoinError, JoinSet};
 
 use crate::error::BenchmarkError;
-use crate::target::{BenchmarkTarget, SealedCredential, TargetProvider, TargetRecipient};
+use crate::identity::Identities;
+use crate::target::{BenchmarkTarget, SealedCredential, TargetRecipient};
 
-/// Id of the provider with a revocation endpoint: ending a connection queues a revocation job.
-pub(crate) const REVOKING_PROVIDER: i64 = 1;
-/// Id of the provider without a revocation endpoint: ending a connection queues no job.
-pub(crate) const NON_REVOKING_PROVIDER: i64 = 2;
-
-pub(crate) const PROVIDERS: [TargetProvider; 2] = [
-    TargetProvider { id: REVOKING_PROVIDER, supports_revocation: true },
-    TargetProvider { id: NON_REVOKING_PROVIDER, supports_revocation: false },
-];
+/// Id of the provider of all connections.
+pub(crate) const PROVIDER: i64 = 1;
 
 pub(crate) const RECIPIENT: TargetRecipient = TargetRecipient {
     client_id: "dc-bench",
@@ -29,14 +25,15 @@ pub(crate) const RECIPIENT: TargetRecipient = TargetRecipient {
     scope: "ACCOUNT_BASIC ACCOUNT_DETAILED TRANSACTIONS",
 };
 
-/// Number of connections that one command inserts with ids and tokens from the benchmark.
+/// Number of connections that one command inserts.
 const SEED_BATCH_SIZE: usize = 250;
-/// Number of connections that one command inserts with ids that the database computes.
-const FILL_BATCH_SIZE: i64 = 50_000;
+/// Number of commands that insert connections concurrently, so that the next one is prepared while others commit.
+const SEED_CONCURRENCY: usize = 4;
 /// Lifetime of inserted connections: longer than any benchmark, and within `connection.max_duration`.
 const CONNECTION_TTL: Duration = Duration::from_hours(24 * 90);
 const ACCESS_TOKEN_TTL: Duration = Duration::from_mins(30);
-const PROVIDER_TOKENS: &[u8] = b"provider token of a benchmark";
+/// The provider's access token and refresh token of every connection.
+pub(crate) const PROVIDER_TOKEN: &str = "provider token of a benchmark";
 
 /// The state in which a connection is inserted into the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,123 +44,97 @@ pub(crate) enum SeedState {
     AwaitingExchange,
 }
 
-/// A connection in the store, with the secret that its recipient would have.
-pub(crate) struct BenchConnection {
-    pub(crate) id: ConnectionId,
-    /// The refresh token or the authorization code.
-    pub(crate) secret: String,
-}
-
-/// Inserts connections that no request uses, with the sequence numbers `numbers`. `total` is the number of connections
-/// in the store at its last size.
-pub(crate) async fn fill_store<T: BenchmarkTarget>(
+/// Inserts the connections with the given numbers, each with its own ids, tokens and keys.
+pub(crate) async fn seed_connections<T: BenchmarkTarget>(
     target: &T,
-    numbers: Range<i64>,
-    total: i64,
+    identities: &Identities,
+    numbers: Range<u64>,
+    state: SeedState,
 ) -> Result<(), T::Error> {
-    // All connections get the same sealed credential, because it is never decrypted.
-    let SealedCredential { data_key, credential } = target.seal_credential("filled", PROVIDER_TOKENS)?;
-    let mut from = numbers.start;
-    while from < numbers.end {
-        let to = numbers.end.min(from + FILL_BATCH_SIZE);
+    let mut commands = JoinSet::new();
+    for from in numbers.clone().step_by(SEED_BATCH_SIZE) {
+        let batch = from..numbers.end.min(from + SEED_BATCH_SIZE as u64);
+        let rows = batch.map(|number| build_connection(target, identities, number, state));
         let moment = target.new_moment()?;
-        let fill = FillConnections {
+        let seed = SeedConnections {
             client_id: client_id()?,
-            provider_id: ProviderId::new(NON_REVOKING_PROVIDER),
+            provider_id: ProviderId::new(PROVIDER),
             clusters: clusters()?,
             expires_at: moment.now.plus(CONNECTION_TTL),
-            numbers: from..to,
-            // The ids are spread over the whole range of keys, so that the rows of later batches are between those of
-            // earlier ones.
-            key_step: i64::MAX / total.max(1),
-            data_key: data_key.clone(),
-            credential: credential.clone(),
+            redirect_uri: RECIPIENT.redirect_uri.into(),
+            connections: rows.collect::<Result<_, _>>()?,
             moment,
         };
-        target.store().run(fill).await.map_err(BenchmarkError::from)?;
-        from = to;
+        // The commands in progress are limited, because each contains its rows.
+        if commands.len() == SEED_CONCURRENCY {
+            ensure_seeded(commands.join_next().await)?;
+        }
+        let store = target.store().clone();
+        commands.spawn(async move { store.run(seed).await });
+    }
+    while let Some(result) = commands.join_next().await {
+        ensure_seeded(Some(result))?;
     }
     Ok(())
 }
 
-/// Inserts connections, each with its own id and tokens, and returns them with their secrets.
-pub(crate) async fn seed_connections<T: BenchmarkTarget>(
-    target: &T,
-    count: usize,
-    provider: i64,
-    state: SeedState,
-) -> Result<Vec<BenchConnection>, T::Error> {
-    let mut created = Vec::with_capacity(count);
-    for begin in (0..count).step_by(SEED_BATCH_SIZE) {
-        let moment = target.new_moment()?;
-        let mut ids = IdSource::new(moment.now, moment.seed);
-        let mut connections = Vec::with_capacity(SEED_BATCH_SIZE);
-        for _ in 0..SEED_BATCH_SIZE.min(count - begin) {
-            let (connection, row) = build_connection(target, &mut ids, state)?;
-            created.push(connection);
-            connections.push(row);
-        }
-        let seed = SeedConnections {
-            // The command needs another moment: with the same seed it would generate the ids from above again.
-            moment: target.new_moment()?,
-            client_id: client_id()?,
-            provider_id: ProviderId::new(provider),
-            clusters: clusters()?,
-            expires_at: moment.now.plus(CONNECTION_TTL),
-            redirect_uri: RECIPIENT.redirect_uri.into(),
-            connections,
-        };
-        target.store().run(seed).await.map_err(BenchmarkError::from)?;
+fn ensure_seeded(result: Option<Result<store::Result<()>, JoinError>>) -> Result<(), BenchmarkError> {
+    if let Some(result) = result {
+        result.context("a task of the benchmark panicked")??;
     }
-    Ok(created)
+    Ok(())
 }
 
 fn build_connection<T: BenchmarkTarget>(
     target: &T,
-    ids: &mut IdSource,
+    identities: &Identities,
+    number: u64,
     state: SeedState,
-) -> Result<(BenchConnection, SeededConnection), T::Error> {
-    let id = generate_connection_id(ids);
-    let secret = target.generate_secret()?;
-    let hash = Some(target.hash_secret(&secret));
+) -> Result<SeededConnection, T::Error> {
+    let id = identities.connection_id(number);
+    let hash = Some(target.hash_secret(&identities.secret(number)));
     let (refresh_hash, code_hash) = match state {
         SeedState::Active => (hash, None),
         SeedState::AwaitingExchange => (None, hash),
     };
-    let SealedCredential { data_key, credential } = target.seal_credential(id.as_str(), PROVIDER_TOKENS)?;
-    let customer_id: CustomerId = ids.mint();
-    let row = SeededConnection { id: id.clone(), customer_id, refresh_hash, code_hash, data_key, credential };
-    Ok((BenchConnection { id, secret }, row))
+    let SealedCredential { data_key, credential } =
+        target.seal_credential(id.as_str(), PROVIDER_TOKEN.as_bytes())?;
+    let customer_id = identities.customer_id(number);
+    Ok(SeededConnection { id, customer_id, refresh_hash, code_hash, data_key, credential })
 }
 
-/// Generates a connection id that is at a random position in the index.
-///
-/// Ids from a hub begin with their creation time. Connections that are used at the same time were created at different
-/// times, so their rows are far from each other; ids that were generated at one time would share a few pages.
-fn generate_connection_id(ids: &mut IdSource) -> ConnectionId {
-    let text = format!("con_{}", ids.random_uuid().simple());
-    text.parse::<ConnectionId>().unwrap_or_else(|_| ids.mint())
+/// Signs access tokens for connections.
+pub(crate) struct TokenSigner {
+    keys: AccessTokenKeys,
+    client_id: ClientId,
+    clusters: Clusters,
+    moment: Moment,
+    ids: IdSource,
 }
 
-/// Signs an access token for a seeded connection.
-pub(crate) fn sign_access_token<T: BenchmarkTarget>(
-    target: &T,
-    moment: &Moment,
-    ids: &mut IdSource,
-    connection: &BenchConnection,
-) -> Result<Secret<String>, T::Error> {
-    target.sign_access_token(&Claims {
-        id: ids.mint::<AccessTokenId>(),
-        client_id: client_id()?,
-        issued_at: moment.now,
-        expires_at: moment.now.plus(ACCESS_TOKEN_TTL),
-        subject: TokenSubject::Connection {
-            id: connection.id.clone(),
-            sub: "measured".into(),
-            clusters: clusters()?,
-            generation: 1,
-        },
-    })
+impl TokenSigner {
+    /// Creates a signer whose tokens are issued at `moment`.
+    pub(crate) fn new(keys: AccessTokenKeys, moment: Moment) -> Result<Self, BenchmarkError> {
+        let ids = IdSource::new(moment.now, moment.seed);
+        Ok(Self { keys, client_id: client_id()?, clusters: clusters()?, moment, ids })
+    }
+
+    /// Signs a token with which the recipient reads the data of a connection.
+    pub(crate) fn sign(&mut self, id: ConnectionId) -> Result<Secret<String>, BenchmarkError> {
+        let claims = Claims {
+            id: self.ids.mint::<AccessTokenId>(),
+            client_id: self.client_id.clone(),
+            issued_at: self.moment.now,
+            expires_at: self.moment.now.plus(ACCESS_TOKEN_TTL),
+            subject: TokenSubject::Connection {
+                id,
+                sub: "measured".into(),
+                clusters: self.clusters,
+                generation: 1,
+            },
+        };
+        Ok(self.keys.sign(&claims).context("cannot sign an access token")?)
+    }
 }
 
 fn client_id() -> Result<ClientId, BenchmarkError> {

@@ -4,12 +4,18 @@
 //! The benchmark uses the hub only through the trait [`BenchmarkTarget`], which `server` implements, because crates
 //! must not depend on each other in a cycle.
 
+mod amplification;
 mod error;
 mod fill;
+mod identity;
 mod load;
 mod measure;
+mod operation;
+mod population;
+mod random;
 mod report;
 mod requests;
+mod rounds;
 mod settings;
 mod startup;
 mod stopwatch;
@@ -20,4 +26,6 @@ pub use error::BenchmarkError;
 pub use measure::measure_store;
 pub use report::BenchmarkReport;
 pub use settings::BenchmarkSettings;
-pub use target::{BenchmarkTarget, SealedCredential, TargetProvider, TargetRecipient, TargetSettings};
+pub use target::{
+    BenchmarkTarget, MapCounters, ProviderFetch, SealedCredential, TargetRecipient, TargetSettings,
+};

@@ -15,27 +15,46 @@ use tokio::task::JoinSet;
 use crate::error::BenchmarkError;
 use crate::stopwatch;
 
+/// The durations of calls, and the time that all of them took together.
+#[derive(Debug, Default)]
+pub(crate) struct LoadSamples {
+    pub(crate) elapsed: Duration,
+    /// In nanoseconds, up to four seconds, so that the millions of a run fit into memory.
+    durations: Vec<u32>,
+}
+
 /// Throughput and latency of one measured operation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct LoadStats {
     pub(crate) per_second: f64,
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
 }
 
-impl LoadStats {
-    fn from_durations(total: Duration, mut durations: Vec<Duration>) -> Self {
-        durations.sort_unstable();
-        let last = durations.len().saturating_sub(1);
+impl LoadSamples {
+    fn record(&mut self, duration: Duration) {
+        self.durations.push(u32::try_from(duration.as_nanos()).unwrap_or(u32::MAX));
+    }
+
+    /// Adds the calls of a later round, and its time.
+    pub(crate) fn append(&mut self, round: Self) {
+        self.elapsed += round.elapsed;
+        self.durations.extend(round.durations);
+    }
+
+    pub(crate) fn per_second(&self) -> f64 {
+        let count = u32::try_from(self.durations.len()).unwrap_or(u32::MAX);
+        f64::from(count) / self.elapsed.as_secs_f64().max(1e-9)
+    }
+
+    pub(crate) fn into_stats(mut self) -> LoadStats {
+        self.durations.sort_unstable();
+        let last = self.durations.len().saturating_sub(1);
         let percentile = |percent: usize| {
-            durations.get((durations.len() * percent / 100).min(last)).copied().unwrap_or_default()
+            let position = (self.durations.len() * percent / 100).min(last);
+            Duration::from_nanos(self.durations.get(position).copied().unwrap_or_default().into())
         };
-        let count = u32::try_from(durations.len()).unwrap_or(u32::MAX);
-        Self {
-            per_second: f64::from(count) / total.as_secs_f64().max(1e-9),
-            p50: percentile(50),
-            p99: percentile(99),
-        }
+        LoadStats { per_second: self.per_second(), p50: percentile(50), p99: percentile(99) }
     }
 }
 
@@ -44,7 +63,7 @@ pub(crate) async fn run_callers<F>(
     callers: usize,
     times: usize,
     operation: impl Fn(usize) -> F + Clone + Send + 'static,
-) -> Result<LoadStats, BenchmarkError>
+) -> Result<LoadSamples, BenchmarkError>
 where
     F: Future<Output = Result<(), BenchmarkError>> + Send,
 {
@@ -54,19 +73,19 @@ where
     for _ in 0..callers {
         let (next, operation) = (Arc::clone(&next), operation.clone());
         tasks.spawn(async move {
-            let mut durations = Vec::with_capacity(times / callers + 1);
+            let mut samples = LoadSamples::default();
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 if index >= times {
-                    return Ok::<_, BenchmarkError>(durations);
+                    return Ok::<_, BenchmarkError>(samples);
                 }
                 let started = stopwatch::start();
                 operation(index).await?;
-                durations.push(started.elapsed());
+                samples.record(started.elapsed());
             }
         });
     }
-    collect_stats(tasks, started).await
+    collect_samples(tasks, started).await
 }
 
 /// Sends prepared requests, each caller over its own connection, and expects the same status for all.
@@ -75,7 +94,7 @@ pub(crate) async fn send_requests(
     callers: usize,
     requests: Arc<[Bytes]>,
     expected_status: u16,
-) -> Result<LoadStats, BenchmarkError> {
+) -> Result<LoadSamples, BenchmarkError> {
     // All connections are open before the first request: the time to connect is not measured.
     let mut connections = Vec::with_capacity(callers);
     for _ in 0..callers {
@@ -87,27 +106,29 @@ pub(crate) async fn send_requests(
     for mut connection in connections {
         let (next, requests) = (Arc::clone(&next), Arc::clone(&requests));
         tasks.spawn(async move {
-            let mut durations = Vec::with_capacity(requests.len() / callers + 1);
+            let mut samples = LoadSamples::default();
             while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let started = stopwatch::start();
                 connection.exchange(request, expected_status).await?;
-                durations.push(started.elapsed());
+                samples.record(started.elapsed());
             }
-            Ok::<_, BenchmarkError>(durations)
+            Ok::<_, BenchmarkError>(samples)
         });
     }
-    collect_stats(tasks, started).await
+    collect_samples(tasks, started).await
 }
 
-async fn collect_stats(
-    mut tasks: JoinSet<Result<Vec<Duration>, BenchmarkError>>,
+async fn collect_samples(
+    mut tasks: JoinSet<Result<LoadSamples, BenchmarkError>>,
     started: Instant,
-) -> Result<LoadStats, BenchmarkError> {
-    let mut durations = Vec::new();
+) -> Result<LoadSamples, BenchmarkError> {
+    let mut samples = LoadSamples::default();
     while let Some(result) = tasks.join_next().await {
-        durations.extend(result.context("a caller of the benchmark panicked")??);
+        samples.append(result.context("a caller of the benchmark panicked")??);
     }
-    Ok(LoadStats::from_durations(started.elapsed(), durations))
+    // The callers ran concurrently, so the time is not the sum of theirs.
+    samples.elapsed = started.elapsed();
+    Ok(samples)
 }
 
 /// A persistent HTTP/1.1 connection.
@@ -171,10 +192,15 @@ mod tests {
     }
 
     #[test]
-    fn load_stats_compute_percentiles_and_rate() {
-        let durations = (1..=100).rev().map(Duration::from_millis).collect();
+    fn load_stats_cover_the_samples_of_all_rounds() {
+        let mut samples = LoadSamples::default();
+        for half in [1..=50, 51..=100] {
+            let mut round = LoadSamples { elapsed: Duration::from_secs(1), ..LoadSamples::default() };
+            half.rev().map(Duration::from_millis).for_each(|duration| round.record(duration));
+            samples.append(round);
+        }
 
-        let stats = LoadStats::from_durations(Duration::from_secs(2), durations);
+        let stats = samples.into_stats();
 
         assert_eq!((stats.p50, stats.p99), (Duration::from_millis(51), Duration::from_millis(100)));
         assert!((stats.per_second - 50.0).abs() < 1e-6);
@@ -190,7 +216,7 @@ mod tests {
         let matching = send_requests(address, 2, Arc::clone(&requests), 200).await;
         let other = send_requests(address, 2, requests, 204).await;
 
-        assert!(matching.is_ok_and(|stats| stats.per_second > 0.0));
+        assert!(matching.is_ok_and(|samples| samples.per_second() > 0.0));
         assert!(other.unwrap_err().to_string().starts_with("expected status 204, got: HTTP/1.1 200 OK"));
     }
 }

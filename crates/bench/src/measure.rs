@@ -1,39 +1,46 @@
 //! Measures all operations on one store, once for each number of connections and of callers.
 
-use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Router;
-use axum::routing::get;
 use bytes::Bytes;
-use domain::id::{ConnectionId, IdSource};
-use store::command::TouchConnection;
+use store::command::AnalyzeTables;
+use store::query::GetDatabaseSize;
 
 use crate::error::BenchmarkError;
-use crate::fill::{
-    BenchConnection, NON_REVOKING_PROVIDER, PROVIDERS, RECIPIENT, REVOKING_PROVIDER, SeedState, fill_store,
-    seed_connections, sign_access_token,
-};
-use crate::load::{LoadStats, run_callers, send_requests};
-use crate::report::{BenchmarkReport, BenchmarkRow, Floor, store_label};
+use crate::fill::{PROVIDER, RECIPIENT, TokenSigner};
+use crate::identity::Identities;
+use crate::load::{LoadStats, send_requests};
+use crate::operation::{Floor, Operation};
+use crate::population::Population;
+use crate::report::{BenchmarkReport, BenchmarkRow, store_label};
 use crate::requests::RequestBuilder;
+use crate::rounds::{Measurement, OperationResult};
 use crate::settings::BenchmarkSettings;
-use crate::startup::{find_free_addresses, measure_startup, measure_syncs_per_second};
+use crate::startup::{HubProcess, find_free_addresses, measure_syncs_per_second};
 use crate::stopwatch;
-use crate::stub_provider::{serve_on_free_port, start_stub_provider};
+use crate::stub_provider::StubProvider;
 use crate::target::{BenchmarkTarget, TargetSettings};
 
-/// Maximum number of connections that requests use in turn. All further connections only fill the store.
-const MAX_ACTIVE_CONNECTIONS: usize = 8_000;
-
 /// The measurements of ending a connection: label, and number of refreshes before the end.
-const REFRESHES_BEFORE_END: [(&str, usize); 4] = [
+const REFRESHES_BEFORE_END: [(&str, u32); 4] = [
     ("ms to end a fresh connection", 0),
     ("ms to end one after 1 refresh", 1),
     ("ms to end one after 100 refreshes", 100),
     ("ms to end one after 10,000 refreshes", 10_000),
 ];
+/// The number of refreshes for each second of a run. A short run measures no end after more refreshes.
+const REFRESHES_PER_SECOND: u32 = 100;
+
+/// The time for which the hub does not call the revocation endpoint that is out of order: short, because a measurement
+/// waits for it, and long enough that the calls in between do not count.
+const BREAKER_OPEN: Duration = Duration::from_secs(3);
+/// The number of callers that fill the map of a hub.
+const WARM_UP_CALLERS: usize = 16;
+/// The number of requests of one round that fills the map of a hub.
+const WARM_UP_ROUND: usize = 50_000;
+/// The maximum number of connections whose access is checked to fill the map.
+const MAX_WARM_CONNECTIONS: usize = 1_000_000;
 
 /// Starts a hub on one store at each size, measures it, and adds the results to the report.
 pub async fn measure_store<T: BenchmarkTarget>(
@@ -44,204 +51,241 @@ pub async fn measure_store<T: BenchmarkTarget>(
 ) -> Result<(), T::Error> {
     settings.validate()?;
     report.add_note(store_url, 0, "4 KiB appended and synced", measure_syncs_per_second(folder)?);
-    let provider_url = start_stub_provider().await?;
+    let provider = StubProvider::start().await?;
     let target_settings = TargetSettings {
         folder,
         store_url,
-        provider_url: &provider_url,
-        providers: &PROVIDERS,
+        provider_url: &provider.origin,
+        provider_id: PROVIDER,
+        breaker_open: BREAKER_OPEN,
         recipient: RECIPIENT,
     };
-    let total = to_i64(settings.connections.last().copied().unwrap_or_default())?;
-    let mut filled = 0;
+    let mut population = Population::new(1);
+    let mut identities = None;
     for &connections in &settings.connections {
         let show_progress = |text: &str| {
             (settings.show_progress)(&format!("{connections} connections: {text}"));
         };
+        // A new hub has closed circuit breakers, and its calls are counted from here.
+        provider.reset_counts();
         let target = T::start(&target_settings).await?;
+        if identities.is_none() {
+            let moment = target.new_moment()?;
+            identities = Some(Identities::new(moment.seed.bytes(), moment.now));
+        }
+        let Some(identities) = &identities else { continue };
         show_progress("filling the store");
-        let started = stopwatch::start();
-        let active = MAX_ACTIVE_CONNECTIONS.min(connections);
-        let inactive = to_i64(connections - active)?.max(filled);
-        fill_store(&target, filled..inactive, total).await?;
-        filled = inactive;
-        let seeded = seed_connections(&target, active, NON_REVOKING_PROVIDER, SeedState::Active).await?;
-        report.add_note(store_url, connections, "seconds to fill the store", started.elapsed().as_secs_f64());
-        let measurement = Measurement {
-            requests: RequestBuilder::new(target.address(), RECIPIENT),
-            target: &target,
-            settings,
-            store: store_label(store_url),
-            connections,
-            seeded,
-            empty_server: start_empty_server().await?,
-        };
+        let size = to_u64(connections);
+        let fill = StoreFill::start(&target, size.saturating_sub(population.active())).await?;
+        let mut measurement =
+            Measurement::start(&target, &provider, identities, &mut population, size).await?;
+        for (label, value) in fill.finish(&target).await? {
+            report.add_note(store_url, connections, label, value);
+        }
+        if settings.is_selected(Operation::Revoke.name()) {
+            show_progress("writes of an end");
+            for (label, value) in measurement.measure_writes_per_end(store_url, settings.duration()).await? {
+                report.add_note(store_url, connections, label, value);
+            }
+            // The connections that have just ended are replaced, so that the operations find a store of the full size.
+            measurement.fill_up().await?;
+        }
         for &callers in &settings.callers {
-            show_progress(&format!("{callers} callers"));
-            report.add_rows(measurement.measure_operations(callers).await?);
+            let rows = measure_operations(&mut measurement, settings, callers, &show_progress).await?;
+            report.add_rows(store_label(store_url), connections, callers, rows);
         }
-        show_progress("ends after refreshes");
-        for (label, refreshes) in REFRESHES_BEFORE_END {
-            report.add_note(store_url, connections, label, measurement.measure_end_ms(refreshes).await?);
+        if settings.is_selected(Operation::Revoke.name()) {
+            show_progress("ends after refreshes");
+            for (label, refreshes) in REFRESHES_BEFORE_END {
+                if Duration::from_secs(refreshes.into()) <= settings.duration() * REFRESHES_PER_SECOND {
+                    let end_ms = measure_end_ms(&mut measurement, refreshes).await?;
+                    report.add_note(store_url, connections, label, end_ms);
+                }
+            }
         }
+        // The tokens of the next hub are signed by this one's keys, which its stop would take away.
+        let signer = measurement.new_signer()?;
+        let requests = measurement.requests;
         let config_file = target.stop().await;
         show_progress("starting the hub as a process");
         let [public, probes] = find_free_addresses().await?;
-        let startup = measure_startup(T::serve_command(&config_file, &public, &probes)?, &probes).await?;
-        let ready_ms = startup.ready_after.as_secs_f64() * 1000.0;
-        report.add_note(store_url, connections, "ms from start to ready", ready_ms);
-        report.add_note(store_url, connections, "MiB of memory when ready", startup.resident_mib);
+        let serve = T::serve_command(&config_file, &public, &probes)?;
+        let (process, ready_after) = HubProcess::start(serve, &probes).await?;
+        report.add_note(store_url, connections, "ms from start to ready", to_millis(ready_after));
+        report.add_note(store_url, connections, "MiB of memory when ready", process.resident_mib());
+        let warm_up = WarmUp { public, signer, requests, identities, population: population.clone() };
+        warm_up.run().await?;
+        report.add_note(store_url, connections, "MiB of memory with a warm map", process.resident_mib());
     }
     Ok(())
 }
 
-fn to_i64(count: usize) -> Result<i64, BenchmarkError> {
-    let too_large = || BenchmarkError::InvalidSettings("--connections: expected a smaller number".into());
-    i64::try_from(count).map_err(|_| too_large())
+fn to_u64(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-/// Starts a server whose handler does nothing. The throughput of each operation over HTTP is compared with that of this
-/// server, which no operation can exceed.
-async fn start_empty_server() -> Result<SocketAddr, BenchmarkError> {
-    serve_on_free_port(Router::new().route("/", get(|| async {}))).await
+fn to_millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
 }
 
-/// A running hub on a store of one size, with the connections that requests use.
-struct Measurement<'a, T> {
-    target: &'a T,
-    settings: &'a BenchmarkSettings,
-    requests: RequestBuilder,
-    store: &'static str,
-    connections: usize,
-    seeded: Vec<BenchConnection>,
-    empty_server: SocketAddr,
+/// The filling of a store, of which the time and the added bytes are measured.
+struct StoreFill {
+    started: std::time::Instant,
+    added: u64,
+    bytes_before: i64,
 }
 
-impl<T: BenchmarkTarget> Measurement<'_, T> {
-    async fn measure_operations(&self, callers: usize) -> Result<Vec<BenchmarkRow>, T::Error> {
-        let row = |operation, stats, floor| BenchmarkRow {
-            store: self.store,
-            connections: self.connections,
-            callers,
-            operation,
-            stats,
-            floor,
+impl StoreFill {
+    async fn start<T: BenchmarkTarget>(target: &T, added: u64) -> Result<Self, T::Error> {
+        let bytes_before = target.store().query(&GetDatabaseSize).await.map_err(BenchmarkError::from)?;
+        Ok(Self { started: stopwatch::start(), added, bytes_before })
+    }
+
+    async fn finish<T: BenchmarkTarget>(self, target: &T) -> Result<Vec<(&'static str, f64)>, T::Error> {
+        let seconds = self.started.elapsed().as_secs_f64();
+        let bytes = target.store().query(&GetDatabaseSize).await.map_err(BenchmarkError::from)?;
+        // The statistics are collected after the time was read, because a hub does not wait for them either.
+        let moment = target.new_moment()?;
+        target.store().run(AnalyzeTables { moment }).await.map_err(BenchmarkError::from)?;
+        #[expect(clippy::cast_precision_loss, reason = "the result is rounded for a report")]
+        let per_connection = (bytes - self.bytes_before) as f64 / self.added.max(1) as f64;
+        Ok(vec![
+            ("seconds to fill the store", seconds),
+            ("bytes on disk for each connection", per_connection),
+        ])
+    }
+}
+
+/// Measures the selected operations, each between two measurements of its floor.
+async fn measure_operations<T: BenchmarkTarget>(
+    measurement: &mut Measurement<'_, T>,
+    settings: &BenchmarkSettings,
+    callers: usize,
+    show_progress: &impl Fn(&str),
+) -> Result<Vec<BenchmarkRow>, T::Error> {
+    let mut floors = MeasuredFloors::default();
+    let mut rows = Vec::new();
+    for operation in Operation::MEASURED {
+        let Some(floor) = operation.floor().filter(|_| settings.is_selected(operation.name())) else {
+            continue;
         };
-        // A single caller sends a quarter of the requests, because it waits for each response and would take several
-        // times as long.
-        let reads = if callers == 1 { self.settings.requests / 4 } else { self.settings.requests };
-        let writes = reads / 4;
-        let empty_request = Bytes::from_static(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-        let empty = send_requests(self.empty_server, callers, vec![empty_request; reads].into(), 200).await?;
-        let http_floor = Some(Floor { name: "empty handler", per_second: empty.per_second });
-        let update = self.measure_bare_updates(callers, writes).await?;
-        let commit_floor = Some(Floor { name: "bare update", per_second: update.per_second });
-        let mut rows = vec![row("empty handler", empty, None), row("bare update, no HTTP", update, None)];
-        let client_credentials = self.requests.token_request("grant_type=client_credentials");
-        for (operation, status, requests) in [
-            ("token: client_credentials", 200, vec![client_credentials; reads]),
-            ("token: refresh", 200, self.build_refreshes(reads)),
-            // The account is unknown, so the hub responds right after the access check.
-            ("access check", 404, self.build_data_requests("/accounts/acc_x", reads)?),
-            ("data read", 200, self.build_data_requests("/accounts", writes)?),
-        ] {
-            if self.is_selected(operation) {
-                rows.push(row(operation, self.send_all(callers, requests, status).await?, http_floor));
-            }
+        show_progress(&format!("{callers} callers: {}", operation.name()));
+        let before = floors.measure(measurement, floor, callers, settings).await?;
+        if operation == Operation::RevokeNotified {
+            measurement.set_revocation_open(true).await?;
         }
-        let exchange = "token: code exchange";
-        if self.is_selected(exchange) {
-            let state = SeedState::AwaitingExchange;
-            let pending = seed_connections(self.target, writes, NON_REVOKING_PROVIDER, state).await?;
-            let requests = pending.iter().map(|c| self.requests.code_request(&c.secret)).collect();
-            rows.push(row(exchange, self.send_all(callers, requests, 200).await?, commit_floor));
+        let OperationResult { stats, map_hit_percent } =
+            measurement.run_operation(operation, callers, settings.duration()).await?;
+        // The floor is measured without the calls of the workers, as before the operation.
+        if operation == Operation::RevokeNotified {
+            measurement.set_revocation_open(false).await?;
         }
-        for (operation, provider) in
-            [("revoke", NON_REVOKING_PROVIDER), ("revoke, provider notified", REVOKING_PROVIDER)]
-        {
-            if self.is_selected(operation) {
-                let active = seed_connections(self.target, writes, provider, SeedState::Active).await?;
-                let requests = self.build_revocations(&active)?;
-                rows.push(row(operation, self.send_all(callers, requests, 204).await?, commit_floor));
-            }
-        }
-        Ok(rows)
+        let after = floors.measure(measurement, floor, callers, settings).await?;
+        let floor = Some(Floor { name: floor.floor_name(), before, after });
+        rows.push(BenchmarkRow { operation: operation.name(), stats, floor, map_hit_percent });
     }
-
-    fn is_selected(&self, operation: &str) -> bool {
-        operation.contains(&self.settings.name_filter)
+    // A report of few operations still shows how fast the machine is.
+    for floor in [Operation::EmptyHandler, Operation::BareUpdate] {
+        if floors.fastest(floor).is_none() {
+            floors.measure(measurement, floor, callers, settings).await?;
+        }
     }
+    let floors = Operation::FLOORS.into_iter().filter_map(|floor| {
+        let stats = floors.fastest(floor)?;
+        Some(BenchmarkRow { operation: floor.name(), stats, floor: None, map_hit_percent: None })
+    });
+    Ok(floors.chain(rows).collect())
+}
 
-    async fn send_all(
-        &self,
+/// The measurements of the floors, with one number of callers.
+#[derive(Default)]
+struct MeasuredFloors(Vec<(Operation, LoadStats)>);
+
+impl MeasuredFloors {
+    async fn measure<T: BenchmarkTarget>(
+        &mut self,
+        measurement: &mut Measurement<'_, T>,
+        floor: Operation,
         callers: usize,
-        requests: Vec<Bytes>,
-        expected_status: u16,
-    ) -> Result<LoadStats, BenchmarkError> {
-        send_requests(self.target.address(), callers, requests.into(), expected_status).await
+        settings: &BenchmarkSettings,
+    ) -> Result<LoadStats, T::Error> {
+        let stats = measurement.run_operation(floor, callers, settings.floor_duration()).await?.stats;
+        self.0.push((floor, stats));
+        Ok(stats)
     }
 
-    /// Picks seeded connections in an order that is unrelated to the order of their creation.
-    fn scattered_connections(&self, count: usize) -> impl Iterator<Item = &BenchConnection> {
-        // 7,919 is prime and no divisor of the number of connections, so each one gets its turn.
-        (0..count).map(|n| &self.seeded[n.wrapping_mul(7_919) % self.seeded.len()])
+    fn fastest(&self, floor: Operation) -> Option<LoadStats> {
+        let measured = self.0.iter().filter(|(measured, _)| *measured == floor).map(|(_, stats)| *stats);
+        measured.max_by(|one, other| one.per_second.total_cmp(&other.per_second))
     }
+}
 
-    fn build_refreshes(&self, count: usize) -> Vec<Bytes> {
-        self.scattered_connections(count).map(|c| self.requests.refresh_request(&c.secret)).collect()
-    }
-
-    fn build_data_requests(&self, path: &str, count: usize) -> Result<Vec<Bytes>, T::Error> {
-        self.build_with_tokens("GET", &format!("/api/fdx/5{path}"), self.scattered_connections(count))
-    }
-
-    fn build_revocations(&self, connections: &[BenchConnection]) -> Result<Vec<Bytes>, T::Error> {
-        self.build_with_tokens("DELETE", "/api/v1/revoke", connections.iter())
-    }
-
-    fn build_with_tokens<'c>(
-        &self,
-        method: &str,
-        path: &str,
-        connections: impl Iterator<Item = &'c BenchConnection>,
-    ) -> Result<Vec<Bytes>, T::Error> {
-        let moment = self.target.new_moment()?;
-        let mut ids = IdSource::new(moment.now, moment.seed);
-        let build = |connection| {
-            let token = sign_access_token(self.target, &moment, &mut ids, connection)?;
-            Ok(self.requests.with_bearer(method, path, &token))
-        };
-        connections.map(build).collect()
-    }
-
-    /// Measures the smallest durable command on the same store. Its throughput is the floor of every operation that
-    /// writes.
-    async fn measure_bare_updates(&self, callers: usize, count: usize) -> Result<LoadStats, T::Error> {
-        let mut updates = Vec::with_capacity(count);
-        for connection in self.scattered_connections(count) {
-            updates.push((self.target.new_moment()?, connection.id.clone()));
+/// Measures the median time, in milliseconds, to end a connection after a number of refreshes.
+async fn measure_end_ms<T: BenchmarkTarget>(
+    measurement: &mut Measurement<'_, T>,
+    refreshes: u32,
+) -> Result<f64, T::Error> {
+    const TRIES: u64 = 10;
+    let address = measurement.target.address();
+    let numbers = measurement.seed_separate(TRIES).await?;
+    let refreshes = usize::try_from(refreshes).unwrap_or(usize::MAX);
+    if refreshes > 0 {
+        for number in numbers.clone() {
+            let request = measurement.requests.refresh_request(&measurement.identities.secret(number));
+            send_requests(address, 16.min(refreshes), vec![request; refreshes].into(), 200).await?;
         }
-        let updates: Arc<[(domain::Moment, ConnectionId)]> = updates.into();
-        let store = self.target.store().clone();
-        let stats = run_callers(callers, count, move |index| {
-            let (store, (moment, id)) = (store.clone(), updates[index].clone());
-            async move { Ok(store.run(TouchConnection { moment, id }).await?) }
-        });
-        Ok(stats.await?)
     }
+    let revocations = measurement.build_revocations(numbers)?;
+    // One caller at a time, so that no end waits for another one.
+    let ends = send_requests(address, 1, revocations.into(), 204).await?;
+    Ok(to_millis(ends.into_stats().p50))
+}
 
-    /// Measures the median time, in milliseconds, to end a connection after a number of refreshes.
-    async fn measure_end_ms(&self, refreshes: usize) -> Result<f64, T::Error> {
-        const TRIES: usize = 10;
-        let connections =
-            seed_connections(self.target, TRIES, NON_REVOKING_PROVIDER, SeedState::Active).await?;
-        if refreshes > 0 {
-            for connection in &connections {
-                let requests = vec![self.requests.refresh_request(&connection.secret); refreshes];
-                self.send_all(16.min(refreshes), requests, 200).await?;
+/// The access checks that fill the map of a hub which was just started.
+struct WarmUp<'a> {
+    public: String,
+    signer: TokenSigner,
+    requests: RequestBuilder,
+    identities: &'a Identities,
+    population: Population,
+}
+
+impl WarmUp<'_> {
+    /// Checks the access of every connection once, in random order, up to the maximum.
+    async fn run(mut self) -> Result<(), BenchmarkError> {
+        let address = self.public.parse().map_err(|_| {
+            BenchmarkError::InvalidSettings(format!("the address of the hub is invalid: {}", self.public))
+        })?;
+        for _ in (0..MAX_WARM_CONNECTIONS).step_by(WARM_UP_ROUND) {
+            let mut requests: Vec<Bytes> = Vec::with_capacity(WARM_UP_ROUND);
+            while requests.len() < WARM_UP_ROUND {
+                let Some(number) = self.population.take() else { break };
+                let token = self.signer.sign(self.identities.connection_id(number))?;
+                requests.push(self.requests.with_bearer("GET", "/api/fdx/5/accounts/acc_x", &token));
             }
+            if requests.is_empty() {
+                break;
+            }
+            send_requests(address, WARM_UP_CALLERS, requests.into(), 404).await?;
         }
-        let ends = self.send_all(1, self.build_revocations(&connections)?, 204).await?;
-        Ok(ends.p50.as_secs_f64() * 1000.0)
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fastest_floor_is_reported() {
+        let stats = |per_second| LoadStats { per_second, p50: Duration::ZERO, p99: Duration::ZERO };
+        let floors = MeasuredFloors(vec![
+            (Operation::EmptyHandler, stats(10.0)),
+            (Operation::EmptyHandler, stats(30.0)),
+            (Operation::BareUpdate, stats(90.0)),
+        ]);
+
+        assert_eq!(floors.fastest(Operation::EmptyHandler), Some(stats(30.0)));
+        assert_eq!(floors.fastest(Operation::FetchHandler), None);
     }
 }

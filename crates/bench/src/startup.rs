@@ -33,13 +33,6 @@ pub(crate) fn measure_syncs_per_second(folder: &Path) -> Result<f64, BenchmarkEr
     Ok(per_second)
 }
 
-/// The time until the hub is ready, and its resident memory at that moment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct StartupStats {
-    pub(crate) ready_after: Duration,
-    pub(crate) resident_mib: f64,
-}
-
 /// Finds two free addresses: one for the public API, one for the probes.
 pub(crate) async fn find_free_addresses() -> Result<[String; 2], BenchmarkError> {
     // Both are bound before either is released, so that they differ.
@@ -52,25 +45,41 @@ pub(crate) async fn find_free_addresses() -> Result<[String; 2], BenchmarkError>
     Ok([public?.0, probes?.0])
 }
 
-/// Starts the hub, waits until it is ready, and stops it.
-pub(crate) async fn measure_startup(
-    mut serve: Command,
-    probe_address: &str,
-) -> Result<StartupStats, BenchmarkError> {
-    let started = stopwatch::start();
-    let child = serve.stderr(Stdio::null()).spawn().context("cannot start the hub as a process")?;
-    let process = KilledOnDrop(child);
-    let every_millisecond = ConstantBuilder::default().with_delay(Duration::from_millis(1));
-    let ready = (|| check_ready(probe_address)).retry(every_millisecond.with_max_times(60_000)).await;
-    let ready_after = started.elapsed();
-    if ready.is_err() {
-        let message = "the hub did not become ready within a minute";
-        return Err(BenchmarkError::UnexpectedResponse(message.into()));
+/// The hub as a separate process, which is killed on drop, so that it does not outlive its measurement.
+pub(crate) struct HubProcess(Child);
+
+impl HubProcess {
+    /// Starts the hub, and returns it with the time until it was ready.
+    pub(crate) async fn start(
+        mut serve: Command,
+        probe_address: &str,
+    ) -> Result<(Self, Duration), BenchmarkError> {
+        let started = stopwatch::start();
+        let child = serve.stderr(Stdio::null()).spawn().context("cannot start the hub as a process")?;
+        let process = Self(child);
+        let every_millisecond = ConstantBuilder::default().with_delay(Duration::from_millis(1));
+        let ready = (|| check_ready(probe_address)).retry(every_millisecond.with_max_times(60_000)).await;
+        let ready_after = started.elapsed();
+        if ready.is_err() {
+            let message = "the hub did not become ready within a minute";
+            return Err(BenchmarkError::UnexpectedResponse(message.into()));
+        }
+        Ok((process, ready_after))
     }
-    Ok(StartupStats { ready_after, resident_mib: read_resident_mib(process.0.id()) })
+
+    /// Returns the resident memory in MiB, or 0 on a system without `/proc`.
+    pub(crate) fn resident_mib(&self) -> f64 {
+        read_resident_mib(self.0.id())
+    }
 }
 
-/// Returns the resident memory of a process in MiB, or 0 on a system without `/proc`.
+impl Drop for HubProcess {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 fn read_resident_mib(pid: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -84,16 +93,6 @@ async fn check_ready(probe_address: &str) -> std::io::Result<()> {
     let mut response = Vec::new();
     stream.read_to_end(&mut response).await?;
     if response.starts_with(b"HTTP/1.1 200") { Ok(()) } else { Err(std::io::Error::other("not ready")) }
-}
-
-/// A process that is killed on drop, so that it does not outlive its measurement.
-struct KilledOnDrop(Child);
-
-impl Drop for KilledOnDrop {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[cfg(test)]

@@ -2,24 +2,20 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
-use domain::model::access_token::Claims;
+use bytes::Bytes;
+use domain::Moment;
+use domain::jose::AccessTokenKeys;
 use domain::secret::TokenHash;
-use domain::{Moment, Secret};
 use store::Store;
 
 use crate::error::BenchmarkError;
 
-/// A data provider that the hub must be configured with.
-#[derive(Clone, Copy, Debug)]
-pub struct TargetProvider {
-    pub id: i64,
-    /// The hub revokes tokens at the provider (RFC 7009).
-    pub supports_revocation: bool,
-}
-
-/// The data recipient that sends the requests. It must have an active registration with every provider.
+/// The data recipient that sends the requests. It must have an active registration with the provider.
 #[derive(Clone, Copy, Debug)]
 pub struct TargetRecipient {
     pub client_id: &'static str,
@@ -37,8 +33,10 @@ pub struct TargetSettings<'a> {
     pub store_url: &'a str,
     /// Origin of the stub provider, which has the paths `/token`, `/revoke` and `/fdx/v5`.
     pub provider_url: &'a str,
-    /// The providers to configure, all at the same origin.
-    pub providers: &'a [TargetProvider],
+    /// The id of the provider to configure, at which the hub revokes tokens (RFC 7009).
+    pub provider_id: i64,
+    /// The time for which the hub does not call an endpoint that fails repeatedly.
+    pub breaker_open: Duration,
     /// The recipient to register, unless an earlier start did.
     pub recipient: TargetRecipient,
 }
@@ -50,6 +48,20 @@ pub struct SealedCredential {
     pub data_key: Vec<u8>,
     /// The provider tokens, encrypted with the data key.
     pub credential: Vec<u8>,
+}
+
+/// A function that requests one resource from the stub provider with an HTTP client like that of the hub, and returns the
+/// body of the response.
+pub type ProviderFetch =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Bytes, BenchmarkError>> + Send>> + Send + Sync>;
+
+/// The counters of the access states that the hub keeps in memory, since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MapCounters {
+    /// Checks that found their state in memory.
+    pub hits: u64,
+    /// Checks that read their state from the database.
+    pub misses: u64,
 }
 
 /// A hub that can be started, filled and measured.
@@ -79,15 +91,20 @@ pub trait BenchmarkTarget: Sized + Send + Sync {
     /// Returns the current time and a new random seed, for one command or query.
     fn new_moment(&self) -> Result<Moment, Self::Error>;
 
-    /// Generates a refresh token or authorization code.
-    fn generate_secret(&self) -> Result<String, Self::Error>;
-
     /// Returns the hash under which the store keeps a refresh token or code.
     fn hash_secret(&self, secret: &str) -> TokenHash;
 
     /// Encrypts the provider's tokens of a connection in the form in which the store keeps them.
     fn seal_credential(&self, connection_id: &str, tokens: &[u8]) -> Result<SealedCredential, Self::Error>;
 
-    /// Signs an access token that the hub will accept.
-    fn sign_access_token(&self, claims: &Claims) -> Result<Secret<String>, Self::Error>;
+    /// Returns keys that sign access tokens which the hub will accept, also after a restart.
+    fn access_token_keys(&self) -> AccessTokenKeys;
+
+    /// Builds a client of its own, like the one that the hub uses, that requests `url` with the bearer token `token`.
+    fn provider_fetch(&self, url: &str, token: &'static str) -> Result<ProviderFetch, Self::Error>;
+
+    /// Returns the counters of the access states in memory; `None` if the hub keeps none there.
+    fn map_counters(&self) -> Option<MapCounters> {
+        None
+    }
 }

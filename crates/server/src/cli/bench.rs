@@ -1,24 +1,25 @@
 //! The command `bowline bench`, and the trait `BenchmarkTarget` implemented for the hub, so that the benchmark can
 //! start it.
 
-use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use anyhow::Context;
 use bench::{
-    BenchmarkError, BenchmarkReport, BenchmarkSettings, BenchmarkTarget, SealedCredential, TargetRecipient,
-    TargetSettings,
+    BenchmarkError, BenchmarkReport, BenchmarkSettings, BenchmarkTarget, ProviderFetch, SealedCredential,
+    TargetRecipient, TargetSettings,
 };
+use domain::Moment;
 use domain::id::{ClientId, ProviderId};
-use domain::model::access_token::Claims;
+use domain::jose::AccessTokenKeys;
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::client::LocalizedText;
 use domain::secret::TokenHash;
-use domain::{Moment, Secret};
 use store::Store;
 use tokio::net::TcpListener;
+use url::Url;
 
 use super::data_lock::DataLock;
 use super::error::CliError;
@@ -31,6 +32,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::context::RequestContext;
 use crate::jobs;
+use crate::outbound::Outbound;
 use crate::recipients::{self, NewClientCredentials, RecipientDraft, RecipientError};
 use crate::server::{BoundListeners, Node};
 
@@ -50,9 +52,10 @@ pub(super) struct BenchArgs {
     /// Numbers of concurrent callers to measure with, comma-separated; each caller sends one request at a time
     #[arg(long, value_delimiter = ',', default_value = "1,16,64", value_name = "NUMBER")]
     callers: Vec<usize>,
-    /// Number of requests for each read operation; each write operation gets a quarter of it
-    #[arg(long, default_value_t = 16_000, value_name = "NUMBER")]
-    requests: usize,
+    /// Seconds for which each operation runs, for each number of callers; background deletion is included only in runs of
+    /// two minutes or more
+    #[arg(long, default_value_t = 120.0, value_name = "NUMBER")]
+    seconds: f64,
     /// Measure only the operations whose names contain this text; the floors that they are compared with are always
     /// measured
     #[arg(long, value_name = "TEXT")]
@@ -70,7 +73,7 @@ pub(super) async fn run(globals: &GlobalArgs, args: BenchArgs) -> Result<(), Cli
     let settings = BenchmarkSettings {
         connections: args.connections,
         callers: args.callers,
-        requests: args.requests,
+        seconds: args.seconds,
         name_filter: args.only.unwrap_or_default(),
         show_progress: if globals.quiet { |_| {} } else { |text| print_error_line(text) },
     };
@@ -171,10 +174,6 @@ impl BenchmarkTarget for HubTarget {
         Ok(self.new_context()?.new_moment()?)
     }
 
-    fn generate_secret(&self) -> Result<String, CliError> {
-        Ok(self.new_context()?.random_secret()?.expose().clone())
-    }
-
     fn hash_secret(&self, secret: &str) -> TokenHash {
         self.app.vault().hash(secret)
     }
@@ -188,8 +187,21 @@ impl BenchmarkTarget for HubTarget {
         Ok(sealed.context("cannot seal a credential")?)
     }
 
-    fn sign_access_token(&self, claims: &Claims) -> Result<Secret<String>, CliError> {
-        Ok(self.app.access_keys().sign(claims).context("cannot sign an access token")?)
+    fn access_token_keys(&self) -> AccessTokenKeys {
+        self.app.vault().access_token_keys(self.app.public_url())
+    }
+
+    fn provider_fetch(&self, url: &str, token: &'static str) -> Result<ProviderFetch, CliError> {
+        // The client must not keep the hub alive after its stop, so it is not that of the hub.
+        let outbound = Outbound::new(&self.app.config().upstream).context("cannot build an HTTP client")?;
+        let (outbound, url) = (Arc::new(outbound), Url::parse(url).context("the stub provider has no URL")?);
+        Ok(Arc::new(move || {
+            let (outbound, url) = (Arc::clone(&outbound), url.clone());
+            Box::pin(async move {
+                let request = outbound.get(&url, token).map_err(anyhow::Error::from)?;
+                Ok(outbound.send(request).await.map_err(anyhow::Error::from)?.body)
+            })
+        }))
     }
 }
 
@@ -199,33 +211,27 @@ async fn bind_free_port() -> Result<TcpListener, CliError> {
 
 /// Writes the configuration of the hub, and the client secret for its provider.
 fn write_config(settings: &TargetSettings<'_>, address: SocketAddr) -> Result<PathBuf, CliError> {
-    let TargetSettings { folder, store_url, provider_url, providers, .. } = settings;
+    let TargetSettings { folder, store_url, provider_url, provider_id, breaker_open, .. } = settings;
     let secret_file = folder.join("provider.secret");
     std::fs::write(&secret_file, "bench").map_err(|error| CliError::for_path(&secret_file, error))?;
     let keys_file = folder.join("bowline.keys").display().to_string();
     // Rate limits are turned off, because the benchmark would measure them instead of the hub.
-    let mut text = format!(
+    let text = format!(
         "[server]\npublic_url = \"http://{address}\"\nlisten = \"{address}\"\n\
          admin_listen = \"127.0.0.1:0\"\nprobe_listen = \"127.0.0.1:0\"\n\
          [store]\nurl = {store_url:?}\nconnections = 32\n[keys]\nfile = {keys_file:?}\n\
-         [upstream]\nallow_loopback = true\n[log]\nlevel = \"error\"\n\
-         [limit]\nrecipient = 0\nconnection = 0\nprovider = 0\ntoken = 0\nrevoke = 0\n"
+         [upstream]\nallow_loopback = true\nbreaker_open = \"{breaker_seconds}s\"\n[log]\nlevel = \"error\"\n\
+         [limit]\nrecipient = 0\nconnection = 0\nprovider = 0\ntoken = 0\nrevoke = 0\n\
+         [[provider]]\nid = {provider_id}\nname = \"Provider {provider_id}\"\ncountry = \"CA\"\n\
+         authorization_endpoint = \"{provider_url}/authorize\"\ntoken_endpoint = \"{provider_url}/token\"\n\
+         revocation_endpoint = \"{provider_url}/revoke\"\nclient_id = \"hub\"\n\
+         client_secret = {{ file = {secret:?} }}\n\
+         fdx = {{ base_url = \"{provider_url}/fdx/v5\", version = \"5\" }}\n\
+         scopes = {{ ACCOUNT_BASIC = \"b\", ACCOUNT_DETAILED = \"d\", TRANSACTIONS = \"t\" }}\n\
+         revoke = [\"rfc7009\"]\n",
+        breaker_seconds = breaker_open.as_secs(),
+        secret = secret_file.display().to_string(),
     );
-    for provider in *providers {
-        let revoke = if provider.supports_revocation { "[\"rfc7009\"]" } else { "[]" };
-        let _ = write!(
-            text,
-            "[[provider]]\nid = {id}\nname = \"Provider {id}\"\ncountry = \"CA\"\n\
-             authorization_endpoint = \"{provider_url}/authorize\"\ntoken_endpoint = \"{provider_url}/token\"\n\
-             revocation_endpoint = \"{provider_url}/revoke\"\nclient_id = \"hub\"\n\
-             client_secret = {{ file = {secret:?} }}\n\
-             fdx = {{ base_url = \"{provider_url}/fdx/v5\", version = \"5\" }}\n\
-             scopes = {{ ACCOUNT_BASIC = \"b\", ACCOUNT_DETAILED = \"d\", TRANSACTIONS = \"t\" }}\n\
-             revoke = {revoke}\n",
-            id = provider.id,
-            secret = secret_file.display().to_string(),
-        );
-    }
     let config_file = folder.join("bowline.toml");
     std::fs::write(&config_file, text).map_err(|error| CliError::for_path(&config_file, error))?;
     Ok(config_file)
@@ -250,7 +256,7 @@ async fn register_recipient(app: &App, settings: &TargetSettings<'_>) -> Result<
         Err(RecipientError::IdTaken) => return Ok(()),
         result => result.map(drop).map_err(|error| CliError::Internal(error.into()))?,
     }
-    let providers: Vec<_> = settings.providers.iter().map(|provider| ProviderId::new(provider.id)).collect();
+    let providers = [ProviderId::new(settings.provider_id)];
     let activated = recipients::activate_with_providers(&ctx, &client_id, &providers, &actor).await;
     activated.map_err(|error| CliError::Internal(error.into()))
 }

@@ -7,6 +7,7 @@ mod admin_cli;
 mod attack;
 mod authorize;
 mod availability;
+mod benchmark;
 mod browser;
 mod clock;
 mod closed_pipe;
