@@ -64,6 +64,7 @@ impl App {
             location,
             connections: config.store.connections,
             queue_capacity: config.store.queue,
+            access_map_bytes: config.store.access_map_size.bytes() as u64,
             audit_key: vault.audit_key(),
         };
         let store = Store::open(settings).await?;

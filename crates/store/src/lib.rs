@@ -3,6 +3,7 @@
 //! A [`Command`] runs as one transaction inside the store; a [`Query`] only reads. The code of both is the same for
 //! both databases. The store never reads the clock: every command contains its [`domain::Moment`].
 
+mod access_map;
 mod commit_effect;
 mod entity;
 mod error;
@@ -21,6 +22,7 @@ mod value;
 pub mod command;
 pub mod query;
 
+pub use access_map::{AccessMap, AccessMapStats};
 pub use error::{Result, StoreError};
 pub use migrate::{Migration, SCHEMA_VERSION};
 pub use operation::{Command, CommandKind, Query, QueryKind};

@@ -4,6 +4,7 @@ use std::future::Future;
 
 use domain::Moment;
 
+use crate::access_map::AccessMap;
 use crate::error::Result;
 use crate::tx::Tx;
 
@@ -61,6 +62,13 @@ pub trait Query: Clone + Send + Sync + 'static {
     /// The result that the caller of the query receives.
     type Reply: Send + 'static;
     const KIND: QueryKind = QueryKind::Lookup;
+    /// True if the query may be answered from the rows in memory.
+    const USES_ACCESS_MAP: bool = false;
+
+    /// Returns the result from the rows in memory, or `None` if a row is not there.
+    fn find_in_memory(&self, _map: &AccessMap) -> Option<Self::Reply> {
+        None
+    }
 
     /// Reads the result from the current state of the database.
     fn run(&self, tx: &mut Tx<'_>) -> impl Future<Output = Result<Self::Reply>> + Send;

@@ -1,4 +1,5 @@
-//! Queries, which read the current state of the database. Nothing is cached.
+//! Queries, which read the current state of the database. On SQLite the rows for the access check may be in memory; they
+//! equal the committed ones.
 
 mod access;
 mod audit;

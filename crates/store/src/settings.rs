@@ -74,5 +74,8 @@ pub struct StoreSettings {
     /// The number of commands that may wait for the SQLite writer or for a connection to PostgreSQL, counted for each
     /// kind of command. Further ones fail with `Busy`.
     pub queue_capacity: usize,
+    /// The maximum size of the rows that are kept in memory for the access check, in bytes. With 0 every check reads the
+    /// database. PostgreSQL does not use it.
+    pub access_map_bytes: u64,
     pub audit_key: AuditKey,
 }

@@ -1,7 +1,10 @@
 //! The SQLite backend: one writer thread with group commit, and fixed sets of connections for each kind of query.
 
+mod change_tracker;
 mod checkpointer;
+mod commit_watch;
 mod connection;
+mod map_updates;
 mod migration;
 mod query_pool;
 mod queue;
@@ -19,6 +22,7 @@ use std::time::Duration;
 use domain::model::audit_event::AuditKey;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::access_map::{AccessMap, AccessMapStats, Fill};
 use crate::error::{Result, StoreError};
 use crate::migrate;
 use crate::operation::{Command, Query, QueryKind};
@@ -29,6 +33,8 @@ use crate::value::Value;
 
 use query_pool::{QueryPool, QueryPoolLimits};
 
+#[cfg(test)]
+pub(crate) use change_tracker::is_tracked_table;
 pub(crate) use migration::migrate;
 pub(crate) use transaction::SqliteTx;
 
@@ -50,8 +56,11 @@ pub(crate) struct Sqlite {
     monitoring: QueryPool,
     write_check: write_check::WriteCheck,
     audit_key: AuditKey,
-    /// The database file, for syncs. It is the last field, so that it is closed after all connections: when a process
-    /// closes a file, it loses the locks that SQLite has on it.
+    map: Arc<AccessMap>,
+    /// The last fields close their files, which must happen after all connections are closed: when a process closes a
+    /// file, it loses the locks that SQLite has on it.
+    watch: Arc<commit_watch::CommitWatch>,
+    /// The database file, for syncs.
     _file: Arc<File>,
 }
 
@@ -68,7 +77,10 @@ impl Sqlite {
             File::open(path).map_err(|e| StoreError::Unavailable(format!("{}: {e}", path.display())))?;
         let file = Arc::new(file);
         let checkpointer = checkpointer::Checkpointer::start(path, Arc::clone(&file))?;
-        let writer = writer::Writer::start(connection, checkpointer, settings)?;
+        let map = Arc::new(AccessMap::new(settings.access_map_bytes));
+        let watch = Arc::new(commit_watch::CommitWatch::start(path, &connection)?);
+        let updates = map_updates::MapUpdates::start(Arc::clone(&map), Arc::clone(&watch), &connection)?;
+        let writer = writer::Writer::start(connection, checkpointer, updates, settings)?;
         let readers = reader::Readers::open(path, settings.connections.clamp(1, 8))?;
         Ok(Self {
             writer,
@@ -78,6 +90,8 @@ impl Sqlite {
             monitoring: QueryPool::open(path, &MONITORING_LIMITS)?,
             write_check: write_check::WriteCheck::default(),
             audit_key: settings.audit_key.clone(),
+            map,
+            watch,
             _file: file,
         })
     }
@@ -93,17 +107,34 @@ impl Sqlite {
     /// Runs a query. A lookup runs on the thread of its caller, because it takes only about ten microseconds.
     pub(crate) async fn query<Q: Query>(&self, query: &Q) -> Result<Q::Reply> {
         let pool = match Q::KIND {
+            QueryKind::Lookup if Q::USES_ACCESS_MAP => return self.answer(query),
             QueryKind::Lookup => {
                 return self
                     .readers
-                    .with_connection(|connection| run_query(query, connection, &self.audit_key));
+                    .with_connection(|connection| run_query(query, connection, &self.audit_key, None));
             }
             QueryKind::Search => &self.searches,
             QueryKind::Background => &self.background,
             QueryKind::Monitoring => &self.monitoring,
         };
         let (query, audit_key) = (query.clone(), self.audit_key.clone());
-        pool.run(move |connection| run_query(&query, connection, &audit_key)).await
+        pool.run(move |connection| run_query(&query, connection, &audit_key, None)).await
+    }
+
+    /// Answers a query from memory, or else from the database, whose rows are then inserted into the map.
+    fn answer<Q: Query>(&self, query: &Q) -> Result<Q::Reply> {
+        let is_current = self.watch.is_current(&self.map);
+        let found = if is_current { self.map.answer(|map| query.find_in_memory(map)) } else { None };
+        self.map.count_question(found.is_some());
+        if let Some(reply) = found {
+            return Ok(reply);
+        }
+        let fill = self.map.start_fill();
+        self.readers.with_connection(|connection| run_query(query, connection, &self.audit_key, Some(fill)))
+    }
+
+    pub(crate) fn access_map_stats(&self) -> AccessMapStats {
+        self.map.stats()
     }
 
     pub(crate) fn explain(&self, sql: &'static Sql) -> Result<String> {
@@ -117,8 +148,13 @@ impl Sqlite {
     }
 }
 
-fn run_query<Q: Query>(query: &Q, connection: &mut Connection, audit_key: &AuditKey) -> Result<Q::Reply> {
-    let mut tx = Tx::for_query(SqliteTx::new(connection), audit_key);
+fn run_query<Q: Query>(
+    query: &Q,
+    connection: &mut Connection,
+    audit_key: &AuditKey,
+    fill: Option<Fill<'_>>,
+) -> Result<Q::Reply> {
+    let mut tx = Tx::for_query(SqliteTx::new(connection), audit_key).with_fill(fill);
     transaction::poll_ready(query.run(&mut tx))
 }
 
@@ -157,6 +193,7 @@ mod tests {
             location: Location::Sqlite(path.clone()),
             connections: 1,
             queue_capacity: 1,
+            access_map_bytes: 0,
             audit_key: AuditKey::new(1, &[1; 32]),
         };
         let store = Arc::new(Sqlite::open(&path, &settings).unwrap());

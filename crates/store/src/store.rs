@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use domain::{Moment, Timestamp};
 
+use crate::access_map::AccessMapStats;
 use crate::error::Result;
 use crate::migrate::Migration;
 use crate::operation::{Command, Query};
@@ -57,11 +58,21 @@ impl Store {
         }
     }
 
-    /// Runs a query on the current state; nothing is cached.
+    /// Runs a query on the current state. The reply takes every commit into account that was acknowledged before this
+    /// call, also if its rows are in memory.
     pub async fn query<Q: Query>(&self, query: &Q) -> Result<Q::Reply> {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.query(query).await,
             Backend::Postgres(postgres) => postgres.query(query).await,
+        }
+    }
+
+    /// Returns the size of the access map and its use since the store was opened, or `None` if there is none.
+    pub fn access_map_stats(&self) -> Option<AccessMapStats> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => Some(sqlite.access_map_stats()),
+            // Each access check reads the database.
+            Backend::Postgres(_) => None,
         }
     }
 

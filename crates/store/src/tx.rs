@@ -4,6 +4,7 @@ use domain::id::{IdSource, Seed};
 use domain::model::audit_event::{AuditEntry, AuditHead, AuditKey};
 use domain::{Moment, Timestamp};
 
+use crate::access_map::Fill;
 use crate::commit_effect::CommitEffect;
 use crate::error::{Result, StoreError};
 use crate::postgres::PostgresTx;
@@ -20,6 +21,8 @@ pub struct Tx<'a> {
     ids: IdSource,
     deferred: Vec<DeferredStatement>,
     effects: Vec<CommitEffect>,
+    /// The access map, if the rows that a query reads may be inserted there.
+    fill: Option<Fill<'a>>,
     /// Whether a statement failed. Further statements and the commit are then rejected.
     is_poisoned: bool,
 }
@@ -52,13 +55,33 @@ impl<'a> Tx<'a> {
     ) -> Self {
         let ids = IdSource::new(moment.now, moment.seed);
         let backend = backend.into();
-        Self { backend, audit_key, ids, deferred: Vec::new(), effects: Vec::new(), is_poisoned: false }
+        Self {
+            backend,
+            audit_key,
+            ids,
+            deferred: Vec::new(),
+            effects: Vec::new(),
+            fill: None,
+            is_poisoned: false,
+        }
     }
 
     pub(crate) fn for_query(backend: impl Into<TxBackend<'a>>, audit_key: &'a AuditKey) -> Self {
         // A query writes nothing, so it derives no ids and needs no time.
         let moment = Moment { now: Timestamp::EPOCH, seed: Seed::new([0; 16]), correlation_id: "".into() };
         Self::for_command(backend, audit_key, &moment)
+    }
+
+    /// Permits a query to insert the rows that it reads into the access map. The permission must be older than the first
+    /// statement.
+    pub(crate) fn with_fill(mut self, fill: Option<Fill<'a>>) -> Self {
+        self.fill = fill;
+        self
+    }
+
+    /// Returns the permission to insert rows into the access map. A command has none: its rows may never be committed.
+    pub(crate) const fn fill(&self) -> Option<Fill<'a>> {
+        self.fill
     }
 
     /// Returns the source of this command's ids. A command that is retried gets the same ids again.

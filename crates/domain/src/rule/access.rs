@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 
 use super::client_auth::{AuthenticatedClient, ensure_client_active};
 
-/// The input of the access check, read from the store at each use.
+/// The input of the access check, asked from the store at each use.
 #[derive(Clone, Debug)]
 pub struct AccessState {
     /// The id of the connection that is checked.

@@ -116,7 +116,8 @@ async fn check_store(config: &Config, vault: Option<&Vault>) -> Vec<CheckFinding
     }
     // The checks run only queries, which do not use the audit key, so any key will do.
     let audit_key = vault.map_or_else(|| AuditKey::new(0, &[0; 32]), Vault::audit_key);
-    let settings = StoreSettings { location, connections: 2, queue_capacity: 1, audit_key };
+    let settings =
+        StoreSettings { location, connections: 2, queue_capacity: 1, access_map_bytes: 0, audit_key };
     match Store::open(settings).await {
         Err(error) => findings.push(CheckFinding::problem("store", &error, suggest_fix(&error))),
         Ok(store) => {

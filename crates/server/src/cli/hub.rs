@@ -85,7 +85,14 @@ async fn has_keys(config: &Config) -> Result<bool, CliError> {
     let location = parse_store_location(config)?;
     // Queries do not use the audit key, so any key will do.
     let audit_key = AuditKey::new(0, &[0; 32]);
-    let store = Store::open(StoreSettings { location, connections: 1, queue_capacity: 1, audit_key }).await?;
+    let store = Store::open(StoreSettings {
+        location,
+        connections: 1,
+        queue_capacity: 1,
+        access_map_bytes: 0,
+        audit_key,
+    })
+    .await?;
     Ok(store.query(&GetMetadata { name: KEYS_METADATA_NAME }).await?.is_some())
 }
 

@@ -1,4 +1,4 @@
-//! Updates those metrics that are read from the store or the circuit breakers: jobs, providers and open breakers.
+//! Updates those metrics that are read from the store or the circuit breakers: access map, jobs, providers and open breakers.
 
 use std::time::Duration;
 
@@ -13,9 +13,10 @@ use crate::error::InternalError;
 /// The time that a request for metrics waits for the store. The other metrics are needed most while the store is slow.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Updates the metrics `bowline_breaker_open`, `bowline_jobs` and `bowline_providers`. If the store does not respond in
-/// time, the latter two keep their values.
+/// Updates the metrics of the access map, `bowline_breaker_open`, `bowline_jobs` and `bowline_providers`. If the store
+/// does not respond in time, the latter two keep their values.
 pub async fn update_gauges(app: &App) {
+    update_access_map_metrics(app);
     let updated = async {
         let ctx = new_job_context(app, "probe")?;
         update_breaker_gauges(&ctx);
@@ -26,6 +27,16 @@ pub async fn update_gauges(app: &App) {
         Ok(Err(error)) => tracing::warn!(%error, "metrics could not be read from the store"),
         Err(_) => tracing::warn!("metrics were not read from the store in time"),
     }
+}
+
+fn update_access_map_metrics(app: &App) {
+    let Some(stats) = app.store().access_map_stats() else { return };
+    let telemetry = app.telemetry();
+    telemetry.set_counter("bowline_access_map_hits_total", stats.hits);
+    telemetry.set_counter("bowline_access_map_misses_total", stats.misses);
+    let saturate = |number| u32::try_from(number).unwrap_or(u32::MAX);
+    telemetry.set_gauge("bowline_access_map_entries", &[], saturate(stats.entries as u64));
+    telemetry.set_gauge("bowline_access_map_bytes", &[], saturate(stats.bytes));
 }
 
 fn update_breaker_gauges(ctx: &RequestContext) {

@@ -43,6 +43,11 @@ impl Telemetry {
         self.recorder.register_counter(&key(name, labels), &METADATA).increment(number);
     }
 
+    /// Sets a counter to a number that is counted elsewhere.
+    pub fn set_counter(&self, name: &'static str, number: u64) {
+        self.recorder.register_counter(&key(name, &[]), &METADATA).absolute(number);
+    }
+
     /// Counts a call to a provider. `status` is `None` if there was no response.
     pub fn count_upstream_request(
         &self,
@@ -80,8 +85,7 @@ impl Telemetry {
     /// Renders all metrics in the text format of Prometheus.
     pub fn render(&self) -> String {
         // The log belongs to the process, so its counter is kept there and copied when the metrics are read.
-        let dropped = self.recorder.register_counter(&key("bowline_log_lines_dropped_total", &[]), &METADATA);
-        dropped.absolute(count_dropped_log_lines());
+        self.set_counter("bowline_log_lines_dropped_total", count_dropped_log_lines());
         self.handle.render()
     }
 }

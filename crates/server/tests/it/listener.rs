@@ -20,8 +20,15 @@ async fn probes_report_liveness_readiness_and_metrics() {
     let tokens = kit.connect(&kit.acme()).await;
     kit.revoke(&tokens.access).await;
     let metrics = kit.send(probe("/metrics")).await.body;
-    for line in [r#"bowline_ends_total{cause="recipient"} 1"#, "bowline_http_requests_total", "bowline_jobs"]
-    {
+    for line in [
+        r#"bowline_ends_total{cause="recipient"} 1"#,
+        "bowline_http_requests_total",
+        "bowline_jobs",
+        "bowline_access_map_misses_total 1",
+        "bowline_access_map_hits_total 0",
+        "bowline_access_map_entries",
+        "bowline_access_map_bytes",
+    ] {
         assert!(metrics.contains(line), "{line} is not in {metrics}");
     }
     assert!(!metrics.contains(tokens.id.as_str()), "metrics contain no ids");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::model::connection::{EndCause, UpstreamRevocation};
 use http::Method;
 
-use crate::support::{ConnectionTokens, SCOPE, TestClient, TestHub, on_both};
+use crate::support::{ConnectionTokens, HubProcess, SCOPE, TestClient, TestHub, on_both};
 use bowline::cli::BrowserRequest;
 
 on_both!(
@@ -126,4 +126,27 @@ async fn newer_login_ends_connection_and_old_token_ends_nothing(kit: TestHub) {
     assert_eq!((answer.status, &answer.json()["error"]), (400, &"invalid_request".into()));
     assert!(answer.json()["error_description"].as_str().unwrap().contains("newer login"));
     assert_eq!(kit.read("/accounts", &third.access).await.status, 200);
+}
+
+/// The states of both connections are in memory after the first two calls; that of the newer one then changes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revoke_of_replaced_connection_depends_on_current_successor() {
+    let site = HubProcess::new(None).await;
+    site.initialize().await;
+    let acme = site.add_recipient("Acme Budget");
+    let hub = site.serve(&[]).await;
+    let replaced = site.connect(&acme, "alice").await;
+    let successor = site.connect(&acme, "alice").await;
+    let api = site.api();
+
+    let before = [api.read("/accounts", &successor.access).await, api.revoke(&replaced.access).await];
+    let repeated = api.revoke(&replaced.access).await;
+    let ended = api.revoke(&successor.access).await;
+    let after = api.revoke(&replaced.access).await;
+
+    assert_eq!(before.map(|response| response.status), [200, 400], "the customer has a newer connection");
+    assert_eq!(repeated.status, 400, "{}", repeated.body);
+    assert_eq!(ended.status, 204, "{}", ended.body);
+    assert_eq!(after.status, 204, "the successor has ended: {}", after.body);
+    hub.stop();
 }

@@ -5,8 +5,8 @@ use domain::model::refresh_token::RefreshToken;
 use domain::rule::access::AccessState;
 use domain::secret::{TokenHash, TokenHashes};
 
-use super::lookup::lookup;
-use crate::entity::access_state::{access_state_columns, access_state_joins, find_access_state};
+use crate::access_map::{AccessMap, Fill};
+use crate::entity::access_state::{access_state_columns, access_state_joins};
 use crate::error::Result;
 use crate::operation::Query;
 use crate::row::{FromRow, Row};
@@ -14,10 +14,47 @@ use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
-lookup! {
-    /// Reads the facts on which the access check of a connection token decides.
-    GetAccessState { connection_id: ConnectionId } -> Option<AccessState>
-        = |tx, query| find_access_state(tx, &query.connection_id);
+/// Reads the facts on which the access check of a connection token decides.
+#[derive(Clone, Debug)]
+pub struct GetAccessState {
+    pub connection_id: ConnectionId,
+}
+
+impl Query for GetAccessState {
+    type Reply = Option<AccessState>;
+    const USES_ACCESS_MAP: bool = true;
+
+    fn find_in_memory(&self, map: &AccessMap) -> Option<Self::Reply> {
+        // A connection that does not exist is never in memory, so that invented ids cannot fill it.
+        map.find_access_state(&self.connection_id).map(Some)
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        let row: Option<AccessRow> = tx.fetch_optional(ACCESS_STATE, values![self.connection_id]).await?;
+        Ok(row.map(|row| row.insert_into_map(tx.fill())))
+    }
+}
+
+/// An access state, with what the access map needs in addition.
+struct AccessRow {
+    state: AccessState,
+    replaced_by: Option<ConnectionId>,
+}
+
+impl FromRow for AccessRow {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        let replaced_by = row.get("replaced_by")?;
+        Ok(Self { state: AccessState::from_row(row)?, replaced_by })
+    }
+}
+
+impl AccessRow {
+    fn insert_into_map(self, fill: Option<Fill<'_>>) -> AccessState {
+        if let Some(fill) = fill {
+            fill.insert_access_state(&self.state, self.replaced_by);
+        }
+        self.state
+    }
 }
 
 /// Finds a presented refresh token, with the access state of its connection.
@@ -36,37 +73,105 @@ pub struct StoredRefreshToken {
     pub access_state: AccessState,
 }
 
-impl FromRow for StoredRefreshToken {
+/// A refresh token, with the access row of its connection.
+struct RefreshTokenRow {
+    hash: TokenHash,
+    token: RefreshToken,
+    access: AccessRow,
+}
+
+impl FromRow for RefreshTokenRow {
     fn from_row(row: &mut Row) -> Result<Self> {
         let hash = row.get("token_hash")?;
         let (client_id, last_used_at) = (row.get("token_client_id")?, row.get("last_used_at")?);
-        let access_state = AccessState::from_row(row)?;
-        let connection_id = access_state.connection_id.clone();
-        Ok(Self { hash, token: RefreshToken { connection_id, client_id, last_used_at }, access_state })
+        let access = AccessRow::from_row(row)?;
+        let connection_id = access.state.connection_id.clone();
+        Ok(Self { hash, token: RefreshToken { connection_id, client_id, last_used_at }, access })
     }
 }
 
 impl Query for FindRefreshToken {
     type Reply = Option<StoredRefreshToken>;
+    const USES_ACCESS_MAP: bool = true;
+
+    fn find_in_memory(&self, map: &AccessMap) -> Option<Self::Reply> {
+        let found = self.hashes.iter().find_map(|hash| Some((hash, map.find_refresh_token(hash)?)));
+        let (hash, token) = found?;
+        let access_state = map.find_access_state(&token.connection_id)?;
+        Some(Some(StoredRefreshToken {
+            hash: hash.clone(),
+            token: RefreshToken::clone(&token),
+            access_state,
+        }))
+    }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         for hash in self.hashes.iter() {
-            let token = tx.fetch_optional(REFRESH_TOKEN, values![hash]).await?;
-            if token.is_some() {
-                return Ok(token);
+            let row: Option<RefreshTokenRow> = tx.fetch_optional(REFRESH_TOKEN, values![hash]).await?;
+            if let Some(RefreshTokenRow { hash, token, access }) = row {
+                if let Some(fill) = tx.fill() {
+                    fill.insert_refresh_token(hash.clone(), token.clone());
+                }
+                let access_state = access.insert_into_map(tx.fill());
+                return Ok(Some(StoredRefreshToken { hash, token, access_state }));
             }
         }
         Ok(None)
     }
 }
 
+static ACCESS_STATE: &Sql = sql!(concat!(
+    "-- find the access state of a presented token\nSELECT c.replaced_by, ",
+    access_state_columns!(),
+    "\n    FROM connections c ",
+    access_state_joins!(),
+    "\n    WHERE c.id = ?1"
+));
+
 static REFRESH_TOKEN: &Sql = sql!(concat!(
     "-- find a refresh token with the access state of its connection
-    SELECT f.token_hash, f.client_id AS token_client_id, f.last_used_at, ",
+    SELECT f.token_hash, f.client_id AS token_client_id, f.last_used_at, c.replaced_by, ",
     access_state_columns!(),
     "\n    FROM refresh_tokens f JOIN connections c ON c.id = f.connection_id ",
     access_state_joins!(),
     "\n    WHERE f.token_hash = ?1"
 ));
 
-pub(super) static HOT_STATEMENTS: &[&Sql] = &[REFRESH_TOKEN];
+pub(super) static HOT_STATEMENTS: &[&Sql] = &[ACCESS_STATE, REFRESH_TOKEN];
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+
+    use super::*;
+
+    /// A change of a table that is not tracked would leave stale rows in memory.
+    #[test]
+    fn every_table_of_answers_from_memory_is_tracked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hub.db");
+        crate::sqlite::migrate(&path).unwrap();
+        let mut connection = rusqlite::Connection::open(&path).unwrap();
+        let tables = Arc::new(Mutex::new(std::collections::BTreeSet::new()));
+        let read = Arc::clone(&tables);
+        let record = move |context: AuthContext<'_>| {
+            if let AuthAction::Read { table_name, .. } = context.action {
+                read.lock().unwrap().insert(table_name.to_owned());
+            }
+            Authorization::Allow
+        };
+        connection.authorizer(Some(record)).unwrap();
+
+        for sql in HOT_STATEMENTS {
+            connection.prepare(sql.sqlite).unwrap();
+        }
+
+        let tables = tables.lock().unwrap();
+        assert!(tables.contains("connections") && tables.contains("refresh_tokens"), "{tables:?}");
+        let untracked: Vec<_> =
+            tables.iter().filter(|table| !crate::sqlite::is_tracked_table(table)).collect();
+        assert!(untracked.is_empty(), "{untracked:?}");
+    }
+}

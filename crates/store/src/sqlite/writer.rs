@@ -21,6 +21,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::checkpointer::Checkpointer;
+use super::map_updates::MapUpdates;
 use super::queue::{PriorityQueue, WaitOutcome};
 use super::transaction::{SqliteTx, poll_ready};
 use super::write_ahead_log::WriteAheadLog;
@@ -54,6 +55,7 @@ impl Writer {
     pub(super) fn start(
         mut connection: Connection,
         checkpointer: Checkpointer,
+        updates: MapUpdates,
         settings: &StoreSettings,
     ) -> Result<Self> {
         connection.busy_timeout(WRITE_LOCK_TIMEOUT)?;
@@ -65,6 +67,7 @@ impl Writer {
             queue: queue.clone(),
             audit_key: settings.audit_key.clone(),
             wal,
+            updates,
             is_failing: Arc::clone(&is_failing),
             warnings: FailureWarnings::default(),
         };
@@ -189,6 +192,7 @@ struct WriterThread {
     queue: Arc<PriorityQueue<BoxedCommand>>,
     audit_key: AuditKey,
     wal: WriteAheadLog,
+    updates: MapUpdates,
     is_failing: Arc<AtomicBool>,
     warnings: FailureWarnings,
 }
@@ -254,11 +258,13 @@ impl WriterThread {
             batch.extend(std::iter::from_fn(|| self.queue.pop()));
             return Err(error);
         }
+        self.updates.discard();
         let effects = match self.run_batch(batch)? {
             Some(effects) => effects,
             None => self.run_isolated(batch)?,
         };
-        execute_cached(&self.connection, "COMMIT")?;
+        // The replies are sent afterwards: from then on, no question may be answered from a state before the commit.
+        self.updates.apply_commit(&self.connection, || execute_cached(&self.connection, "COMMIT"))?;
         Ok(effects)
     }
 
@@ -413,7 +419,8 @@ mod tests {
         crate::sqlite::migrate(&path).unwrap();
         let audit_key = AuditKey::new(1, &[1; 32]);
         let location = Location::Sqlite(path.clone());
-        let settings = StoreSettings { location, connections: 1, queue_capacity: 100, audit_key };
+        let settings =
+            StoreSettings { location, connections: 1, queue_capacity: 100, access_map_bytes: 0, audit_key };
         let store = Arc::new(crate::sqlite::Sqlite::open(&path, &settings).unwrap());
         let (started_sender, started) = mpsc::sync_channel(1);
         let (resume_sender, resume) = mpsc::channel();

@@ -17,8 +17,15 @@ async fn read_only_postgres_is_rejected() {
         let client = connect(url.expose()).await;
         client.batch_execute(&format!("ALTER DATABASE {name} SET {key} = '{value}'")).await.unwrap();
         let (location, audit_key) = (kit.location.clone(), audit_key());
-        let opened =
-            Store::open(StoreSettings { location, connections: 1, queue_capacity: 1, audit_key }).await.err();
+        let opened = Store::open(StoreSettings {
+            location,
+            connections: 1,
+            queue_capacity: 1,
+            access_map_bytes: 0,
+            audit_key,
+        })
+        .await
+        .err();
         let migrated = Store::migrate(&kit.location).await.err();
         client.batch_execute(&format!("ALTER DATABASE {name} RESET {key}")).await.unwrap();
         for refused in [opened, migrated] {

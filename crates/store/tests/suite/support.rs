@@ -27,6 +27,8 @@ use store::{Location, PostgresSettings, Store, StoreSettings};
 pub(crate) const DAY: Duration = Duration::from_hours(24);
 pub(crate) const REDIRECT_URI: &str = "https://app.example.org/back";
 pub(crate) const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(23);
+/// The size of the access map of test stores.
+const ACCESS_MAP_BYTES: u64 = 1024 * 1024;
 const TEST_EPOCH_MS: i64 = 1_795_500_000_000;
 
 /// Declares two tests for each function, one for each database.
@@ -82,6 +84,7 @@ impl TestStore {
             location: location.clone(),
             connections: 4,
             queue_capacity: 100,
+            access_map_bytes: ACCESS_MAP_BYTES,
             audit_key: audit_key(),
         };
         let store = Store::open(settings).await.unwrap();

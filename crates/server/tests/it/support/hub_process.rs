@@ -388,6 +388,7 @@ impl HubProcess {
             location,
             connections: 2,
             queue_capacity: 1,
+            access_map_bytes: 0,
             audit_key: audit_key.clone(),
         };
         let store = Store::open(settings).await.unwrap();

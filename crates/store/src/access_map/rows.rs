@@ -1,0 +1,112 @@
+//! The rows that the map contains, one entry for each row.
+
+use std::sync::Arc;
+
+use domain::id::{ClientId, ConnectionId, ProviderId};
+use domain::model::client::{ClientState, Profile};
+use domain::model::connection::{ConnectionStatus, EndCause, UpstreamRevocation};
+use domain::model::provider::ProviderState;
+use domain::model::refresh_token::RefreshToken;
+use domain::model::registration::RegistrationState;
+use domain::secret::TokenHash;
+use domain::{Clusters, Timestamp};
+
+use super::entry_map::HeapSize;
+
+/// The key of a row in one of the tables whose rows the map contains.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum RowKey {
+    /// A connection with its terms.
+    Connection(ConnectionId),
+    Client(ClientId),
+    Registration(ClientId, ProviderId),
+    Provider(ProviderId),
+    RefreshToken(TokenHash),
+}
+
+/// A connection with its current terms.
+pub(super) struct ConnectionRow {
+    pub(super) client_id: ClientId,
+    pub(super) provider_id: ProviderId,
+    pub(super) sub: String,
+    pub(super) status: ConnectionStatus,
+    pub(super) cause: Option<EndCause>,
+    /// The newer connection that replaced this one. Its status is in its own row, which changes without this one.
+    pub(super) replaced_by: Option<ConnectionId>,
+    pub(super) provider_revocation: UpstreamRevocation,
+    pub(super) expires_at: Timestamp,
+    pub(super) token_generation: i64,
+    pub(super) clusters: Clusters,
+    pub(super) accounts: Option<Arc<[String]>>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct ClientRow {
+    pub(super) state: ClientState,
+    pub(super) profile: Profile,
+}
+
+/// The size of the map and its use since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccessMapStats {
+    /// The number of questions that were answered from memory.
+    pub hits: u64,
+    /// The number of questions that were answered from the database.
+    pub misses: u64,
+    pub entries: usize,
+    /// The approximate size of the entries in memory.
+    pub bytes: u64,
+}
+
+/// The bytes that the allocator needs for each allocation in addition to its content.
+const ALLOCATION_OVERHEAD: usize = 16;
+
+const fn text_size(text: &str) -> usize {
+    text.len() + ALLOCATION_OVERHEAD
+}
+
+impl HeapSize for ConnectionId {
+    fn heap_size(&self) -> usize {
+        text_size(self.as_str())
+    }
+}
+
+impl HeapSize for ClientId {
+    fn heap_size(&self) -> usize {
+        text_size(self.as_str())
+    }
+}
+
+impl HeapSize for (ClientId, ProviderId) {
+    fn heap_size(&self) -> usize {
+        self.0.heap_size()
+    }
+}
+
+impl HeapSize for Arc<ConnectionRow> {
+    fn heap_size(&self) -> usize {
+        let ids = self.client_id.heap_size() + self.replaced_by.as_ref().map_or(0, HeapSize::heap_size);
+        let accounts = self.accounts.iter().flat_map(|accounts| accounts.iter());
+        let accounts: usize = accounts.map(|account| size_of::<String>() + text_size(account)).sum();
+        size_of::<ConnectionRow>() + 2 * ALLOCATION_OVERHEAD + ids + text_size(&self.sub) + accounts
+    }
+}
+
+impl HeapSize for Arc<RefreshToken> {
+    fn heap_size(&self) -> usize {
+        let ids = self.connection_id.heap_size() + self.client_id.heap_size();
+        size_of::<RefreshToken>() + 2 * ALLOCATION_OVERHEAD + ids
+    }
+}
+
+/// Implements the size of types without allocations.
+macro_rules! impl_no_heap {
+    ($($type:ty),+) => {$(
+        impl HeapSize for $type {
+            fn heap_size(&self) -> usize {
+                0
+            }
+        }
+    )+};
+}
+impl_no_heap!(TokenHash, ProviderId, ClientRow, Option<RegistrationState>, ProviderState);

@@ -1,0 +1,170 @@
+//! Tests of the access map on SQLite: no answer contradicts a commit that was acknowledged before the question.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use domain::id::ConnectionId;
+use domain::model::client::ClientState;
+use domain::model::connection::{ConnectionStatus, EndCause};
+use domain::model::provider::ProviderState;
+use domain::rule::access::AccessState;
+use store::AccessMapStats;
+use store::command::ClientUpdate;
+use store::query::{FindRefreshToken, GetAccessState};
+
+use crate::support::{TestStore, connection_id, hashes};
+
+async fn ask(kit: &TestStore, id: &ConnectionId) -> AccessState {
+    kit.store.query(&GetAccessState { connection_id: id.clone() }).await.unwrap().unwrap()
+}
+
+fn stats(kit: &TestStore) -> AccessMapStats {
+    kit.store.access_map_stats().unwrap()
+}
+
+/// Runs `commits` while other tasks ask for the access state, so that rows are read and inserted at every moment.
+async fn run_with_readers(kit: Arc<TestStore>, id: ConnectionId, commits: impl AsyncFnOnce(&TestStore)) {
+    let is_over = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let (kit, id, is_over) = (Arc::clone(&kit), id.clone(), Arc::clone(&is_over));
+            tokio::spawn(async move {
+                while !is_over.load(Ordering::Relaxed) {
+                    ask(&kit, &id).await;
+                    tokio::task::yield_now().await;
+                }
+            })
+        })
+        .collect();
+
+    commits(&kit).await;
+
+    is_over.store(true, Ordering::Relaxed);
+    for reader in readers {
+        reader.await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn acknowledged_change_of_each_row_is_seen_by_next_question() {
+    let kit = Arc::new(TestStore::open_sqlite().await);
+    let id = kit.create_active_connection("a", "dc-acme", None).await;
+    run_with_readers(Arc::clone(&kit), id.clone(), async |kit| {
+        for round in 0..400 {
+            let (client, provider) = match round % 2 {
+                0 => (ClientState::Suspended, ProviderState::Paused),
+                _ => (ClientState::Active, ProviderState::Active),
+            };
+
+            assert!(
+                kit.update_client("dc-acme", ClientUpdate::Suspended(client == ClientState::Suspended)).await
+            );
+            assert_eq!(ask(kit, &id).await.client_state, client, "round {round}");
+            kit.set_provider_state(provider).await;
+            assert_eq!(ask(kit, &id).await.provider_state, provider, "round {round}");
+        }
+    })
+    .await;
+
+    assert!(stats(&kit).hits > 0, "{:?}", stats(&kit));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn acknowledged_connection_end_is_seen_by_next_question() {
+    let kit = Arc::new(TestStore::open_sqlite().await);
+    for round in 0..150 {
+        let name = format!("n{round}");
+        let id = kit.create_active_connection(&name, "dc-acme", None).await;
+        let query = FindRefreshToken { hashes: hashes(&format!("refresh-{name}")) };
+        run_with_readers(Arc::clone(&kit), id.clone(), async |kit| {
+            assert!(kit.store.query(&query).await.unwrap().is_some());
+
+            kit.end_connection(&id, EndCause::Recipient, None).await;
+
+            assert_eq!(ask(kit, &id).await.status, ConnectionStatus::Revoked, "round {round}");
+            assert!(kit.store.query(&query).await.unwrap().is_none(), "round {round}");
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn end_of_successor_is_seen_by_replaced_connection() {
+    let kit = TestStore::open_sqlite().await;
+    let replaced = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
+    let successor = kit.create_active_connection("b", "dc-acme", Some("alice")).await;
+    for id in [&replaced, &successor] {
+        ask(&kit, id).await;
+    }
+    let before = stats(&kit);
+    assert!(ask(&kit, &replaced).await.successor_active);
+    assert_eq!(stats(&kit).hits - before.hits, 1, "both connections are in memory");
+
+    kit.end_connection(&successor, EndCause::Recipient, None).await;
+
+    assert!(!ask(&kit, &replaced).await.successor_active);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commit_of_other_process_is_seen_by_next_question() {
+    let kit = TestStore::open_sqlite().await;
+    let id = kit.create_active_connection("a", "dc-acme", None).await;
+    for round in 0..20 {
+        ask(&kit, &id).await;
+        let before = stats(&kit);
+        ask(&kit, &id).await;
+        assert_eq!(stats(&kit).hits - before.hits, 1, "the rows are in memory");
+
+        // The statement runs on a connection that the store does not know.
+        kit.execute_sql(&format!("UPDATE connections SET token_generation = {round} + 100")).await;
+
+        assert_eq!(ask(&kit, &id).await.token_generation, round + 100);
+        // The next commit of the store must not hide that of the other connection.
+        kit.execute_sql(&format!("UPDATE connections SET token_generation = {round} + 500")).await;
+        assert!(
+            kit.update_client(
+                "dc-other",
+                ClientUpdate::RedirectUris(vec![format!("https://app.example.org/{round}")])
+            )
+            .await
+        );
+        assert_eq!(ask(&kit, &id).await.token_generation, round + 500);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_stay_in_memory_while_others_change() {
+    let kit = TestStore::open_sqlite().await;
+    let id = kit.create_active_connection("a", "dc-acme", None).await;
+    ask(&kit, &id).await;
+    let before = stats(&kit);
+
+    for round in 0..20 {
+        kit.create_active_connection(&format!("n{round}"), "dc-other", None).await;
+        ask(&kit, &id).await;
+    }
+
+    let after = stats(&kit);
+    assert_eq!((after.hits - before.hits, after.misses - before.misses), (20, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn access_map_stays_below_its_limit() {
+    let kit = TestStore::open_sqlite().await;
+    let mut ids = Vec::new();
+    for round in 0..60 {
+        ids.push(kit.create_active_connection(&format!("n{round}"), "dc-acme", None).await);
+    }
+    let large_list = serde_json::to_string(&vec!["an-account-of-the-provider".repeat(8); 100]).unwrap();
+    kit.execute_sql(&format!("UPDATE connection_terms SET accounts = '{large_list}'")).await;
+
+    for id in ids.iter().chain(&ids) {
+        assert_eq!(ask(&kit, id).await.accounts.unwrap().len(), 100);
+    }
+    let unknown = GetAccessState { connection_id: connection_id("unknown") };
+    assert!(kit.store.query(&unknown).await.unwrap().is_none());
+
+    let stats = stats(&kit);
+    assert!(stats.bytes <= 1024 * 1024, "{stats:?}");
+    assert!(stats.entries > 0 && stats.entries < 60, "lists of 30 KiB do not all fit: {stats:?}");
+}
