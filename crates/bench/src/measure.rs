@@ -8,7 +8,7 @@ use store::command::AnalyzeTables;
 use store::query::GetDatabaseSize;
 
 use crate::error::BenchmarkError;
-use crate::fill::{PROVIDER, RECIPIENT, TokenSigner};
+use crate::fill::{PROVIDER, RECIPIENT, SeedState, TokenSigner};
 use crate::identity::Identities;
 use crate::load::{LoadStats, send_requests};
 use crate::operation::{Floor, Operation};
@@ -76,9 +76,9 @@ pub async fn measure_store<T: BenchmarkTarget>(
         let Some(identities) = &identities else { continue };
         show_progress("filling the store");
         let size = to_u64(connections);
-        let fill = StoreFill::start(&target, size.saturating_sub(population.active())).await?;
+        let fill = StoreFill::start(&target, size, &population).await?;
         let mut measurement =
-            Measurement::start(&target, &provider, identities, &mut population, size).await?;
+            Measurement::start(&target, &provider, identities, &mut population, (store_url, size)).await?;
         for (label, value) in fill.finish(&target).await? {
             report.add_note(store_url, connections, label, value);
         }
@@ -90,9 +90,8 @@ pub async fn measure_store<T: BenchmarkTarget>(
             // The connections that have just ended are replaced, so that the operations find a store of the full size.
             measurement.fill_up().await?;
         }
-        for &callers in &settings.callers {
-            let rows = measure_operations(&mut measurement, settings, callers, &show_progress).await?;
-            report.add_rows(store_label(store_url), connections, callers, rows);
+        for group in measure_operations(&mut measurement, settings, &show_progress).await? {
+            report.add_rows(store_label(store_url), connections, group.callers, group.into_rows());
         }
         if settings.is_selected(Operation::Revoke.name()) {
             show_progress("ends after refreshes");
@@ -131,93 +130,152 @@ fn to_millis(duration: Duration) -> f64 {
 /// The filling of a store, of which the time and the added bytes are measured.
 struct StoreFill {
     started: std::time::Instant,
-    added: u64,
-    bytes_before: i64,
+    connections: u64,
+    /// The size of a store that had no connections before. Others contain free space, so that their growth shows nothing.
+    bytes_before: Option<i64>,
 }
 
 impl StoreFill {
-    async fn start<T: BenchmarkTarget>(target: &T, added: u64) -> Result<Self, T::Error> {
-        let bytes_before = target.store().query(&GetDatabaseSize).await.map_err(BenchmarkError::from)?;
-        Ok(Self { started: stopwatch::start(), added, bytes_before })
+    async fn start<T: BenchmarkTarget>(
+        target: &T,
+        connections: u64,
+        population: &Population,
+    ) -> Result<Self, T::Error> {
+        let bytes = target.store().query(&GetDatabaseSize).await.map_err(BenchmarkError::from)?;
+        let bytes_before = (population.active() == 0).then_some(bytes);
+        Ok(Self { started: stopwatch::start(), connections, bytes_before })
     }
 
     async fn finish<T: BenchmarkTarget>(self, target: &T) -> Result<Vec<(&'static str, f64)>, T::Error> {
-        let seconds = self.started.elapsed().as_secs_f64();
-        let bytes = target.store().query(&GetDatabaseSize).await.map_err(BenchmarkError::from)?;
+        let mut notes = vec![("seconds to fill the store", self.started.elapsed().as_secs_f64())];
+        if let Some(before) = self.bytes_before {
+            let bytes = target.store().query(&GetDatabaseSize).await.map_err(BenchmarkError::from)?;
+            #[expect(clippy::cast_precision_loss, reason = "the result is rounded for a report")]
+            let per_connection = (bytes - before) as f64 / self.connections.max(1) as f64;
+            notes.push(("bytes on disk for each connection", per_connection));
+        }
         // The statistics are collected after the time was read, because a hub does not wait for them either.
         let moment = target.new_moment()?;
         target.store().run(AnalyzeTables { moment }).await.map_err(BenchmarkError::from)?;
-        #[expect(clippy::cast_precision_loss, reason = "the result is rounded for a report")]
-        let per_connection = (bytes - self.bytes_before) as f64 / self.added.max(1) as f64;
-        Ok(vec![
-            ("seconds to fill the store", seconds),
-            ("bytes on disk for each connection", per_connection),
-        ])
+        Ok(notes)
     }
 }
 
-/// Measures the selected operations, each between two measurements of its floor.
+/// Measures the selected operations with each number of callers.
 async fn measure_operations<T: BenchmarkTarget>(
     measurement: &mut Measurement<'_, T>,
     settings: &BenchmarkSettings,
-    callers: usize,
     show_progress: &impl Fn(&str),
-) -> Result<Vec<BenchmarkRow>, T::Error> {
-    let mut floors = MeasuredFloors::default();
-    let mut rows = Vec::new();
-    for operation in Operation::MEASURED {
-        let Some(floor) = operation.floor().filter(|_| settings.is_selected(operation.name())) else {
-            continue;
-        };
-        show_progress(&format!("{callers} callers: {}", operation.name()));
-        let before = floors.measure(measurement, floor, callers, settings).await?;
-        if operation == Operation::RevokeNotified {
-            measurement.set_revocation_open(true).await?;
-        }
-        let OperationResult { stats, map_hit_percent } =
-            measurement.run_operation(operation, callers, settings.duration()).await?;
-        // The floor is measured without the calls of the workers, as before the operation.
-        if operation == Operation::RevokeNotified {
-            measurement.set_revocation_open(false).await?;
-        }
-        let after = floors.measure(measurement, floor, callers, settings).await?;
-        let floor = Some(Floor { name: floor.floor_name(), before, after });
-        rows.push(BenchmarkRow { operation: operation.name(), stats, floor, map_hit_percent });
-    }
-    // A report of few operations still shows how fast the machine is.
-    for floor in [Operation::EmptyHandler, Operation::BareUpdate] {
-        if floors.fastest(floor).is_none() {
-            floors.measure(measurement, floor, callers, settings).await?;
+) -> Result<Vec<CallerResults>, T::Error> {
+    let mut groups: Vec<_> = settings.callers.iter().map(|callers| CallerResults::new(*callers)).collect();
+    // Exchanges come last, because they leave more active connections in the store than the other operations should find.
+    let (exchanges, others): (Vec<_>, Vec<_>) =
+        Operation::MEASURED.into_iter().partition(|operation| *operation == Operation::CodeExchange);
+    for operations in [others, exchanges] {
+        for group in &mut groups {
+            for operation in operations.iter().filter(|operation| settings.is_selected(operation.name())) {
+                show_progress(&format!("{} callers: {}", group.callers, operation.name()));
+                group.measure_operation(measurement, settings, *operation).await?;
+            }
         }
     }
-    let floors = Operation::FLOORS.into_iter().filter_map(|floor| {
-        let stats = floors.fastest(floor)?;
-        Some(BenchmarkRow { operation: floor.name(), stats, floor: None, map_hit_percent: None })
-    });
-    Ok(floors.chain(rows).collect())
+    for group in &mut groups {
+        // A report of few operations still shows how fast the machine is.
+        for floor in [Operation::EmptyHandler, Operation::BareUpdate] {
+            if group.fastest_floor(floor).is_none() {
+                group.measure_floor(measurement, settings, floor).await?;
+            }
+        }
+    }
+    Ok(groups)
 }
 
-/// The measurements of the floors, with one number of callers.
-#[derive(Default)]
-struct MeasuredFloors(Vec<(Operation, LoadStats)>);
+/// The measurements with one number of callers.
+struct CallerResults {
+    callers: usize,
+    /// The measurements of floors, before and after each operation.
+    floors: Vec<(Operation, LoadStats)>,
+    operations: Vec<(Operation, BenchmarkRow)>,
+}
 
-impl MeasuredFloors {
-    async fn measure<T: BenchmarkTarget>(
+impl CallerResults {
+    const fn new(callers: usize) -> Self {
+        Self { callers, floors: Vec::new(), operations: Vec::new() }
+    }
+
+    /// Measures an operation as often as the settings require, and keeps the run with the median share.
+    async fn measure_operation<T: BenchmarkTarget>(
         &mut self,
         measurement: &mut Measurement<'_, T>,
-        floor: Operation,
-        callers: usize,
         settings: &BenchmarkSettings,
-    ) -> Result<LoadStats, T::Error> {
-        let stats = measurement.run_operation(floor, callers, settings.floor_duration()).await?.stats;
-        self.0.push((floor, stats));
-        Ok(stats)
+        operation: Operation,
+    ) -> Result<(), T::Error> {
+        let mut runs = Vec::new();
+        for _ in 0..settings.repetitions {
+            runs.push(self.run_between_floors(measurement, settings, operation).await?);
+        }
+        self.operations.extend(take_median(runs).map(|row| (operation, row)));
+        Ok(())
     }
 
-    fn fastest(&self, floor: Operation) -> Option<LoadStats> {
-        let measured = self.0.iter().filter(|(measured, _)| *measured == floor).map(|(_, stats)| *stats);
+    /// Runs an operation between two measurements of its floor.
+    async fn run_between_floors<T: BenchmarkTarget>(
+        &mut self,
+        measurement: &mut Measurement<'_, T>,
+        settings: &BenchmarkSettings,
+        operation: Operation,
+    ) -> Result<BenchmarkRow, T::Error> {
+        let floor = operation.floor();
+        let before = self.measure_floor(measurement, settings, floor).await?;
+        if operation == Operation::RevokeNotified {
+            measurement.open_revocation().await?;
+        }
+        let OperationResult { stats, map_hit_percent } =
+            measurement.run_operation(operation, self.callers, settings.duration()).await?;
+        // The floor is measured without the calls of the workers, as before the operation.
+        measurement.provider.set_revocation_open(false);
+        let after = self.measure_floor(measurement, settings, floor).await?;
+        let floor = Some(Floor { name: floor.floor_name(), before, after });
+        Ok(BenchmarkRow { operation: operation.name(), stats, floor, map_hit_percent })
+    }
+
+    async fn measure_floor<T: BenchmarkTarget>(
+        &mut self,
+        measurement: &mut Measurement<'_, T>,
+        settings: &BenchmarkSettings,
+        floor: Operation,
+    ) -> Result<LoadStats, T::Error> {
+        let result = measurement.run_operation(floor, self.callers, settings.floor_duration()).await?;
+        self.floors.push((floor, result.stats));
+        Ok(result.stats)
+    }
+
+    fn fastest_floor(&self, floor: Operation) -> Option<LoadStats> {
+        let measured = self.floors.iter().filter(|(measured, _)| *measured == floor).map(|(_, stats)| *stats);
         measured.max_by(|one, other| one.per_second.total_cmp(&other.per_second))
     }
+
+    /// Returns the rows of the report: the fastest measurement of each floor, and the operations in their usual order.
+    fn into_rows(mut self) -> Vec<BenchmarkRow> {
+        let floor_row = |floor: Operation| {
+            let stats = self.fastest_floor(floor)?;
+            Some(BenchmarkRow { operation: floor.name(), stats, floor: None, map_hit_percent: None })
+        };
+        let mut rows: Vec<_> = Operation::FLOORS.into_iter().filter_map(floor_row).collect();
+        self.operations.sort_by_key(|(measured, _)| {
+            Operation::MEASURED.iter().position(|operation| operation == measured)
+        });
+        rows.extend(self.operations.into_iter().map(|(_, row)| row));
+        rows
+    }
+}
+
+/// Returns the run whose share of its floor is the median of all.
+fn take_median(mut runs: Vec<BenchmarkRow>) -> Option<BenchmarkRow> {
+    let share = |row: &BenchmarkRow| row.percent_of_floor().unwrap_or_default();
+    runs.sort_by(|one, other| share(one).total_cmp(&share(other)));
+    let middle = runs.len() / 2;
+    runs.into_iter().nth(middle)
 }
 
 /// Measures the median time, in milliseconds, to end a connection after a number of refreshes.
@@ -227,7 +285,7 @@ async fn measure_end_ms<T: BenchmarkTarget>(
 ) -> Result<f64, T::Error> {
     const TRIES: u64 = 10;
     let address = measurement.target.address();
-    let numbers = measurement.seed_separate(TRIES).await?;
+    let numbers = measurement.seed(TRIES, SeedState::Active).await?;
     let refreshes = usize::try_from(refreshes).unwrap_or(usize::MAX);
     if refreshes > 0 {
         for number in numbers.clone() {
@@ -276,16 +334,41 @@ impl WarmUp<'_> {
 mod tests {
     use super::*;
 
+    fn stats(per_second: f64) -> LoadStats {
+        LoadStats { per_second, p50: Duration::ZERO, p99: Duration::ZERO }
+    }
+
+    fn row(operation: Operation, per_second: f64) -> BenchmarkRow {
+        let floor = Some(Floor { name: "floor", before: stats(100.0), after: stats(100.0) });
+        BenchmarkRow { operation: operation.name(), stats: stats(per_second), floor, map_hit_percent: None }
+    }
+
     #[test]
-    fn fastest_floor_is_reported() {
-        let stats = |per_second| LoadStats { per_second, p50: Duration::ZERO, p99: Duration::ZERO };
-        let floors = MeasuredFloors(vec![
+    fn median_run_has_the_middle_share() {
+        let runs = [30.0, 10.0, 20.0].map(|per_second| row(Operation::Revoke, per_second));
+
+        let median = take_median(runs.into()).unwrap();
+
+        assert_eq!(median.stats, stats(20.0));
+        assert!(take_median(Vec::new()).is_none());
+    }
+
+    #[test]
+    fn rows_begin_with_fastest_floors_and_keep_the_order() {
+        let mut group = CallerResults::new(16);
+        group.floors = vec![
+            (Operation::BareUpdate, stats(90.0)),
             (Operation::EmptyHandler, stats(10.0)),
             (Operation::EmptyHandler, stats(30.0)),
-            (Operation::BareUpdate, stats(90.0)),
-        ]);
+        ];
+        for operation in [Operation::Revoke, Operation::CodeExchange] {
+            group.operations.push((operation, row(operation, 1.0)));
+        }
 
-        assert_eq!(floors.fastest(Operation::EmptyHandler), Some(stats(30.0)));
-        assert_eq!(floors.fastest(Operation::FetchHandler), None);
+        let rows = group.into_rows();
+
+        let names: Vec<_> = rows.iter().map(|row| row.operation).collect();
+        assert_eq!(names, ["empty handler", "bare update, no HTTP", "token: code exchange", "revoke"]);
+        assert_eq!(rows[0].stats, stats(30.0));
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A connection is a number, from which [`crate::identity`] derives everything else. No list of connections is kept.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::random::{Permutation, RandomSource};
@@ -12,6 +13,10 @@ pub(crate) struct Population {
     blocks: Vec<Block>,
     next_number: u64,
     random: RandomSource,
+    /// Active connections in the store that are not drawn yet. They replace those that end.
+    pub(crate) spare: Supply,
+    /// Connections in the store whose codes were not exchanged yet.
+    pub(crate) pending: Supply,
 }
 
 /// Connections that were added together, of which some have ended since.
@@ -40,7 +45,13 @@ impl Block {
 impl Population {
     /// Creates a population without connections.
     pub(crate) const fn new(seed: u64) -> Self {
-        Self { blocks: Vec::new(), next_number: 0, random: RandomSource::new(seed) }
+        Self {
+            blocks: Vec::new(),
+            next_number: 0,
+            random: RandomSource::new(seed),
+            spare: Supply::new(),
+            pending: Supply::new(),
+        }
     }
 
     /// Returns the number of active connections.
@@ -111,6 +122,40 @@ impl Population {
     }
 }
 
+/// Connections that are in the store, but not in the population yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Supply(VecDeque<Range<u64>>);
+
+impl Supply {
+    const fn new() -> Self {
+        Self(VecDeque::new())
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.0.iter().map(|numbers| numbers.end - numbers.start).sum()
+    }
+
+    pub(crate) fn add(&mut self, numbers: Range<u64>) {
+        self.0.push_back(numbers);
+    }
+
+    /// Removes and returns the oldest connections, at most `count`.
+    pub(crate) fn take(&mut self, mut count: u64) -> Vec<Range<u64>> {
+        let mut taken = Vec::new();
+        while count > 0
+            && let Some(numbers) = self.0.pop_front()
+        {
+            let end = numbers.end.min(numbers.start + count);
+            count -= end - numbers.start;
+            taken.push(numbers.start..end);
+            if end < numbers.end {
+                self.0.push_front(end..numbers.end);
+            }
+        }
+        taken
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
@@ -166,6 +211,19 @@ mod tests {
         let from_second = (0..1_000).filter_map(|_| population.take()).filter(|number| *number >= 9_000);
 
         assert!((60..140).contains(&from_second.count()));
+    }
+
+    #[test]
+    fn supply_is_taken_in_order_across_ranges() {
+        let mut supply = Supply::new();
+        supply.add(0..10);
+        supply.add(20..30);
+
+        let taken = [4, 8, 100].map(|count| (supply.take(count).len(), supply.len()));
+
+        assert_eq!(taken, [(1, 16), (2, 8), (1, 0)]);
+        supply.add(40..50);
+        assert_eq!(supply.take(3).into_iter().flatten().collect::<Vec<_>>(), [40, 41, 42]);
     }
 
     #[test]

@@ -21,11 +21,11 @@ for each response.
 - **Share.** The throughput of an operation divided by that of its floor, which is the simplest operation that does the same HTTP, commit or call to a
   provider. Each floor is measured before and after the operation, in the same process and with as many callers, and the share counts against the faster
   of both measurements. The p99 of the floor is that of the same measurement.
-- **Draw.** Every request uses a connection that is drawn uniformly from all active connections of the store. Each connection has its own key, tokens,
+- **Draw.** Every request uses a connection that is drawn uniformly from all connections of the store. Each connection has its own key, tokens,
   credential and audit events, as a login would have left them. A connection that is ended is never drawn again.
 - **Time.** Each operation runs for the time below and includes all background work of the hub in that time, such as the deletion of what an end leaves.
-  It runs in rounds of up to three seconds; requests are built between the rounds, and connections replace those that ended, so that the store keeps its
-  size. Ended connections and their audit events stay in the store.
+  It runs in rounds of up to three seconds, between which requests are built. New connections replace those that end, so that requests are drawn from
+  the same number of connections. They are inserted before the first round; ended connections and their audit events stay in the store. With several repetitions, the run with the median share is shown.
 
 The floors:
 
@@ -47,7 +47,8 @@ The operations:
 
 Measured separately:
 
-- *bytes on disk for each connection*: the growth of the database while the store was filled, audit events included, divided by the connections.
+- *bytes on disk for each connection*: the growth of the database while an empty store was filled, audit events included, divided by the
+  connections.
 - *bytes of the log for each end*: 16 callers end connections that are drawn from the whole store. On SQLite, the length of the log after a
   truncation; on PostgreSQL, the statistics of the server (`pg_stat_wal`), without full-page images if `pg_walinspect` can be installed. PostgreSQL
   writes an image of a page at its first change after a checkpoint.
@@ -90,7 +91,7 @@ struct RowGroup {
 }
 
 impl BenchmarkRow {
-    fn percent_of_floor(&self) -> Option<f64> {
+    pub(crate) fn percent_of_floor(&self) -> Option<f64> {
         self.floor.map(|floor| floor.percent(&self.stats))
     }
 
@@ -150,8 +151,8 @@ impl BenchmarkReport {
         let build = if cfg!(debug_assertions) { "debug build: not for comparison" } else { "release build" };
         let settings = format!(
             "bowline {version}, {build}; SQLite: WAL, synchronous=FULL, group commit; PostgreSQL: as configured; {} \
-             seconds for each operation",
-            settings.seconds
+             seconds for each operation, median of {}",
+            settings.seconds, settings.repetitions
         );
         Self { groups: Vec::new(), notes: Vec::new(), machine: describe_machine(), settings }
     }

@@ -1,9 +1,12 @@
 //! Runs one operation in rounds on a running hub.
 //!
 //! The requests of a round are built before it, so that this costs the measured operation no time. Only the rounds count as
-//! the time of an operation. Between two rounds, connections replace those that ended, so that the store keeps its size.
+//! the time of an operation. Connections that replace those that end are inserted before the first round, because the hub's
+//! background work would run on while the measurement pauses to insert them.
 
 use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +25,7 @@ use crate::load::{LoadSamples, LoadStats, run_callers, send_requests};
 use crate::operation::Operation;
 use crate::population::Population;
 use crate::requests::RequestBuilder;
+use crate::stopwatch::wait_until;
 use crate::stub_provider::{StubProvider, serve_on_free_port};
 use crate::target::{BenchmarkTarget, MapCounters};
 
@@ -31,6 +35,10 @@ const MAX_ROUND_REQUESTS: u64 = 100_000;
 const ROUND_DURATION: Duration = Duration::from_secs(3);
 /// The number of requests of each caller in the first round, which is not measured.
 const WARM_UP_REQUESTS: usize = 16;
+/// The maximum number of connections that are inserted for the use of one run. Further ones are inserted between rounds.
+const MAX_SUPPLY: u64 = 3_000_000;
+/// The maximum time to wait until the connections are in the database file.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A running hub on a store of one size, and the connections in it.
 pub(crate) struct Measurement<'a, T> {
@@ -40,8 +48,10 @@ pub(crate) struct Measurement<'a, T> {
     pub(crate) population: &'a mut Population,
     pub(crate) requests: RequestBuilder,
     floors: FloorServers,
-    /// The number of active connections that the store is filled up to.
+    /// The number of connections from which requests draw.
     size: u64,
+    /// The write-ahead log of SQLite.
+    log_file: Option<PathBuf>,
 }
 
 /// The servers with which operations over HTTP are compared. No operation can exceed them.
@@ -66,7 +76,7 @@ impl<'a, T: BenchmarkTarget> Measurement<'a, T> {
         provider: &'a StubProvider,
         identities: &'a Identities,
         population: &'a mut Population,
-        size: u64,
+        (store_url, size): (&str, u64),
     ) -> Result<Self, T::Error> {
         let fetch = target.provider_fetch(&provider.accounts_url(), PROVIDER_TOKEN)?;
         // The handler does what a data read cannot avoid: one request to the provider, and a response of the same size.
@@ -84,17 +94,61 @@ impl<'a, T: BenchmarkTarget> Measurement<'a, T> {
             fetch: serve_on_free_port(Router::new().route("/", get(fetch_handler))).await?,
         };
         let requests = RequestBuilder::new(target.address(), RECIPIENT);
-        let mut measurement = Self { target, provider, identities, population, requests, floors, size };
+        let log_file = store_url.strip_prefix("sqlite:").map(|file| Path::new(file).with_extension("db-wal"));
+        let mut measurement =
+            Self { target, provider, identities, population, requests, floors, size, log_file };
         measurement.fill_up().await?;
         Ok(measurement)
     }
 
-    /// Inserts active connections until the store has its size.
+    /// Adds connections to the population until it has its size.
     pub(crate) async fn fill_up(&mut self) -> Result<(), T::Error> {
-        let numbers = self.population.reserve(self.size.saturating_sub(self.population.active()));
-        seed_connections(self.target, self.identities, numbers.clone(), SeedState::Active).await?;
-        self.population.add(numbers);
+        let missing = self.size.saturating_sub(self.population.active());
+        let numbers =
+            self.seed(missing.saturating_sub(self.population.spare.len()), SeedState::Active).await?;
+        self.population.spare.add(numbers);
+        for numbers in self.population.spare.take(missing) {
+            self.population.add(numbers);
+        }
         Ok(())
+    }
+
+    /// Inserts connections that are not part of the population, and returns their numbers.
+    pub(crate) async fn seed(&mut self, count: u64, state: SeedState) -> Result<Range<u64>, T::Error> {
+        let numbers = self.population.reserve(count);
+        seed_connections(self.target, self.identities, numbers.clone(), state).await?;
+        Ok(numbers)
+    }
+
+    /// Inserts the connections that a run of an operation will probably use up.
+    async fn prepare_supply(
+        &mut self,
+        operation: Operation,
+        per_second: f64,
+        duration: Duration,
+    ) -> Result<(), T::Error> {
+        let (state, supply) = match operation {
+            Operation::CodeExchange => (SeedState::AwaitingExchange, &self.population.pending),
+            Operation::Revoke | Operation::RevokeNotified => (SeedState::Active, &self.population.spare),
+            _ => return Ok(()),
+        };
+        let missing = count_calls(per_second, duration).min(MAX_SUPPLY).saturating_sub(supply.len());
+        let numbers = self.seed(missing, state).await?;
+        match state {
+            SeedState::AwaitingExchange => self.population.pending.add(numbers),
+            SeedState::Active => self.population.spare.add(numbers),
+        }
+        self.wait_for_log().await;
+        Ok(())
+    }
+
+    /// Waits until SQLite has copied its log into the file, because the operation would pay for the copy of what was
+    /// inserted before it. A log that stays in use is not waited for.
+    async fn wait_for_log(&self) {
+        if let Some(log) = &self.log_file {
+            let is_empty = || std::fs::metadata(log).map_or(0, |log| log.len()) == 0;
+            let _ = wait_until(SETTLE_TIMEOUT, is_empty).await;
+        }
     }
 
     /// Runs an operation until its rounds have taken `duration` in total.
@@ -107,6 +161,7 @@ impl<'a, T: BenchmarkTarget> Measurement<'a, T> {
         // The first round opens connections to the database and the provider, and shows how fast the operation is.
         let warm_up = self.run_round(operation, callers, callers * WARM_UP_REQUESTS).await?;
         let mut per_second = warm_up.per_second();
+        self.prepare_supply(operation, per_second, duration).await?;
         let mut samples = LoadSamples::default();
         // Counted from here, because a map is empty at the start of a hub and the first round fills a part of it.
         let counters = self.target.map_counters();
@@ -162,12 +217,10 @@ impl<'a, T: BenchmarkTarget> Measurement<'a, T> {
         self.build_with_tokens("GET", &format!("/api/fdx/5{path}"), numbers.into_iter())
     }
 
-    /// Builds requests that end connections, at most half of those in the store, and fills the store up before.
+    /// Builds requests that end connections, at most half of the population, which is filled up before.
     async fn take_revocations(&mut self, count: usize) -> Result<Vec<Bytes>, T::Error> {
+        self.fill_up().await?;
         let count = (count as u64).min(self.size.div_ceil(2));
-        if self.population.active() < count + self.size / 2 {
-            self.fill_up().await?;
-        }
         let numbers: Vec<u64> = (0..count).filter_map(|_| self.population.take()).collect();
         self.build_revocations(numbers.into_iter())
     }
@@ -202,13 +255,18 @@ impl<'a, T: BenchmarkTarget> Measurement<'a, T> {
 
     /// Exchanges the codes of pending connections, which are new, as the codes of a hub are.
     async fn exchange_codes(&mut self, callers: usize, count: usize) -> Result<LoadSamples, T::Error> {
-        let numbers = self.population.reserve(count as u64);
-        seed_connections(self.target, self.identities, numbers.clone(), SeedState::AwaitingExchange).await?;
+        let count = count as u64;
+        let missing = count.saturating_sub(self.population.pending.len());
+        let numbers = self.seed(missing, SeedState::AwaitingExchange).await?;
+        self.population.pending.add(numbers);
+        let exchanged = self.population.pending.take(count);
         let build = |number| self.requests.code_request(&self.identities.secret(number));
-        let requests: Vec<Bytes> = numbers.clone().map(build).collect();
+        let requests: Vec<Bytes> = exchanged.iter().cloned().flatten().map(build).collect();
         let samples = send_requests(self.target.address(), callers, requests.into(), 200).await?;
         // The connections are active now. A later revocation ends them, like all others.
-        self.population.add_exchanged(numbers);
+        for numbers in exchanged {
+            self.population.add_exchanged(numbers);
+        }
         Ok(samples)
     }
 
@@ -228,21 +286,21 @@ impl<'a, T: BenchmarkTarget> Measurement<'a, T> {
         });
         Ok(samples.await?)
     }
-
-    /// Inserts connections that no other operation uses, and returns their numbers.
-    pub(crate) async fn seed_separate(&mut self, count: u64) -> Result<std::ops::Range<u64>, T::Error> {
-        let numbers = self.population.reserve(count);
-        seed_connections(self.target, self.identities, numbers.clone(), SeedState::Active).await?;
-        Ok(numbers)
-    }
 }
 
 /// Returns the number of requests that probably take the planned time.
 fn plan_requests(per_second: f64, planned: Duration, callers: usize) -> usize {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "limited below")]
-    let count = (per_second * planned.as_secs_f64()) as u64;
-    let count = usize::try_from(count.min(MAX_ROUND_REQUESTS)).unwrap_or(0);
-    count.max(callers)
+    let count = count_calls(per_second, planned).min(MAX_ROUND_REQUESTS);
+    usize::try_from(count).unwrap_or(0).max(callers)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate of calls is small and positive"
+)]
+fn count_calls(per_second: f64, duration: Duration) -> u64 {
+    (per_second * duration.as_secs_f64()) as u64
 }
 
 fn hit_percent((after, before): (MapCounters, MapCounters)) -> Option<f64> {

@@ -20,6 +20,8 @@ pub struct BenchmarkSettings {
     pub callers: Vec<usize>,
     /// The time for which each operation runs, in seconds.
     pub seconds: f64,
+    /// The number of runs of each operation, of which the report contains the one with the median share.
+    pub repetitions: usize,
     /// Text that the name of an operation must contain to be measured. Floors are always measured.
     pub name_filter: String,
     /// The function that shows a line of progress to the user.
@@ -31,6 +33,9 @@ impl BenchmarkSettings {
     pub fn validate(&self) -> Result<(), BenchmarkError> {
         if self.callers.contains(&0) {
             return Err(BenchmarkError::InvalidSettings("--callers: expected numbers above 0".into()));
+        }
+        if self.repetitions == 0 {
+            return Err(BenchmarkError::InvalidSettings("--repetitions: expected a number above 0".into()));
         }
         if !SECONDS.contains(&self.seconds) {
             let (least, most) = (SECONDS.start(), SECONDS.end());
@@ -72,6 +77,7 @@ mod tests {
             connections: connections.to_vec(),
             callers: callers.to_vec(),
             seconds,
+            repetitions: 1,
             name_filter: String::new(),
             show_progress: |_| {},
         }
@@ -85,6 +91,8 @@ mod tests {
         assert!(message(settings(&[1000], &[0], 1.0)).starts_with("--callers"));
         assert!(message(settings(&[1000], &[1], 0.0)).starts_with("--seconds"));
         assert!(message(settings(&[1000], &[1], f64::NAN)).starts_with("--seconds"));
+        let no_run = BenchmarkSettings { repetitions: 0, ..settings(&[1000], &[1], 1.0) };
+        assert!(message(no_run).starts_with("--repetitions"));
         assert!(message(settings(&[2000, 1000], &[1], 1.0)).starts_with("--connections"));
         assert!(message(settings(&[0], &[1], 1.0)).starts_with("--connections"));
     }

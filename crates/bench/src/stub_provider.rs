@@ -51,7 +51,7 @@ impl StubProvider {
     }
 
     /// Sets whether the revocation endpoint accepts tokens.
-    pub(crate) fn open_revocation(&self, is_open: bool) {
+    pub(crate) fn set_revocation_open(&self, is_open: bool) {
         self.revocation.is_open.store(is_open, Ordering::Relaxed);
     }
 

@@ -39,7 +39,7 @@ use crate::server::{BoundListeners, Node};
 /// The arguments of `bench`: the stores to measure and the load.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Examples:\n  bowline bench\n  bowline bench --connections 1000,1000000 --callers 1,16,64,256 --markdown docs/benchmarks.md\n  bowline bench --store sqlite --store postgres://bench@127.0.0.1/empty_database"
+    after_help = "Examples:\n  bowline bench --seconds 5\n  bowline bench --connections 1000,1000000 --callers 1,16,64,256 --markdown docs/benchmarks.md\n  bowline bench --store sqlite --store postgres://bench@127.0.0.1/empty_database"
 )]
 pub(super) struct BenchArgs {
     /// Store to fill: `sqlite` for a temporary file, or the URL of an empty store; repeat for several stores
@@ -56,6 +56,9 @@ pub(super) struct BenchArgs {
     /// two minutes or more
     #[arg(long, default_value_t = 120.0, value_name = "NUMBER")]
     seconds: f64,
+    /// Number of runs of each operation; the run with the median share of its floor is reported
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    repetitions: usize,
     /// Measure only the operations whose names contain this text; the floors that they are compared with are always
     /// measured
     #[arg(long, value_name = "TEXT")]
@@ -74,6 +77,7 @@ pub(super) async fn run(globals: &GlobalArgs, args: BenchArgs) -> Result<(), Cli
         connections: args.connections,
         callers: args.callers,
         seconds: args.seconds,
+        repetitions: args.repetitions,
         name_filter: args.only.unwrap_or_default(),
         show_progress: if globals.quiet { |_| {} } else { |text| print_error_line(text) },
     };

@@ -46,7 +46,7 @@ fn command_names_and_flags_are_unchanged() {
     bowline sandbox [--port <VALUE>] [--data <VALUE>] [--seed <VALUE>] [--store <VALUE>] [--redirect-uri <VALUE>]... [--hidden-bank]
     bowline serve [--listen <VALUE>] [--admin-listen <VALUE>] [--probe-listen <VALUE>] [--store <VALUE>]
     bowline migrate
-    bowline bench [--store <VALUE>]... [--connections <VALUE>]... [--callers <VALUE>]... [--seconds <VALUE>] [--only <VALUE>] [--data <VALUE>] [--markdown <VALUE>]
+    bowline bench [--store <VALUE>]... [--connections <VALUE>]... [--callers <VALUE>]... [--seconds <VALUE>] [--repetitions <VALUE>] [--only <VALUE>] [--data <VALUE>] [--markdown <VALUE>]
     bowline doctor
     bowline openapi <VALUE>
     bowline config

@@ -12,6 +12,7 @@ mod invalid_grant;
 mod job;
 mod job_counts;
 mod management;
+mod measurement;
 mod model;
 mod operator;
 mod purge;
