@@ -15,6 +15,7 @@ use crate::opaque_ids::OpaqueIds;
 use crate::outbound::Outbound;
 use crate::rate_limit::Limits;
 use crate::stats::OperationStats;
+use crate::sweep_progress::SweepProgress;
 use crate::telemetry::Telemetry;
 use crate::vault::Vault;
 
@@ -36,6 +37,7 @@ struct Parts {
     clock: DatabaseClock,
     job_notify: tokio::sync::Notify,
     removal_notify: tokio::sync::Notify,
+    sweep_progress: tokio::sync::Mutex<SweepProgress>,
 }
 
 /// The reason why the hub cannot be built.
@@ -82,6 +84,7 @@ impl App {
             clock: DatabaseClock::new(clock),
             job_notify: tokio::sync::Notify::new(),
             removal_notify: tokio::sync::Notify::new(),
+            sweep_progress: tokio::sync::Mutex::default(),
         }));
         // Without a first measurement the node would reject all requests until the clock job runs.
         app.measure_clock().await?;
@@ -90,6 +93,11 @@ impl App {
 
     pub fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    /// Returns the progress of the sweeps of this node.
+    pub(crate) fn sweep_progress(&self) -> &tokio::sync::Mutex<SweepProgress> {
+        &self.0.sweep_progress
     }
 
     pub fn store(&self) -> &Store {

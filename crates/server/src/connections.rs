@@ -1,20 +1,25 @@
 //! Ends connections, and records each end in the log and in the metrics.
 
-use domain::id::ProviderId;
+use domain::id::{ConnectionId, ProviderId};
 use domain::model::connection::EndCause;
 use store::StoreError;
-use store::command::{EndConnection, EndOutcome, HandleInvalidGrant, InvalidGrantOutcome};
+use store::command::{EndConnection, EndOutcome, ExpireConnection, HandleInvalidGrant, InvalidGrantOutcome};
 
 use crate::context::RequestContext;
 
 /// Ends a connection. Every request to end a connection is made through this function.
 pub async fn end(ctx: &RequestContext, command: EndConnection) -> Result<EndOutcome, StoreError> {
-    let (cause, id) = (command.cause, command.connection_id.clone());
-    let outcome = ctx.run(command).await?;
-    if outcome == EndOutcome::Ended {
-        record_end(ctx, cause);
-        tracing::info!(connection = %id, %cause, "connection ended");
-    }
+    let id = command.connection_id.clone();
+    let outcome = ctx.app().store().end_connection(command).await?;
+    report_end(ctx, &id, &outcome);
+    Ok(outcome)
+}
+
+/// Ends a connection if it has expired.
+pub async fn expire(ctx: &RequestContext, command: ExpireConnection) -> Result<EndOutcome, StoreError> {
+    let id = command.connection_id.clone();
+    let outcome = ctx.app().store().expire_connection(command).await?;
+    report_end(ctx, &id, &outcome);
     Ok(outcome)
 }
 
@@ -30,8 +35,7 @@ pub async fn handle_invalid_grant(
     let outcome = ctx.run(command).await?;
     match outcome {
         InvalidGrantOutcome::Ended => {
-            record_end(ctx, EndCause::Provider);
-            tracing::info!(connection = %id, cause = %EndCause::Provider, "connection ended");
+            report_end(ctx, &id, &EndOutcome::Ended(EndCause::Provider));
         }
         InvalidGrantOutcome::ProviderAutoPaused(refreshes) => {
             tracing::error!(
@@ -46,6 +50,13 @@ pub async fn handle_invalid_grant(
         InvalidGrantOutcome::AlreadyEnded | InvalidGrantOutcome::Fenced => {}
     }
     Ok(outcome)
+}
+
+fn report_end(ctx: &RequestContext, id: &ConnectionId, outcome: &EndOutcome) {
+    if let EndOutcome::Ended(cause) = outcome {
+        tracing::info!(connection = %id, %cause, "connection ended");
+        record_end(ctx, *cause);
+    }
 }
 
 /// Counts an end and wakes a worker, because the end has queued a job to revoke the provider's grant.

@@ -3,6 +3,7 @@
 
 mod clock;
 mod context;
+mod delete_tokens;
 mod dispatcher;
 mod gauges;
 mod outbox;

@@ -28,6 +28,7 @@ pub mod response;
 pub mod router;
 pub mod server;
 pub mod stats;
+mod sweep_progress;
 pub mod telemetry;
 pub mod upstream;
 pub mod vault;

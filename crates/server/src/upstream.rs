@@ -14,6 +14,7 @@ mod provider_check;
 mod refresh;
 mod response;
 mod revocation;
+mod sealed_token;
 mod token_endpoint;
 mod urls;
 

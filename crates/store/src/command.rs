@@ -4,7 +4,9 @@ mod audit_entry;
 mod authorization_request;
 mod client;
 pub(crate) mod credential;
+pub(crate) mod delete_tokens;
 pub(crate) mod end_connection;
+pub(crate) mod end_facts;
 mod invalid_grant;
 pub(crate) mod job_count;
 mod job_queue;
@@ -20,6 +22,7 @@ mod refresh_token;
 mod registration;
 pub(crate) mod resolve_failed_job;
 pub(crate) mod run_job;
+mod sealed_value;
 #[cfg(feature = "seed")]
 mod seed;
 pub(crate) mod set_metadata;
@@ -37,6 +40,7 @@ pub use client::{
     UpdateClient,
 };
 pub use credential::{LeaseCredential, LeaseOutcome, ReleaseLease, StoreCredential, StoreCredentialOutcome};
+pub use delete_tokens::{DeleteEndedTokens, DeletedTokens};
 pub use end_connection::{EndConnection, EndOutcome, ExpireConnection};
 pub use invalid_grant::{HandleInvalidGrant, InvalidGrantOutcome};
 pub use job_count::FoldJobTransitions;
@@ -53,9 +57,8 @@ pub use registration::{
 };
 pub use resolve_failed_job::{FailedJobAction, ResolveFailedJob};
 pub use run_job::{FinishJob, JobQueueDemand, LeaseJobs, LeasedJob, ReleaseJob};
+pub use sealed_value::SealedValue;
 #[cfg(feature = "seed")]
-pub use seed::{
-    AnalyzeTables, FillConnections, InstallLogInspection, SeedConnections, SeededConnection, TouchConnection,
-};
+pub use seed::{AnalyzeTables, InstallLogInspection, SeedConnections, SeededConnection, TouchConnection};
 pub use set_metadata::SetMetadata;
 pub use upstream_client::DetachUpstreamClient;

@@ -3,6 +3,6 @@
 /// An effect that a command requests and that the store applies after the commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CommitEffect {
-    /// A connection has ended. Its sealed tokens must soon be removed from SQLite's write-ahead log, too.
-    ConnectionEnded,
+    /// Keys or sealed tokens were deleted. They must soon be removed from SQLite's write-ahead log, too.
+    SecretsDeleted,
 }

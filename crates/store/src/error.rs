@@ -40,6 +40,18 @@ impl StoreError {
         }
     }
 
+    /// Returns the same error for another caller of the same operation.
+    pub(crate) fn repeat(&self) -> Self {
+        match self {
+            Self::Busy => Self::Busy,
+            Self::Conflict => Self::Conflict,
+            Self::Unavailable(reason) => Self::Unavailable(reason.clone()),
+            Self::FileFailed(reason) => Self::FileFailed(reason.clone()),
+            Self::Incompatible(reason) => Self::Incompatible(reason.clone()),
+            Self::Internal(reason) => Self::Internal(reason.clone()),
+        }
+    }
+
     /// Returns whether a later attempt of the same request may succeed.
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Busy | Self::Conflict | Self::Unavailable(_) | Self::FileFailed(_))

@@ -5,6 +5,8 @@
 
 mod access_map;
 mod commit_effect;
+mod deferred_statement;
+mod end_queue;
 mod entity;
 mod error;
 mod keyset_search;

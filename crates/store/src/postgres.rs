@@ -1,6 +1,7 @@
 //! The PostgreSQL backend: sessions in pools, one for each kind of operation, with limits for every wait.
 
 mod commit_barrier;
+mod lookup_queue;
 mod migration;
 mod options;
 mod pools;
@@ -18,6 +19,7 @@ use crate::settings::{PostgresSettings, StoreSettings};
 use crate::sql::Sql;
 use crate::tx::Tx;
 use commit_barrier::{CommitBarrier, WriteBarrier};
+use lookup_queue::LookupQueues;
 use pools::{Pools, SessionPool};
 
 pub(crate) use migration::migrate;
@@ -30,6 +32,7 @@ pub(crate) struct Postgres {
     pools: Pools,
     audit_key: AuditKey,
     barrier: CommitBarrier,
+    lookups: LookupQueues,
 }
 
 impl Postgres {
@@ -43,7 +46,9 @@ impl Postgres {
         session.verify().await?;
         session.give_back();
         second.give_back();
-        Ok(Self { pools, audit_key: settings.audit_key.clone(), barrier: CommitBarrier::default() })
+        let lookups = LookupQueues::new(pools.for_query(QueryKind::Lookup).clone(), settings.queue_capacity);
+        let audit_key = settings.audit_key.clone();
+        Ok(Self { pools, audit_key, barrier: CommitBarrier::default(), lookups })
     }
 
     /// Runs a command in its own task, which completes even if the caller is cancelled, for example because its client
@@ -70,6 +75,10 @@ impl Postgres {
 
     /// Runs a query. If the caller goes away, the statement is cancelled.
     pub(crate) async fn query<Q: Query>(&self, query: &Q) -> Result<Q::Reply> {
+        if Q::KIND == QueryKind::Lookup {
+            let mut tx = Tx::for_query(PostgresTx::for_lookup(&self.lookups), &self.audit_key);
+            return query.run(&mut tx).await;
+        }
         let pool = self.pools.for_query(Q::KIND);
         let session = pool.check_out().await.map_err(StoreError::into_transient)?;
         let mut tx = Tx::for_query(PostgresTx::for_query(&session), &self.audit_key);
@@ -114,7 +123,7 @@ async fn run_once<C: Command>(pool: &SessionPool, key: &AuditKey, command: &C) -
         let reply = command.run(&mut tx).await?;
         // The effects are ignored: they concern only SQLite's write-ahead log.
         let (deferred, _effects) = tx.finish()?;
-        transaction::commit(&session, &deferred).await?;
+        transaction::commit(&session, deferred).await?;
         Ok(reply)
     };
     // If the limit passes or the command panics, the session is dropped here and closed: its state is unknown.

@@ -27,7 +27,8 @@ pub use authorization_request::{
 };
 pub use clients::{ClientSummary, GetClient, GetClientSummary, ListClients};
 pub use connections::{
-    ConnectionSummary, GetConnection, GetConnectionSummary, ListConnections, ListDueConnections,
+    ConnectionSummary, DueConnections, ExpiryPosition, GetConnection, GetConnectionSummary, ListConnections,
+    ListDueConnections,
 };
 pub use credential::{
     GetProviderSecret, GetUpstreamClient, GetUpstreamCredential, IsGrantShared, UpstreamCredential,
@@ -50,4 +51,6 @@ pub use registrations::{
     GetRegistration, GetRegistrationSummary, ListPartnerRegistrations, ListRecipientRegistrations,
     ListRegistrations, NamedRegistration, RegistrationSummary,
 };
-pub use removal::{ClientRemoval, CountConnectionsEndedByRemoval, ListClientRemovals, ListLiveConnections};
+pub use removal::{
+    ClientRemoval, CountConnectionsEndedByRemoval, ListClientRemovals, ListLiveConnections, LiveConnections,
+};

@@ -34,7 +34,7 @@ impl Columns {
 }
 
 /// A row of a statement's result.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Row {
     columns: &'static Columns,
     /// The values by column; `None` once a value has been taken.
@@ -63,6 +63,11 @@ impl Row {
         let value = self.values.get_mut(index).and_then(Option::take);
         let value = value.ok_or_else(|| self.columns.error(column, "was read before"))?;
         T::from_value(value).map_err(|error| self.columns.error(column, error))
+    }
+
+    /// Takes the value of a column without a conversion, for a column whose type depends on another one.
+    pub(crate) fn get_raw(&mut self, column: &str) -> Result<Value> {
+        self.get(column)
     }
 
     /// Takes the value of a text column that contains JSON.

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use domain::{Moment, Timestamp};
 
 use crate::access_map::AccessMapStats;
+use crate::command::end_connection::{EndConnections, EndRequest, EndSingleConnection};
+use crate::command::{EndConnection, EndOutcome, ExpireConnection};
+use crate::end_queue::{EndQueue, RunEnds};
 use crate::error::Result;
 use crate::migrate::Migration;
 use crate::operation::{Command, Query};
@@ -15,21 +18,46 @@ use crate::sqlite::{self, Sqlite};
 
 /// A handle to the open store; clones share its connections.
 #[derive(Clone)]
-pub struct Store(Arc<Backend>);
+pub struct Store {
+    backend: Arc<Backend>,
+    ends: Arc<EndQueue>,
+}
 
 enum Backend {
-    Sqlite(Sqlite),
-    Postgres(Postgres),
+    Sqlite(Box<Sqlite>),
+    Postgres(Box<Postgres>),
+}
+
+impl RunEnds for Backend {
+    async fn run_set(&self, ends: EndConnections) -> Result<Vec<Option<EndOutcome>>> {
+        self.run(ends).await
+    }
+
+    async fn run_single(&self, end: EndSingleConnection) -> Result<EndOutcome> {
+        self.run(end).await
+    }
+}
+
+impl Backend {
+    async fn run<C: Command>(&self, command: C) -> Result<C::Reply> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.run(command).await,
+            Self::Postgres(postgres) => postgres.run(command).await,
+        }
+    }
 }
 
 impl Store {
     /// Opens the store, and checks that its database is durable and has a schema that this program supports.
     pub async fn open(settings: StoreSettings) -> Result<Self> {
+        let ends = Arc::new(EndQueue::new(settings.queue_capacity));
         let backend = match settings.location.clone() {
-            Location::Sqlite(path) => Backend::Sqlite(Sqlite::open(&path, &settings)?),
-            Location::Postgres(postgres) => Backend::Postgres(Postgres::open(&postgres, &settings).await?),
+            Location::Sqlite(path) => Backend::Sqlite(Box::new(Sqlite::open(&path, &settings)?)),
+            Location::Postgres(postgres) => {
+                Backend::Postgres(Box::new(Postgres::open(&postgres, &settings).await?))
+            }
         };
-        Ok(Self(Arc::new(backend)))
+        Ok(Self { backend: Arc::new(backend), ends })
     }
 
     /// Applies pending migrations, and creates an SQLite file that does not exist. Returns the applied migrations.
@@ -42,16 +70,23 @@ impl Store {
 
     /// Runs a command and returns its reply once the commit is durable.
     pub async fn run<C: Command>(&self, command: C) -> Result<C::Reply> {
-        match &*self.0 {
-            Backend::Sqlite(sqlite) => sqlite.run(command).await,
-            Backend::Postgres(postgres) => postgres.run(command).await,
-        }
+        self.backend.run(command).await
+    }
+
+    /// Ends a connection, and returns once the end is durable. Requests that wait at the same time share a transaction.
+    pub async fn end_connection(&self, request: EndConnection) -> Result<EndOutcome> {
+        self.ends.run(&self.backend, EndRequest::End(request)).await
+    }
+
+    /// Ends a connection if it has expired, like [`Store::end_connection`].
+    pub async fn expire_connection(&self, request: ExpireConnection) -> Result<EndOutcome> {
+        self.ends.run(&self.backend, EndRequest::Expire(request)).await
     }
 
     /// Waits until every commit that was visible before this call is as durable as one whose reply was received. A command
     /// that got an error may have been committed nevertheless, and its effect must not be confirmed before.
     pub async fn confirm_commits(&self, moment: Moment) -> Result<()> {
-        match &*self.0 {
+        match &*self.backend {
             // SQLite shows a commit to readers only after it is on disk.
             Backend::Sqlite(_) => Ok(()),
             Backend::Postgres(postgres) => postgres.confirm_commits(moment).await,
@@ -61,7 +96,7 @@ impl Store {
     /// Runs a query on the current state. The reply takes every commit into account that was acknowledged before this
     /// call, also if its rows are in memory.
     pub async fn query<Q: Query>(&self, query: &Q) -> Result<Q::Reply> {
-        match &*self.0 {
+        match &*self.backend {
             Backend::Sqlite(sqlite) => sqlite.query(query).await,
             Backend::Postgres(postgres) => postgres.query(query).await,
         }
@@ -69,7 +104,7 @@ impl Store {
 
     /// Returns the size of the access map and its use since the store was opened, or `None` if there is none.
     pub fn access_map_stats(&self) -> Option<AccessMapStats> {
-        match &*self.0 {
+        match &*self.backend {
             Backend::Sqlite(sqlite) => Some(sqlite.access_map_stats()),
             // Each access check reads the database.
             Backend::Postgres(_) => None,
@@ -78,7 +113,7 @@ impl Store {
 
     /// Returns whether commands can commit. The result may be a second old.
     pub async fn is_writable(&self) -> bool {
-        match &*self.0 {
+        match &*self.backend {
             Backend::Sqlite(sqlite) => sqlite.is_writable().await,
             // A server that is read-only is rejected when a connection is opened.
             Backend::Postgres(_) => true,
@@ -87,7 +122,7 @@ impl Store {
 
     /// Returns how far the database's clock is ahead of `now`, in milliseconds.
     pub async fn clock_offset_ms(&self, now: Timestamp) -> Result<i64> {
-        match &*self.0 {
+        match &*self.backend {
             // SQLite runs in this process and has no clock of its own.
             Backend::Sqlite(_) => Ok(0),
             Backend::Postgres(postgres) => postgres.clock_offset_ms(now).await,
@@ -97,7 +132,7 @@ impl Store {
     /// Returns the database's plan for a statement, for tests that require the use of an index.
     #[doc(hidden)]
     pub async fn explain(&self, statement: &Statement) -> Result<String> {
-        match &*self.0 {
+        match &*self.backend {
             Backend::Sqlite(sqlite) => sqlite.explain(statement.0),
             Backend::Postgres(postgres) => postgres.explain(statement.0).await,
         }

@@ -1,17 +1,19 @@
 //! The transaction in which the body of a command or query runs its statements, on either database.
 
-use domain::id::{IdSource, Seed};
+use domain::id::{AuditEventId, IdSource, Seed};
 use domain::model::audit_event::{AuditEntry, AuditHead, AuditKey};
 use domain::{Moment, Timestamp};
 
 use crate::access_map::Fill;
 use crate::commit_effect::CommitEffect;
+use crate::deferred_statement::DeferredStatement;
+use crate::entity::audit_event::{APPEND_AUDIT_EVENTS, build_audit_event_row};
 use crate::error::{Result, StoreError};
 use crate::postgres::PostgresTx;
 use crate::row::{FromRow, Row};
-use crate::sql::{Sql, sql};
+use crate::sql::Sql;
 use crate::sqlite::SqliteTx;
-use crate::value::{FromValue, Value, values};
+use crate::value::{FromValue, Value};
 
 /// A transaction on either database. The database is an enum instead of a type parameter, so that commands do not
 /// depend on one.
@@ -20,15 +22,14 @@ pub struct Tx<'a> {
     audit_key: &'a AuditKey,
     ids: IdSource,
     deferred: Vec<DeferredStatement>,
+    /// The audit events of this command, which are appended by one statement.
+    audit_events: Vec<Vec<Value>>,
     effects: Vec<CommitEffect>,
     /// The access map, if the rows that a query reads may be inserted there.
     fill: Option<Fill<'a>>,
     /// Whether a statement failed. Further statements and the commit are then rejected.
     is_poisoned: bool,
 }
-
-/// A statement that is sent together with the commit.
-pub(crate) type DeferredStatement = (&'static Sql, Vec<Value>);
 
 pub(crate) enum TxBackend<'a> {
     Sqlite(SqliteTx<'a>),
@@ -60,6 +61,7 @@ impl<'a> Tx<'a> {
             audit_key,
             ids,
             deferred: Vec::new(),
+            audit_events: Vec::new(),
             effects: Vec::new(),
             fill: None,
             is_poisoned: false,
@@ -164,38 +166,64 @@ impl<'a> Tx<'a> {
     /// On PostgreSQL this saves a round trip for each statement. Other statements of the body do not see the effect of
     /// a deferred statement.
     pub(crate) fn defer(&mut self, sql: &'static Sql, params: &[Value]) {
-        self.deferred.push((sql, params.to_vec()));
+        self.deferred.push(DeferredStatement::Single(sql, params.to_vec()));
+    }
+
+    /// Adds a statement that writes several rows with the commit; does nothing without rows. The text for PostgreSQL must
+    /// take its parameters as arrays, see [`DeferredStatement::Rows`].
+    pub(crate) fn defer_rows(&mut self, sql: &'static Sql, rows: Vec<Vec<Value>>) {
+        if !rows.is_empty() {
+            self.deferred.push(DeferredStatement::Rows(sql, rows));
+        }
+    }
+
+    /// Reads the row with a key, if there is one, and converts it to `T`. On PostgreSQL the statement takes an array of keys and
+    /// returns the key of each row as `lookup_key`: lookups that wait at the same time share a statement.
+    pub(crate) async fn find<T: FromRow>(&mut self, sql: &'static Sql, key: Value) -> Result<Option<T>> {
+        let params = std::slice::from_ref(&key);
+        self.ensure_ready(sql, params)?;
+        let rows = match &mut self.backend {
+            TxBackend::Sqlite(tx) => tx.query(sql, params),
+            TxBackend::Postgres(tx) => tx.find(sql, key).await,
+        };
+        let row = self.poison_on_error(rows)?.into_iter().next();
+        row.map(|mut row| T::from_row(&mut row)).transpose()
+    }
+
+    /// Reads the rows that belong to several keys. On SQLite the statement runs once for each key; on PostgreSQL it runs
+    /// once, and its only parameter is an array of the keys.
+    pub(crate) async fn fetch_by_keys<T: FromRow>(
+        &mut self,
+        sql: &'static Sql,
+        keys: Vec<Value>,
+    ) -> Result<Vec<T>> {
+        if let TxBackend::Postgres(_) = self.backend {
+            return self.fetch_all(sql, &[Value::Array(keys)]).await;
+        }
+        let mut rows = Vec::new();
+        for key in keys {
+            rows.extend(self.fetch_all::<T>(sql, &[key]).await?);
+        }
+        Ok(rows)
     }
 
     /// Appends an event to the audit chain that ends with `head`. Returns the new end of the chain, which the caller
     /// must store in the row of the event's subject.
     pub(crate) fn audit(&mut self, head: &AuditHead, entry: AuditEntry) -> AuditHead {
-        let (event, head) = self.audit_key.link(head, self.ids.mint(), entry);
-        let (subject_kind, subject_id) = &event.entry.subject;
-        let entry = &event.entry;
-        let params = values![
-            event.id,
-            *subject_kind,
-            subject_id,
-            event.seq,
-            entry.at,
-            entry.action,
-            entry.actor.kind,
-            entry.actor.id,
-            entry.correlation_id,
-            entry.detail,
-            self.audit_key.generation(),
-            event.mac,
-        ];
-        self.defer(
-            sql!(
-                "-- append an audit event
-                INSERT INTO audit_events (id, subject_kind, subject_id, seq, at, action, actor_kind, actor_id,
-                    correlation_id, detail, key_generation, mac)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
-            ),
-            params,
-        );
+        let id = self.ids.mint();
+        self.audit_with_id(id, head, entry)
+    }
+
+    /// Appends an event like [`Tx::audit`], with an id that the caller has generated.
+    pub(crate) fn audit_with_id(
+        &mut self,
+        id: AuditEventId,
+        head: &AuditHead,
+        entry: AuditEntry,
+    ) -> AuditHead {
+        let (event, head) = self.audit_key.link(head, id, entry);
+        let row = build_audit_event_row(&event, self.audit_key.generation());
+        self.audit_events.push(row);
         head
     }
 
@@ -206,8 +234,10 @@ impl<'a> Tx<'a> {
 
     /// Returns the deferred statements and the effects of the commit. Fails if a statement has failed, because the
     /// transaction must then not commit.
-    pub(crate) fn finish(self) -> Result<(Vec<DeferredStatement>, Vec<CommitEffect>)> {
+    pub(crate) fn finish(mut self) -> Result<(Vec<DeferredStatement>, Vec<CommitEffect>)> {
         self.ensure_not_poisoned()?;
+        let audit_events = std::mem::take(&mut self.audit_events);
+        self.defer_rows(APPEND_AUDIT_EVENTS, audit_events);
         Ok((self.deferred, self.effects))
     }
 

@@ -108,6 +108,8 @@ impl Actor {
 /// The last event of a subject's audit chain. It is stored in the row of the subject, so one lock protects both.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct AuditHead {
+    /// The id of the last event; absent before the first.
+    pub event_id: Option<AuditEventId>,
     /// The number of the last event; zero before the first.
     pub seq: i64,
     /// The MAC of the last event; empty before the first.
@@ -136,12 +138,21 @@ pub struct AuditEntry {
 pub struct AuditEvent {
     /// The id, which is unique in the whole audit log.
     pub id: AuditEventId,
+    /// The id of the previous event of the same subject; absent for the first.
+    pub previous_id: Option<AuditEventId>,
     /// The position of the event in the chain of all events of its subject, starting at one.
     pub seq: i64,
     /// The content, which the MAC protects.
     pub entry: AuditEntry,
     /// HMAC-SHA-256 over the previous event's MAC and this event.
     pub mac: Vec<u8>,
+}
+
+impl From<&AuditEvent> for AuditHead {
+    /// Returns the head of the chain that ends with the event.
+    fn from(event: &AuditEvent) -> Self {
+        Self { event_id: Some(event.id.clone()), seq: event.seq, mac: event.mac.clone() }
+    }
 }
 
 /// The HMAC key of the audit chains, with its generation, which is stored with each event.
@@ -166,7 +177,8 @@ impl AuditKey {
     pub fn link(&self, head: &AuditHead, id: AuditEventId, entry: AuditEntry) -> (AuditEvent, AuditHead) {
         let seq = head.seq + 1;
         let mac = self.mac(&head.mac, &id, seq, &entry);
-        (AuditEvent { id, seq, entry, mac: mac.clone() }, AuditHead { seq, mac })
+        let new_head = AuditHead { event_id: Some(id.clone()), seq, mac: mac.clone() };
+        (AuditEvent { id, previous_id: head.event_id.clone(), seq, entry, mac }, new_head)
     }
 
     /// Returns whether an event follows `head` directly and was not changed.

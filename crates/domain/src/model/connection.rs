@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::id::{ClientId, ConnectionId, CustomerId, ProviderId};
+use crate::id::{ClientId, ConnectionId, CustomerId, JobId, ProviderId};
 use crate::scope::Clusters;
 use crate::time::Timestamp;
 
@@ -128,6 +128,8 @@ pub struct Connection {
     pub expires_at: Timestamp,
     /// The status of the revocation at the provider. It has a meaning only after the connection has ended.
     pub provider_revocation: UpstreamRevocation,
+    /// The newest job of the connection. Each job has the id of the one before it.
+    pub newest_job: Option<JobId>,
     /// The last event of the connection's audit chain.
     pub audit: AuditHead,
 }
@@ -304,6 +306,7 @@ mod tests {
             credential_version: 1,
             expires_at: NOW,
             provider_revocation: UpstreamRevocation::NotNeeded,
+            newest_job: None,
             audit: AuditHead::default(),
         }
     }

@@ -1,6 +1,5 @@
 //! Lists, reads and ends the connections of all recipients for operators.
 
-use domain::Timestamp;
 use domain::id::{ClientId, ConnectionId, ProviderId};
 use domain::model::audit_event::{Actor, SubjectKind};
 use domain::model::connection::{ConnectionState, ConnectionStatus, EndCause, Terms, UpstreamRevocation};
@@ -45,21 +44,13 @@ pub async fn list(
     let params = Params::from_query(query, &FILTERS)?;
     let page = PageRequest::from_params(ctx, "connections", &params)?;
     let search = ListConnections {
-        after: page.parse_after(parse_key)?,
+        after: page.parse_after(|text| ConnectionId::parse(text).ok())?,
         limit: page.row_limit(),
         ..parse_filter(&params)?
     };
     let rows = ctx.ask(&search).await?;
-    let key = |row: &ConnectionSummary| {
-        let (time, id) = search.page_cursor(row);
-        format!("{}|{id}", time.millis())
-    };
+    let key = |row: &ConnectionSummary| row.connection.id.to_string();
     page.build_page(ctx, rows, key, AdminConnectionBody::from_summary)
-}
-
-fn parse_key(text: &str) -> Option<(Timestamp, ConnectionId)> {
-    let (time, id) = text.split_once('|')?;
-    Some((Timestamp::from_millis(time.parse().ok()?), ConnectionId::parse(id).ok()?))
 }
 
 fn parse_filter(params: &Params) -> Result<ListConnections, AdminError> {
@@ -253,7 +244,7 @@ pub async fn end(
     let (moment, cause) = (ctx.new_moment()?, EndCause::Operator);
     let command = EndConnection { moment, connection_id, cause, actor, fence: None };
     let outcome = match connections::end(ctx, command).await? {
-        EndOutcome::Ended => ConnectionEndOutcome::Ended,
+        EndOutcome::Ended(_) => ConnectionEndOutcome::Ended,
         EndOutcome::AlreadyEnded(_) => ConnectionEndOutcome::AlreadyEnded,
         EndOutcome::NotFound | EndOutcome::Fenced => return Err(NOT_FOUND),
     };

@@ -1,31 +1,46 @@
 //! The sweep: ends connections that have expired, and recovers interrupted code exchanges.
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use store::command::{EndOutcome, ExpireConnection, RecoverExchange};
-use store::query::{ListDueConnections, ListInterruptedExchanges};
+use store::query::{DueConnections, ListDueConnections, ListInterruptedExchanges};
 
-use crate::connections::record_end;
 use crate::context::RequestContext;
 use crate::error::InternalError;
 
-/// The maximum number of connections that one sweep ends, and of exchanges that it recovers.
+/// The maximum number of rows that one query of a sweep reads for each cause, and of exchanges that it recovers.
 const BATCH_SIZE: u32 = 200;
-
+/// The number of connections that end concurrently. The store combines them in one transaction.
+const MAX_CONCURRENT_ENDS: usize = 64;
 /// Ends connections whose code was not redeemed in time, whose consent has expired or whose refresh token was not used
 /// for the configured time. Returns the number of connections that were ended.
 pub async fn sweep(ctx: &RequestContext) -> Result<usize, InternalError> {
     let idle_timeout = ctx.app().config().token.refresh_idle.duration();
-    let due = ctx.ask(&ListDueConnections { now: ctx.now(), idle_timeout, limit: BATCH_SIZE }).await?;
+    let mut after = ctx.app().sweep_progress().lock().await.begin(ctx.now());
     let mut ended = 0;
-    for connection_id in due {
-        // The list was read without locks, so the refresh token of a connection may have been used in the meantime. The
-        // command locks the connection and checks again that it is due.
-        let expire = ExpireConnection { moment: ctx.new_moment()?, connection_id, idle_timeout };
-        if let (EndOutcome::Ended, Some(cause)) = ctx.run(expire).await? {
-            record_end(ctx, cause);
-            ended += 1;
+    loop {
+        let list = ListDueConnections { now: ctx.now(), idle_timeout, after, limit: BATCH_SIZE };
+        let DueConnections { ids, position, has_more } = ctx.ask(&list).await?;
+        let ends = ids.into_iter().map(|connection_id| async move {
+            // The list was read without locks, so the refresh token of a connection may have been used in the meantime. The
+            // store decides under the lock of the connection whether it is due.
+            let expire = ExpireConnection { moment: ctx.new_moment()?, connection_id, idle_timeout };
+            let outcome = crate::connections::expire(ctx, expire).await?;
+            Ok::<_, InternalError>(matches!(outcome, EndOutcome::Ended(_)))
+        });
+        let outcomes: Vec<bool> =
+            stream::iter(ends).buffer_unordered(MAX_CONCURRENT_ENDS).try_collect().await?;
+        let ended_now = outcomes.iter().filter(|ended| **ended).count();
+        ended += ended_now;
+        let has_advanced = position != list.after;
+        after = position;
+        // The position is kept only after every connection before it has ended: a failed end returns above.
+        ctx.app().sweep_progress().lock().await.set_position(after.clone());
+        // Tokens of connections that have just ended stay listed until they are deleted, so a round without progress is the
+        // last one.
+        if !has_more || (!has_advanced && ended_now == 0) {
+            return Ok(ended);
         }
     }
-    Ok(ended)
 }
 
 /// Queues a recovery job for each interrupted exchange of a provider's authorization code. Returns the number of jobs.

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 
 use super::clock::measure_offset;
 use super::context::new_job_context;
+use super::delete_tokens::delete_ended_tokens;
 use super::dispatcher::dispatch_jobs;
 use super::gauges::fold_job_transitions;
 use super::purge::{PurgeOutcome, purge};
@@ -25,6 +26,8 @@ const BACKLOG_PURGE_INTERVAL: Duration = Duration::from_millis(200);
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// The interval at which the counts of jobs are updated.
 const FOLD_INTERVAL: Duration = Duration::from_secs(5);
+/// The interval at which the tokens of ended connections are deleted.
+const TOKEN_DELETION_INTERVAL: Duration = Duration::from_secs(5);
 const CLOCK_INTERVAL: Duration = Duration::from_secs(5);
 const REMOVAL_POLL_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -38,6 +41,9 @@ pub fn start(app: &App, shutdown: &watch::Receiver<bool>) -> JoinSet<()> {
     tasks.spawn(process_queue(removals, app.clone(), shutdown.clone(), process_removals));
     tasks.spawn(run_periodically(SWEEP_INTERVAL, app.clone(), shutdown.clone(), sweep_once));
     tasks.spawn(run_periodically(FOLD_INTERVAL, app.clone(), shutdown.clone(), fold_job_transitions));
+    let deletion =
+        run_periodically(TOKEN_DELETION_INTERVAL, app.clone(), shutdown.clone(), delete_ended_tokens);
+    tasks.spawn(deletion);
     tasks.spawn(run_purge_loop(app.clone(), shutdown.clone()));
     tasks.spawn(run_periodically(CLOCK_INTERVAL, app.clone(), shutdown.clone(), measure_offset));
     tasks.spawn(run_periodically(UPKEEP_INTERVAL, app.clone(), shutdown.clone(), async |app: App| {

@@ -48,7 +48,7 @@ pub async fn revoke(ctx: &RequestContext, bearer: Option<&Bearer>) -> Result<(),
                 EndOutcome::AlreadyEnded(previous) if previous.cause == EndCause::Replaced => {
                     Err(AuthzError::Rejected(REPLACED))
                 }
-                EndOutcome::Ended | EndOutcome::AlreadyEnded(_) => Ok(()),
+                EndOutcome::Ended(_) | EndOutcome::AlreadyEnded(_) => Ok(()),
                 EndOutcome::NotFound | EndOutcome::Fenced => Err(AuthzError::InvalidToken(INVALID_BEARER)),
             }
         }

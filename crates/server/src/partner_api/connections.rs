@@ -69,7 +69,7 @@ pub(super) async fn end(
     let connection_id = find(ctx, client_id, id).await?.id;
     let command = EndConnection { moment: ctx.new_moment()?, connection_id, cause, actor, fence: None };
     match crate::connections::end(ctx, command).await? {
-        EndOutcome::Ended | EndOutcome::AlreadyEnded(_) => Ok(()),
+        EndOutcome::Ended(_) | EndOutcome::AlreadyEnded(_) => Ok(()),
         EndOutcome::NotFound | EndOutcome::Fenced => Err(NO_CONNECTION),
     }
 }

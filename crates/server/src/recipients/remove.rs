@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
+use domain::id::ConnectionId;
 use domain::model::audit_event::Actor;
 use domain::model::connection::EndCause;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use store::command::{ClientSelector, EndConnection, FinishClientRemoval, RemoveClient, RemoveClientOutcome};
-use store::query::{ClientRemoval, ListClientRemovals, ListLiveConnections};
+use store::query::{ClientRemoval, ListClientRemovals, ListLiveConnections, LiveConnections};
 
 use crate::context::RequestContext;
 use crate::error::InternalError;
 
-/// The maximum number of connections of one recipient that end in one round.
-const CONNECTIONS_PER_ROUND: u32 = 200;
-/// The number of connections that end concurrently: enough for the store to combine commits, but few enough that
-/// requests to end other connections need not wait.
-const MAX_CONCURRENT_ENDS: usize = 16;
+/// The maximum number of connections of one recipient that one query reads.
+const CONNECTIONS_PER_ROUND: u32 = 1_000;
+/// The number of connections that end concurrently: enough for the store to combine them in one transaction, but few enough
+/// that requests to end other connections need not wait.
+const MAX_CONCURRENT_ENDS: usize = 64;
 /// The maximum number of removed recipients that one round processes.
 const MAX_REMOVALS_PER_ROUND: u32 = 20;
 
@@ -35,39 +36,48 @@ pub async fn remove_client(
     Ok(outcome)
 }
 
-/// Ends a batch of connections of each removed recipient. Returns `true` if more connections may be left.
+/// Ends the connections of each removed recipient. Returns `true` if more removals may be waiting.
 pub async fn process_removals(ctx: &RequestContext) -> Result<bool, InternalError> {
-    let mut has_more = false;
-    for removal in ctx.ask(&ListClientRemovals { limit: MAX_REMOVALS_PER_ROUND }).await? {
-        has_more |= process_removal(ctx, &removal).await?;
+    let removals = ctx.ask(&ListClientRemovals { limit: MAX_REMOVALS_PER_ROUND }).await?;
+    for removal in &removals {
+        process_removal(ctx, removal).await?;
     }
-    Ok(has_more)
+    Ok(!removals.is_empty())
 }
 
-async fn process_removal(ctx: &RequestContext, removal: &ClientRemoval) -> Result<bool, InternalError> {
-    let client_id = removal.client_id.clone();
-    let connections =
-        ctx.ask(&ListLiveConnections { client_id: client_id.clone(), limit: CONNECTIONS_PER_ROUND }).await?;
-    if connections.is_empty() {
-        ctx.run(FinishClientRemoval { moment: ctx.new_moment()?, client_id }).await?;
-        return Ok(false);
-    }
+/// Ends all connections of a removed recipient and finishes the removal. After an error, the next round reads the
+/// connections from the beginning; no new ones can have been opened, because the recipient is closed.
+async fn process_removal(ctx: &RequestContext, removal: &ClientRemoval) -> Result<(), InternalError> {
+    let client_id = &removal.client_id;
     // The audit event of each ended connection contains the correlation id of the request that removed the recipient.
     let removal_ctx = RequestContext::new(ctx.app().clone(), Arc::from(removal.correlation_id.as_str()))?;
-    let ends = connections.into_iter().map(|connection_id| {
-        let removal_ctx = &removal_ctx;
-        async move {
-            let end = EndConnection {
-                moment: removal_ctx.new_moment()?,
-                connection_id,
-                cause: EndCause::ClientRemoved,
-                actor: removal.actor.clone(),
-                fence: None,
-            };
-            crate::connections::end(removal_ctx, end).await?;
-            Ok::<_, InternalError>(())
+    let mut after = None;
+    loop {
+        let list = ListLiveConnections { client_id: client_id.clone(), after, limit: CONNECTIONS_PER_ROUND };
+        let LiveConnections { ids, next } = ctx.ask(&list).await?;
+        let ends = ids.into_iter().map(|id| end_for_removal(&removal_ctx, removal, id));
+        stream::iter(ends).buffer_unordered(MAX_CONCURRENT_ENDS).try_collect::<()>().await?;
+        match next {
+            Some(next) => after = Some(next),
+            None => break,
         }
-    });
-    stream::iter(ends).buffer_unordered(MAX_CONCURRENT_ENDS).try_collect::<()>().await?;
-    Ok(true)
+    }
+    ctx.run(FinishClientRemoval { moment: ctx.new_moment()?, client_id: client_id.clone() }).await?;
+    Ok(())
+}
+
+async fn end_for_removal(
+    ctx: &RequestContext,
+    removal: &ClientRemoval,
+    connection_id: ConnectionId,
+) -> Result<(), InternalError> {
+    let end = EndConnection {
+        moment: ctx.refreshed()?.new_moment()?,
+        connection_id,
+        cause: EndCause::ClientRemoved,
+        actor: removal.actor.clone(),
+        fence: None,
+    };
+    crate::connections::end(ctx, end).await?;
+    Ok(())
 }

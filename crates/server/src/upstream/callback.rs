@@ -9,13 +9,16 @@ use domain::model::provider::{CustomerIdentity, Provider};
 use domain::rule::authorize::{ACCESS_DENIED, compute_granted_scope};
 use domain::secret::TokenHashes;
 use domain::{Secret, Timestamp};
-use store::command::{FailRequest, OpenConnection, OpenOutcome, ReceiveCode, SealedGrant, UnrevokedToken};
+use store::command::{
+    FailRequest, OpenConnection, OpenOutcome, ReceiveCode, SealedGrant, SealedValue, UnrevokedToken,
+};
 use store::query::FindAuthorizationRequestByState;
 
 use super::client::OnBehalfOf;
 use super::consent::{ConsentError, build_client_redirect, load_client_and_provider, max_consent_duration};
 use super::endpoints::ProviderEndpoints;
 use super::error::UpstreamError;
+use super::sealed_token::seal_token;
 use super::token_endpoint::{TokenGrant, TokenResponse};
 use super::urls::callback_uri;
 use crate::context::RequestContext;
@@ -169,7 +172,7 @@ impl CodeExchange {
 
     async fn exchange(&self, provider_code: &str) -> Result<String, ExchangeError> {
         let tokens = self.request_tokens(provider_code).await?;
-        let refresh_token = tokens.refresh_token.as_ref().map(|token| self.seal(token.expose())).transpose();
+        let refresh_token = tokens.refresh_token.as_ref().map(|token| self.seal(token)).transpose();
         let refresh_token = refresh_token.map_err(to_server_error)?;
         let identity = derive_identity(&self.ctx, &self.provider, &tokens);
         let opened = self.open_connection(&tokens, identity.clone(), refresh_token.clone()).await;
@@ -205,7 +208,7 @@ impl CodeExchange {
         &self,
         tokens: &TokenResponse,
         identity: Option<Vec<u8>>,
-        refresh_token: Option<Vec<u8>>,
+        refresh_token: Option<SealedValue>,
     ) -> Result<String, OAuthError> {
         let terms = self.build_terms(tokens)?;
         // Without the configured identity, the hub could not recognize that two connections belong to one customer.
@@ -217,7 +220,7 @@ impl CodeExchange {
         if grant_id.as_deref().is_some_and(|id| !is_valid_grant_id(id)) {
             return Err(FAILED);
         }
-        let access_token = self.seal(tokens.access_token.expose()).map_err(to_server_error)?;
+        let access_token = self.seal(&tokens.access_token).map_err(to_server_error)?;
         let access_expires_at = tokens.access_expires_at;
         let grant = SealedGrant { identity, grant_id, access_token, access_expires_at, refresh_token };
         match self.store_connection(terms, grant).await.map_err(to_server_error)? {
@@ -281,8 +284,8 @@ impl CodeExchange {
         })
     }
 
-    fn seal(&self, text: &str) -> Result<Vec<u8>, InternalError> {
-        Ok(self.key.seal(self.request.connection_id.as_str(), text.as_bytes())?)
+    fn seal(&self, token: &Secret<String>) -> Result<SealedValue, InternalError> {
+        seal_token(&self.ctx, &self.request.connection_id, token)
     }
 }
 

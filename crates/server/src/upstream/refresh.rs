@@ -19,9 +19,9 @@ use store::query::GetUpstreamCredential;
 use super::client::OnBehalfOf;
 use super::endpoints::ProviderEndpoints;
 use super::error::{ReadError, UpstreamError};
+use super::sealed_token::{open_token, seal_token};
 use super::token_endpoint::{TokenGrant, TokenResponse};
 use crate::context::RequestContext;
-use crate::vault::DataKey;
 
 /// The remaining lifetime below which an access token is refreshed, so that it does not expire during a call.
 const TOKEN_EXPIRY_MARGIN: Duration = Duration::from_secs(30);
@@ -87,8 +87,7 @@ async fn try_obtain_access_token(
     let credential = credential.ok_or(ReadError::ConnectionEnded)?;
     let is_fresh = ctx.now().plus(TOKEN_EXPIRY_MARGIN) < credential.access_expires_at;
     if is_fresh && Some(credential.version) != rejected_version {
-        let key = ctx.app().vault().unwrap_data_key(&credential.data_key, id.as_str())?;
-        let token = key.open_text(id.as_str(), &credential.access_token)?;
+        let token = open_token(&ctx, id, &credential.access_token)?;
         return Ok(UpstreamAccessToken { token, version: credential.version });
     }
     let lease = LeaseCredential {
@@ -123,26 +122,21 @@ struct RefreshTask {
 
 impl RefreshTask {
     async fn run(self) -> Result<UpstreamAccessToken, RefreshError> {
-        let key = self.ctx.app().vault().unwrap_data_key(&self.lease.data_key, self.id.as_str())?;
         let Some(sealed) = &self.lease.refresh_token else {
             return self.release_lease(UpstreamError::TokenRefused).await;
         };
-        let refresh_token = key.open_text(self.id.as_str(), sealed)?;
+        let refresh_token = open_token(&self.ctx, &self.id, sealed)?;
         let on_behalf_of = OnBehalfOf::Connection(self.id.clone());
         let endpoints = ProviderEndpoints::new(&self.ctx, &self.provider, on_behalf_of);
         match endpoints.request_tokens(TokenGrant::Refresh { token: refresh_token.expose() }).await {
-            Ok(tokens) => self.store_tokens(&key, tokens).await,
+            Ok(tokens) => self.store_tokens(tokens).await,
             Err(UpstreamError::GrantEnded) => self.handle_invalid_grant().await,
             Err(error) => self.release_lease(error).await,
         }
     }
 
-    async fn store_tokens(
-        &self,
-        key: &DataKey,
-        tokens: TokenResponse,
-    ) -> Result<UpstreamAccessToken, RefreshError> {
-        let seal = |token: &Secret<String>| key.seal(self.id.as_str(), token.expose().as_bytes());
+    async fn store_tokens(&self, tokens: TokenResponse) -> Result<UpstreamAccessToken, RefreshError> {
+        let seal = |token: &Secret<String>| seal_token(&self.ctx, &self.id, token);
         let command = StoreCredential {
             moment: self.ctx.new_moment()?,
             connection_id: self.id.clone(),

@@ -12,6 +12,7 @@ use super::callback::derive_identity;
 use super::client::OnBehalfOf;
 use super::endpoints::ProviderEndpoints;
 use super::error::UpstreamError;
+use super::sealed_token::seal_token;
 use super::token_endpoint::TokenGrant;
 use super::urls::callback_uri;
 use crate::breaker::BreakerOpenError;
@@ -104,10 +105,7 @@ impl RevocationJob<'_> {
         });
         let unrevoked = match revocation.outcome {
             AttemptOutcome::Accepted => None,
-            _ => Some(UnrevokedToken {
-                token: self.key.seal(connection, token.expose().as_bytes())?,
-                identity,
-            }),
+            _ => Some(UnrevokedToken { token: seal_token(self.ctx, self.connection, &token)?, identity }),
         };
         // The code is used up, so this job is complete. Another job revokes a token that could not be revoked here.
         let description = format!("tokens were issued; their revocation: {}", revocation.description);

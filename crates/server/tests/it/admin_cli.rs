@@ -194,14 +194,16 @@ async fn job_retry_repeats_until_no_failed_job_is_left(site: HubProcess) {
     let tokens = site.connect(&acme, "alice").await;
     hub.stop();
     run_text(&site, &["connection", "end", tokens.id.as_str()]);
-    let copy =
+    let copied_id = site.build_job_id("'copy' || n");
+    let copy = format!(
         "INSERT INTO jobs (id, kind, connection_id, provider_id, client_id, endpoint_group, data_key, token,
              outcome_unknown, state, attempt, seed, due_at, retry_until, created_at, finished_at)
          WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 210)
-         SELECT 'job_copy' || n, kind, connection_id, provider_id, client_id, endpoint_group, data_key, token,
+         SELECT {copied_id}, kind, connection_id, provider_id, client_id, endpoint_group, data_key, token,
              outcome_unknown, 'failed', attempt, seed, due_at, retry_until, created_at, created_at
-         FROM jobs, numbers";
-    site.sql(copy).await;
+         FROM jobs, numbers"
+    );
+    site.sql(&copy).await;
 
     let dry_run = run_text(&site, &["job", "retry", "--provider", "1000", "--dry-run"]);
     let retried = run_text(&site, &["job", "retry", "--all"]);

@@ -77,11 +77,12 @@ impl TestHub {
 
     /// Queues copies of the only job at another provider.
     async fn copy_job_to(&self, provider_id: i64, copies: usize) {
+        let copied_id = self.build_job_id(&format!("'{provider_id}x' || n"));
         let insert = format!(
             "INSERT INTO jobs (id, kind, connection_id, provider_id, client_id, endpoint_group, data_key, token,
                  outcome_unknown, state, attempt, seed, due_at, retry_until, created_at)
              WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {copies})
-             SELECT 'job_{provider_id}x' || n, kind, connection_id, {provider_id}, client_id, endpoint_group, data_key,
+             SELECT {copied_id}, kind, connection_id, {provider_id}, client_id, endpoint_group, data_key,
                  token, outcome_unknown, state, 0, seed, created_at - n, retry_until, created_at
              FROM jobs, numbers WHERE provider_id = 1000 AND state = 'pending'"
         );

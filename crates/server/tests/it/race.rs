@@ -271,7 +271,7 @@ impl<'a> RaceRound<'a> {
                     };
                     let outcome = bowline::connections::end(&ctx, end).await.unwrap();
                     assert!(
-                        matches!(outcome, EndOutcome::Ended | EndOutcome::AlreadyEnded(_)),
+                        matches!(outcome, EndOutcome::Ended(_) | EndOutcome::AlreadyEnded(_)),
                         "{outcome:?}"
                     );
                     ctx

@@ -11,6 +11,7 @@ use domain::secret::{TokenHash, TokenHashes};
 use domain::{Moment, Timestamp};
 
 use super::job_queue::{SealedToken, queue_job};
+use super::sealed_value::SealedValue;
 use crate::entity::authorization_request::{lock_request, lock_request_by_state};
 use crate::entity::client::lock_client_shared;
 use crate::entity::provider::find_provider;
@@ -214,8 +215,8 @@ pub struct FailRequest {
 /// A refresh token of a grant for which no connection was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnrevokedToken {
-    /// The refresh token that the provider has issued, sealed. A job revokes it.
-    pub token: Vec<u8>,
+    /// The refresh token that the provider has issued. A job revokes it.
+    pub token: SealedValue,
     /// The keyed hash of the customer's identity, if the provider disclosed it.
     pub identity: Option<Vec<u8>>,
 }
@@ -259,13 +260,12 @@ pub(super) fn fail_request_and_revoke(
 ) {
     fail_request(tx, &request.id);
     if let Some(UnrevokedToken { token, identity }) = unrevoked {
-        let sealed = SealedToken { identity, ..SealedToken::new(request.data_key.clone(), token) };
+        let sealed = SealedToken { identity, ..SealedToken::new(token.key, token.sealed) };
         queue_job(tx, moment, JobKind::RevokeOrphanedGrant, request, sealed);
     }
 }
 
-/// The value that replaces the data key of a finished request. The key belongs to the connection and must be deleted
-/// with it, so no copy may remain in the request.
+/// The value that replaces the data key of a finished request.
 pub(super) const EMPTY_KEY: [u8; 0] = [];
 
 pub(super) fn fail_request(tx: &mut Tx<'_>, id: &AuthorizationRequestId) {

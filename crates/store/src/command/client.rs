@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::audit_entry::build_audit_entry;
 use super::upstream_client::queue_upstream_client_deletions;
+use crate::entity::audit_event::encode_actor_id;
 use crate::entity::client::{find_client, lock_client};
 use crate::error::Result;
 use crate::operation::{Command, CommandKind};
@@ -50,17 +51,16 @@ impl Command for RegisterClient {
                 "-- register a client
                 INSERT INTO clients (id, kind, owner_id, profile, state, name, purpose_en, purpose_fr, description,
                     country, logo_uri, terms_uri, client_uri, contacts, scope, redirect_uris, secret_hash,
-                    credential_generation, require_pkce, max_duration_days, audit_seq, audit_mac, created_at,
-                    updated_at)
+                    credential_generation, require_pkce, max_duration_days, audit_head, created_at, updated_at)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
-                    ?21, ?22, ?23, ?23)"
+                    ?21, ?22, ?22)"
             ),
             values![
                 client.id, client.kind, client.owner_id, client.profile, client.state, client.name,
                 client.purpose.en, client.purpose.fr, profile.description, profile.country, profile.logo_uri,
                 profile.terms_uri, profile.client_uri, to_json(&profile.contacts)?, client.scope,
                 to_json(&client.redirect_uris)?, client.secret_hash, client.credential_generation,
-                client.require_pkce, client.max_duration_days.map(u32::from), head.seq, head.mac, self.moment.now
+                client.require_pkce, client.max_duration_days.map(u32::from), head, self.moment.now
             ],
         );
         Ok(true)
@@ -115,9 +115,9 @@ pub(super) fn record_client_event(
     tx.defer(
         sql!(
             "-- advance the audit chain of a client
-            UPDATE clients SET audit_seq = ?2, audit_mac = ?3, updated_at = ?4 WHERE id = ?1"
+            UPDATE clients SET audit_head = ?2, updated_at = ?3 WHERE id = ?1"
         ),
-        values![client.id, head.seq, head.mac, moment.now],
+        values![client.id, head, moment.now],
     );
 }
 
@@ -240,7 +240,7 @@ impl Command for RemoveClient {
             values![
                 client.id,
                 self.actor.kind,
-                self.actor.id,
+                encode_actor_id(self.actor.kind, self.actor.id.as_deref()),
                 self.moment.correlation_id.to_string(),
                 self.moment.now
             ],
@@ -250,8 +250,9 @@ impl Command for RemoveClient {
     }
 }
 
-/// Finishes a removal once all connections of the client have ended, and queues the deletion of its upstream clients,
-/// which were needed until then to revoke grants.
+/// Finishes a removal, and queues the deletion of the client's upstream clients. The caller must have ended all connections of
+/// the client: the upstream clients were needed to revoke their grants. No new connection can be opened during that time, because
+/// the client is closed.
 #[derive(Debug)]
 pub struct FinishClientRemoval {
     pub moment: Moment,
@@ -268,8 +269,7 @@ impl Command for FinishClientRemoval {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
         let delete = sql!(
             "-- finish the removal of a client
-            DELETE FROM client_removals WHERE client_id = ?1 AND NOT EXISTS (
-                SELECT 1 FROM connections WHERE client_id = ?1 AND status IN ('pending', 'active'))"
+            DELETE FROM client_removals WHERE client_id = ?1"
         );
         // Only the node whose statement deletes the row queues the deletions.
         if tx.execute(delete, values![self.client_id]).await? > 0 {

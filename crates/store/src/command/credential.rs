@@ -13,6 +13,7 @@ use domain::{Moment, Timestamp};
 use super::job_queue::{SealedToken, queue_late_revocation};
 use super::lease::{Lease, release_lease};
 use super::refresh_stats::count_refresh;
+use super::sealed_value::SealedValue;
 use crate::entity::connection::lock_connection;
 use crate::entity::provider::find_provider;
 use crate::error::{Result, StoreError};
@@ -64,12 +65,13 @@ impl Command for LeaseCredential {
         let row = tx.fetch_row(CREDENTIAL_TO_LEASE, values![connection.id]).await?;
         let mut row =
             row.ok_or_else(|| StoreError::Internal("an active connection has no credential".into()))?;
-        let (data_key, refresh_token) = (row.get("data_key")?, row.get("refresh_token")?);
+        let (key, token): (Option<_>, Option<_>) = (row.get("refresh_key")?, row.get("refresh_token")?);
+        let refresh_token = key.zip(token).map(|(key, sealed)| SealedValue { key, sealed });
         let previous_lease_until: Option<Timestamp> = row.get("lease_until")?;
         if let Some(until) = previous_lease_until.filter(|until| self.moment.now < *until) {
             return Ok(LeaseOutcome::Busy(until));
         }
-        let lease = Lease { id: tx.ids().mint(), version: self.seen_version, data_key, refresh_token };
+        let lease = Lease { id: tx.ids().mint(), version: self.seen_version, refresh_token };
         tx.defer(
             // An expired lease that was never released belongs to an interrupted refresh: the provider may have issued
             // a token that was never stored.
@@ -92,7 +94,7 @@ impl Command for LeaseCredential {
 
 static CREDENTIAL_TO_LEASE: &Sql = sql!(
     "-- find a credential to lease
-    SELECT c.data_key, u.refresh_token, u.lease_until
+    SELECT c.refresh_key, u.refresh_token, u.lease_until
     FROM upstream_credentials u JOIN connections c ON c.id = u.connection_id
     WHERE u.connection_id = ?1"
 );
@@ -105,11 +107,11 @@ pub struct StoreCredential {
     pub moment: Moment,
     pub connection_id: ConnectionId,
     pub lease: Lease,
-    /// The hub's access token at the provider, sealed.
-    pub access_token: Vec<u8>,
+    /// The hub's access token at the provider.
+    pub access_token: SealedValue,
     pub access_expires_at: Timestamp,
-    /// The sealed refresh token, if the provider issued a new one.
-    pub refresh_token: Option<Vec<u8>>,
+    /// The refresh token, if the provider issued a new one.
+    pub refresh_token: Option<SealedValue>,
 }
 
 /// The outcome of [`StoreCredential`]: whether the new tokens are stored.
@@ -139,7 +141,7 @@ impl Command for StoreCredential {
             // The revocation at the end of the connection covers only the token that was stored then. This token is
             // newer.
             if let Some(token) = self.refresh_token.clone().filter(|_| can_revoke) {
-                let sealed = SealedToken::new(self.lease.data_key.clone(), token);
+                let sealed = SealedToken::new(token.key, token.sealed);
                 queue_late_revocation(tx, &self.moment, &connection, sealed);
             }
             return Ok(StoreCredentialOutcome::LeaseLost);
@@ -162,6 +164,8 @@ static MARK_OUTCOME_UNKNOWN: &Sql = sql!(
 
 impl StoreCredential {
     fn replace_credential(&self, tx: &mut Tx<'_>) {
+        let (refresh_key, refresh_token) =
+            self.refresh_token.as_ref().map(|token| (token.key.clone(), token.sealed.clone())).unzip();
         tx.defer(
             // A provider that does not rotate refresh tokens omits it; the previous one then stays valid (RFC 6749
             // section 6).
@@ -172,16 +176,17 @@ impl StoreCredential {
                 WHERE connection_id = ?1"
             ),
             values![
-                self.connection_id, self.access_token, self.access_expires_at, self.refresh_token, self.moment.now
+                self.connection_id, self.access_token.sealed, self.access_expires_at, refresh_token, self.moment.now
             ],
         );
         tx.defer(
             sql!(
-                "-- increment a credential's version
-                UPDATE connections SET credential_version = credential_version + 1, updated_at = ?2
+                "-- replace the keys of a credential and increment its version
+                UPDATE connections SET credential_version = credential_version + 1, access_key = ?2,
+                    refresh_key = COALESCE(?3, refresh_key), updated_at = ?4
                 WHERE id = ?1"
             ),
-            values![self.connection_id, self.moment.now],
+            values![self.connection_id, self.access_token.key, refresh_key, self.moment.now],
         );
     }
 }

@@ -1,32 +1,38 @@
-//! The termination path: every end of a connection, whatever its cause, goes through [`end_locked_connection`].
+//! The termination path: every end of a connection, whatever its cause, is written by [`write_ends`].
+//!
+//! Requests to end connections run as a set: one transaction locks the connections, reads what else the rule needs, decides
+//! each with the rule of the domain, and writes all of them with the same statements. So the end of one connection among
+//! many costs little more than the rows that it writes.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use domain::id::ConnectionId;
-use domain::model::audit_event::{Actor, AuditAction, AuditHead, SubjectKind};
+use domain::id::{ConnectionId, IdSource, JobId};
+use domain::model::audit_event::{Actor, AuditAction, SubjectKind};
 use domain::model::connection::{
     AlreadyEndedError, Connection, EndCause, EndDetails, EndTransition, UpstreamRevocation, UpstreamState,
     expiry_cause,
 };
-use domain::model::job::JobKind;
-use domain::model::provider::{GrantScope, ProviderSettings};
+use domain::model::job::{JobKind, JobState};
+use domain::model::provider::GrantScope;
 use domain::{Moment, Timestamp};
 use serde_json::json;
 
 use super::audit_entry::build_audit_entry;
-use super::job_queue::{SealedToken, queue_job};
+use super::end_facts::{EndFacts, has_live_sibling, load_end_facts, load_last_uses};
+use super::job_count::record_job_transition;
+use super::job_queue::{JobSubject, QUEUE_JOBS, SealedToken, build_job_row};
 use crate::commit_effect::CommitEffect;
-use crate::entity::connection::{lock_connection, lock_customer};
+use crate::entity::audit_event::encode_actor_id;
+use crate::entity::connection::{lock_connection, lock_free_connections};
 use crate::error::{Result, StoreError};
 use crate::operation::{Command, CommandKind};
-use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::values;
+use crate::value::{Value, values};
 
-/// Ends a connection. The commit deletes its tokens, its credential and its key, and queues the revocation at the
-/// provider.
-#[derive(Debug)]
+/// A request to end a connection. The commit deletes the keys of its tokens, and queues the revocation at the provider.
+#[derive(Clone, Debug)]
 pub struct EndConnection {
     pub moment: Moment,
     pub connection_id: ConnectionId,
@@ -36,10 +42,20 @@ pub struct EndConnection {
     pub fence: Option<i64>,
 }
 
+/// A request to end a connection if it has expired.
+#[derive(Clone, Debug)]
+pub struct ExpireConnection {
+    pub moment: Moment,
+    pub connection_id: ConnectionId,
+    /// The time without use after which a refresh token expires.
+    pub idle_timeout: Duration,
+}
+
 /// The outcome of ending a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndOutcome {
-    Ended,
+    /// The connection has ended with this request, for this cause.
+    Ended(EndCause),
     /// The connection had already ended, with these details.
     AlreadyEnded(EndDetails),
     NotFound,
@@ -48,38 +64,89 @@ pub enum EndOutcome {
     Fenced,
 }
 
-impl Command for EndConnection {
+/// A request of either kind.
+#[derive(Clone, Debug)]
+pub(crate) enum EndRequest {
+    End(EndConnection),
+    Expire(ExpireConnection),
+}
+
+impl EndRequest {
+    pub(crate) const fn connection_id(&self) -> &ConnectionId {
+        match self {
+            Self::End(request) => &request.connection_id,
+            Self::Expire(request) => &request.connection_id,
+        }
+    }
+
+    const fn moment(&self) -> &Moment {
+        match self {
+            Self::End(request) => &request.moment,
+            Self::Expire(request) => &request.moment,
+        }
+    }
+
+    /// Returns why a locked connection must end, or `None` if the reason of the request does not apply.
+    fn reason(&self, connection: &Connection, last_used_at: Option<Timestamp>) -> Option<EndReason<'_>> {
+        match self {
+            Self::End(EndConnection { moment, cause, actor, fence, .. }) => {
+                let is_fenced = fence.is_some_and(|version| version != connection.credential_version);
+                (!is_fenced).then(|| EndReason::new(moment, *cause, actor.clone()))
+            }
+            // The expiry is decided under the lock: the token may have been used since the sweep found the connection.
+            Self::Expire(ExpireConnection { moment, idle_timeout, .. }) => {
+                let cause = expiry_cause(connection, last_used_at, *idle_timeout, moment.now)?;
+                Some(EndReason::new(moment, cause, Actor::system("sweep")))
+            }
+        }
+    }
+}
+
+/// Ends the connections of several requests.
+#[derive(Debug)]
+pub(crate) struct EndConnections {
+    requests: Vec<EndRequest>,
+    moment: Moment,
+}
+
+impl EndConnections {
+    /// Creates the command. Returns `None` without a request.
+    pub(crate) fn new(requests: Vec<EndRequest>) -> Option<Self> {
+        let moment = requests.first()?.moment().clone();
+        Some(Self { requests, moment })
+    }
+}
+
+/// Ends the connection of one request. Waits if another transaction has locked it.
+#[derive(Debug)]
+pub(crate) struct EndSingleConnection(pub(crate) EndRequest);
+
+impl Command for EndSingleConnection {
     type Reply = EndOutcome;
     const KIND: CommandKind = CommandKind::End;
 
     fn moment(&self) -> &Moment {
-        &self.moment
+        self.0.moment()
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<EndOutcome> {
-        let Some(connection) = lock_connection(tx, &self.connection_id).await? else {
+        let request = &self.0;
+        let Some(connection) = lock_connection(tx, request.connection_id()).await? else {
             return Ok(EndOutcome::NotFound);
         };
-        if self.fence.is_some_and(|version| version != connection.credential_version) {
+        let last_uses = load_last_uses(tx, &expiring_connections(std::slice::from_ref(request))).await?;
+        let Some(reason) = request.reason(&connection, last_uses.get(&connection.id).copied()) else {
             return Ok(EndOutcome::Fenced);
-        }
-        let reason = EndReason::new(&self.moment, self.cause, self.actor.clone());
-        end_locked_connection(tx, &connection, &reason).await
+        };
+        let ids = IdSource::new(self.moment().now, self.moment().seed);
+        end_connection(tx, &connection, &reason, ids).await
     }
 }
 
-/// Ends a connection if it has expired.
-#[derive(Debug)]
-pub struct ExpireConnection {
-    pub moment: Moment,
-    pub connection_id: ConnectionId,
-    /// The time without use after which a refresh token expires.
-    pub idle_timeout: Duration,
-}
-
-impl Command for ExpireConnection {
-    /// The outcome, and the cause of the end if the connection has expired.
-    type Reply = (EndOutcome, Option<EndCause>);
+impl Command for EndConnections {
+    /// The outcome of each request, in their order. `None` means that the request must run individually: another transaction has
+    /// locked its connection, or the connection shares its grant with others, or there is none.
+    type Reply = Vec<Option<EndOutcome>>;
     const KIND: CommandKind = CommandKind::End;
 
     fn moment(&self) -> &Moment {
@@ -87,27 +154,80 @@ impl Command for ExpireConnection {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let Some(connection) = lock_connection(tx, &self.connection_id).await? else {
-            return Ok((EndOutcome::NotFound, None));
-        };
-        // The expiry is checked again under the lock: the token may have been used since the sweep found the
-        // connection.
-        let last_used_at: Option<Timestamp> =
-            tx.fetch_value(LAST_USE, values![self.connection_id], "last_used_at").await?;
-        let Some(cause) = expiry_cause(&connection, last_used_at, self.idle_timeout, self.moment.now) else {
-            return Ok((EndOutcome::Fenced, None));
-        };
-        let reason = EndReason::new(&self.moment, cause, Actor::system("sweep"));
-        Ok((end_locked_connection(tx, &connection, &reason).await?, Some(cause)))
+        end_set(tx, &self.requests).await
     }
 }
 
-static LAST_USE: &Sql = sql!(
-    "-- find the last use of a connection's refresh token
-    SELECT last_used_at FROM refresh_tokens WHERE connection_id = ?1 ORDER BY last_used_at DESC LIMIT 1"
-);
+/// Ends the connections of several requests with one set of statements.
+async fn end_set(tx: &mut Tx<'_>, requests: &[EndRequest]) -> Result<Vec<Option<EndOutcome>>> {
+    let ids: Vec<_> = requests.iter().map(EndRequest::connection_id).collect();
+    // The credentials are read after the locks, by a statement of their own. If the locking statement read them too, it would
+    // return an old credential for a connection whose lock it had waited for.
+    let connections = lock_free_connections(tx, &ids).await?;
+    let mut facts = load_end_facts(tx, &connections.values().collect::<Vec<_>>()).await?;
+    let last_uses = load_last_uses(tx, &expiring_connections(requests)).await?;
+    let mut outcomes = Vec::with_capacity(requests.len());
+    let mut ends: Vec<DecidedEnd<'_>> = Vec::with_capacity(requests.len());
+    let mut ended: HashMap<&ConnectionId, EndDetails> = HashMap::new();
+    for request in requests {
+        let id = request.connection_id();
+        // The row was read before this set ended the connection for an earlier request.
+        if let Some(details) = ended.get(id) {
+            outcomes.push(Some(EndOutcome::AlreadyEnded(details.clone())));
+            continue;
+        }
+        let Some(connection) = connections.get(id) else {
+            outcomes.push(None);
+            continue;
+        };
+        let last_used_at = last_uses.get(id).copied();
+        outcomes.push(decide_request(request, connection, &mut facts, last_used_at)?.map(|decision| {
+            match decision {
+                Ok(end) => {
+                    let details = end.transition.end.clone();
+                    let outcome = EndOutcome::Ended(details.cause);
+                    ended.insert(id, details);
+                    ends.push(end);
+                    outcome
+                }
+                Err(outcome) => outcome,
+            }
+        }));
+    }
+    write_ends(tx, ends);
+    Ok(outcomes)
+}
+
+/// Decides one request of a set. Returns the end, or the outcome without one; `None` if the request must run individually.
+fn decide_request<'a>(
+    request: &'a EndRequest,
+    connection: &'a Connection,
+    facts: &mut HashMap<ConnectionId, EndFacts>,
+    last_used_at: Option<Timestamp>,
+) -> Result<Option<Result<DecidedEnd<'a>, EndOutcome>>> {
+    let Some(facts) = facts.get_mut(&connection.id) else {
+        return Err(StoreError::Internal("a locked connection does not exist".into()));
+    };
+    // Its siblings must be compared under the lock of the customer, which a set does not take.
+    if facts.settings.grant_scope == GrantScope::PerClientCustomer {
+        return Ok(None);
+    }
+    let Some(reason) = request.reason(connection, last_used_at) else {
+        return Ok(Some(Err(EndOutcome::Fenced)));
+    };
+    let moment = request.moment();
+    let ids = IdSource::new(moment.now, moment.seed);
+    let end = decide_end(connection, reason, facts, false, ids);
+    Ok(Some(end.map_err(|AlreadyEndedError(previous)| EndOutcome::AlreadyEnded(previous))))
+}
+
+fn expiring_connections(requests: &[EndRequest]) -> Vec<&ConnectionId> {
+    let expiring = requests.iter().filter(|request| matches!(request, EndRequest::Expire(_)));
+    expiring.map(EndRequest::connection_id).collect()
+}
 
 /// The reason for an end: its time, cause and actor, and the connection that replaces the ended one.
+#[derive(Clone)]
 pub(super) struct EndReason<'a> {
     moment: &'a Moment,
     cause: EndCause,
@@ -129,158 +249,150 @@ impl<'a> EndReason<'a> {
     }
 }
 
-/// Ends a connection whose row this transaction has locked.
+/// Ends a connection whose row this transaction has locked, as a part of another command.
 pub(super) async fn end_locked_connection(
     tx: &mut Tx<'_>,
     connection: &Connection,
     reason: &EndReason<'_>,
 ) -> Result<EndOutcome> {
-    let upstream = load_upstream_row(tx, &connection.id).await?;
-    let moment = reason.moment;
-    let end = EndDetails { cause: reason.cause, actor: reason.actor.clone(), at: moment.now };
-    let is_grant_shared = has_live_sibling(tx, connection, upstream.settings.grant_scope).await?;
-    let has_refresh_token = upstream.refresh_token.is_some();
-    let upstream_state =
-        UpstreamState::new(&upstream.settings, has_refresh_token, upstream.lease_until, is_grant_shared);
-    let ending = match connection.end(end, upstream_state) {
-        Ok(ending) => ending,
-        Err(AlreadyEndedError(previous)) => return Ok(EndOutcome::AlreadyEnded(previous)),
-    };
-    // A refresh that is running may return a newer token, so revoking the stored token does not prove that the grant is
-    // revoked.
-    let outcome_unknown = upstream.outcome_unknown || upstream_state.refresh_outcome_unknown;
-    if let (UpstreamRevocation::Pending, Some(data_key), Some(token)) =
-        (ending.provider_revocation, upstream.data_key, upstream.refresh_token)
-    {
-        // The token moves to the job, with the key that it is sealed with, and is deleted from the connection below.
-        let sealed = SealedToken { outcome_unknown, ..SealedToken::new(data_key, token) };
-        queue_job(tx, moment, JobKind::RevokeAtProvider, connection, sealed);
-    }
-    let detail = json!({
-        "cause": ending.end.cause.as_str(),
-        "status": ending.status.as_str(),
-        "provider_revocation": ending.provider_revocation.as_str(),
-        "replaced_by": reason.successor.map(ToString::to_string),
-    });
-    let subject = (SubjectKind::Connection, &connection.id);
-    let actor = ending.end.actor.clone();
-    let entry = build_audit_entry(subject, moment, AuditAction::ConnectionEnded, actor, &detail);
-    let head = tx.audit(&connection.audit, entry);
-    write_end(tx, connection, reason.successor, &ending, &head);
-    tx.add_effect(CommitEffect::ConnectionEnded);
-    Ok(EndOutcome::Ended)
+    // The other ids of the command come from the same seed, so the end derives a seed of its own.
+    let ids = IdSource::new(reason.moment.now, tx.ids().draw_seed());
+    end_connection(tx, connection, reason, ids).await
 }
 
-/// Returns whether another live connection uses the same grant at the provider, so that the grant must not be revoked.
-///
-/// The customer's row is locked after the connection's, as in an exchange. So the ends of one customer's connections run
-/// one after the other, and the last of them finds no other connection. Three transactions may still deadlock, because an
-/// exchange locks two connections; the database then aborts one of them, and it runs again.
-async fn has_live_sibling(tx: &mut Tx<'_>, connection: &Connection, grant_scope: GrantScope) -> Result<bool> {
-    match grant_scope {
-        GrantScope::PerToken => Ok(false),
-        GrantScope::PerClientCustomer => {
-            lock_customer(tx, &connection.customer_id).await?;
-            tx.exists(LIVE_SIBLING, values![connection.customer_id, connection.id]).await
-        }
-    }
-}
-
-static LIVE_SIBLING: &Sql = sql!(
-    "-- find another live connection of a customer
-    SELECT id FROM connections WHERE customer_id = ?1 AND id <> ?2 AND status IN ('pending', 'active') LIMIT 1"
-);
-
-/// The stored facts that decide whether an end must revoke the grant at the provider: the settings of the provider and
-/// the credential of the connection.
-struct UpstreamRow {
-    settings: ProviderSettings,
-    data_key: Option<Vec<u8>>,
-    refresh_token: Option<Vec<u8>>,
-    /// The end of the lease of a refresh that has not stored its result.
-    lease_until: Option<Timestamp>,
-    outcome_unknown: bool,
-}
-
-impl FromRow for UpstreamRow {
-    fn from_row(row: &mut Row) -> Result<Self> {
-        Ok(Self {
-            settings: row.get_json("settings")?,
-            data_key: row.get("data_key")?,
-            refresh_token: row.get("refresh_token")?,
-            lease_until: row.get("lease_until")?,
-            // The column is null if the connection has no credential any more.
-            outcome_unknown: row.get::<Option<_>>("outcome_unknown")?.unwrap_or(false),
-        })
-    }
-}
-
-async fn load_upstream_row(tx: &mut Tx<'_>, id: &ConnectionId) -> Result<UpstreamRow> {
-    let row = tx.fetch_optional(UPSTREAM_ROW, values![id]).await?;
-    row.ok_or_else(|| StoreError::Internal("a connection has no provider".into()))
-}
-
-static UPSTREAM_ROW: &Sql = sql!(
-    "-- find the upstream side of a connection
-    SELECT p.settings, c.data_key, u.refresh_token, u.lease_until, u.outcome_unknown
-    FROM connections c
-    JOIN providers p ON p.id = c.provider_id
-    LEFT JOIN upstream_credentials u ON u.connection_id = c.id
-    WHERE c.id = ?1"
-);
-
-pub(crate) static HOT_STATEMENTS: &[&Sql] = &[LAST_USE, LIVE_SIBLING, UPSTREAM_ROW];
-
-fn write_end(
+async fn end_connection(
     tx: &mut Tx<'_>,
     connection: &Connection,
-    successor: Option<&ConnectionId>,
-    ending: &EndTransition,
-    head: &AuditHead,
-) {
-    let id = &connection.id;
-    let EndDetails { cause, actor, at } = &ending.end;
-    tx.defer(
-        sql!(
-            "-- end a connection
-            UPDATE connections SET status = ?2, cause = ?3, actor_kind = ?4, actor_id = ?5, ended_at = ?6,
-                provider_revocation = ?7, replaced_by = ?8, audit_seq = ?9, audit_mac = ?10, data_key = NULL,
-                pending_until = NULL, updated_at = ?6
-            WHERE id = ?1 AND status IN ('pending', 'active')"
-        ),
-        values![
-            id,
-            ending.status,
-            *cause,
-            actor.kind,
-            actor.id,
-            *at,
-            ending.provider_revocation,
-            successor,
-            head.seq,
-            head.mac
-        ],
-    );
-    tx.defer(
-        sql!(
-            "-- delete the refresh tokens of a connection
-            DELETE FROM refresh_tokens WHERE connection_id = ?1"
-        ),
-        values![id],
-    );
-    // Authorization codes are kept and marked as used, so that a later use is recognized as a replay.
-    tx.defer(
-        sql!(
-            "-- mark the codes of a connection as used
-            UPDATE authorization_codes SET used_at = COALESCE(used_at, ?2) WHERE connection_id = ?1"
-        ),
-        values![id, *at],
-    );
-    tx.defer(
-        sql!(
-            "-- delete the credential of a connection
-            DELETE FROM upstream_credentials WHERE connection_id = ?1"
-        ),
-        values![id],
-    );
+    reason: &EndReason<'_>,
+    ids: IdSource,
+) -> Result<EndOutcome> {
+    let mut facts = load_end_facts(tx, &[connection]).await?;
+    let facts = facts.get_mut(&connection.id);
+    let facts = facts.ok_or_else(|| StoreError::Internal("a locked connection does not exist".into()))?;
+    let is_grant_shared = has_live_sibling(tx, connection, facts.settings.grant_scope).await?;
+    match decide_end(connection, reason.clone(), facts, is_grant_shared, ids) {
+        Ok(end) => {
+            write_ends(tx, vec![end]);
+            Ok(EndOutcome::Ended(reason.cause))
+        }
+        Err(AlreadyEndedError(previous)) => Ok(EndOutcome::AlreadyEnded(previous)),
+    }
 }
+
+/// An end that the rule of the domain has decided.
+struct DecidedEnd<'a> {
+    connection: &'a Connection,
+    reason: EndReason<'a>,
+    transition: EndTransition,
+    /// The token to revoke at the provider, with its key.
+    to_revoke: Option<SealedToken>,
+    ids: IdSource,
+}
+
+fn decide_end<'a>(
+    connection: &'a Connection,
+    reason: EndReason<'a>,
+    facts: &mut EndFacts,
+    is_grant_shared: bool,
+    ids: IdSource,
+) -> Result<DecidedEnd<'a>, AlreadyEndedError> {
+    let end = EndDetails { cause: reason.cause, actor: reason.actor.clone(), at: reason.moment.now };
+    let has_refresh_token = facts.refresh_token.is_some();
+    let upstream_state =
+        UpstreamState::new(&facts.settings, has_refresh_token, facts.lease_until, is_grant_shared);
+    let transition = connection.end(end, upstream_state)?;
+    // A refresh that is running may return a newer token, so revoking the stored token does not prove that the grant is
+    // revoked.
+    let outcome_unknown = facts.outcome_unknown || upstream_state.refresh_outcome_unknown;
+    let is_revoked = transition.provider_revocation == UpstreamRevocation::Pending;
+    let to_revoke = facts.refresh_key.take().zip(facts.refresh_token.take()).filter(|_| is_revoked);
+    let to_revoke =
+        to_revoke.map(|(key, token)| SealedToken { outcome_unknown, ..SealedToken::new(key, token) });
+    Ok(DecidedEnd { connection, reason, transition, to_revoke, ids })
+}
+
+/// Writes ends: the connections, an audit event and a job for each, and the list of what a background task must delete. The
+/// tokens become unreadable with the commit, because it deletes their keys; the key of a token that must be revoked at the
+/// provider moves to the job.
+fn write_ends(tx: &mut Tx<'_>, ends: Vec<DecidedEnd<'_>>) {
+    if ends.is_empty() {
+        return;
+    }
+    let (mut connections, mut jobs, mut deletions) = (Vec::new(), Vec::new(), Vec::new());
+    for mut end in ends {
+        let job = end.to_revoke.take().map(|token| {
+            let subject = JobSubject::from(end.connection);
+            build_job_row(&mut end.ids, end.reason.moment, JobKind::RevokeAtProvider, &subject, token)
+        });
+        let job_id = job.as_ref().map(|(id, _)| id.clone());
+        jobs.extend(job.map(|(_, row)| row));
+        let EndDetails { at, .. } = end.transition.end;
+        deletions.push(values![end.connection.id, at].to_vec());
+        connections.push(build_end_row(tx, &mut end, job_id));
+    }
+    let count = i64::try_from(jobs.len()).unwrap_or(i64::MAX);
+    if count > 0 {
+        record_job_transition(tx, JobKind::RevokeAtProvider.as_str(), None, Some(JobState::Pending), count);
+    }
+    tx.defer_rows(QUEUE_JOBS, jobs);
+    tx.defer_rows(END_CONNECTIONS, connections);
+    tx.defer_rows(LIST_ENDED_CONNECTIONS, deletions);
+    tx.add_effect(CommitEffect::SecretsDeleted);
+}
+
+/// Appends the audit event of an end, and builds the parameters of [`END_CONNECTIONS`].
+fn build_end_row(tx: &mut Tx<'_>, end: &mut DecidedEnd<'_>, job_id: Option<JobId>) -> Vec<Value> {
+    let EndTransition { status, end: details, provider_revocation } = &end.transition;
+    let EndDetails { cause, actor, at } = details;
+    let connection = end.connection;
+    let detail = json!({
+        "cause": cause.as_str(),
+        "status": status.as_str(),
+        "provider_revocation": provider_revocation.as_str(),
+        "replaced_by": end.reason.successor.map(ToString::to_string),
+    });
+    let subject = (SubjectKind::Connection, &connection.id);
+    let action = AuditAction::ConnectionEnded;
+    let entry = build_audit_entry(subject, end.reason.moment, action, actor.clone(), &detail);
+    let head = tx.audit_with_id(end.ids.mint(), &connection.audit, entry);
+    let job_id = job_id.or_else(|| connection.newest_job.clone());
+    values![
+        connection.id,
+        *status,
+        *cause,
+        actor.kind,
+        encode_actor_id(actor.kind, actor.id.as_deref()),
+        *at,
+        *provider_revocation,
+        end.reason.successor,
+        head,
+        job_id
+    ]
+    .to_vec()
+}
+
+static END_CONNECTIONS: &Sql = sql!(
+    sqlite: "-- end connections
+        UPDATE connections SET status = ?2, cause = ?3, actor_kind = ?4, actor_id = ?5, ended_at = ?6,
+            provider_revocation = ?7, replaced_by = ?8, audit_head = ?9, job_id = ?10, access_key = NULL,
+            refresh_key = NULL, pending_until = NULL, updated_at = ?6
+        WHERE id = ?1 AND status IN ('pending', 'active')",
+    postgres: "-- end connections
+        UPDATE connections c SET status = e.status, cause = e.cause, actor_kind = e.actor_kind, actor_id = e.actor_id,
+            ended_at = e.ended_at, provider_revocation = e.provider_revocation, replaced_by = e.replaced_by,
+            audit_head = e.audit_head, job_id = e.job_id, access_key = NULL, refresh_key = NULL, pending_until = NULL,
+            updated_at = e.ended_at
+        FROM unnest(?1::bytea[], ?2::text[], ?3::text[], ?4::text[], ?5::bytea[], ?6::bigint[], ?7::text[],
+            ?8::bytea[], ?9::bytea[], ?10::bytea[])
+            AS e (id, status, cause, actor_kind, actor_id, ended_at, provider_revocation, replaced_by, audit_head, job_id)
+        WHERE c.id = e.id AND c.status IN ('pending', 'active')"
+);
+
+static LIST_ENDED_CONNECTIONS: &Sql = sql!(
+    sqlite: "-- list ended connections for the deletion of their tokens
+        INSERT INTO ended_connections (connection_id, ended_at) VALUES (?1, ?2)",
+    postgres: "-- list ended connections for the deletion of their tokens
+        INSERT INTO ended_connections (connection_id, ended_at) SELECT * FROM unnest(?1::bytea[], ?2::bigint[])"
+);
+
+pub(crate) static HOT_STATEMENTS: &[&Sql] = &[END_CONNECTIONS];

@@ -6,15 +6,15 @@
 use std::time::Duration;
 
 use domain::Moment;
-use domain::id::{ClientId, ConnectionId, JobId, ProviderId};
+use domain::id::{ClientId, ConnectionId, IdSource, JobId, ProviderId};
 use domain::model::authorization_request::AuthorizationRequest;
 use domain::model::connection::{Connection, UpstreamRevocation};
 use domain::model::job::{Job, JobKind, JobState};
 
 use super::job_count::record_job_transition;
-use crate::sql::sql;
+use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::values;
+use crate::value::{Value, values};
 
 /// The period in which a job is retried. After that the job fails, and an operator must resolve it.
 pub(super) const JOB_RETRY_WINDOW: Duration = Duration::from_hours(7 * 24);
@@ -49,13 +49,15 @@ pub(super) struct JobSubject<'a> {
     /// The id of the connection. If it was reserved for an authorization request, the connection may never have been
     /// opened.
     connection: Option<&'a ConnectionId>,
+    /// The newest job of the connection before this one.
+    previous_job: Option<&'a JobId>,
     provider: ProviderId,
     client: Option<&'a ClientId>,
 }
 
 impl<'a> JobSubject<'a> {
     pub(super) const fn for_registration(client: &'a ClientId, provider: ProviderId) -> Self {
-        Self { connection: None, provider, client: Some(client) }
+        Self { connection: None, previous_job: None, provider, client: Some(client) }
     }
 }
 
@@ -63,6 +65,7 @@ impl<'a> From<&'a Connection> for JobSubject<'a> {
     fn from(connection: &'a Connection) -> Self {
         Self {
             connection: Some(&connection.id),
+            previous_job: connection.newest_job.as_ref(),
             provider: connection.provider_id,
             client: Some(&connection.client_id),
         }
@@ -73,6 +76,7 @@ impl<'a> From<&'a AuthorizationRequest> for JobSubject<'a> {
     fn from(request: &'a AuthorizationRequest) -> Self {
         Self {
             connection: Some(&request.connection_id),
+            previous_job: None,
             provider: request.provider_id,
             client: Some(&request.client_id),
         }
@@ -83,52 +87,85 @@ impl<'a> From<&'a Job> for JobSubject<'a> {
     fn from(job: &'a Job) -> Self {
         Self {
             connection: job.connection_id.as_ref(),
+            previous_job: None,
             provider: job.provider_id,
             client: job.client_id.as_ref(),
         }
     }
 }
 
-/// Queues a job that is due immediately.
+/// Queues a job that is due immediately, and returns its id.
 pub(super) fn queue_job<'a>(
     tx: &mut Tx<'_>,
     moment: &Moment,
     kind: JobKind,
     subject: impl Into<JobSubject<'a>>,
     sealed: SealedToken,
-) {
-    let (id, seed) = (tx.ids().mint::<JobId>(), tx.ids().draw_seed());
-    let retry_until = moment.now.plus(JOB_RETRY_WINDOW);
-    let JobSubject { connection, provider, client } = subject.into();
-    let SealedToken { data_key, token, verifier, identity, outcome_unknown } = sealed;
-    tx.defer(
-        sql!(
-            "-- queue a job
-            INSERT INTO jobs (id, kind, connection_id, provider_id, data_key, token, verifier, identity,
-                outcome_unknown, state, attempt, seed, due_at, retry_until, created_at, client_id, endpoint_group)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?13, ?15, ?16)"
-        ),
-        values![
-            id,
-            kind,
-            connection,
-            provider,
-            data_key,
-            token,
-            verifier,
-            identity,
-            outcome_unknown,
-            JobState::Pending,
-            0_i64,
-            seed,
-            moment.now,
-            retry_until,
-            client,
-            kind.endpoint_group()
-        ],
-    );
+) -> JobId {
+    let (id, row) = build_job_row(tx.ids(), moment, kind, &subject.into(), sealed);
+    tx.defer_rows(QUEUE_JOBS, vec![row]);
     record_job_transition(tx, kind.as_str(), None, Some(JobState::Pending), 1);
+    id
 }
+
+/// Builds the parameters of [`QUEUE_JOBS`] for a job that is due immediately. Returns its id, too.
+///
+/// The caller must record the transition of the job.
+pub(super) fn build_job_row(
+    ids: &mut IdSource,
+    moment: &Moment,
+    kind: JobKind,
+    subject: &JobSubject<'_>,
+    sealed: SealedToken,
+) -> (JobId, Vec<Value>) {
+    let (id, seed) = (ids.mint::<JobId>(), ids.draw_seed());
+    let JobSubject { connection, previous_job, provider, client } = subject;
+    let SealedToken { data_key, token, verifier, identity, outcome_unknown } = sealed;
+    let row = values![
+        id,
+        kind,
+        *connection,
+        *previous_job,
+        *provider,
+        *client,
+        kind.endpoint_group(),
+        data_key,
+        token,
+        verifier,
+        identity,
+        outcome_unknown,
+        seed,
+        moment.now,
+        moment.now.plus(JOB_RETRY_WINDOW)
+    ];
+    (id, row.to_vec())
+}
+
+macro_rules! queue_jobs {
+    ($source:literal) => {
+        concat!(
+            "-- queue jobs
+            INSERT INTO jobs (id, kind, connection_id, previous_job_id, provider_id, client_id, endpoint_group, data_key,
+                token, verifier, identity, outcome_unknown, seed, due_at, retry_until, created_at, state, attempt)
+            ",
+            $source
+        )
+    };
+}
+
+pub(super) static QUEUE_JOBS: &Sql = sql!(
+    sqlite: queue_jobs!(
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?14, 'pending', 0)"
+    ),
+    postgres: queue_jobs!(
+        "SELECT j.*, j.due_at, 'pending', 0
+            FROM unnest(?1::bytea[], ?2::text[], ?3::bytea[], ?4::bytea[], ?5::bigint[], ?6::bytea[], ?7::text[],
+                ?8::bytea[], ?9::bytea[], ?10::bytea[], ?11::bytea[], ?12::boolean[], ?13::bytea[], ?14::bigint[],
+                ?15::bigint[])
+                AS j (id, kind, connection_id, previous_job_id, provider_id, client_id, endpoint_group, data_key, token,
+                    verifier, identity, outcome_unknown, seed, due_at, retry_until)"
+    )
+);
 
 /// Queues the revocation of a token that arrived after its connection had ended. The connection's revocation is pending
 /// again, because the provider still accepts this token.
@@ -138,12 +175,12 @@ pub(super) fn queue_late_revocation(
     connection: &Connection,
     sealed: SealedToken,
 ) {
-    queue_job(tx, moment, JobKind::RevokeAtProvider, connection, sealed);
+    let job = queue_job(tx, moment, JobKind::RevokeAtProvider, connection, sealed);
     tx.defer(
         sql!(
             "-- a token arrived after the end
-            UPDATE connections SET provider_revocation = ?2, updated_at = ?3 WHERE id = ?1"
+            UPDATE connections SET provider_revocation = ?2, job_id = ?3, updated_at = ?4 WHERE id = ?1"
         ),
-        values![connection.id, UpstreamRevocation::Pending, moment.now],
+        values![connection.id, UpstreamRevocation::Pending, job, moment.now],
     );
 }

@@ -2,6 +2,8 @@
 
 use domain::id::{ConnectionId, LeaseId};
 
+use super::sealed_value::SealedValue;
+
 use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::values;
@@ -12,10 +14,8 @@ pub struct Lease {
     pub id: LeaseId,
     /// The version of the credential whose refresh token is sent.
     pub version: i64,
-    /// The wrapped key of the connection. It seals the new tokens even if the connection has ended by then.
-    pub data_key: Vec<u8>,
-    /// The sealed refresh token, if the provider issued one.
-    pub refresh_token: Option<Vec<u8>>,
+    /// The refresh token, if the provider issued one.
+    pub refresh_token: Option<SealedValue>,
 }
 
 /// Releases a lease with the commit, unless it has expired and another refresh has taken its own lease.

@@ -14,6 +14,7 @@ use super::audit_entry::build_audit_entry;
 use super::authorization_request::{
     EMPTY_KEY, UnrevokedToken, ensure_still_allowed, fail_request_and_revoke,
 };
+use super::sealed_value::SealedValue;
 use crate::entity::authorization_request::lock_request;
 use crate::error::{Result, StoreError};
 use crate::operation::Command;
@@ -21,18 +22,19 @@ use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::{to_json, values};
 
-/// The tokens that the provider issued, sealed with the request's key.
+/// The tokens that the provider issued. Each is sealed under a key of its own, so that the end of the connection can keep the
+/// key of the one that must be revoked and delete the other.
 #[derive(Debug)]
 pub struct SealedGrant {
     /// The keyed hash of the customer's identity; `None` if the provider does not identify its customers.
     pub identity: Option<Vec<u8>>,
     /// The provider's id of the grant.
     pub grant_id: Option<String>,
-    /// The hub's access token at the provider, sealed.
-    pub access_token: Vec<u8>,
+    /// The hub's access token at the provider.
+    pub access_token: SealedValue,
     pub access_expires_at: Timestamp,
-    /// The sealed refresh token, if the provider issued one.
-    pub refresh_token: Option<Vec<u8>>,
+    /// The refresh token, if the provider issued one.
+    pub refresh_token: Option<SealedValue>,
 }
 
 /// Opens a pending connection for a request whose exchange succeeded.
@@ -119,18 +121,19 @@ impl OpenConnection {
         let action = AuditAction::ConnectionOpened;
         let entry = build_audit_entry(subject, &self.moment, action, Actor::customer(), &detail);
         let head = tx.audit(&AuditHead::default(), entry);
+        let refresh_key = self.grant.refresh_token.as_ref().map(|token| token.key.clone());
         tx.defer(
             sql!(
                 "-- open a connection
                 INSERT INTO connections (id, client_id, provider_id, customer_id, sub, status, pending_until,
-                    terms_version, token_generation, credential_version, expires_at, upstream_grant_id, data_key,
-                    provider_revocation, recipient_notification, audit_seq, audit_mac, created_at, updated_at)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, 1, 1, ?8, ?9, ?10, ?11, 'none', ?12, ?13, ?14, ?14)"
+                    terms_version, token_generation, credential_version, expires_at, upstream_grant_id, access_key,
+                    refresh_key, provider_revocation, recipient_notification, audit_head, created_at, updated_at)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, 1, 1, ?8, ?9, ?10, ?11, ?12, 'none', ?13, ?14, ?14)"
             ),
             values![
                 id, request.client_id, request.provider_id, customer, sub, ConnectionStatus::Pending, self.code_expires_at,
-                self.terms.expires_at, self.grant.grant_id, request.data_key, UpstreamRevocation::NotNeeded, head.seq,
-                head.mac, self.moment.now
+                self.terms.expires_at, self.grant.grant_id, self.grant.access_token.key, refresh_key,
+                UpstreamRevocation::NotNeeded, head, self.moment.now
             ],
         );
         self.write_terms(tx, id)?;
@@ -165,6 +168,7 @@ impl OpenConnection {
 
     fn write_credential(&self, tx: &mut Tx<'_>, id: &ConnectionId) {
         let grant = &self.grant;
+        let refresh_token = grant.refresh_token.as_ref().map(|token| token.sealed.clone());
         tx.defer(
             sql!(
                 "-- store the upstream credential of a connection
@@ -172,7 +176,7 @@ impl OpenConnection {
                     outcome_unknown, updated_at)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
             ),
-            values![id, grant.access_token, grant.access_expires_at, grant.refresh_token, false, self.moment.now],
+            values![id, grant.access_token.sealed, grant.access_expires_at, refresh_token, false, self.moment.now],
         );
     }
 
@@ -191,7 +195,7 @@ impl OpenConnection {
         );
         tx.defer(
             sql!(
-                "-- finish an authorization request; its key belongs to the connection now
+                "-- finish an authorization request
                 UPDATE authorization_requests SET status = ?2, verifier = NULL, provider_code = NULL, data_key = ?3
                 WHERE id = ?1"
             ),

@@ -188,12 +188,18 @@ fn insert_operator(
     tx.defer(
         sql!(
             "-- add an operator
-            INSERT INTO operators (id, name, role, bootstrap, token_hash, created_at, expires_at, audit_seq, audit_mac)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+            INSERT INTO operators (id, name, role, bootstrap, token_hash, created_at, expires_at, audit_head)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
         ),
         values![
-            token.id, token.name, token.role, token.bootstrap, token.hash, moment.now, token.expires_at,
-            head.seq, head.mac
+            token.id,
+            token.name,
+            token.role,
+            token.bootstrap,
+            token.hash,
+            moment.now,
+            token.expires_at,
+            head
         ],
     );
 }
@@ -207,8 +213,8 @@ async fn end_operator(tx: &mut Tx<'_>, moment: &Moment, token: &OperatorToken, a
     let head = tx.audit(&token.audit, entry);
     let remove = sql!(
         "-- remove an operator
-        UPDATE operators SET ended_at = ?2, audit_seq = ?3, audit_mac = ?4 WHERE id = ?1"
+        UPDATE operators SET ended_at = ?2, audit_head = ?3 WHERE id = ?1"
     );
-    tx.execute(remove, values![token.id, moment.now, head.seq, head.mac]).await?;
+    tx.execute(remove, values![token.id, moment.now, head]).await?;
     Ok(())
 }

@@ -48,15 +48,13 @@ impl Command for UpsertProvider {
             // the configuration has its own.
             sql!(
                 "-- write a configured provider
-                INSERT INTO providers (id, state, source, settings, audit_seq, audit_mac, created_at, updated_at)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)
+                INSERT INTO providers (id, state, source, settings, audit_head, created_at, updated_at)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
                 ON CONFLICT (id) DO UPDATE SET source = excluded.source, settings = excluded.settings,
                     data_key = NULL, client_secret = NULL, initial_access_token = NULL,
-                    audit_seq = excluded.audit_seq, audit_mac = excluded.audit_mac, updated_at = excluded.updated_at"
+                    audit_head = excluded.audit_head, updated_at = excluded.updated_at"
             ),
-            values![
-                provider.id, state, provider.source, to_json(&provider.settings)?, head.seq, head.mac, self.moment.now
-            ],
+            values![provider.id, state, provider.source, to_json(&provider.settings)?, head, self.moment.now],
         );
         Ok(())
     }
@@ -91,13 +89,13 @@ impl Command for AddProvider {
         tx.defer(
             sql!(
                 "-- add a provider
-                INSERT INTO providers (id, state, source, settings, data_key, client_secret, audit_seq, audit_mac,
-                    created_at, updated_at, initial_access_token)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10)"
+                INSERT INTO providers (id, state, source, settings, data_key, client_secret, audit_head, created_at,
+                    updated_at, initial_access_token)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)"
             ),
             values![
                 provider.id, provider.state, provider.source, to_json(&provider.settings)?, self.secret.data_key,
-                self.secret.secret, head.seq, head.mac, self.moment.now, self.secret.initial_access_token
+                self.secret.secret, head, self.moment.now, self.secret.initial_access_token
             ],
         );
         Ok(true)
@@ -158,11 +156,11 @@ pub(super) fn write_provider_state(
     tx.defer(
         sql!(
             "-- set the state of a provider
-            UPDATE providers SET state = ?2, audit_seq = ?3, audit_mac = ?4, updated_at = ?5,
+            UPDATE providers SET state = ?2, audit_head = ?3, updated_at = ?4,
                 state_changed_at = (CASE WHEN state = ?2 THEN state_changed_at
-                    WHEN state_changed_at >= ?5 THEN state_changed_at + 1 ELSE ?5 END)
+                    WHEN state_changed_at >= ?4 THEN state_changed_at + 1 ELSE ?4 END)
             WHERE id = ?1"
         ),
-        values![provider.id, state, head.seq, head.mac, moment.now],
+        values![provider.id, state, head, moment.now],
     );
 }

@@ -98,10 +98,13 @@ static OLD_REQUESTS: &Sql = sql!(
     )"
 );
 
+// A job stays as long as the one before it, because the jobs of a connection are found through their order.
 static OLD_JOBS: &Sql = sql!(
     "-- delete old jobs
     DELETE FROM jobs WHERE id IN (
-        SELECT id FROM jobs WHERE state = 'done' AND finished_at <= ?1 ORDER BY finished_at LIMIT ?2
+        SELECT id FROM jobs WHERE state = 'done' AND finished_at <= ?1 AND (previous_job_id IS NULL
+            OR NOT EXISTS (SELECT 1 FROM jobs previous WHERE previous.id = jobs.previous_job_id))
+        ORDER BY finished_at LIMIT ?2
         FOR UPDATE SKIP LOCKED
     ) RETURNING kind"
 );

@@ -77,7 +77,8 @@ impl Command for RedeemCode {
             Redemption::Replayed => {
                 // RFC 6749 section 4.1.2: a code that is used twice may have been stolen, so its tokens are revoked.
                 let reason = EndReason::new(&self.moment, EndCause::CodeReplayed, self.actor());
-                let ended = end_locked_connection(tx, &connection, &reason).await? == EndOutcome::Ended;
+                let ended =
+                    matches!(end_locked_connection(tx, &connection, &reason).await?, EndOutcome::Ended(_));
                 Ok((RedeemOutcome::Refused(BAD_CODE), ended.then_some(EndCause::CodeReplayed)))
             }
             Redemption::FirstUse => self.activate(tx, &hash, &connection).await,
@@ -119,9 +120,9 @@ impl RedeemCode {
         tx.defer(
             sql!(
                 "-- advance the audit chain of a connection
-                UPDATE connections SET audit_seq = ?2, audit_mac = ?3 WHERE id = ?1"
+                UPDATE connections SET audit_head = ?2 WHERE id = ?1"
             ),
-            values![connection.id, head.seq, head.mac],
+            values![connection.id, head],
         );
     }
 
@@ -149,8 +150,6 @@ impl RedeemCode {
         let older = lock_active_connection(tx, connection).await?;
         let replaced = older.as_ref().map(|_| EndCause::Replaced);
         if let Some(older) = older {
-            // The older connection must end before the activation below, because a unique index allows one active
-            // connection.
             let reason = EndReason::for_replacement(&self.moment, self.actor(), &connection.id);
             end_locked_connection(tx, &older, &reason).await?;
         }
@@ -190,10 +189,19 @@ impl RedeemCode {
             sql!(
                 "-- activate a connection
                 UPDATE connections SET status = ?2, pending_until = NULL, activated_at = ?3, updated_at = ?3,
-                    audit_seq = ?4, audit_mac = ?5
+                    audit_head = ?4, refresh_token_hash = ?5
                 WHERE id = ?1 AND status = 'pending'"
             ),
-            values![id, ConnectionStatus::Active, now, head.seq, head.mac],
+            values![id, ConnectionStatus::Active, now, head, self.refresh_hash],
+        );
+        tx.defer(
+            sql!(
+                "-- record which connection was activated last
+                INSERT INTO newest_connections (client_id, provider_id, customer_id, connection_id)
+                VALUES (?1, ?2, ?3, ?4)
+                ON CONFLICT (client_id, provider_id, customer_id) DO UPDATE SET connection_id = excluded.connection_id"
+            ),
+            values![connection.client_id, connection.provider_id, connection.customer_id, id],
         );
         tx.defer(
             sql!(

@@ -33,7 +33,19 @@ impl Command for RecordRefreshTokenUse {
             UPDATE refresh_tokens SET last_used_at = ?3, token_hash = ?2
             WHERE token_hash = ?1 AND last_used_at < ?3"
         );
-        tx.execute(update, values![self.stored_hash, self.current_hash, self.moment.now]).await?;
+        let updated =
+            tx.execute(update, values![self.stored_hash, self.current_hash, self.moment.now]).await?;
+        if updated > 0 && self.stored_hash != self.current_hash {
+            tx.defer(
+                sql!(
+                    "-- replace the hash of a connection's refresh token
+                    UPDATE connections SET refresh_token_hash = ?2
+                    WHERE id = (SELECT connection_id FROM refresh_tokens WHERE token_hash = ?2)
+                        AND refresh_token_hash = ?1"
+                ),
+                values![self.stored_hash, self.current_hash],
+            );
+        }
         Ok(())
     }
 }

@@ -146,10 +146,10 @@ impl ResolveFailedJob {
             tx.defer(
                 sql!(
                     "-- record the resolution of a connection's job
-                    UPDATE connections SET provider_revocation = ?2, audit_seq = ?3, audit_mac = ?4, updated_at = ?5
+                    UPDATE connections SET provider_revocation = ?2, audit_head = ?3, updated_at = ?4
                     WHERE id = ?1"
                 ),
-                values![connection.id, revocation, head.seq, head.mac, self.moment.now],
+                values![connection.id, revocation, head, self.moment.now],
             );
         } else if let Some(provider) = lock_provider(tx, job.provider).await? {
             let id = provider.id.to_string();
@@ -157,9 +157,9 @@ impl ResolveFailedJob {
             tx.defer(
                 sql!(
                     "-- record the resolution of a provider's job
-                    UPDATE providers SET audit_seq = ?2, audit_mac = ?3 WHERE id = ?1"
+                    UPDATE providers SET audit_head = ?2 WHERE id = ?1"
                 ),
-                values![provider.id, head.seq, head.mac],
+                values![provider.id, head],
             );
         }
         Ok(())

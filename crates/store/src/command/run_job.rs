@@ -98,8 +98,11 @@ impl Command for ReleaseJob {
 
 static OTHER_PENDING_REVOCATION: &Sql = sql!(
     "-- find another pending revocation of a connection
-    SELECT id FROM jobs
-    WHERE connection_id = ?1 AND id <> ?2 AND kind = 'revoke_at_provider' AND state = 'pending' LIMIT 1"
+    WITH RECURSIVE chain (id, previous_job_id, kind, state) AS (
+        SELECT id, previous_job_id, kind, state FROM jobs WHERE id = ?1
+        UNION ALL SELECT j.id, j.previous_job_id, j.kind, j.state FROM chain c JOIN jobs j ON j.id = c.previous_job_id
+    )
+    SELECT id FROM chain WHERE id <> ?2 AND kind = 'revoke_at_provider' AND state = 'pending' LIMIT 1"
 );
 
 pub(crate) static HOT_STATEMENTS: &[&Sql] = &[OTHER_PENDING_REVOCATION];
@@ -155,7 +158,7 @@ impl Command for FinishJob {
             (Some(UnrevokedToken { token, identity }), _) => {
                 let identity = identity.clone();
                 let sealed =
-                    SealedToken { identity, ..SealedToken::new(job.data_key.clone(), token.clone()) };
+                    SealedToken { identity, ..SealedToken::new(token.key.clone(), token.sealed.clone()) };
                 queue_job(tx, &self.moment, JobKind::RevokeOrphanedGrant, &job, sealed);
             }
             (None, Some(grant)) => self.record_orphaned_grant(tx, &job, grant).await?,
@@ -206,9 +209,9 @@ impl FinishJob {
         tx.defer(
             sql!(
                 "-- advance the audit chain of a provider
-                UPDATE providers SET audit_seq = ?2, audit_mac = ?3 WHERE id = ?1"
+                UPDATE providers SET audit_head = ?2 WHERE id = ?1"
             ),
-            values![provider.id, head.seq, head.mac],
+            values![provider.id, head],
         );
         Ok(())
     }
@@ -225,7 +228,7 @@ impl FinishJob {
         };
         // The provider's response concerns one token only. Another token of the connection may still have to be
         // revoked.
-        let has_other = tx.exists(OTHER_PENDING_REVOCATION, values![connection.id, job.id]).await?;
+        let has_other = tx.exists(OTHER_PENDING_REVOCATION, values![connection.newest_job, job.id]).await?;
         let revocation = if has_other { UpstreamRevocation::Pending } else { revocation };
         let subject = (SubjectKind::Connection, &connection.id);
         let actor = match self.attempt {
@@ -239,10 +242,10 @@ impl FinishJob {
         tx.defer(
             sql!(
                 "-- record the revocation at the provider
-                UPDATE connections SET provider_revocation = ?2, audit_seq = ?3, audit_mac = ?4, updated_at = ?5
+                UPDATE connections SET provider_revocation = ?2, audit_head = ?3, updated_at = ?4
                 WHERE id = ?1"
             ),
-            values![connection.id, revocation, head.seq, head.mac, self.moment.now],
+            values![connection.id, revocation, head, self.moment.now],
         );
         Ok(())
     }

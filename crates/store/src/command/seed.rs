@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::operation::Command;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::values;
+use crate::value::{Value, values};
 
 /// A connection that [`SeedConnections`] inserts: active with a refresh token, or pending with a code.
 #[derive(Clone, Debug)]
@@ -28,6 +28,26 @@ pub struct SeededConnection {
     pub data_key: Vec<u8>,
     /// The sealed access token, which is also stored as the refresh token.
     pub credential: Vec<u8>,
+}
+
+impl SeededConnection {
+    /// Creates an active connection whose ids and token hash are derived from a key. The order of the ids is that of the keys.
+    pub fn from_key(key: u64, data_key: Vec<u8>, credential: Vec<u8>) -> Option<Self> {
+        let hash = [&1_u32.to_be_bytes()[..], &key.to_be_bytes(), &[0; 24]].concat();
+        Some(Self {
+            id: Self::id_from_key(key)?,
+            customer_id: format!("cus_{key:016x}{:016x}", 0).parse().ok()?,
+            refresh_hash: Some(TokenHash::from_bytes(&hash)?),
+            code_hash: None,
+            data_key,
+            credential,
+        })
+    }
+
+    /// Returns the id of the connection with a key.
+    pub fn id_from_key(key: u64) -> Option<ConnectionId> {
+        format!("con_{key:016x}{:016x}", 0).parse().ok()
+    }
 }
 
 /// Inserts connections of one recipient and provider, in one transaction.
@@ -52,77 +72,36 @@ impl Command for SeedConnections {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
-        for connection in &self.connections {
-            self.insert_connection(tx, connection);
+        let heads: Vec<_> = self.connections.iter().map(|c| self.append_audit_events(tx, c)).collect();
+        let build_rows =
+            |row: &dyn Fn(&SeededConnection) -> Vec<Value>| self.connections.iter().map(row).collect();
+        tx.defer_rows(SEED_CUSTOMERS, build_rows(&|c| self.build_customer_row(c)));
+        tx.defer_rows(SEED_SUBJECTS, build_rows(&|c| self.build_subject_row(c)));
+        let connections = self.connections.iter().zip(&heads);
+        tx.defer_rows(
+            SEED_CONNECTIONS,
+            connections.map(|(c, head)| self.build_connection_row(c, head)).collect(),
+        );
+        tx.defer_rows(SEED_TERMS, build_rows(&|c| self.build_terms_row(c)));
+        tx.defer_rows(SEED_CREDENTIALS, build_rows(&|c| self.build_credential_row(c)));
+        let active = self.connections.iter().filter_map(|c| Some((c, c.refresh_hash.as_ref()?)));
+        let (mut tokens, mut newest) = (Vec::new(), Vec::new());
+        for (c, hash) in active {
+            tokens.push(values![hash, c.id, self.client_id, self.moment.now].to_vec());
+            newest.push(values![self.client_id, self.provider_id, c.customer_id, c.id].to_vec());
         }
+        tx.defer_rows(SEED_REFRESH_TOKENS, tokens);
+        tx.defer_rows(SEED_NEWEST_CONNECTIONS, newest);
+        let pending = self.connections.iter().filter_map(|c| Some((c, c.code_hash.as_ref()?)));
+        let codes = pending.map(|(c, hash)| {
+            values![hash, c.id, self.client_id, self.redirect_uri, self.expires_at].to_vec()
+        });
+        tx.defer_rows(SEED_CODES, codes.collect());
         Ok(())
     }
 }
 
 impl SeedConnections {
-    fn insert_connection(&self, tx: &mut Tx<'_>, c: &SeededConnection) {
-        let now = self.moment.now;
-        let pending = c.code_hash.as_ref().map(|_| self.expires_at);
-        let status = if pending.is_some() { ConnectionStatus::Pending } else { ConnectionStatus::Active };
-        tx.defer(
-            sql!(
-                "-- seed a customer
-                INSERT INTO customers (id, provider_id, identity, created_at) VALUES (?1, ?2, ?3, ?4)"
-            ),
-            values![c.customer_id, self.provider_id, c.customer_id.as_str().as_bytes().to_vec(), now],
-        );
-        tx.defer(
-            sql!(
-                "-- seed a subject identifier
-                INSERT INTO subject_identifiers (client_id, customer_id, sub, created_at) VALUES (?1, ?2, ?2, ?3)"
-            ),
-            values![self.client_id, c.customer_id, now],
-        );
-        let head = self.append_audit_events(tx, c);
-        tx.defer(
-            sql!(
-                "-- seed a connection
-                INSERT INTO connections (id, client_id, provider_id, customer_id, sub, status, pending_until,
-                    terms_version, token_generation, credential_version, expires_at, data_key,
-                    provider_revocation, recipient_notification, audit_seq, audit_mac, created_at, updated_at)
-                VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, 1, 1, 1, ?7, ?8, ?9, 'none', ?10, ?11, ?12, ?12)"
-            ),
-            values![
-                c.id,
-                self.client_id,
-                self.provider_id,
-                c.customer_id,
-                status,
-                pending,
-                self.expires_at,
-                c.data_key,
-                UpstreamRevocation::NotNeeded,
-                head.seq,
-                head.mac,
-                now
-            ],
-        );
-        tx.defer(
-            sql!(
-                "-- seed terms
-                INSERT INTO connection_terms (connection_id, version, clusters, purpose, language, page_version,
-                    expires_at, agreed_at)
-                VALUES (?1, 1, ?2, 'measurement', 'en', '1', ?3, ?4)"
-            ),
-            values![c.id, self.clusters, self.expires_at, now],
-        );
-        tx.defer(
-            sql!(
-                "-- seed a credential
-                INSERT INTO upstream_credentials (connection_id, access_token, access_expires_at, refresh_token,
-                    outcome_unknown, updated_at)
-                VALUES (?1, ?2, ?3, ?2, ?4, ?5)"
-            ),
-            values![c.id, c.credential, self.expires_at, false, now],
-        );
-        self.insert_tokens(tx, c);
-    }
-
     /// Appends the audit events of a login, so that the store has the size of one that logins have filled.
     fn append_audit_events(&self, tx: &mut Tx<'_>, c: &SeededConnection) -> AuditHead {
         let subject = (SubjectKind::Connection, &c.id);
@@ -140,142 +119,123 @@ impl SeedConnections {
         tx.audit(&head, build_audit_entry(subject, &self.moment, action, actor, &detail))
     }
 
-    fn insert_tokens(&self, tx: &mut Tx<'_>, c: &SeededConnection) {
-        if let Some(hash) = &c.refresh_hash {
-            tx.defer(
-                sql!(
-                    "-- seed a refresh token
-                    INSERT INTO refresh_tokens (token_hash, connection_id, client_id, issued_at, last_used_at)
-                    VALUES (?1, ?2, ?3, ?4, ?4)"
-                ),
-                values![hash, c.id, self.client_id, self.moment.now],
-            );
-        }
-        if let Some(hash) = &c.code_hash {
-            tx.defer(
-                sql!(
-                    "-- seed a code
-                    INSERT INTO authorization_codes (code_hash, connection_id, client_id, redirect_uri, expires_at)
-                    VALUES (?1, ?2, ?3, ?4, ?5)"
-                ),
-                values![hash, c.id, self.client_id, self.redirect_uri, self.expires_at],
-            );
-        }
-    }
-}
-
-/// Inserts connections that are never read, to bring a store to the size of a benchmark. Their keys ascend, so that
-/// they are written quickly, and are spread over the whole range of keys, so that other keys lie between them.
-#[derive(Debug)]
-pub struct FillConnections {
-    pub moment: Moment,
-    pub client_id: ClientId,
-    pub provider_id: ProviderId,
-    /// The data clusters of the consent.
-    pub clusters: Clusters,
-    /// The time at which the consent ends.
-    pub expires_at: Timestamp,
-    /// The sequence numbers of the connections, from which their ids are derived.
-    pub numbers: std::ops::Range<i64>,
-    /// The distance between the keys of two consecutive connections.
-    pub key_step: i64,
-    /// The wrapped key of every connection.
-    pub data_key: Vec<u8>,
-    /// The sealed token of every connection, stored as its access token and as its refresh token.
-    pub credential: Vec<u8>,
-}
-
-impl Command for FillConnections {
-    type Reply = ();
-
-    fn moment(&self) -> &Moment {
-        &self.moment
+    fn build_customer_row(&self, c: &SeededConnection) -> Vec<Value> {
+        let identity = c.customer_id.as_str().as_bytes().to_vec();
+        values![c.customer_id, self.provider_id, identity, self.moment.now].to_vec()
     }
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
-        let now = self.moment.now;
-        let numbers = [self.numbers.start, self.numbers.end];
-        tx.execute(FILL_CUSTOMERS, values![numbers[0], numbers[1], self.key_step, self.provider_id, now])
-            .await?;
-        let [from, to] = numbers.map(|number| format!("cus_{:016x}", number.saturating_mul(self.key_step)));
-        let connections = values![
-            from,
-            to,
+    fn build_subject_row(&self, c: &SeededConnection) -> Vec<Value> {
+        values![self.client_id, c.customer_id, c.customer_id.as_str(), self.moment.now].to_vec()
+    }
+
+    fn build_connection_row(&self, c: &SeededConnection, head: &AuditHead) -> Vec<Value> {
+        let pending_until = c.code_hash.as_ref().map(|_| self.expires_at);
+        let status =
+            if pending_until.is_some() { ConnectionStatus::Pending } else { ConnectionStatus::Active };
+        values![
+            c.id,
             self.client_id,
             self.provider_id,
-            ConnectionStatus::Active,
+            c.customer_id,
+            c.customer_id.as_str(),
+            status,
+            pending_until,
             self.expires_at,
-            self.data_key,
+            c.data_key,
+            c.data_key,
+            c.refresh_hash,
             UpstreamRevocation::NotNeeded,
-            now
-        ];
-        tx.execute(FILL_CONNECTIONS, connections).await?;
-        tx.execute(FILL_TERMS, values![from, to, self.clusters, self.expires_at, now]).await?;
-        tx.execute(FILL_CREDENTIALS, values![from, to, self.credential, self.expires_at, false, now]).await?;
-        tx.execute(FILL_REFRESH_TOKENS, values![from, to, self.client_id, now]).await?;
-        Ok(())
+            head,
+            self.moment.now
+        ]
+        .to_vec()
+    }
+
+    fn build_terms_row(&self, c: &SeededConnection) -> Vec<Value> {
+        values![c.id, self.clusters, self.expires_at, self.moment.now].to_vec()
+    }
+
+    fn build_credential_row(&self, c: &SeededConnection) -> Vec<Value> {
+        values![c.id, c.credential, self.expires_at, c.credential, self.moment.now].to_vec()
     }
 }
 
-// Each database has its own text, because their functions for hexadecimal digits differ. The identity of a customer has
-// the form of a token hash, because it also serves as the hash of the refresh token.
-static FILL_CUSTOMERS: &Sql = sql!(
-    sqlite: "-- fill customers
-    WITH RECURSIVE numbers (n) AS (SELECT ?1 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < ?2)
-    INSERT INTO customers (id, provider_id, identity, created_at)
-    SELECT 'cus_' || printf('%016x', n * ?3) || '0000000000000000', ?4,
-        unhex('00000001' || printf('%016x', n * ?3) || printf('%048x', 0)), ?5
-    FROM numbers",
-    postgres: "-- fill customers
-    WITH RECURSIVE numbers (n) AS
-        (SELECT CAST(?1 AS BIGINT) UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < CAST(?2 AS BIGINT))
-    INSERT INTO customers (id, provider_id, identity, created_at)
-    SELECT 'cus_' || lpad(to_hex(n * CAST(?3 AS BIGINT)), 16, '0') || '0000000000000000', CAST(?4 AS BIGINT),
-        decode('00000001' || lpad(to_hex(n * CAST(?3 AS BIGINT)), 16, '0') || repeat('0', 48), 'hex'),
-        CAST(?5 AS BIGINT)
-    FROM numbers"
-);
-
-/// The end of a statement that reads the customers inserted by `FILL_CUSTOMERS`, from id `?1` up to but excluding `?2`.
-macro_rules! filled_customers {
-    () => {
-        " FROM customers WHERE id >= ?1 AND id < ?2 AND id LIKE '%0000000000000000' ORDER BY id"
+/// Declares a statement that inserts rows, once for each row on SQLite and with arrays on PostgreSQL.
+macro_rules! insert_rows {
+    ($name:literal, $insert:literal, sqlite: $values:literal, postgres: $select:literal) => {
+        sql!(
+            sqlite: concat!("-- ", $name, "\n    ", $insert, " VALUES ", $values),
+            postgres: concat!("-- ", $name, "\n    ", $insert, " SELECT ", $select)
+        )
     };
 }
 
-static FILL_CONNECTIONS: &Sql = sql!(concat!(
-    "-- fill connections
-    INSERT INTO connections (id, client_id, provider_id, customer_id, sub, status, terms_version,
-        token_generation, credential_version, expires_at, data_key, provider_revocation,
-        recipient_notification, audit_seq, audit_mac, created_at, updated_at)
-    SELECT 'con_' || substr(id, 5), ?3, CAST(?4 AS BIGINT), id, id, ?5, 1, 1, 1, CAST(?6 AS BIGINT),
-        COALESCE(?7, identity), ?8, 'none', 0, identity, CAST(?9 AS BIGINT), CAST(?9 AS BIGINT)",
-    filled_customers!()
-));
+static SEED_CUSTOMERS: &Sql = insert_rows!(
+    "seed customers",
+    "INSERT INTO customers (id, provider_id, identity, created_at)",
+    sqlite: "(?1, ?2, ?3, ?4)",
+    postgres: "* FROM unnest(?1::bytea[], ?2::bigint[], ?3::bytea[], ?4::bigint[])"
+);
 
-static FILL_TERMS: &Sql = sql!(concat!(
-    "-- fill terms
-    INSERT INTO connection_terms (connection_id, version, clusters, purpose, language, page_version, expires_at,
-        agreed_at)
-    SELECT 'con_' || substr(id, 5), 1, ?3, 'measurement', 'en', '1', CAST(?4 AS BIGINT), CAST(?5 AS BIGINT)",
-    filled_customers!()
-));
+static SEED_SUBJECTS: &Sql = insert_rows!(
+    "seed subject identifiers",
+    "INSERT INTO subject_identifiers (client_id, customer_id, sub, created_at)",
+    sqlite: "(?1, ?2, ?3, ?4)",
+    postgres: "* FROM unnest(?1::bytea[], ?2::bytea[], ?3::text[], ?4::bigint[])"
+);
 
-static FILL_CREDENTIALS: &Sql = sql!(concat!(
-    "-- fill credentials
-    INSERT INTO upstream_credentials (connection_id, access_token, access_expires_at, refresh_token,
-        outcome_unknown, updated_at)
-    SELECT 'con_' || substr(id, 5), COALESCE(?3, identity), CAST(?4 AS BIGINT), COALESCE(?3, identity),
-        CAST(?5 AS BOOLEAN), CAST(?6 AS BIGINT)",
-    filled_customers!()
-));
+static SEED_CONNECTIONS: &Sql = insert_rows!(
+    "seed connections",
+    "INSERT INTO connections (id, client_id, provider_id, customer_id, sub, status, pending_until, expires_at, access_key,
+        refresh_key, refresh_token_hash, provider_revocation, audit_head, created_at, updated_at, terms_version,
+        token_generation, credential_version, recipient_notification)",
+    sqlite: "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14, 1, 1, 1, 'none')",
+    postgres: "c.*, c.now, 1, 1, 1, 'none'
+        FROM unnest(?1::bytea[], ?2::bytea[], ?3::bigint[], ?4::bytea[], ?5::text[], ?6::text[], ?7::bigint[],
+            ?8::bigint[], ?9::bytea[], ?10::bytea[], ?11::bytea[], ?12::text[], ?13::bytea[], ?14::bigint[])
+            AS c (id, client_id, provider_id, customer_id, sub, status, pending_until, expires_at, access_key, refresh_key,
+                refresh_token_hash, provider_revocation, audit_head, now)"
+);
 
-static FILL_REFRESH_TOKENS: &Sql = sql!(concat!(
-    "-- fill refresh tokens
-    INSERT INTO refresh_tokens (token_hash, connection_id, client_id, issued_at, last_used_at)
-    SELECT identity, 'con_' || substr(id, 5), ?3, CAST(?4 AS BIGINT), CAST(?4 AS BIGINT)",
-    filled_customers!()
-));
+static SEED_TERMS: &Sql = insert_rows!(
+    "seed terms",
+    "INSERT INTO connection_terms (connection_id, clusters, expires_at, agreed_at, version, purpose, language,
+        page_version)",
+    sqlite: "(?1, ?2, ?3, ?4, 1, 'measurement', 'en', '1')",
+    postgres: "t.*, 1, 'measurement', 'en', '1'
+        FROM unnest(?1::bytea[], ?2::text[], ?3::bigint[], ?4::bigint[]) AS t"
+);
+
+static SEED_CREDENTIALS: &Sql = insert_rows!(
+    "seed credentials",
+    "INSERT INTO upstream_credentials (connection_id, access_token, access_expires_at, refresh_token, updated_at,
+        outcome_unknown)",
+    sqlite: "(?1, ?2, ?3, ?4, ?5, FALSE)",
+    postgres: "u.*, FALSE
+        FROM unnest(?1::bytea[], ?2::bytea[], ?3::bigint[], ?4::bytea[], ?5::bigint[]) AS u"
+);
+
+static SEED_REFRESH_TOKENS: &Sql = insert_rows!(
+    "seed refresh tokens",
+    "INSERT INTO refresh_tokens (token_hash, connection_id, client_id, issued_at, last_used_at)",
+    sqlite: "(?1, ?2, ?3, ?4, ?4)",
+    postgres: "t.*, t.now
+        FROM unnest(?1::bytea[], ?2::bytea[], ?3::bytea[], ?4::bigint[]) AS t (hash, connection, client, now)"
+);
+
+static SEED_NEWEST_CONNECTIONS: &Sql = insert_rows!(
+    "seed the newest connections of customers",
+    "INSERT INTO newest_connections (client_id, provider_id, customer_id, connection_id)",
+    sqlite: "(?1, ?2, ?3, ?4)",
+    postgres: "* FROM unnest(?1::bytea[], ?2::bigint[], ?3::bytea[], ?4::bytea[])"
+);
+
+static SEED_CODES: &Sql = insert_rows!(
+    "seed codes",
+    "INSERT INTO authorization_codes (code_hash, connection_id, client_id, redirect_uri, expires_at)",
+    sqlite: "(?1, ?2, ?3, ?4, ?5)",
+    postgres: "* FROM unnest(?1::bytea[], ?2::bytea[], ?3::bytea[], ?4::text[], ?5::bigint[])"
+);
 
 /// Updates one row of a connection. This is the cheapest durable command and serves as the baseline when ends are
 /// measured.

@@ -8,12 +8,12 @@ use crate::error::Result;
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::values;
+use crate::value::{ToValue, values};
 
 macro_rules! client_columns {
     () => {
         "id, kind, owner_id, profile, state, name, purpose_en, purpose_fr, scope, redirect_uris, secret_hash,
-        credential_generation, require_pkce, max_duration_days, audit_seq, audit_mac"
+        credential_generation, require_pkce, max_duration_days, audit_head"
     };
 }
 pub(crate) use client_columns;
@@ -64,7 +64,7 @@ impl FromRow for Recipient {
 }
 
 pub(crate) async fn find_client(tx: &mut Tx<'_>, id: &ClientId) -> Result<Option<Client>> {
-    tx.fetch_optional(CLIENT, values![id]).await
+    tx.find(CLIENT, id.to_value()).await
 }
 
 /// Locks a client in shared mode: until the commit, no other transaction can suspend, remove or change the client.
@@ -77,8 +77,19 @@ pub(crate) async fn lock_client(tx: &mut Tx<'_>, id: &ClientId) -> Result<Option
     tx.fetch_optional(LOCK_CLIENT, values![id]).await
 }
 
-static CLIENT: &Sql =
-    sql!(concat!("-- find a client\nSELECT ", client_columns!(), " FROM clients WHERE id = ?1"));
+macro_rules! clients {
+    ($condition:literal) => {
+        concat!(
+            "-- find a client\nSELECT ",
+            "id AS lookup_key, ",
+            client_columns!(),
+            " FROM clients WHERE id = ",
+            $condition
+        )
+    };
+}
+
+static CLIENT: &Sql = sql!(sqlite: clients!("?1"), postgres: clients!("ANY(?1)"));
 
 static LOCK_CLIENT_SHARED: &Sql = sql!(concat!(
     "-- lock a client shared\nSELECT ",

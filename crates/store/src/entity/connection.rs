@@ -1,5 +1,7 @@
 //! The stored form of connections, and of the terms that customers consented to.
 
+use std::collections::HashMap;
+
 use domain::id::{ConnectionId, CustomerId};
 use domain::model::audit_event::{Actor, AuditHead};
 use domain::model::connection::{Connection, ConnectionState, ConnectionStatus, EndDetails, Terms};
@@ -8,12 +10,12 @@ use crate::error::{Result, StoreError};
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::values;
+use crate::value::{ToValue, values};
 
 macro_rules! connection_columns {
     () => {
         "id, client_id, provider_id, customer_id, sub, status, pending_until, cause, actor_kind, actor_id, ended_at,
-        terms_version, token_generation, credential_version, expires_at, provider_revocation, audit_seq, audit_mac"
+        terms_version, token_generation, credential_version, expires_at, provider_revocation, job_id, audit_head"
     };
 }
 pub(crate) use connection_columns;
@@ -32,6 +34,7 @@ impl FromRow for Connection {
             credential_version: row.get("credential_version")?,
             expires_at: row.get("expires_at")?,
             provider_revocation: row.get("provider_revocation")?,
+            newest_job: row.get("job_id")?,
             audit: AuditHead::from_row(row)?,
         })
     }
@@ -78,7 +81,18 @@ pub(crate) async fn lock_connection(tx: &mut Tx<'_>, id: &ConnectionId) -> Resul
     tx.fetch_optional(LOCK_CONNECTION, values![id]).await
 }
 
-/// Locks the active connection with the same recipient, provider and customer; a unique index allows only one.
+/// Locks those of several connections that no other transaction has locked, in the order of their ids.
+pub(crate) async fn lock_free_connections(
+    tx: &mut Tx<'_>,
+    ids: &[&ConnectionId],
+) -> Result<HashMap<ConnectionId, Connection>> {
+    let keys = ids.iter().map(ToValue::to_value).collect();
+    let connections: Vec<Connection> = tx.fetch_by_keys(LOCK_FREE_CONNECTIONS, keys).await?;
+    Ok(connections.into_iter().map(|connection| (connection.id.clone(), connection)).collect())
+}
+
+/// Locks the active connection with the same recipient, provider and customer. There is at most one: the connection that
+/// was activated last, unless it has ended.
 pub(crate) async fn lock_active_connection(
     tx: &mut Tx<'_>,
     sibling: &Connection,
@@ -106,14 +120,31 @@ static LOCK_CONNECTION: &Sql = sql!(concat!(
     " FROM connections WHERE id = ?1 FOR UPDATE"
 ));
 
+macro_rules! lock_free_connections {
+    ($condition:literal) => {
+        concat!(
+            "-- lock connections that no other transaction has locked\nSELECT ",
+            connection_columns!(),
+            " FROM connections WHERE id = ",
+            $condition,
+            " ORDER BY id FOR UPDATE SKIP LOCKED"
+        )
+    };
+}
+
+static LOCK_FREE_CONNECTIONS: &Sql =
+    sql!(sqlite: lock_free_connections!("?1"), postgres: lock_free_connections!("ANY(?1)"));
+
 static LOCK_ACTIVE_CONNECTION: &Sql = sql!(concat!(
     "-- lock the active connection of a recipient, provider and customer\nSELECT ",
     connection_columns!(),
     " FROM connections
-    WHERE client_id = ?1 AND provider_id = ?2 AND customer_id = ?3 AND status = 'active' FOR UPDATE"
+    WHERE id = (SELECT connection_id FROM newest_connections
+            WHERE client_id = ?1 AND provider_id = ?2 AND customer_id = ?3)
+        AND status = 'active' FOR UPDATE"
 ));
 
 static LOCK_CUSTOMER: &Sql = sql!("-- lock a customer\nSELECT id FROM customers WHERE id = ?1 FOR UPDATE");
 
 pub(crate) static HOT_STATEMENTS: &[&Sql] =
-    &[CONNECTION, LOCK_CONNECTION, LOCK_ACTIVE_CONNECTION, LOCK_CUSTOMER];
+    &[CONNECTION, LOCK_CONNECTION, LOCK_FREE_CONNECTIONS, LOCK_ACTIVE_CONNECTION, LOCK_CUSTOMER];

@@ -12,7 +12,7 @@ use crate::value::values;
 
 macro_rules! operator_columns {
     () => {
-        "id, name, role, bootstrap, token_hash, created_at, expires_at, ended_at, audit_seq, audit_mac"
+        "id, name, role, bootstrap, token_hash, created_at, expires_at, ended_at, audit_head"
     };
 }
 pub(crate) use operator_columns;

@@ -12,7 +12,7 @@ use crate::value::values;
 
 macro_rules! provider_columns {
     () => {
-        "id, state, source, settings, audit_seq, audit_mac"
+        "id, state, source, settings, audit_head"
     };
 }
 pub(crate) use provider_columns;

@@ -3,58 +3,105 @@
 
 use std::task::Poll;
 
-use futures_util::future;
+use futures_util::future::{self, BoxFuture};
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
 use super::session::PostgresSession;
+use crate::deferred_statement::DeferredStatement;
 use crate::error::{Result, StoreError};
 use crate::row::{Columns, Row};
 use crate::sql::Sql;
 use crate::value::Value;
 
-/// A PostgreSQL session with a transaction that begins with the first statement or, for a query, without one.
+/// The statements of a command in a transaction that begins with the first of them, or those of a query without one.
 pub(crate) struct PostgresTx<'a> {
-    session: &'a PostgresSession,
-    is_command: bool,
+    source: Source<'a>,
+}
+
+/// Lookups that share statements. It is a trait because the queues run their own statements with this module.
+pub(super) trait FindRows: Sync {
+    /// Runs a statement on a session of its own.
+    fn query<'a>(&'a self, sql: &'static Sql, params: &'a [Value]) -> BoxFuture<'a, Result<Vec<Row>>>;
+    /// Returns the rows with a key. The statement must take an array of keys, and return the key of each row in the column
+    /// `lookup_key`.
+    fn find(&self, sql: &'static Sql, key: Value) -> BoxFuture<'_, Result<Vec<Row>>>;
+}
+
+/// The session on which statements run.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Command(&'a PostgresSession),
+    Query(&'a PostgresSession),
+    /// The queues of lookups, which take a session for each statement.
+    Lookup(&'a dyn FindRows),
 }
 
 impl<'a> PostgresTx<'a> {
     /// Creates a transaction that begins with its first statement.
     pub(super) const fn for_command(session: &'a PostgresSession) -> Self {
-        Self { session, is_command: true }
+        Self { source: Source::Command(session) }
     }
 
     /// Creates a value without a transaction: each statement of a query sees the latest commit.
     pub(super) const fn for_query(session: &'a PostgresSession) -> Self {
-        Self { session, is_command: false }
+        Self { source: Source::Query(session) }
+    }
+
+    /// Creates a value for a lookup, which shares statements with others.
+    pub(super) const fn for_lookup(queues: &'a dyn FindRows) -> Self {
+        Self { source: Source::Lookup(queues) }
     }
 
     pub(crate) async fn query(&mut self, sql: &'static Sql, params: &[Value]) -> Result<Vec<Row>> {
-        let statement = self.prepare(sql).await?;
-        let columns = sql.columns(|| statement.columns().iter().map(tokio_postgres::Column::name))?;
-        let params = to_sql_params(params);
-        let rows = self.send(self.session.query(&statement, &params)).await?;
-        rows.iter().map(|row| convert_row(columns, row)).collect()
+        match self.source {
+            Source::Command(session) => {
+                let (statement, columns) = prepare(session, sql).await?;
+                let params = to_sql_params(params);
+                let rows = send_with_begin(session, session.query(&statement, &params)).await;
+                convert_rows(session, columns, rows)
+            }
+            Source::Query(session) => {
+                let (statement, columns) = prepare(session, sql).await?;
+                let rows = session.query(&statement, &to_sql_params(params)).await;
+                convert_rows(session, columns, rows)
+            }
+            Source::Lookup(queues) => queues.query(sql, params).await,
+        }
+    }
+
+    /// Reads the rows with a key. The statement takes an array of keys.
+    pub(crate) async fn find(&mut self, sql: &'static Sql, key: Value) -> Result<Vec<Row>> {
+        match self.source {
+            Source::Lookup(queues) => queues.find(sql, key).await,
+            _ => self.query(sql, &[Value::Array(vec![key])]).await,
+        }
     }
 
     pub(crate) async fn execute(&mut self, sql: &'static Sql, params: &[Value]) -> Result<u64> {
-        let statement = self.prepare(sql).await?;
-        let params = to_sql_params(params);
-        self.send(self.session.execute(&statement, &params)).await
+        let Source::Command(session) = self.source else {
+            return Err(StoreError::Internal("a query cannot write".into()));
+        };
+        let (statement, _) = prepare(session, sql).await?;
+        let count = send_with_begin(session, session.execute(&statement, &to_sql_params(params))).await;
+        count.map_err(|error| session.convert_error(error))
     }
+}
 
-    async fn prepare(&self, sql: &'static Sql) -> Result<Statement> {
-        let prepared = self.session.prepare_cached(sql.postgres).await;
-        prepared.map_err(|error| self.session.convert_error(error))
-    }
+async fn prepare(session: &PostgresSession, sql: &'static Sql) -> Result<(Statement, &'static Columns)> {
+    let prepared = session.prepare_cached(sql.postgres).await;
+    let statement = prepared.map_err(|error| session.convert_error(error))?;
+    let columns = sql.columns(|| statement.columns().iter().map(tokio_postgres::Column::name))?;
+    Ok((statement, columns))
+}
 
-    /// Sends a statement, in a command after `BEGIN`.
-    async fn send<T>(&self, statement: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T> {
-        let result =
-            if self.is_command { send_with_begin(self.session, statement).await } else { statement.await };
-        result.map_err(|error| self.session.convert_error(error))
-    }
+fn convert_rows(
+    session: &PostgresSession,
+    columns: &'static Columns,
+    rows: Result<Vec<tokio_postgres::Row>, tokio_postgres::Error>,
+) -> Result<Vec<Row>> {
+    let rows = rows.map_err(|error| session.convert_error(error))?;
+    rows.iter().map(|row| convert_row(columns, row)).collect()
 }
 
 /// Sends `BEGIN` before the first statement of a transaction, without waiting for its response.
@@ -74,8 +121,9 @@ async fn send_with_begin<T>(
 
 /// Sends the deferred statements and `COMMIT` without waiting between them. If a statement fails, the server treats
 /// `COMMIT` as `ROLLBACK`. A transaction that has not begun has no statement, and is not committed.
-pub(super) async fn commit(session: &PostgresSession, deferred: &[(&'static Sql, Vec<Value>)]) -> Result<()> {
-    let result = send_commit(session, deferred).await.map_err(|error| session.convert_error(error))?;
+pub(super) async fn commit(session: &PostgresSession, deferred: Vec<DeferredStatement>) -> Result<()> {
+    let deferred: Vec<_> = deferred.into_iter().map(DeferredStatement::into_arrays).collect();
+    let result = send_commit(session, &deferred).await.map_err(|error| session.convert_error(error))?;
     match result {
         CommitOutcome::Durable => Ok(()),
         // PostgreSQL confirms a commit whose wait for the synchronous standby was cancelled, but warns that the standby

@@ -12,7 +12,7 @@ use crate::operation::Query;
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::values;
+use crate::value::ToValue;
 
 /// Reads the facts on which the access check of a connection token decides.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ impl Query for GetAccessState {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let row: Option<AccessRow> = tx.fetch_optional(ACCESS_STATE, values![self.connection_id]).await?;
+        let row: Option<AccessRow> = tx.find(ACCESS_STATE, self.connection_id.to_value()).await?;
         Ok(row.map(|row| row.insert_into_map(tx.fill())))
     }
 }
@@ -107,7 +107,7 @@ impl Query for FindRefreshToken {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         for hash in self.hashes.iter() {
-            let row: Option<RefreshTokenRow> = tx.fetch_optional(REFRESH_TOKEN, values![hash]).await?;
+            let row: Option<RefreshTokenRow> = tx.find(REFRESH_TOKEN, hash.to_value()).await?;
             if let Some(RefreshTokenRow { hash, token, access }) = row {
                 if let Some(fill) = tx.fill() {
                     fill.insert_refresh_token(hash.clone(), token.clone());
@@ -120,22 +120,36 @@ impl Query for FindRefreshToken {
     }
 }
 
-static ACCESS_STATE: &Sql = sql!(concat!(
-    "-- find the access state of a presented token\nSELECT c.replaced_by, ",
-    access_state_columns!(),
-    "\n    FROM connections c ",
-    access_state_joins!(),
-    "\n    WHERE c.id = ?1"
-));
+macro_rules! access_states {
+    ($condition:literal) => {
+        concat!(
+            "-- find the access state of a presented token\nSELECT c.id AS lookup_key, c.replaced_by, ",
+            access_state_columns!(),
+            "\n    FROM connections c ",
+            access_state_joins!(),
+            "\n    WHERE c.id = ",
+            $condition
+        )
+    };
+}
 
-static REFRESH_TOKEN: &Sql = sql!(concat!(
-    "-- find a refresh token with the access state of its connection
-    SELECT f.token_hash, f.client_id AS token_client_id, f.last_used_at, c.replaced_by, ",
-    access_state_columns!(),
-    "\n    FROM refresh_tokens f JOIN connections c ON c.id = f.connection_id ",
-    access_state_joins!(),
-    "\n    WHERE f.token_hash = ?1"
-));
+static ACCESS_STATE: &Sql = sql!(sqlite: access_states!("?1"), postgres: access_states!("ANY(?1)"));
+
+macro_rules! refresh_tokens {
+    ($condition:literal) => {
+        concat!(
+            "-- find a refresh token with the access state of its connection
+    SELECT f.token_hash AS lookup_key, f.token_hash, f.client_id AS token_client_id, f.last_used_at, c.replaced_by, ",
+            access_state_columns!(),
+            "\n    FROM refresh_tokens f JOIN connections c ON c.id = f.connection_id ",
+            access_state_joins!(),
+            "\n    WHERE f.token_hash = ",
+            $condition
+        )
+    };
+}
+
+static REFRESH_TOKEN: &Sql = sql!(sqlite: refresh_tokens!("?1"), postgres: refresh_tokens!("ANY(?1)"));
 
 pub(super) static HOT_STATEMENTS: &[&Sql] = &[ACCESS_STATE, REFRESH_TOKEN];
 

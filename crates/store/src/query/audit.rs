@@ -1,18 +1,21 @@
 //! Queries that list events of the audit log, for one subject or by filters.
 
 use domain::Timestamp;
-use domain::id::AuditEventId;
-use domain::model::audit_event::{ActorKind, AuditAction, AuditEvent, SubjectKind};
+use domain::id::{AuditEventId, ProviderId};
+use domain::model::audit_event::{ActorKind, AuditAction, AuditEvent, AuditHead, SubjectKind};
 
-use crate::entity::audit_event::audit_event_columns;
+use crate::entity::audit_event::{audit_event_columns, encode_actor_id, encode_subject_id};
 use crate::error::Result;
-use crate::keyset_search::{KeyRange, KeysetSearch, PageLimits, SearchPage, keyset_search};
+use crate::keyset_search::{KeyRange, PageLimits, SearchPage, keyset_search};
 use crate::operation::{Query, QueryKind};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::values;
+use crate::value::{ToValue, encode_lowest_id, is_lower_id, values};
 
-/// Lists the events of the audit chain of a subject, the oldest first, at most 10,000.
+/// The maximum number of events that are read from one chain.
+const MAX_CHAIN_EVENTS: u32 = 10_000;
+
+/// Lists the newest 10,000 events of the audit chain of a subject, the oldest first.
 #[derive(Clone, Debug)]
 pub struct GetAuditChain {
     pub kind: SubjectKind,
@@ -24,14 +27,56 @@ impl Query for GetAuditChain {
     const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        tx.fetch_all(AUDIT_CHAIN, values![self.kind, self.id]).await
+        let newest = find_newest_event(tx, self.kind, &self.id).await?;
+        let mut events = load_chain(tx, newest, MAX_CHAIN_EVENTS).await?;
+        events.reverse();
+        Ok(events)
     }
 }
 
+/// Finds the id of the newest event of a subject's chain, which is stored in the row of the subject.
+async fn find_newest_event(tx: &mut Tx<'_>, kind: SubjectKind, id: &str) -> Result<Option<AuditEventId>> {
+    let (head, id) = match kind {
+        SubjectKind::Connection => (HEAD_OF_CONNECTION, encode_subject_id(kind, id)),
+        SubjectKind::Client => (HEAD_OF_CLIENT, encode_subject_id(kind, id)),
+        SubjectKind::Operator => (HEAD_OF_OPERATOR, encode_subject_id(kind, id)),
+        SubjectKind::Provider => match ProviderId::parse(id) {
+            Some(id) => (HEAD_OF_PROVIDER, id.to_value()),
+            None => return Ok(None),
+        },
+    };
+    let head: Option<AuditHead> = tx.fetch_value(head, &[id], "audit_head").await?;
+    Ok(head.and_then(|head| head.event_id))
+}
+
+/// Loads the events of a chain, the newest first, from an event back to at most `limit` events.
+async fn load_chain(tx: &mut Tx<'_>, newest: Option<AuditEventId>, limit: u32) -> Result<Vec<AuditEvent>> {
+    match newest {
+        Some(newest) => tx.fetch_all(AUDIT_CHAIN, values![newest, limit]).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+static HEAD_OF_CONNECTION: &Sql =
+    sql!("-- find the newest event of a connection\nSELECT audit_head FROM connections WHERE id = ?1");
+static HEAD_OF_CLIENT: &Sql =
+    sql!("-- find the newest event of a client\nSELECT audit_head FROM clients WHERE id = ?1");
+static HEAD_OF_OPERATOR: &Sql =
+    sql!("-- find the newest event of an operator\nSELECT audit_head FROM operators WHERE id = ?1");
+static HEAD_OF_PROVIDER: &Sql =
+    sql!("-- find the newest event of a provider\nSELECT audit_head FROM providers WHERE id = ?1");
+
+// Each event has the id of the one before it, so a chain is read by keys, without an index on the subject.
 static AUDIT_CHAIN: &Sql = sql!(concat!(
-    "-- list the audit chain of a subject\nSELECT ",
+    "-- load an audit chain from an event back
+    WITH RECURSIVE chain (event_id, before_id, depth) AS (
+        SELECT id, previous_id, CAST(1 AS BIGINT) FROM audit_events WHERE id = ?1
+        UNION ALL SELECT e.id, e.previous_id, c.depth + 1
+        FROM chain c JOIN audit_events e ON e.id = c.before_id WHERE c.depth < ?2
+    )
+    SELECT ",
     audit_event_columns!(),
-    " FROM audit_events WHERE subject_kind = ?1 AND subject_id = ?2 ORDER BY seq LIMIT 10000"
+    " FROM chain JOIN audit_events ON id = event_id ORDER BY depth"
 ));
 
 /// A range of time that includes its start and excludes its end.
@@ -48,14 +93,9 @@ impl TimeRange {
     pub const ALL: Self =
         Self { from: Timestamp::from_millis(i64::MIN), before: Timestamp::from_millis(i64::MAX) };
 
-    /// Returns the keys of this range in an order by time and id. `after` is the cursor of the previous page; without one
-    /// the list starts at the newest row.
-    pub(super) fn key_range(self, after: Option<(Timestamp, &str)>) -> KeyRange {
-        // No id is lower than the empty text, so this key is below every row at the end of the range, and the lower key is
-        // not above any row at its start.
-        let newest = (self.before, "");
-        let (time, id) = after.map_or(newest, |after| after.min(newest));
-        KeyRange { after: values![time, *id].to_vec(), from: values![self.from, *""].to_vec() }
+    /// Returns whether a time is in the range.
+    fn contains(self, time: Timestamp) -> bool {
+        self.from <= time && time < self.before
     }
 }
 
@@ -70,22 +110,37 @@ pub struct ListAuditEvents {
     /// Requires `actor_kind`, since ids of different kinds may be equal.
     pub actor_id: Option<String>,
     pub at: TimeRange,
-    /// Time and id of the last event of the previous page.
-    pub after: Option<(Timestamp, AuditEventId)>,
+    /// The id of the last event of the previous page.
+    pub after: Option<AuditEventId>,
     pub limit: u32,
     /// The maximum number of rows that the search examines.
     pub window: u32,
 }
 
 impl ListAuditEvents {
-    /// Returns the search along the filter that selects the fewest events.
-    const fn select_search(&self) -> &'static KeysetSearch {
-        match self {
-            Self { subject_kind: Some(_), subject_id: Some(_), .. } => &BY_SUBJECT,
-            Self { actor_kind: Some(_), actor_id: Some(_), .. } => &BY_ACTOR,
-            Self { action: Some(_), .. } => &BY_ACTION,
-            _ => &BY_TIME,
-        }
+    /// Searches the chain of one subject.
+    async fn search_chain(
+        &self,
+        tx: &mut Tx<'_>,
+        kind: SubjectKind,
+        id: &str,
+    ) -> Result<SearchPage<AuditEvent>> {
+        let newest = match &self.after {
+            Some(after) => tx.fetch_value(PREVIOUS_EVENT, values![after], "previous_id").await?.flatten(),
+            None => find_newest_event(tx, kind, id).await?,
+        };
+        let events = load_chain(tx, newest, self.window).await?;
+        let window_end = events.last().filter(|_| events.len() >= self.window as usize).cloned();
+        let rows = events.into_iter().filter(|event| self.matches(event));
+        Ok(SearchPage { rows: rows.take(self.limit as usize).collect(), window_end })
+    }
+
+    fn matches(&self, event: &AuditEvent) -> bool {
+        let entry = &event.entry;
+        self.action.is_none_or(|action| entry.action == action)
+            && self.actor_kind.is_none_or(|kind| entry.actor.kind == kind)
+            && self.actor_id.as_ref().is_none_or(|id| entry.actor.id.as_ref() == Some(id))
+            && self.at.contains(entry.at)
     }
 }
 
@@ -94,36 +149,43 @@ impl Query for ListAuditEvents {
     const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        if let (Some(kind), Some(id)) = (self.subject_kind, &self.subject_id) {
+            return self.search_chain(tx, kind, id).await;
+        }
         let filters = values![
             self.subject_kind,
-            self.subject_id,
             self.action,
             self.actor_kind,
-            self.actor_id,
+            self.actor_kind.map(|kind| encode_actor_id(kind, self.actor_id.as_deref())),
             // The filter by actor id has its own flag. An actor may have no id, so `COALESCE` cannot express that the
             // filter is absent.
             self.actor_id.is_none(),
         ];
-        let after = self.after.as_ref().map(|after| (after.0, after.1.as_str()));
-        let range = self.at.key_range(after);
+        // The id of an event begins with its time.
+        let newest = encode_lowest_id(self.at.before);
+        let after = match self.after.as_ref().map(ToValue::to_value) {
+            Some(after) if is_lower_id(&after, &newest) => after,
+            _ => newest,
+        };
+        let range = KeyRange { after: vec![after], from: vec![encode_lowest_id(self.at.from)] };
         let limits = PageLimits { rows: self.limit, window: self.window };
-        let key = |event: &AuditEvent| values![event.entry.at, event.id].to_vec();
-        self.select_search().fetch(tx, filters, range, limits, key).await
+        BY_TIME.fetch(tx, filters, range, limits, |event: &AuditEvent| values![event.id].to_vec()).await
     }
 }
+
+static PREVIOUS_EVENT: &Sql =
+    sql!("-- find the event before another one\nSELECT previous_id FROM audit_events WHERE id = ?1");
 
 keyset_search! {
     "search audit events",
     select: concat!("SELECT ", audit_event_columns!(), " FROM audit_events"),
-    filter: "subject_kind = COALESCE(?1, subject_kind) AND subject_id = COALESCE(?2, subject_id)
-        AND action = COALESCE(?3, action) AND actor_kind = COALESCE(?4, actor_kind) AND (actor_id = ?5 OR ?6)",
-    after: "?7, ?8",
-    from: "?9, ?10",
-    limit: "?11",
-    BY_SUBJECT: "subject" along "subject_kind = ?1 AND subject_id = ?2" by ("at", "id");
-    BY_ACTION: "action" along "action = ?3" by ("at", "id");
-    BY_ACTOR: "actor" along "actor_kind = ?4 AND actor_id = ?5" by ("at", "id");
-    BY_TIME: "time" along "TRUE" by ("at", "id");
+    filter: "subject_kind = COALESCE(?1, subject_kind) AND action = COALESCE(?2, action)
+        AND actor_kind = COALESCE(?3, actor_kind) AND (actor_id = ?4 OR ?5)",
+    after: "?6",
+    from: "?7",
+    limit: "?8",
+    BY_TIME: "time" along "TRUE" by ("id");
 }
 
-pub(super) static HOT_STATEMENTS: &[&Sql] = &[AUDIT_CHAIN];
+pub(super) static HOT_STATEMENTS: &[&Sql] =
+    &[AUDIT_CHAIN, PREVIOUS_EVENT, HEAD_OF_CONNECTION, HEAD_OF_CLIENT, HEAD_OF_OPERATOR, HEAD_OF_PROVIDER];

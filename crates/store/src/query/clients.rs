@@ -4,16 +4,15 @@ use domain::Timestamp;
 use domain::id::ClientId;
 use domain::model::client::{Client, ClientKind, ClientState, Recipient};
 
-use super::audit::TimeRange;
 use super::lookup::lookup;
 use crate::entity::client::{client_columns, client_profile_columns, find_client};
 use crate::error::Result;
-use crate::keyset_search::{PageLimits, SearchPage, keyset_search};
+use crate::keyset_search::{KeyRange, PageLimits, SearchPage, keyset_search};
 use crate::operation::{Query, QueryKind};
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::values;
+use crate::value::{ToValue, Value, encode_id_after_all, values};
 
 lookup! {
     /// Reads the client with an id, removed or not.
@@ -88,7 +87,11 @@ impl Query for ListClients {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let search = if self.partner.is_some() { &BY_PARTNER } else { &BY_KIND };
         let filters = values![self.kind, self.partner, self.state];
-        let range = TimeRange::ALL.key_range(self.after.as_ref().map(|after| (after.0, after.1.as_str())));
+        // Without a cursor the list starts at the newest client.
+        let newest = || [Timestamp::from_millis(i64::MAX).to_value(), encode_id_after_all()];
+        let after = self.after.as_ref().map_or_else(newest, |(time, id)| [time.to_value(), id.to_value()]);
+        let from = vec![Value::Int(i64::MIN), Value::Blob(Vec::new())];
+        let range = KeyRange { after: after.to_vec(), from };
         let limits = PageLimits { rows: self.limit, window: self.window };
         let key = |client: &ClientSummary| values![client.created_at, client.recipient.client.id].to_vec();
         search.fetch(tx, filters, range, limits, key).await

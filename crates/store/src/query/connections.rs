@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use domain::Timestamp;
 use domain::id::{ClientId, ConnectionId, ProviderId};
-use domain::model::connection::{Connection, ConnectionState, ConnectionStatus, Terms};
+use domain::model::connection::{Connection, ConnectionStatus, Terms};
 
 use super::audit::TimeRange;
 use super::lookup::lookup;
 use crate::entity::connection::{connection_columns, find_connection};
 use crate::error::Result;
-use crate::keyset_search::{KeysetSearch, PageLimits, SearchPage, keyset_search};
+use crate::keyset_search::{KeyRange, KeysetSearch, PageLimits, SearchPage, keyset_search};
 use crate::operation::{Query, QueryKind};
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::values;
+use crate::value::{ToValue, Value, encode_lowest_id, is_lower_id, values};
 
 lookup! {
     /// Reads the connection with an id, ended or not.
@@ -56,8 +56,8 @@ macro_rules! select_connection_summaries {
     };
 }
 
-/// Lists connections that match every filter, the newest first. If `ended` is set, and of the other filters at most
-/// `status` and `created`, those that ended last come first.
+/// Lists connections that match every filter, in the descending order of their ids. Ids begin with the time of the
+/// authorization request, so this is the order in which the logins began.
 #[derive(Clone, Debug)]
 pub struct ListConnections {
     pub id: Option<ConnectionId>,
@@ -69,39 +69,39 @@ pub struct ListConnections {
     pub created: TimeRange,
     /// The time of the end; if it is set, connections that have not ended are excluded.
     pub ended: Option<TimeRange>,
-    /// The cursor of the last connection of the previous page.
-    pub after: Option<(Timestamp, ConnectionId)>,
+    /// The id of the last connection of the previous page.
+    pub after: Option<ConnectionId>,
     pub limit: u32,
     /// The maximum number of rows that the search examines.
     pub window: u32,
 }
 
+/// The maximum time between the creation of the id of a connection, with the authorization request, and of the connection.
+const MAX_LOGIN_DURATION: Duration = Duration::from_hours(24);
+
 impl ListConnections {
-    /// Returns the cursor with which the list continues after a connection.
-    pub fn page_cursor(&self, summary: &ConnectionSummary) -> (Timestamp, ConnectionId) {
-        let ended_at = match &summary.connection.state {
-            ConnectionState::Ended(end) if self.is_ordered_by_end() => Some(end.at),
-            _ => None,
-        };
-        (ended_at.unwrap_or(summary.created_at), summary.connection.id.clone())
-    }
-
-    fn is_ordered_by_end(&self) -> bool {
-        let has_narrower_filter = self.id.is_some() || self.sub.is_some() || self.client_id.is_some();
-        self.ended.is_some() && !has_narrower_filter && self.provider_id.is_none()
-    }
-
-    /// Returns the search along the filter that selects the fewest connections. There is no index on the status,
-    /// because each end of a connection would have to move its entry.
-    fn select_search(&self) -> &'static KeysetSearch {
+    /// Returns the search along the filter that selects the fewest connections. There is no index on the status or on the
+    /// time of the end, because each end of a connection would have to change it.
+    const fn select_search(&self) -> &'static KeysetSearch {
         match self {
-            _ if self.is_ordered_by_end() => &BY_END,
             Self { id: Some(_), .. } => &BY_ID,
             Self { sub: Some(_), .. } => &BY_SUB,
             Self { client_id: Some(_), .. } => &BY_CLIENT,
             Self { provider_id: Some(_), .. } => &BY_PROVIDER,
             _ => &BY_TIME,
         }
+    }
+
+    /// Returns the range of ids that connections created in the searched time can have.
+    fn id_range(&self) -> KeyRange {
+        // A connection is created after its id, so every id below the end of the range begins before it.
+        let newest = encode_lowest_id(self.created.before);
+        let after = match self.after.as_ref().map(ToValue::to_value) {
+            Some(after) if is_lower_id(&after, &newest) => after,
+            _ => newest,
+        };
+        let from = encode_lowest_id(self.created.from.minus(MAX_LOGIN_DURATION));
+        KeyRange { after: vec![after], from: vec![from] }
     }
 }
 
@@ -123,33 +123,26 @@ impl Query for ListConnections {
             ended.from,
             ended.before,
         ];
-        let after = self.after.as_ref().map(|after| (after.0, after.1.as_str()));
-        let range = if self.is_ordered_by_end() { ended } else { self.created }.key_range(after);
         let limits = PageLimits { rows: self.limit, window: self.window };
-        let key = |summary: &ConnectionSummary| {
-            let (time, id) = self.page_cursor(summary);
-            values![time, id].to_vec()
-        };
-        self.select_search().fetch(tx, filters, range, limits, key).await
+        let key = |summary: &ConnectionSummary| values![summary.connection.id].to_vec();
+        self.select_search().fetch(tx, filters, self.id_range(), limits, key).await
     }
 }
 
-// The filters by time have a plus sign, so that SQLite cannot use them as the bounds of an index instead of the keys.
 keyset_search! {
     "search connections",
     select: select_connection_summaries!(),
     filter: "id = COALESCE(?1, id) AND client_id = COALESCE(?2, client_id)
         AND provider_id = COALESCE(?3, provider_id) AND sub = COALESCE(?4, sub) AND status = COALESCE(?5, status)
-        AND +created_at >= ?6 AND +created_at < ?7 AND (?8 OR (+ended_at >= ?9 AND +ended_at < ?10))",
-    after: "?11, ?12",
-    from: "?13, ?14",
-    limit: "?15",
-    BY_ID: "id" along "id = ?1" by ("created_at", "id");
-    BY_CLIENT: "recipient" along "client_id = ?2" by ("created_at", "id");
-    BY_PROVIDER: "provider" along "provider_id = ?3" by ("created_at", "id");
-    BY_SUB: "subject identifier" along "sub = ?4" by ("created_at", "id");
-    BY_TIME: "time" along "TRUE" by ("created_at", "id");
-    BY_END: "end" along "ended_at IS NOT NULL" by ("ended_at", "id");
+        AND created_at >= ?6 AND created_at < ?7 AND (?8 OR (ended_at >= ?9 AND ended_at < ?10))",
+    after: "?11",
+    from: "?12",
+    limit: "?13",
+    BY_ID: "id" along "id = ?1" by ("id");
+    BY_CLIENT: "recipient" along "client_id = ?2" by ("id");
+    BY_PROVIDER: "provider" along "provider_id = ?3" by ("id");
+    BY_SUB: "subject identifier" along "sub = ?4" by ("id");
+    BY_TIME: "time" along "TRUE" by ("id");
 }
 
 /// Reads the summary of a connection and the terms that the customer consented to.
@@ -179,44 +172,87 @@ static CONNECTION_TERMS: &Sql = sql!(
     FROM connection_terms WHERE connection_id = ?1 AND version = ?2"
 );
 
+/// A place in the order of connections by the end of their consent.
+pub type ExpiryPosition = (Timestamp, ConnectionId);
+
 /// Lists connections that may have expired, the most overdue of each cause first.
+///
+/// The end of a connection changes no index, so the index by the end of the consent also contains connections that have ended.
+/// A caller that lists repeatedly continues where the previous list stopped, so that it does not read them each time.
 #[derive(Clone, Debug)]
 pub struct ListDueConnections {
     pub now: Timestamp,
     /// The time without use after which a refresh token expires.
     pub idle_timeout: Duration,
+    /// The position up to which every connection whose consent has expired has ended; `None` lists from the beginning.
+    pub after: Option<ExpiryPosition>,
+    /// The maximum number of rows that are read for each cause.
     pub limit: u32,
 }
 
+/// Connections that may have expired.
+#[derive(Clone, Debug)]
+pub struct DueConnections {
+    pub ids: Vec<ConnectionId>,
+    /// The position of the last connection that was examined for the end of its consent; the next list continues after it.
+    pub position: Option<ExpiryPosition>,
+    /// True if the list is incomplete because of its limit.
+    pub has_more: bool,
+}
+
 impl Query for ListDueConnections {
-    type Reply = Vec<ConnectionId>;
+    type Reply = DueConnections;
     const KIND: QueryKind = QueryKind::Background;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         // This is the inverse of `idle_expiry`, which adds 24 hours because a use is recorded at most once in that
         // time.
         let last_used_before = self.now.minus(self.idle_timeout + Duration::from_hours(24));
-        let mut due: Vec<ConnectionId> = Vec::new();
-        for (sql, until) in [(DUE_PENDING, self.now), (DUE_CONSENT, self.now), (DUE_IDLE, last_used_before)] {
-            for id in tx.fetch_column(sql, values![until, self.limit], "id").await? {
-                // An active connection can match twice: its consent has expired, and its refresh token was idle.
-                if !due.contains(&id) {
-                    due.push(id);
-                }
-            }
+        let mut ids = Vec::new();
+        let mut has_more = false;
+        for (sql, until) in [(DUE_PENDING, self.now), (DUE_IDLE, last_used_before)] {
+            let due: Vec<ConnectionId> = tx.fetch_column(sql, values![until, self.limit], "id").await?;
+            has_more |= due.len() >= self.limit as usize;
+            ids.extend(due);
         }
-        due.truncate(self.limit as usize);
-        Ok(due)
+        let (after, id) =
+            self.after.clone().map_or((Timestamp::from_millis(i64::MIN), None), |(at, id)| (at, Some(id)));
+        let id = id.map_or(Value::Blob(Vec::new()), |id| id.to_value());
+        let params = &[after.to_value(), id, self.now.to_value(), i64::from(self.limit).to_value()];
+        let expired: Vec<ExpiredConsent> = tx.fetch_all(DUE_CONSENT, params).await?;
+        has_more |= expired.len() >= self.limit as usize;
+        let position =
+            expired.last().map(|last| (last.expires_at, last.id.clone())).or_else(|| self.after.clone());
+        let is_active = |consent: &ExpiredConsent| consent.status == ConnectionStatus::Active;
+        ids.extend(expired.into_iter().filter(is_active).map(|consent| consent.id));
+        // An active connection can match twice: its consent has expired, and its refresh token was idle.
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(DueConnections { ids, position, has_more })
+    }
+}
+
+/// A connection whose consent has expired.
+struct ExpiredConsent {
+    id: ConnectionId,
+    expires_at: Timestamp,
+    status: ConnectionStatus,
+}
+
+impl FromRow for ExpiredConsent {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self { id: row.get("id")?, expires_at: row.get("expires_at")?, status: row.get("status")? })
     }
 }
 
 static DUE_PENDING: &Sql = sql!(
     "-- list connections whose code was not redeemed in time
-    SELECT id FROM connections WHERE status = 'pending' AND pending_until <= ?1 ORDER BY pending_until LIMIT ?2"
+    SELECT id FROM connections WHERE pending_until <= ?1 ORDER BY pending_until LIMIT ?2"
 );
 static DUE_CONSENT: &Sql = sql!(
     "-- list connections whose consent has expired
-    SELECT id FROM connections WHERE status = 'active' AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2"
+    SELECT id, expires_at, status FROM connections WHERE (expires_at, id) > (?1, ?2) AND expires_at <= ?3
+    ORDER BY expires_at, id LIMIT ?4"
 );
 static DUE_IDLE: &Sql = sql!(
     "-- list connections whose refresh token has expired after inactivity

@@ -3,6 +3,7 @@
 use domain::Timestamp;
 use domain::id::{ClientId, ConnectionId, ProviderId};
 
+use crate::command::SealedValue;
 use crate::entity::provider::SealedProviderSecret;
 use crate::entity::registration::SealedUpstreamClient;
 use crate::error::Result;
@@ -10,7 +11,7 @@ use crate::operation::Query;
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::values;
+use crate::value::{ToValue, values};
 
 /// Reads the hub's access token for a connection that has not ended.
 #[derive(Clone, Debug)]
@@ -23,10 +24,8 @@ pub struct GetUpstreamCredential {
 pub struct UpstreamCredential {
     /// The version of the credential; a refresh must name the version that it replaces.
     pub version: i64,
-    /// The wrapped key with which the token is sealed.
-    pub data_key: Vec<u8>,
-    /// The hub's access token at the provider, sealed.
-    pub access_token: Vec<u8>,
+    /// The hub's access token at the provider.
+    pub access_token: SealedValue,
     pub access_expires_at: Timestamp,
 }
 
@@ -34,8 +33,7 @@ impl FromRow for UpstreamCredential {
     fn from_row(row: &mut Row) -> Result<Self> {
         Ok(Self {
             version: row.get("credential_version")?,
-            data_key: row.get("data_key")?,
-            access_token: row.get("access_token")?,
+            access_token: SealedValue { key: row.get("access_key")?, sealed: row.get("access_token")? },
             access_expires_at: row.get("access_expires_at")?,
         })
     }
@@ -45,15 +43,27 @@ impl Query for GetUpstreamCredential {
     type Reply = Option<UpstreamCredential>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        tx.fetch_optional(UPSTREAM_CREDENTIAL, values![self.connection_id]).await
+        tx.find(UPSTREAM_CREDENTIAL, self.connection_id.to_value()).await
     }
 }
 
+macro_rules! upstream_credentials {
+    ($condition:literal) => {
+        concat!(
+            "-- find the upstream credential of a live connection
+            SELECT ",
+            "u.connection_id AS lookup_key, ",
+            "c.credential_version, c.access_key, u.access_token, u.access_expires_at
+            FROM upstream_credentials u JOIN connections c ON c.id = u.connection_id
+            WHERE c.access_key IS NOT NULL AND u.connection_id = ",
+            $condition
+        )
+    };
+}
+
 static UPSTREAM_CREDENTIAL: &Sql = sql!(
-    "-- find the upstream credential of a live connection
-    SELECT c.credential_version, c.data_key, u.access_token, u.access_expires_at
-    FROM upstream_credentials u JOIN connections c ON c.id = u.connection_id
-    WHERE u.connection_id = ?1 AND c.data_key IS NOT NULL"
+    sqlite: upstream_credentials!("?1"),
+    postgres: upstream_credentials!("ANY(?1)")
 );
 
 /// Reads the upstream client of a registration, if it has its own.

@@ -5,15 +5,15 @@ use super::{
     recipient, registrations, removal,
 };
 use crate::command::{
-    credential as credential_command, end_connection, job_count, open_connection, purge, recover_exchange,
-    refresh_stats, resolve_failed_job, run_job, set_metadata, upstream_client,
+    credential as credential_command, delete_tokens, end_connection, end_facts, job_count, open_connection,
+    purge, recover_exchange, refresh_stats, resolve_failed_job, run_job, set_metadata, upstream_client,
 };
 use crate::entity;
 use crate::sql::{Sql, Statement};
 
 /// Returns the statements on hot paths: those that run for requests, jobs or searches.
 pub fn hot_statements() -> Vec<Statement> {
-    let groups: [&[&'static Sql]; 37] = [
+    let groups: [&[&'static Sql]; 39] = [
         entity::access_state::HOT_STATEMENTS,
         entity::authorization_code::HOT_STATEMENTS,
         entity::authorization_request::HOT_STATEMENTS,
@@ -24,7 +24,9 @@ pub fn hot_statements() -> Vec<Statement> {
         entity::provider::HOT_STATEMENTS,
         entity::registration::HOT_STATEMENTS,
         credential_command::HOT_STATEMENTS,
+        delete_tokens::HOT_STATEMENTS,
         end_connection::HOT_STATEMENTS,
+        end_facts::HOT_STATEMENTS,
         job_count::HOT_STATEMENTS,
         open_connection::HOT_STATEMENTS,
         purge::HOT_STATEMENTS,

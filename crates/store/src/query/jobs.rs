@@ -14,7 +14,7 @@ use crate::operation::{Query, QueryKind};
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::values;
+use crate::value::{ToValue, Value, encode_id_after_all, values};
 
 /// A job without its sealed token and keys.
 #[derive(Clone, Debug)]
@@ -87,11 +87,18 @@ impl Query for ListConnectionJobs {
 }
 
 static CONNECTION_JOBS: &Sql = sql!(concat!(
-    "-- list the jobs of a connection\n",
+    "-- list the jobs of a connection
+    WITH RECURSIVE chain (job, before, depth) AS (
+        SELECT id, previous_job_id, CAST(1 AS BIGINT) FROM jobs
+        WHERE id = (SELECT job_id FROM connections WHERE connections.id = ?1)
+        UNION ALL SELECT j.id, j.previous_job_id, c.depth + 1
+        FROM chain c JOIN jobs j ON j.id = c.before WHERE c.depth < 100
+    )
+    ",
     select_job_summaries!(),
-    " WHERE connection_id = ?1 AND ",
+    " JOIN chain ON id = job WHERE ",
     known_job_kind!(),
-    " ORDER BY id DESC LIMIT 100"
+    " ORDER BY depth"
 ));
 
 /// Lists jobs that match every filter, the newest first.
@@ -108,14 +115,11 @@ pub struct ListJobs {
 }
 
 impl ListJobs {
-    /// Returns the search along the filter that selects the fewest jobs. Most jobs are done, so a filter for done jobs
-    /// comes after provider and kind.
+    /// Returns the search to use. Failed jobs are few among many done ones and have an index of their own. The others are
+    /// found along the primary key, so that the end of a connection does not have to change an index for this search.
     const fn select_search(&self) -> &'static KeysetSearch {
-        match self {
-            Self { state: Some(JobState::Failed | JobState::Pending), .. } => &BY_STATE,
-            Self { provider_id: Some(_), .. } => &BY_PROVIDER,
-            Self { kind: Some(_), .. } => &BY_KIND,
-            Self { state: Some(_), .. } => &BY_STATE,
+        match self.state {
+            Some(JobState::Failed) => &FAILED,
             _ => &BY_TIME,
         }
     }
@@ -126,10 +130,10 @@ impl Query for ListJobs {
     const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        // Without a cursor the list starts at the newest job: no id is greater than this one.
-        let after = self.after.as_ref().map_or("job_zzzz", JobId::as_str);
+        // Without a cursor the list starts at the newest job.
+        let after = self.after.as_ref().map_or_else(encode_id_after_all, ToValue::to_value);
         let filters = values![self.state, self.kind, self.provider_id];
-        let range = KeyRange { after: values![*after].to_vec(), from: values![*""].to_vec() };
+        let range = KeyRange { after: vec![after], from: vec![Value::Blob(Vec::new())] };
         let limits = PageLimits { rows: self.limit, window: self.window };
         let key = |job: &JobSummary| values![job.id].to_vec();
         self.select_search().fetch(tx, filters, range, limits, key).await
@@ -147,9 +151,7 @@ keyset_search! {
     after: "?4",
     from: "?5",
     limit: "?6",
-    BY_STATE: "state" along "state || '' = ?1" by ("id");
-    BY_KIND: "kind" along "kind || '' = ?2" by ("id");
-    BY_PROVIDER: "provider" along "provider_id = ?3" by ("id");
+    FAILED: "failure" along "state = 'failed'" by ("id");
     BY_TIME: "time" along "TRUE" by ("id");
 }
 

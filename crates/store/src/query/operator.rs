@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::operation::{Query, QueryKind};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::values;
+use crate::value::{ToValue, encode_id_after_all, values};
 
 /// Finds the operator that a presented token belongs to.
 #[derive(Clone, Debug)]
@@ -51,9 +51,9 @@ impl Query for ListOperators {
     const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        // Without a cursor the list starts at the newest operator: no id is greater than this one.
-        let after = self.after.as_ref().map_or("opr_zzzz", OperatorId::as_str);
-        tx.fetch_all(OPERATORS, values![*after, self.limit]).await
+        // Without a cursor the list starts at the newest operator.
+        let after = self.after.as_ref().map_or_else(encode_id_after_all, ToValue::to_value);
+        tx.fetch_all(OPERATORS, &[after, self.limit.to_value()]).await
     }
 }
 

@@ -13,7 +13,7 @@ use crate::operation::{Query, QueryKind};
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::values;
+use crate::value::{ToValue, Value, encode_id_after_all, values};
 
 lookup! {
     /// Reads the registration of a recipient with a provider.
@@ -172,14 +172,15 @@ impl Query for ListRegistrations {
     const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        // Without a cursor the list starts at the newest registration: no time and no id is greater than these.
-        let start = (Timestamp::from_millis(i64::MAX), "~", ProviderId::new(i64::MAX));
-        let (time, client_id, provider_id) =
-            self.after.as_ref().map_or(start, |after| (after.0, after.1.as_str(), after.2));
+        // Without a cursor the list starts at the newest registration: no time is greater than this one.
+        let newest = || [Value::Int(i64::MAX), encode_id_after_all(), Value::Int(i64::MAX)];
+        let after = self.after.as_ref();
+        let after = after.map_or_else(newest, |(time, client, provider)| {
+            [time.to_value(), client.to_value(), provider.to_value()]
+        });
         let filters = values![self.client_id, self.provider_id, self.partner, self.state];
-        let lowest = values![Timestamp::from_millis(i64::MIN), *"", ProviderId::new(i64::MIN)];
-        let range =
-            KeyRange { after: values![time, *client_id, provider_id].to_vec(), from: lowest.to_vec() };
+        let lowest = vec![Value::Int(i64::MIN), Value::Blob(Vec::new()), Value::Int(i64::MIN)];
+        let range = KeyRange { after: after.to_vec(), from: lowest };
         let limits = PageLimits { rows: self.limit, window: self.window };
         let key = |summary: &RegistrationSummary| {
             let registration = &summary.named_registration.registration;

@@ -2,14 +2,14 @@
 
 use domain::id::{ClientId, ConnectionId};
 use domain::model::audit_event::Actor;
-use domain::model::connection::EndCause;
+use domain::model::connection::{ConnectionStatus, EndCause};
 
 use crate::error::Result;
 use crate::operation::{Query, QueryKind};
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::values;
+use crate::value::{ToValue, Value, values};
 
 /// Lists removals that have not finished, the oldest first.
 #[derive(Clone, Debug)]
@@ -50,36 +50,49 @@ impl Query for ListClientRemovals {
     }
 }
 
-/// Lists connections of a recipient that have not ended.
+/// Lists connections of a recipient that have not ended, in the order of their ids.
 #[derive(Clone, Debug)]
 pub struct ListLiveConnections {
     pub client_id: ClientId,
-    /// The maximum number of active connections, and also of pending ones.
+    /// The id after which the list begins; `None` lists from the beginning.
+    pub after: Option<ConnectionId>,
+    /// The maximum number of connections that are examined, ended or not.
     pub limit: u32,
 }
 
+/// Connections that have not ended, among those that were examined.
+#[derive(Clone, Debug)]
+pub struct LiveConnections {
+    pub ids: Vec<ConnectionId>,
+    /// The last connection that was examined, after which the next list begins; `None` if no more follow.
+    pub next: Option<ConnectionId>,
+}
+
 impl Query for ListLiveConnections {
-    type Reply = Vec<ConnectionId>;
+    type Reply = LiveConnections;
     const KIND: QueryKind = QueryKind::Background;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        // Two statements, because a condition on both states could not use the partial index of active connections.
-        let params = values![self.client_id, self.limit];
-        let mut ids = tx.fetch_column(ACTIVE_CONNECTIONS, params, "id").await?;
-        ids.extend(tx.fetch_column::<ConnectionId>(PENDING_CONNECTIONS, params, "id").await?);
-        Ok(ids)
+        let after = self.after.as_ref().map_or(Value::Blob(Vec::new()), ToValue::to_value);
+        let params = &[self.client_id.to_value(), after, i64::from(self.limit).to_value()];
+        let (mut ids, mut last, mut examined) = (Vec::new(), None, 0);
+        for mut row in tx.fetch_rows(CONNECTIONS_OF_CLIENT, params).await? {
+            let (id, status): (ConnectionId, ConnectionStatus) = (row.get("id")?, row.get("status")?);
+            examined += 1;
+            if matches!(status, ConnectionStatus::Pending | ConnectionStatus::Active) {
+                ids.push(id.clone());
+            }
+            last = Some(id);
+        }
+        Ok(LiveConnections { ids, next: last.filter(|_| examined >= self.limit) })
     }
 }
 
-static ACTIVE_CONNECTIONS: &Sql = sql!(
-    "-- list the active connections of a recipient
-    SELECT id FROM connections WHERE client_id = ?1 AND status = 'active' LIMIT ?2"
-);
-// The expression excludes the index of the recipient, which also contains every ended connection. There are few pending
-// connections, and they have an index of their own.
-static PENDING_CONNECTIONS: &Sql = sql!(
-    "-- list the pending connections of a recipient
-    SELECT id FROM connections WHERE client_id || '' = ?1 AND status = 'pending' LIMIT ?2"
+// The status has no index, because each end of a connection would have to change it. A removal reads each connection of the
+// recipient once.
+static CONNECTIONS_OF_CLIENT: &Sql = sql!(
+    "-- list connections of a recipient with their status
+    SELECT id, status FROM connections WHERE client_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
 );
 
 /// Counts the connections that the removal of a recipient ends: those that it has ended, and those that it will end.
@@ -105,5 +118,4 @@ static CONNECTIONS_ENDED_BY_REMOVAL: &Sql = sql!(
     WHERE client_id = ?1 AND (status IN ('pending', 'active') OR cause = ?2)"
 );
 
-pub(super) static HOT_STATEMENTS: &[&Sql] =
-    &[ACTIVE_CONNECTIONS, PENDING_CONNECTIONS, CONNECTIONS_ENDED_BY_REMOVAL];
+pub(super) static HOT_STATEMENTS: &[&Sql] = &[CONNECTIONS_OF_CLIENT, CONNECTIONS_ENDED_BY_REMOVAL];

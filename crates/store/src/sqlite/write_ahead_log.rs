@@ -104,7 +104,7 @@ impl WriteAheadLog {
     /// Records the effects of a commit, and copies or empties the log if that is due.
     #[expect(clippy::disallowed_methods, reason = "a duration within this process that is not stored")]
     pub(super) fn record_commit(&mut self, effects: &[CommitEffect], connection: &Connection) -> Result<()> {
-        if effects.contains(&CommitEffect::ConnectionEnded) && self.secret_since.is_none() {
+        if effects.contains(&CommitEffect::SecretsDeleted) && self.secret_since.is_none() {
             self.secret_since = Some(Instant::now());
         }
         let progress = self.take_progress()?;

@@ -26,6 +26,7 @@ use super::queue::{PriorityQueue, WaitOutcome};
 use super::transaction::{SqliteTx, poll_ready};
 use super::write_ahead_log::WriteAheadLog;
 use crate::commit_effect::CommitEffect;
+use crate::deferred_statement::DeferredStatement;
 use crate::error::{Result, StoreError};
 use crate::operation::Command;
 use crate::settings::StoreSettings;
@@ -181,8 +182,15 @@ fn run_body<C: Command>(
     let reply = poll_ready(command.run(&mut tx))?;
     let (deferred, effects) = tx.finish()?;
     let mut tx = SqliteTx::new(connection);
-    for (sql, params) in deferred {
-        tx.execute(sql, &params)?;
+    for statement in deferred {
+        match statement {
+            DeferredStatement::Single(sql, params) => tx.execute(sql, &params).map(drop)?,
+            DeferredStatement::Rows(sql, rows) => {
+                for row in rows {
+                    tx.execute(sql, &row)?;
+                }
+            }
+        }
     }
     Ok((reply, effects))
 }

@@ -12,7 +12,7 @@ use store::command::{
 };
 use store::query::{FindAuthorizationRequestByState, GetAuthorizationRequest, ListRecipientProviders};
 
-use crate::support::{TestStore, hashes, on_both, parse_client_id};
+use crate::support::{TestStore, hashes, on_both, parse_client_id, seal};
 
 on_both!(
     request_steps_are_taken_once_by_same_browser,
@@ -28,7 +28,7 @@ async fn open_request(kit: &TestStore, name: &str) {
 
 /// Builds the command that fails an authorization request after its exchange has obtained a token.
 fn build_fail_request(kit: &TestStore, name: &str) -> FailRequest {
-    let unrevoked = Some(UnrevokedToken { token: b"sealed".to_vec(), identity: None });
+    let unrevoked = Some(UnrevokedToken { token: seal("sealed"), identity: None });
     FailRequest { moment: kit.next_moment(), request_id: kit.build_request(name, "dc-acme").id, unrevoked }
 }
 

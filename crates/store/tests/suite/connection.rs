@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use domain::model::connection::{ConnectionState, EndCause, UpstreamRevocation};
+use domain::model::connection::{ConnectionState, ConnectionStatus, EndCause, UpstreamRevocation};
 use domain::model::provider::ProviderState;
 use domain::model::registration::RegistrationStep;
 use domain::rule::token::{BAD_CODE, WRONG_REDIRECT};
 use store::command::{
-    ClientUpdate, EndOutcome, ExpireConnection, FailRequest, OpenOutcome, RecordRefreshTokenUse, RedeemCode,
-    RedeemOutcome, SetProviderState,
+    ClientUpdate, DeleteEndedTokens, DeletedTokens, EndOutcome, ExpireConnection, FailRequest, OpenOutcome,
+    RecordRefreshTokenUse, RedeemCode, RedeemOutcome, SetProviderState,
 };
 use store::query::{
     FindRefreshToken, GetAccessState, GetAuthorizationRequest, GetUpstreamCredential, ListDueConnections,
@@ -43,12 +43,27 @@ async fn connection_end_deletes_tokens_and_credentials(kit: TestStore) {
     assert_eq!((known.token.connection_id, known.token.client_id), (id.clone(), parse_client_id("dc-acme")));
     assert!(kit.store.query(&GetUpstreamCredential { connection_id: id.clone() }).await.unwrap().is_some());
 
-    assert_eq!(kit.end_connection(&id, EndCause::Recipient, None).await, EndOutcome::Ended);
+    assert_eq!(
+        kit.end_connection(&id, EndCause::Recipient, None).await,
+        EndOutcome::Ended(EndCause::Recipient)
+    );
     assert!(
         matches!(kit.end_connection(&id, EndCause::Operator, None).await, EndOutcome::AlreadyEnded(end) if end.cause == EndCause::Recipient)
     );
-    assert!(kit.store.query(&FindRefreshToken { hashes: hashes("refresh-a") }).await.unwrap().is_none());
+    let ended = kit.store.query(&FindRefreshToken { hashes: hashes("refresh-a") }).await.unwrap().unwrap();
+    assert_eq!(
+        ended.access_state.status,
+        ConnectionStatus::Revoked,
+        "the token is rejected before it is deleted"
+    );
     assert!(kit.store.query(&GetUpstreamCredential { connection_id: id.clone() }).await.unwrap().is_none());
+    let delete = DeleteEndedTokens { moment: kit.next_moment(), limit: 10 };
+    let deleted = DeletedTokens { connections: 1, oldest_end: Some(kit.now) };
+    assert_eq!(kit.store.run(delete).await.unwrap(), deleted);
+    assert!(kit.store.query(&FindRefreshToken { hashes: hashes("refresh-a") }).await.unwrap().is_none());
+    assert!(kit.store.query(&FindRefreshToken { hashes: hashes("refresh-b") }).await.unwrap().is_some());
+    let delete = DeleteEndedTokens { moment: kit.next_moment(), limit: 10 };
+    assert_eq!(kit.store.run(delete).await.unwrap(), DeletedTokens::default(), "each end is processed once");
     assert_eq!(
         (kit.find_end_cause(&id).await, kit.get_connection(&id).await.provider_revocation),
         (Some(EndCause::Recipient), UpstreamRevocation::Pending)
@@ -154,7 +169,10 @@ async fn rejected_codes_write_limited_number_of_audit_events(kit: TestStore) {
         48,
         "the chain has at most 50 events"
     );
-    assert_eq!(kit.end_connection(&id, EndCause::Recipient, None).await, EndOutcome::Ended);
+    assert_eq!(
+        kit.end_connection(&id, EndCause::Recipient, None).await,
+        EndOutcome::Ended(EndCause::Recipient)
+    );
     assert_eq!(
         kit.connection_audit_actions(&id).await.last(),
         Some(&"connection.ended"),
@@ -188,17 +206,25 @@ async fn expired_and_inactive_connections_are_ended(mut kit: TestStore) {
     let pending = kit.create_pending_connection("a", "dc-acme", Some("alice")).await;
     let idle = kit.create_active_connection("b", "dc-acme", Some("bob")).await;
     let fresh = kit.create_active_connection("c", "dc-acme", Some("chloe")).await;
-    let due = |kit: &TestStore| ListDueConnections { now: kit.now, idle_timeout: DAY * 30, limit: 10 };
-    assert!(kit.store.query(&due(&kit)).await.unwrap().is_empty());
+    let due =
+        |kit: &TestStore| ListDueConnections { now: kit.now, idle_timeout: DAY * 30, after: None, limit: 10 };
+    assert!(kit.store.query(&due(&kit)).await.unwrap().ids.is_empty());
     let expire = |kit: &TestStore, id: &domain::id::ConnectionId| ExpireConnection {
         moment: kit.next_moment(),
         connection_id: id.clone(),
         idle_timeout: DAY * 30,
     };
-    assert_eq!(kit.store.run(expire(&kit, &pending)).await.unwrap().1, None, "the code has not expired yet");
+    assert_eq!(
+        kit.store.expire_connection(expire(&kit, &pending)).await.unwrap(),
+        EndOutcome::Fenced,
+        "the code has not expired yet"
+    );
     kit.advance_clock(Duration::from_mins(1));
-    assert_eq!(kit.store.query(&due(&kit)).await.unwrap(), std::slice::from_ref(&pending));
-    assert_eq!(kit.store.run(expire(&kit, &pending)).await.unwrap().1, Some(EndCause::NeverRedeemed));
+    assert_eq!(kit.store.query(&due(&kit)).await.unwrap().ids, std::slice::from_ref(&pending));
+    assert_eq!(
+        kit.store.expire_connection(expire(&kit, &pending)).await.unwrap(),
+        EndOutcome::Ended(EndCause::NeverRedeemed)
+    );
     assert_eq!(
         kit.count_jobs("revoke_at_provider", "pending").await,
         1,
@@ -215,11 +241,18 @@ async fn expired_and_inactive_connections_are_ended(mut kit: TestStore) {
         .await
         .unwrap();
     kit.advance_clock(DAY * 11);
-    assert_eq!(kit.store.query(&due(&kit)).await.unwrap(), std::slice::from_ref(&idle));
-    assert_eq!(kit.store.run(expire(&kit, &idle)).await.unwrap().1, Some(EndCause::Idle));
+    assert_eq!(kit.store.query(&due(&kit)).await.unwrap().ids, std::slice::from_ref(&idle));
+    assert_eq!(
+        kit.store.expire_connection(expire(&kit, &idle)).await.unwrap(),
+        EndOutcome::Ended(EndCause::Idle)
+    );
     kit.advance_clock(DAY * 60);
-    assert_eq!(kit.store.run(expire(&kit, &fresh)).await.unwrap().1, Some(EndCause::ConsentEnd));
-    assert!(kit.store.query(&due(&kit)).await.unwrap().is_empty());
+    assert_eq!(
+        kit.store.expire_connection(expire(&kit, &fresh)).await.unwrap(),
+        EndOutcome::Ended(EndCause::ConsentEnd)
+    );
+    kit.store.run(DeleteEndedTokens { moment: kit.next_moment(), limit: 10 }).await.unwrap();
+    assert!(kit.store.query(&due(&kit)).await.unwrap().ids.is_empty());
 }
 
 async fn refresh_token_use_updates_last_use_and_hash(mut kit: TestStore) {
@@ -243,5 +276,8 @@ async fn connection_end_for_stale_credential_version_is_ignored(kit: TestStore) 
     let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
     assert_eq!(kit.end_connection(&id, EndCause::Provider, Some(0)).await, EndOutcome::Fenced);
     assert_eq!(kit.find_end_cause(&id).await, None);
-    assert_eq!(kit.end_connection(&id, EndCause::Provider, Some(1)).await, EndOutcome::Ended);
+    assert_eq!(
+        kit.end_connection(&id, EndCause::Provider, Some(1)).await,
+        EndOutcome::Ended(EndCause::Provider)
+    );
 }

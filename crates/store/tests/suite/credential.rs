@@ -11,7 +11,7 @@ use store::command::{
 };
 use store::query::GetUpstreamCredential;
 
-use crate::support::{TestStore, on_both};
+use crate::support::{TestStore, on_both, seal};
 
 on_both!(
     refresh_lease_is_exclusive,
@@ -51,9 +51,9 @@ pub(crate) async fn store_credential(
         moment: kit.next_moment(),
         connection_id: id.clone(),
         lease,
-        access_token: access.as_bytes().to_vec(),
+        access_token: seal(access),
         access_expires_at: kit.now.plus(Duration::from_mins(5)),
-        refresh_token: Some(format!("refresh of {access}").into_bytes()),
+        refresh_token: Some(seal(&format!("refresh of {access}"))),
     };
     kit.store.run(stored).await.unwrap()
 }
@@ -61,17 +61,17 @@ pub(crate) async fn store_credential(
 async fn refresh_lease_is_exclusive(kit: TestStore) {
     let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
     let refresh_lease = acquire_lease(&kit, &id, 1).await;
-    assert_eq!(refresh_lease.refresh_token.as_deref(), Some(&b"sealed refresh a"[..]));
+    assert_eq!(refresh_lease.refresh_token, Some(seal("sealed refresh a")));
     assert!(
         matches!(lease_credential(&kit, &id, 1).await, LeaseOutcome::Busy(until) if until == kit.now.plus(LEASE_TTL))
     );
     assert_eq!(store_credential(&kit, &id, refresh_lease, "new").await, StoreCredentialOutcome::Stored);
     let credential =
         kit.store.query(&GetUpstreamCredential { connection_id: id.clone() }).await.unwrap().unwrap();
-    assert_eq!((credential.version, credential.access_token), (2, b"new".to_vec()));
+    assert_eq!((credential.version, credential.access_token), (2, seal("new")));
     assert!(matches!(lease_credential(&kit, &id, 1).await, LeaseOutcome::AlreadyRefreshed));
     let next = acquire_lease(&kit, &id, 2).await;
-    assert_eq!(next.refresh_token.as_deref(), Some(&b"refresh of new"[..]));
+    assert_eq!(next.refresh_token, Some(seal("refresh of new")));
     let release = ReleaseLease {
         moment: kit.next_moment(),
         connection_id: id.clone(),
@@ -157,5 +157,5 @@ async fn only_first_of_two_refresh_results_is_stored(mut kit: TestStore) {
     assert_eq!(store_credential(&kit, &id, quick, "quick").await, StoreCredentialOutcome::LeaseLost);
     let credential =
         kit.store.query(&GetUpstreamCredential { connection_id: id.clone() }).await.unwrap().unwrap();
-    assert_eq!((credential.version, credential.access_token), (2, b"slow".to_vec()));
+    assert_eq!((credential.version, credential.access_token), (2, seal("slow")));
 }

@@ -6,6 +6,7 @@ use domain::id::{JobId, LeaseId, ProviderId};
 use domain::model::connection::{EndCause, UpstreamRevocation};
 use domain::model::job::{AttemptOutcome, Job, JobState, JobStep, ResolveJobError};
 use domain::model::provider::EndpointGroup;
+use store::Location;
 use store::command::{
     FailedJobAction, FinishJob, JobQueue, JobQueueDemand, LeaseJobs, LeasedJob, ReleaseJob, ResolveFailedJob,
     UnrevokedToken, UpsertProvider,
@@ -73,11 +74,15 @@ async fn copy_jobs(kit: &TestStore, provider: i64, number: i64) {
         })
         .await
         .unwrap();
+    let copied_id = match kit.location {
+        Location::Sqlite(_) => "CAST('job_copy' || n AS BLOB)",
+        Location::Postgres(_) => "convert_to('job_copy' || n, 'UTF8')",
+    };
     let copy = format!(
         "INSERT INTO jobs (id, kind, connection_id, provider_id, client_id, endpoint_group, outcome_unknown, state,
              attempt, seed, due_at, retry_until, created_at)
          WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {number})
-         SELECT 'job_copy' || n, kind, connection_id, {provider}, client_id, endpoint_group, outcome_unknown, state,
+         SELECT {copied_id}, kind, connection_id, {provider}, client_id, endpoint_group, outcome_unknown, state,
              attempt, seed, due_at - 1000 - n, retry_until, created_at FROM jobs, numbers"
     );
     kit.execute_sql(&copy).await;
@@ -133,7 +138,10 @@ async fn job_is_leased_once_and_done_after_acceptance(mut kit: TestStore) {
     assert!(lease_job(&kit).await.is_none());
     kit.end_connection(&id, EndCause::Recipient, None).await;
     let (job, first) = lease_job(&kit).await.unwrap();
-    assert_eq!((job.token.as_slice(), job.data_key.as_slice()), (&b"sealed refresh a"[..], &b"wrapped"[..]));
+    assert_eq!(
+        (job.token.as_slice(), job.data_key.as_slice()),
+        (&b"sealed refresh a"[..], &b"key of sealed refresh a"[..])
+    );
     assert!(lease_job(&kit).await.is_none(), "a leased job is not leased again");
     kit.advance_clock(Duration::from_secs(20));
     let (again, second) = lease_job(&kit).await.unwrap();

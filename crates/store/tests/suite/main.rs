@@ -8,6 +8,7 @@ mod connection;
 mod crash;
 mod credential;
 mod durable;
+mod end_set;
 mod invalid_grant;
 mod job;
 mod job_counts;

@@ -49,7 +49,7 @@ async fn seeded_connections_have_the_audit_events_of_a_login(kit: TestStore) {
     let before = kit.get_connection(&id).await.state;
     let outcome = kit.end_connection(&id, EndCause::Recipient, None).await;
 
-    assert_eq!((before, outcome), (ConnectionState::Active, EndOutcome::Ended));
+    assert_eq!((before, outcome), (ConnectionState::Active, EndOutcome::Ended(EndCause::Recipient)));
     let actions = kit.connection_audit_actions(&id).await;
     assert_eq!(actions, ["connection.opened", "connection.activated", "connection.ended"]);
     assert_eq!(kit.count_jobs("revoke_at_provider", "pending").await, 1);

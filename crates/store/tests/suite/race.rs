@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::model::connection::EndCause;
+use domain::model::connection::{ConnectionStatus, EndCause};
 use futures_util::future::{Either, join, join_all, select};
 use store::command::{
     EndOutcome, JobQueueDemand, LeaseCredential, LeaseOutcome, OpenOutcome, RedeemOutcome,
@@ -51,7 +51,7 @@ async fn concurrent_refresh_and_connection_end_revoke_every_token(kit: TestStore
             kit.end_connection(&id, EndCause::Recipient, None),
         )
         .await;
-        assert_eq!(ended, EndOutcome::Ended);
+        assert_eq!(ended, EndOutcome::Ended(EndCause::Recipient));
         assert!(
             kit.store.query(&GetUpstreamCredential { connection_id: id.clone() }).await.unwrap().is_none()
         );
@@ -85,9 +85,11 @@ async fn concurrent_exchange_and_connection_end_leave_no_token(kit: TestStore) {
         let id = kit.create_pending_connection(&name, "dc-acme", None).await;
         let (redeemed, ended) =
             join(kit.redeem_code(&name, "dc-acme"), kit.end_connection(&id, EndCause::Operator, None)).await;
-        assert_eq!(ended, EndOutcome::Ended);
+        assert_eq!(ended, EndOutcome::Ended(EndCause::Operator));
         let query = FindRefreshToken { hashes: hashes(&format!("refresh-{name}")) };
-        assert!(kit.store.query(&query).await.unwrap().is_none(), "round {round}: a token remains active");
+        let token = kit.store.query(&query).await.unwrap();
+        let is_live = token.is_some_and(|token| token.access_state.status == ConnectionStatus::Active);
+        assert!(!is_live, "round {round}: a token remains active");
         let mut words = vec!["connection.opened", "connection.ended"];
         if matches!(redeemed, RedeemOutcome::Activated(_)) {
             words.insert(1, "connection.activated");
@@ -102,7 +104,7 @@ async fn concurrent_end_commands_end_connection_once(kit: TestStore) {
         let id = kit.create_active_connection(&format!("n{round}"), "dc-acme", None).await;
         let causes = [EndCause::Recipient, EndCause::Customer, EndCause::Provider, EndCause::Operator];
         let outcomes = join_all(causes.map(|cause| kit.end_connection(&id, cause, None))).await;
-        let ended = outcomes.iter().filter(|outcome| **outcome == EndOutcome::Ended).count();
+        let ended = outcomes.iter().filter(|outcome| matches!(outcome, EndOutcome::Ended(_))).count();
         assert_eq!(ended, 1, "round {round}: {outcomes:?}");
         assert_eq!(kit.connection_audit_actions(&id).await.len(), 3, "round {round}");
     }

@@ -9,7 +9,7 @@ use store::command::{FailRequest, RecoverExchange, UnrevokedToken};
 use store::query::{GetAuthorizationRequest, ListInterruptedExchanges};
 
 use crate::job::{finish_job, finish_job_with, lease_job};
-use crate::support::{DAY, EXCHANGE_TIMEOUT, TestStore, on_both};
+use crate::support::{DAY, EXCHANGE_TIMEOUT, TestStore, connection_id, on_both, seal};
 
 on_both!(
     interrupted_exchange_is_recovered_by_one_job,
@@ -21,7 +21,7 @@ on_both!(
 );
 
 fn build_unrevoked_token(token: &str) -> UnrevokedToken {
-    UnrevokedToken { token: token.as_bytes().to_vec(), identity: Some(b"alice".to_vec()) }
+    UnrevokedToken { token: seal(token), identity: Some(b"alice".to_vec()) }
 }
 
 fn build_recover_exchange(kit: &TestStore, id: &AuthorizationRequestId) -> RecoverExchange {
@@ -123,7 +123,7 @@ async fn orphaned_grant_outcome_is_in_provider_audit_log(mut kit: TestStore) {
     assert_eq!(job.kind, JobKind::RevokeOrphanedGrant);
     finish_job(&kit, &job, lease_id, AttemptOutcome::Accepted).await;
     let expected = |name: &str, status| {
-        ("provider.orphaned_grant_resolved", json!({"connection": format!("con_{name}"), "grant": status}))
+        ("provider.orphaned_grant_resolved", json!({"connection": connection_id(name), "grant": status}))
     };
     let mut wanted: Vec<_> = cases.iter().map(|(name, _, status)| expected(name, *status)).collect();
     wanted.push(expected("e", "revoked"));
@@ -154,7 +154,7 @@ async fn unrevoked_recovered_token_gets_its_own_job(mut kit: TestStore) {
     assert_eq!((next.kind, &next.connection_id), (JobKind::RevokeOrphanedGrant, &job.connection_id));
     assert_eq!(
         (next.token.as_slice(), &next.data_key, &next.verifier),
-        (&b"sealed refresh"[..], &job.data_key, &None)
+        (&b"sealed refresh"[..], &b"key of sealed refresh".to_vec(), &None)
     );
     assert_eq!(next.identity.as_deref(), Some(&b"alice"[..]));
     finish_job(&kit, &next, lease_id, AttemptOutcome::Accepted).await;

@@ -5,7 +5,7 @@ use domain::model::connection::{ConnectionStatus, EndCause};
 use domain::model::job::{JobKind, JobState};
 use store::query::{GetConnectionSummary, ListConnectionJobs, ListConnections, ListJobs, TimeRange};
 
-use crate::support::{DAY, TestStore, on_both, parse_client_id};
+use crate::support::{DAY, TestStore, connection_id, connection_name, on_both, parse_client_id};
 
 on_both!(
     connection_filters_return_matching_connections,
@@ -30,7 +30,7 @@ const ALL_CONNECTIONS: ListConnections = ListConnections {
 impl TestStore {
     async fn list_connection_names(&self, query: ListConnections) -> Vec<String> {
         let found = self.store.query(&query).await.unwrap().rows;
-        found.iter().map(|f| f.connection.id.as_str().trim_start_matches("con_").to_owned()).collect()
+        found.iter().map(|f| connection_name(&f.connection.id)).collect()
     }
 }
 
@@ -112,7 +112,7 @@ async fn connection_pages_are_complete_without_duplicates(mut kit: TestStore) {
             let page = ListConnections { limit: 2, after: after.take(), ..query.clone() };
             let rows = kit.store.query(&page).await.unwrap().rows;
             let Some(last) = rows.last() else { break };
-            after = Some(page.page_cursor(last));
+            after = Some(last.connection.id.clone());
             paged.extend(kit.list_connection_names(page).await);
         }
         assert_eq!(paged, expected, "{query:?}");
@@ -137,14 +137,17 @@ async fn search_continues_after_window_without_matches(mut kit: TestStore) {
             ListConnections { client_id: acme(), ..revoked.clone() },
             vec![vec![], vec![], vec!["p1"], vec!["p0"]],
         ),
-        (ListConnections { ended: Some(TimeRange::ALL), ..revoked }, vec![vec!["p1", "p0"], vec![]]),
+        (
+            ListConnections { ended: Some(TimeRange::ALL), ..revoked },
+            vec![vec![], vec![], vec!["p1"], vec!["p0"]],
+        ),
         (
             ListConnections {
                 ended: Some(TimeRange::ALL),
                 status: Some(ConnectionStatus::Active),
                 ..ALL_CONNECTIONS
             },
-            vec![vec![], vec![]],
+            vec![vec![]; 4],
         ),
     ] {
         let (mut pages, mut after) = (Vec::new(), None);
@@ -152,7 +155,7 @@ async fn search_continues_after_window_without_matches(mut kit: TestStore) {
             let query = ListConnections { window: 2, after: after.take(), ..query.clone() };
             pages.push(kit.list_connection_names(query.clone()).await);
             let Some(end) = kit.store.query(&query).await.unwrap().window_end else { break };
-            after = Some(query.page_cursor(&end));
+            after = Some(end.connection.id);
         }
 
         assert_eq!(pages, expected_pages, "{query:?}");
@@ -169,7 +172,7 @@ async fn job_filters_return_matching_jobs(mut kit: TestStore) {
     let jobs = kit.store.query(&all).await.unwrap().rows;
     let connection_ids: Vec<_> =
         jobs.iter().map(|job| job.connection_id.as_ref().unwrap().as_str()).collect();
-    assert_eq!(connection_ids, ["con_b", "con_a"]);
+    assert_eq!(connection_ids, ["b", "a"].map(|name| connection_id(name).to_string()));
     assert!(jobs.iter().all(|job| job.holds_token && job.state == JobState::Pending));
     for (query, count) in [
         (ListJobs { state: Some(JobState::Pending), ..all.clone() }, 2),

@@ -5,12 +5,12 @@ use std::time::Duration;
 use domain::id::{ConnectionId, ProviderId};
 use domain::model::connection::{ConnectionState, EndCause, UpstreamRevocation};
 use domain::model::job::{AttemptOutcome, JobKind};
-use store::command::{ExpireConnection, OpenOutcome, StoreCredential, StoreCredentialOutcome};
+use store::command::{EndOutcome, ExpireConnection, OpenOutcome, StoreCredential, StoreCredentialOutcome};
 use store::query::IsGrantShared;
 
 use crate::credential::acquire_lease;
 use crate::job::{finish_job, lease_job};
-use crate::support::{DAY, TestStore, connection_id, on_both};
+use crate::support::{DAY, TestStore, connection_id, on_both, seal};
 
 on_both!(
     shared_grant_is_revoked_only_at_end_of_last_connection,
@@ -108,7 +108,10 @@ async fn shared_grant_survives_expiry_of_unredeemed_login(mut kit: TestStore) {
         connection_id: waiting.clone(),
         idle_timeout: DAY * 30,
     };
-    assert_eq!(kit.store.run(expire).await.unwrap().1, Some(EndCause::NeverRedeemed));
+    assert_eq!(
+        kit.store.expire_connection(expire).await.unwrap(),
+        EndOutcome::Ended(EndCause::NeverRedeemed)
+    );
     assert_eq!(
         (get_provider_revocation(&kit, &waiting).await, count_pending_revocations(&kit).await),
         (UpstreamRevocation::NotNeeded, 1)
@@ -162,9 +165,9 @@ async fn late_token_of_shared_grant_is_not_revoked(kit: TestStore) {
         moment: kit.next_moment(),
         connection_id: first.clone(),
         lease: refresh_lease,
-        access_token: b"access".to_vec(),
+        access_token: seal("access"),
         access_expires_at: kit.now,
-        refresh_token: Some(b"refresh".to_vec()),
+        refresh_token: Some(seal("refresh")),
     };
     assert_eq!(kit.store.run(late).await.unwrap(), StoreCredentialOutcome::LeaseLost);
     let (job, lease_id) = lease_job(&kit).await.unwrap();

@@ -19,7 +19,7 @@ use domain::{Clusters, Moment, Secret, Timestamp};
 use store::command::{
     ClientSelector, ClientUpdate, EndConnection, EndOutcome, OpenAuthorizationRequest, OpenConnection,
     OpenOutcome, ReceiveCode, RedeemCode, RedeemOutcome, RegisterClient, RequestRegistrations, SealedGrant,
-    SendToProvider, SetProviderState, TakeRegistrationStep, UpdateClient, UpsertProvider,
+    SealedValue, SendToProvider, SetProviderState, TakeRegistrationStep, UpdateClient, UpsertProvider,
 };
 use store::query::{CountJobs, GetAuditChain, GetClient, GetConnection, GetProvider};
 use store::{Location, PostgresSettings, Store, StoreSettings};
@@ -131,7 +131,7 @@ impl TestStore {
     /// Creates a recipient that a partner manages, without registrations.
     pub(crate) async fn register_under_partner(&self, id: &str, partner: &str) {
         assert!(self.register_client(id).await);
-        self.execute_sql(&format!("UPDATE clients SET owner_id = '{partner}' WHERE id = '{id}'")).await;
+        self.execute_sql(&format!("UPDATE clients SET owner_id = id'{partner}' WHERE id = id'{id}'")).await;
     }
 
     /// Changes a client as an operator; returns whether the client exists.
@@ -261,9 +261,9 @@ impl TestStore {
             grant: SealedGrant {
                 identity: identity.map(|i| i.as_bytes().to_vec()),
                 grant_id: Some("grant".into()),
-                access_token: b"sealed access".to_vec(),
+                access_token: seal("sealed access"),
                 access_expires_at: self.now.plus(Duration::from_mins(5)),
-                refresh_token: Some(format!("sealed refresh {name}").into_bytes()),
+                refresh_token: Some(seal(&format!("sealed refresh {name}"))),
             },
             code_hash: hash(&format!("code-{name}")),
             code_expires_at: self.now.plus(Duration::from_mins(1)),
@@ -335,7 +335,7 @@ impl TestStore {
         let actor = Actor::new(ActorKind::Recipient, "dc-acme");
         let end =
             EndConnection { moment: self.next_moment(), connection_id: id.clone(), cause, actor, fence };
-        self.store.run(end).await.unwrap()
+        self.store.end_connection(end).await.unwrap()
     }
 
     pub(crate) async fn get_connection(&self, id: &ConnectionId) -> Connection {
@@ -362,8 +362,11 @@ impl TestStore {
         events.iter().map(|e| e.entry.action.as_str()).collect()
     }
 
-    /// Executes SQL directly, for changes that would take thousands of commands.
+    /// Executes SQL directly, for changes that would take thousands of commands. `id'…'` in the text is replaced by the stored form
+    /// of an id.
     pub(crate) async fn execute_sql(&self, sql: &str) {
+        let is_sqlite = matches!(self.location, Location::Sqlite(_));
+        let sql = &replace_ids(sql, is_sqlite);
         match &self.location {
             Location::Sqlite(path) => rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap(),
             Location::Postgres(PostgresSettings { url, .. }) => {
@@ -413,7 +416,7 @@ impl TestStore {
         let mut head = AuditHead::default();
         for event in &events {
             assert!(audit_key().verifies(&head, event), "event {} of {}", event.seq, id.to_string());
-            head = AuditHead { seq: event.seq, mac: event.mac.clone() };
+            head = AuditHead::from(event);
         }
         assert_eq!(*end, head, "the row contains the head of its chain");
         events
@@ -471,8 +474,38 @@ pub(crate) fn parse_client_id(id: &str) -> ClientId {
     id.parse::<ClientId>().unwrap()
 }
 
+/// Returns the id of the connection with a name of at most eight bytes. Its time is that of the first login of a test, and ids
+/// are in the order of the names.
 pub(crate) fn connection_id(name: &str) -> ConnectionId {
-    format!("con_{name}").parse::<ConnectionId>().unwrap()
+    let mut digits = name.bytes().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"));
+    digits.push_str(&"0".repeat(16 - digits.len()));
+    format!("con_{TEST_EPOCH_MS:012x}7000{digits}").parse::<ConnectionId>().unwrap()
+}
+
+/// Returns the name from which [`connection_id`] has derived an id.
+pub(crate) fn connection_name(id: &ConnectionId) -> String {
+    let digits = id.as_str()["con_".len() + 16..].trim_end_matches("00");
+    let bytes = (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap());
+    String::from_utf8(bytes.collect()).unwrap()
+}
+
+/// Replaces each `id'…'` by a literal of the stored form: the 16 bytes of a generated id, or the text of any other one.
+pub(crate) fn replace_ids(sql: &str, is_sqlite: bool) -> String {
+    let mut parts = sql.split("id'");
+    let mut replaced = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (id, rest) = part.split_once('\'').expect("an id ends with a quote");
+        let digits = id.split_once(['-', '_']).map_or(id, |(_, digits)| digits);
+        let is_generated = digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        let hex = if is_generated {
+            digits.to_owned()
+        } else {
+            id.bytes().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+        };
+        let literal = if is_sqlite { format!("X'{hex}'") } else { format!("'\\x{hex}'::bytea") };
+        replaced = format!("{replaced}{literal}{rest}");
+    }
+    replaced
 }
 
 pub(crate) fn test_clusters() -> Clusters {
@@ -485,4 +518,9 @@ pub(crate) fn hash(token: &str) -> TokenHash {
 
 pub(crate) fn hashes(token: &str) -> TokenHashes {
     TokenHashes::new(vec![hash(token)])
+}
+
+/// Returns a value with a key of its own. The store does not open either of them.
+pub(crate) fn seal(value: &str) -> SealedValue {
+    SealedValue { key: format!("key of {value}").into_bytes(), sealed: value.as_bytes().to_vec() }
 }

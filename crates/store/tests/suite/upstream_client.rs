@@ -146,7 +146,6 @@ async fn remove_client(kit: &TestStore, id: &str) {
         .run(RemoveClient { moment: kit.next_moment(), selector, actor: operator_actor() })
         .await
         .unwrap();
-    finish_removal(kit, parse_client_id(id)).await;
 }
 
 async fn finish_removal(kit: &TestStore, client_id: ClientId) {
@@ -181,6 +180,7 @@ async fn upstream_clients_are_deleted_once_after_last_connection_ends(kit: TestS
         (JobKind::DeleteUpstreamClient, vec![1], vec![3])
     );
     remove_client(&kit, "dc-other").await;
+    finish_removal(&kit, parse_client_id("dc-other")).await;
     assert_eq!(
         kit.count_jobs("delete_upstream_client", "pending").await,
         1,
@@ -203,6 +203,7 @@ async fn pending_exchange_blocks_upstream_client_deletion(mut kit: TestStore) {
     kit.create_exchanging_request("other", "dc-acme").await;
     let id = kit.create_exchanging_request("a", "dc-new").await;
     remove_client(&kit, "dc-new").await;
+    finish_removal(&kit, parse_client_id("dc-new")).await;
     assert_eq!(kit.count_jobs("delete_upstream_client", "pending").await, 1, "no connection is active");
     assert!(kit.store.query(&has_pending).await.unwrap(), "the provider may create a grant");
     let at_other_provider =
@@ -266,6 +267,7 @@ async fn failed_revocation_blocks_upstream_client_deletion(mut kit: TestStore) {
 async fn waiting_deletion_job_does_not_expire(mut kit: TestStore) {
     activate_upstream_client(&kit).await;
     remove_client(&kit, "dc-new").await;
+    finish_removal(&kit, parse_client_id("dc-new")).await;
     for _ in 0..3 {
         kit.advance_clock(DAY * 7);
         let (delete, lease_id) = lease_job(&kit).await.unwrap();
@@ -289,7 +291,7 @@ async fn unknown_job_kind_is_not_leased(kit: TestStore) {
         kit.end_connection(id, EndCause::Recipient, None).await;
     }
     let unknown = format!(
-        "UPDATE jobs SET kind = 'fly', due_at = 0 WHERE connection_id = '{id}';
+        "UPDATE jobs SET kind = 'fly', due_at = 0 WHERE connection_id = id'{id}';
          UPDATE job_transitions SET kind = 'fly' WHERE id = (SELECT min(id) FROM job_transitions)"
     );
     kit.execute_sql(&unknown).await;

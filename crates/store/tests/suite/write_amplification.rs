@@ -7,33 +7,35 @@ use domain::id::{ConnectionId, ProviderId};
 use domain::model::connection::{ConnectionState, EndCause};
 use domain::secret::TokenHash;
 use store::Location;
-use store::command::{EndOutcome, FillConnections, RecordRefreshTokenUse};
+use store::command::{EndOutcome, RecordRefreshTokenUse, SeedConnections, SeededConnection};
 
-use crate::support::{DAY, TestStore, hash, on_both, parse_client_id, test_clusters};
+use crate::support::{DAY, REDIRECT_URI, TestStore, hash, on_both, parse_client_id, test_clusters};
 
 on_both!(bulk_inserted_connections_are_active_and_can_be_ended);
 
-const KEY_STEP: i64 = i64::MAX / 100_000;
+const KEY_STEP: u64 = u64::MAX / 100_000;
 
 impl TestStore {
-    async fn fill_connections(&self, numbers: std::ops::Range<i64>) {
-        let fill = FillConnections {
+    pub(crate) async fn fill_connections(&self, numbers: std::ops::Range<u64>) {
+        let build = |number| {
+            let (data_key, credential) = (b"a wrapped key".to_vec(), b"a sealed token".to_vec());
+            SeededConnection::from_key(number * KEY_STEP, data_key, credential).unwrap()
+        };
+        let fill = SeedConnections {
             moment: self.next_moment(),
             client_id: parse_client_id("dc-acme"),
             provider_id: ProviderId::new(1000),
             clusters: test_clusters(),
             expires_at: self.now.plus(30 * DAY),
-            numbers,
-            key_step: KEY_STEP,
-            data_key: b"a wrapped key".to_vec(),
-            credential: b"a sealed token".to_vec(),
+            redirect_uri: REDIRECT_URI.into(),
+            connections: numbers.map(build).collect(),
         };
         self.store.run(fill).await.unwrap();
     }
 }
 
-fn filled_connection_id(number: i64) -> ConnectionId {
-    format!("con_{:016x}{:016x}", number * KEY_STEP, 0).parse::<ConnectionId>().unwrap()
+pub(crate) fn filled_connection_id(number: u64) -> ConnectionId {
+    SeededConnection::id_from_key(number * KEY_STEP).unwrap()
 }
 
 async fn bulk_inserted_connections_are_active_and_can_be_ended(kit: TestStore) {
@@ -48,7 +50,11 @@ async fn bulk_inserted_connections_are_active_and_can_be_ended(kit: TestStore) {
         unfilled,
     ] {
         assert_eq!(kit.get_connection(&id).await.state, ConnectionState::Active, "{id}");
-        assert_eq!(kit.end_connection(&id, EndCause::Recipient, None).await, EndOutcome::Ended, "{id}");
+        assert_eq!(
+            kit.end_connection(&id, EndCause::Recipient, None).await,
+            EndOutcome::Ended(EndCause::Recipient),
+            "{id}"
+        );
     }
 }
 
@@ -57,13 +63,21 @@ fn wal_size_bytes(file: &Path) -> u64 {
     std::fs::metadata(file.with_extension("db-wal")).map_or(0, |log| log.len())
 }
 
+/// Waits until SQLite's writer has emptied its log.
+pub(crate) async fn wait_for_empty_log(file: &Path) {
+    while wal_size_bytes(file) > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Returns the number of bytes that the end of a connection appends to an empty write-ahead log.
 async fn measure_end_bytes(kit: &TestStore, id: &ConnectionId) -> u64 {
     let Location::Sqlite(file) = kit.location.clone() else { panic!("only SQLite has a log file") };
-    while wal_size_bytes(&file) > 0 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(kit.end_connection(id, EndCause::Recipient, None).await, EndOutcome::Ended);
+    wait_for_empty_log(&file).await;
+    assert_eq!(
+        kit.end_connection(id, EndCause::Recipient, None).await,
+        EndOutcome::Ended(EndCause::Recipient)
+    );
     wal_size_bytes(&file)
 }
 

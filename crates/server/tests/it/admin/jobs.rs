@@ -79,12 +79,13 @@ async fn close_job_deletes_its_token(kit: TestHub) {
 
 async fn failed_jobs_of_a_provider_are_retried_in_batches(kit: TestHub) {
     let (connection, job) = create_failed_job(&kit).await;
-    let copy = "INSERT INTO jobs (id, kind, connection_id, provider_id, client_id, endpoint_group, data_key, token,
+    let copied_id = kit.build_job_id("'copy' || n");
+    let copy = format!("INSERT INTO jobs (id, kind, connection_id, provider_id, client_id, endpoint_group, data_key, token,
              outcome_unknown, state, attempt, seed, due_at, retry_until, created_at, finished_at)
          WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 149)
-         SELECT 'job_copy' || n, kind, connection_id, provider_id, client_id, endpoint_group, data_key, token,
-             outcome_unknown, state, attempt, seed, due_at, retry_until, created_at, finished_at FROM jobs, numbers";
-    kit.sql(copy).await;
+         SELECT {copied_id}, kind, connection_id, provider_id, client_id, endpoint_group, data_key, token,
+             outcome_unknown, state, attempt, seed, due_at, retry_until, created_at, finished_at FROM jobs, numbers");
+    kit.sql(&copy).await;
     // The provider has refused the revocation, so the job can only be closed.
     kit.sql("UPDATE jobs SET token = NULL WHERE id = 'job_copy7'").await;
     kit.sql("UPDATE jobs SET provider_id = 2000 WHERE id IN ('job_copy8', 'job_copy9')").await;

@@ -9,9 +9,12 @@ use tokio::net::TcpListener;
 
 use super::TestHub;
 
-/// Runs a statement on a hub's database and returns the rows, with columns joined by `|`.
+/// Runs a statement on a hub's database and returns the rows, with columns joined by `|`. Literals that begin with the prefix of
+/// an id are replaced by its stored form.
 pub(crate) async fn sql(store: &str, statement: &str) -> Vec<String> {
-    match Location::parse(store).unwrap() {
+    let location = Location::parse(store).unwrap();
+    let statement = &encode_ids(statement, matches!(location, Location::Sqlite(_)));
+    match location {
         Location::Sqlite(path) => {
             let database = rusqlite::Connection::open(path).unwrap();
             database.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
@@ -33,12 +36,44 @@ pub(crate) async fn sql(store: &str, statement: &str) -> Vec<String> {
                 _ => None,
             });
             rows.map(|row| {
-                let columns = (0..row.len()).map(|at| row.get(at).unwrap_or_default());
+                let columns =
+                    (0..row.len()).map(|at| row.get(at).map(render_postgres_value).unwrap_or_default());
                 columns.collect::<Vec<_>>().join("|")
             })
             .collect()
         }
     }
+}
+
+/// Returns an SQL expression for the stored form of the id that consists of `job_` and a text. The text is an SQL expression.
+pub(crate) fn build_job_id(store: &str, text: &str) -> String {
+    match Location::parse(store).unwrap() {
+        Location::Sqlite(_) => format!("CAST('job' || '_' || {text} AS BLOB)"),
+        Location::Postgres(_) => format!("convert_to('job' || '_' || {text}, 'UTF8')"),
+    }
+}
+
+/// The prefixes of ids that the store keeps as bytes.
+const ID_PREFIXES: [&str; 8] = ["con_", "cus_", "arq_", "job_", "aud_", "opr_", "dc-", "pt-"];
+
+/// Replaces each literal that is an id by its stored form: the 16 bytes of a generated id, or the text of any other one.
+pub(crate) fn encode_ids(statement: &str, is_sqlite: bool) -> String {
+    // Every second part is between quotes.
+    let parts = statement.split('\'').enumerate().map(|(at, part)| match at % 2 {
+        0 => part.to_owned(),
+        _ => encode_literal(part, is_sqlite),
+    });
+    parts.collect::<Vec<_>>().concat()
+}
+
+fn encode_literal(text: &str, is_sqlite: bool) -> String {
+    let Some(prefix) = ID_PREFIXES.iter().find(|prefix| text.starts_with(**prefix)) else {
+        return format!("'{text}'");
+    };
+    let digits = &text[prefix.len()..];
+    let is_generated = digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    let bytes = if is_generated { digits.to_owned() } else { hex(text.as_bytes()) };
+    if is_sqlite { format!("X'{bytes}'") } else { format!("'\\x{bytes}'::bytea") }
 }
 
 fn render_value(value: rusqlite::types::Value) -> String {
@@ -48,8 +83,22 @@ fn render_value(value: rusqlite::types::Value) -> String {
         Value::Integer(number) => number.to_string(),
         Value::Real(number) => number.to_string(),
         Value::Text(text) => text,
-        Value::Blob(bytes) => hex(&bytes),
+        Value::Blob(bytes) => decode_id(&bytes).unwrap_or_else(|| hex(&bytes)),
     }
+}
+
+/// Returns the text of an id that is stored as text. Other values of bytes may be secrets, which tests search in hexadecimal form.
+fn decode_id(bytes: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    ID_PREFIXES.iter().any(|prefix| text.starts_with(prefix)).then(|| text.to_owned())
+}
+
+/// Renders a value that PostgreSQL has sent as text; bytes begin with `\\x`.
+fn render_postgres_value(value: &str) -> String {
+    let Some(digits) = value.strip_prefix("\\x") else { return value.to_owned() };
+    let pairs = (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok());
+    let id = pairs.collect::<Option<Vec<_>>>().and_then(|bytes| decode_id(&bytes));
+    id.unwrap_or_else(|| value.to_owned())
 }
 
 /// Formats bytes in the hexadecimal form that database dumps use.
@@ -68,6 +117,11 @@ impl TestHub {
     /// Runs a statement on the test hub's database.
     pub(crate) async fn sql(&self, statement: &str) -> Vec<String> {
         sql(&self.app().config().store.url, statement).await
+    }
+
+    /// Calls [`build_job_id`] for the test hub's database.
+    pub(crate) fn build_job_id(&self, text: &str) -> String {
+        build_job_id(&self.app().config().store.url, text)
     }
 
     /// Builds another node of the hub, without listeners and with a clock of its own.

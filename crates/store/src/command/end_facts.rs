@@ -1,0 +1,167 @@
+//! The stored facts that decide whether the end of a connection must revoke its grant at the provider.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use domain::Timestamp;
+use domain::id::{ConnectionId, ProviderId};
+use domain::model::connection::Connection;
+use domain::model::provider::{GrantScope, ProviderSettings};
+
+use crate::entity::connection::lock_customer;
+use crate::error::{Result, StoreError};
+use crate::row::{FromRow, Row};
+use crate::sql::{Sql, sql};
+use crate::tx::Tx;
+use crate::value::{ToValue, values};
+
+/// The settings of the provider of a connection, and the state of its credential.
+pub(super) struct EndFacts {
+    pub(super) settings: Arc<ProviderSettings>,
+    /// The wrapped key of the refresh token.
+    pub(super) refresh_key: Option<Vec<u8>>,
+    pub(super) refresh_token: Option<Vec<u8>>,
+    /// The end of the lease of a refresh that has not stored its result.
+    pub(super) lease_until: Option<Timestamp>,
+    pub(super) outcome_unknown: bool,
+}
+
+struct CredentialRow {
+    connection_id: ConnectionId,
+    refresh_key: Option<Vec<u8>>,
+    refresh_token: Option<Vec<u8>>,
+    lease_until: Option<Timestamp>,
+    outcome_unknown: bool,
+}
+
+impl FromRow for CredentialRow {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            connection_id: row.get("id")?,
+            refresh_key: row.get("refresh_key")?,
+            refresh_token: row.get("refresh_token")?,
+            lease_until: row.get("lease_until")?,
+            // The column is null if the connection has no credential any more.
+            outcome_unknown: row.get::<Option<_>>("outcome_unknown")?.unwrap_or(false),
+        })
+    }
+}
+
+/// Loads the facts of locked connections.
+pub(super) async fn load_end_facts(
+    tx: &mut Tx<'_>,
+    connections: &[&Connection],
+) -> Result<HashMap<ConnectionId, EndFacts>> {
+    let keys = connections.iter().map(|connection| connection.id.to_value()).collect();
+    let credentials: Vec<CredentialRow> = tx.fetch_by_keys(CREDENTIALS, keys).await?;
+    let mut credentials: HashMap<_, _> =
+        credentials.into_iter().map(|row| (row.connection_id.clone(), row)).collect();
+    let mut settings = HashMap::new();
+    let mut facts = HashMap::new();
+    for connection in connections {
+        let settings = load_settings(tx, &mut settings, connection.provider_id).await?;
+        let row = credentials.remove(&connection.id);
+        let row = row.ok_or_else(|| StoreError::Internal("a locked connection does not exist".into()))?;
+        let CredentialRow { refresh_key, refresh_token, lease_until, outcome_unknown, .. } = row;
+        let fact = EndFacts { settings, refresh_key, refresh_token, lease_until, outcome_unknown };
+        facts.insert(connection.id.clone(), fact);
+    }
+    Ok(facts)
+}
+
+/// Loads the settings of a provider, once for all connections of a set.
+async fn load_settings(
+    tx: &mut Tx<'_>,
+    loaded: &mut HashMap<ProviderId, Arc<ProviderSettings>>,
+    id: ProviderId,
+) -> Result<Arc<ProviderSettings>> {
+    if let Some(settings) = loaded.get(&id) {
+        return Ok(Arc::clone(settings));
+    }
+    let row = tx.fetch_row(PROVIDER_SETTINGS, values![id]).await?;
+    let mut row = row.ok_or_else(|| StoreError::Internal("a connection has no provider".into()))?;
+    let settings = Arc::new(row.get_json("settings")?);
+    loaded.insert(id, Arc::clone(&settings));
+    Ok(settings)
+}
+
+macro_rules! credentials {
+    ($condition:literal) => {
+        concat!(
+            "-- find the credentials of connections that end
+            SELECT c.id, c.refresh_key, u.refresh_token, u.lease_until, u.outcome_unknown
+            FROM connections c LEFT JOIN upstream_credentials u ON u.connection_id = c.id
+            WHERE c.id = ",
+            $condition
+        )
+    };
+}
+
+static CREDENTIALS: &Sql = sql!(sqlite: credentials!("?1"), postgres: credentials!("ANY(?1)"));
+
+static PROVIDER_SETTINGS: &Sql =
+    sql!("-- find the settings of a provider\nSELECT settings FROM providers WHERE id = ?1");
+
+struct LastUse {
+    connection_id: ConnectionId,
+    last_used_at: Timestamp,
+}
+
+impl FromRow for LastUse {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self { connection_id: row.get("connection_id")?, last_used_at: row.get("last_used_at")? })
+    }
+}
+
+/// Loads the last use of the refresh tokens of connections.
+pub(super) async fn load_last_uses(
+    tx: &mut Tx<'_>,
+    connections: &[&ConnectionId],
+) -> Result<HashMap<ConnectionId, Timestamp>> {
+    if connections.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let keys = connections.iter().map(ToValue::to_value).collect();
+    let last_uses: Vec<LastUse> = tx.fetch_by_keys(LAST_USES, keys).await?;
+    Ok(last_uses.into_iter().map(|use_| (use_.connection_id, use_.last_used_at)).collect())
+}
+
+macro_rules! last_uses {
+    ($condition:literal) => {
+        concat!(
+            "-- find the last uses of refresh tokens
+            SELECT c.id AS connection_id, t.last_used_at
+            FROM connections c JOIN refresh_tokens t ON t.token_hash = c.refresh_token_hash
+            WHERE c.id = ",
+            $condition
+        )
+    };
+}
+
+static LAST_USES: &Sql = sql!(sqlite: last_uses!("?1"), postgres: last_uses!("ANY(?1)"));
+
+/// Returns whether another live connection uses the same grant at the provider, so that the grant must not be revoked.
+///
+/// The customer's row is locked after the connection's, as in an exchange. So the ends of one customer's connections run
+/// one after the other, and the last of them finds no other connection. Three transactions may still deadlock, because an
+/// exchange locks two connections; the database then aborts one of them, and it runs again.
+pub(super) async fn has_live_sibling(
+    tx: &mut Tx<'_>,
+    connection: &Connection,
+    grant_scope: GrantScope,
+) -> Result<bool> {
+    match grant_scope {
+        GrantScope::PerToken => Ok(false),
+        GrantScope::PerClientCustomer => {
+            lock_customer(tx, &connection.customer_id).await?;
+            tx.exists(LIVE_SIBLING, values![connection.customer_id, connection.id]).await
+        }
+    }
+}
+
+static LIVE_SIBLING: &Sql = sql!(
+    "-- find another live connection of a customer
+    SELECT id FROM connections WHERE customer_id = ?1 AND id <> ?2 AND status IN ('pending', 'active') LIMIT 1"
+);
+
+pub(crate) static HOT_STATEMENTS: &[&Sql] = &[CREDENTIALS, PROVIDER_SETTINGS, LAST_USES, LIVE_SIBLING];

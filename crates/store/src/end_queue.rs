@@ -1,0 +1,148 @@
+//! The queue of requests to end connections, which combines those that wait at the same time.
+//!
+//! One transaction ends a whole set of connections for little more than the cost of one. The queue adds no delay: a request
+//! that finds no transaction of its node running starts one immediately, and those that arrive in the meantime form the next
+//! set.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
+
+use crate::command::EndOutcome;
+use crate::command::end_connection::{EndConnections, EndRequest, EndSingleConnection};
+use crate::error::{Result, StoreError};
+
+/// The maximum number of connections that one transaction ends.
+const MAX_SET_SIZE: usize = 512;
+/// The maximum number of sets that run at the same time. While the database makes one set durable, the next one can run.
+const MAX_SETS: usize = 2;
+/// The maximum number of requests that run individually at the same time. They may wait for locks, so they are limited to a part of
+/// the sessions for ends.
+const MAX_SINGLE_ENDS: usize = 4;
+/// The maximum time that a request waits for its turn to run individually.
+const MAX_PERMIT_WAIT: Duration = Duration::from_secs(3);
+
+/// A backend that runs the commands which end connections.
+pub(crate) trait RunEnds: Send + Sync + 'static {
+    fn run_set(&self, ends: EndConnections) -> impl Future<Output = Result<Vec<Option<EndOutcome>>>> + Send;
+    fn run_single(&self, end: EndSingleConnection) -> impl Future<Output = Result<EndOutcome>> + Send;
+}
+
+pub(crate) struct EndQueue {
+    state: Mutex<QueueState>,
+    capacity: usize,
+    single_ends: Semaphore,
+}
+
+#[derive(Default)]
+struct QueueState {
+    waiting: VecDeque<WaitingEnd>,
+    running_sets: usize,
+}
+
+struct WaitingEnd {
+    request: EndRequest,
+    reply: oneshot::Sender<Result<EndOutcome>>,
+}
+
+impl EndQueue {
+    /// Creates a queue in which at most `capacity` requests wait; further ones fail with `Busy`.
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { state: Mutex::default(), capacity, single_ends: Semaphore::new(MAX_SINGLE_ENDS) }
+    }
+
+    /// Ends a connection. If the caller goes away, the request is completed unless it waits to run individually.
+    pub(crate) async fn run<B: RunEnds>(
+        self: &Arc<Self>,
+        backend: &Arc<B>,
+        request: EndRequest,
+    ) -> Result<EndOutcome> {
+        let (reply, receiver) = oneshot::channel();
+        if self.push(WaitingEnd { request, reply })? {
+            tokio::spawn(Arc::clone(self).run_sets(Arc::clone(backend)));
+        }
+        receiver.await.unwrap_or_else(|_| Err(StoreError::Internal("an end was abandoned".into())))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a request. Returns whether the caller must start a task that runs sets.
+    fn push(&self, end: WaitingEnd) -> Result<bool> {
+        let mut state = self.lock();
+        if state.waiting.len() >= self.capacity {
+            return Err(StoreError::Busy);
+        }
+        state.waiting.push_back(end);
+        let must_start = state.running_sets < MAX_SETS;
+        state.running_sets += usize::from(must_start);
+        Ok(must_start)
+    }
+
+    /// Takes the next set. Returns `None` if nothing waits; the task that called must then end.
+    fn take_set(&self) -> Option<Vec<WaitingEnd>> {
+        let mut state = self.lock();
+        if state.waiting.is_empty() {
+            state.running_sets -= 1;
+            return None;
+        }
+        let count = state.waiting.len().min(MAX_SET_SIZE);
+        Some(state.waiting.drain(..count).collect())
+    }
+
+    async fn run_sets<B: RunEnds>(self: Arc<Self>, backend: Arc<B>) {
+        while let Some(set) = self.take_set() {
+            self.run_set(&backend, set).await;
+        }
+    }
+
+    async fn run_set<B: RunEnds>(self: &Arc<Self>, backend: &Arc<B>, set: Vec<WaitingEnd>) {
+        let requests = set.iter().map(|end| end.request.clone()).collect();
+        let Some(ends) = EndConnections::new(requests) else { return };
+        match backend.run_set(ends).await {
+            Ok(outcomes) => {
+                for (end, outcome) in set.into_iter().zip(outcomes) {
+                    match outcome {
+                        // An error means that the caller no longer waits for the reply.
+                        Some(outcome) => drop(end.reply.send(Ok(outcome))),
+                        None => self.spawn_single(backend, end),
+                    }
+                }
+            }
+            // One connection whose rows contradict each other must not keep the others from ending.
+            Err(StoreError::Internal(_) | StoreError::Conflict) => {
+                for end in set {
+                    self.spawn_single(backend, end);
+                }
+            }
+            Err(error) => {
+                for end in set {
+                    drop(end.reply.send(Err(error.repeat())));
+                }
+            }
+        }
+    }
+
+    /// Runs a request individually, in a task of its own: it may wait for a lock, and the next set must not wait with it.
+    fn spawn_single<B: RunEnds>(self: &Arc<Self>, backend: &Arc<B>, end: WaitingEnd) {
+        let (queue, backend) = (Arc::clone(self), Arc::clone(backend));
+        tokio::spawn(async move {
+            let WaitingEnd { request, mut reply } = end;
+            let permit = tokio::select! {
+                permit = timeout(MAX_PERMIT_WAIT, queue.single_ends.acquire()) => permit,
+                // Nothing was done for this request yet, and no caller would learn its outcome. If it kept its place, callers that
+                // give up and try again would delay each other more and more.
+                () = reply.closed() => return,
+            };
+            let result = match permit {
+                Ok(Ok(_permit)) => backend.run_single(EndSingleConnection(request)).await,
+                Ok(Err(_)) | Err(_) => Err(StoreError::Busy),
+            };
+            drop(reply.send(result));
+        });
+    }
+}

@@ -1,0 +1,169 @@
+//! Combines lookups of the same kind that wait at the same time into one statement.
+//!
+//! A lookup by key costs PostgreSQL mostly the handling of the message, so one statement with an array of keys costs little
+//! more than one key. The queue adds no delay: a lookup that finds few statements of its kind running starts one immediately.
+//! Every statement is sent after the lookups that it contains have begun, so that none of them misses a commit that was
+//! acknowledged before.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::future::{BoxFuture, FutureExt};
+use tokio::sync::oneshot;
+
+use super::pools::SessionPool;
+use super::transaction::{FindRows, PostgresTx};
+use crate::error::{Result, StoreError};
+use crate::row::Row;
+use crate::sql::Sql;
+use crate::value::Value;
+
+/// The maximum number of keys in one statement.
+const MAX_KEYS: usize = 256;
+/// The maximum number of statements of one kind that run at the same time.
+const MAX_RUNNING: usize = 2;
+/// The column of the result that contains the key of each row.
+const KEY_COLUMN: &str = "lookup_key";
+
+/// The queues of all kinds of lookups.
+pub(super) struct LookupQueues {
+    pool: SessionPool,
+    /// The maximum number of lookups of one kind that wait; further ones fail with `Busy`.
+    capacity: usize,
+    /// The queue of each statement, by the address of the statement.
+    queues: Mutex<HashMap<usize, Arc<LookupQueue>>>,
+}
+
+/// The queue of one statement.
+struct LookupQueue {
+    sql: &'static Sql,
+    state: Mutex<QueueState>,
+}
+
+#[derive(Default)]
+struct QueueState {
+    waiting: Vec<WaitingLookup>,
+    running: usize,
+}
+
+struct WaitingLookup {
+    key: Vec<u8>,
+    reply: oneshot::Sender<Result<Vec<Row>>>,
+}
+
+impl LookupQueues {
+    pub(super) fn new(pool: SessionPool, capacity: usize) -> Self {
+        Self { pool, capacity, queues: Mutex::default() }
+    }
+
+    async fn find_rows(&self, sql: &'static Sql, key: Value) -> Result<Vec<Row>> {
+        let Value::Blob(key) = key else {
+            return Err(StoreError::Internal("the key of a lookup is not a blob".into()));
+        };
+        let queue = self.queue(sql);
+        let (reply, receiver) = oneshot::channel();
+        if queue.push(WaitingLookup { key, reply }, self.capacity)? {
+            // The task of a caller must not run the statement: if the caller went away, the others would get no response.
+            tokio::spawn(queue.run(self.pool.clone()));
+        }
+        receiver.await.unwrap_or_else(|_| Err(StoreError::Internal("a lookup was abandoned".into())))
+    }
+
+    fn queue(&self, sql: &'static Sql) -> Arc<LookupQueue> {
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let new_queue = || Arc::new(LookupQueue { sql, state: Mutex::default() });
+        Arc::clone(queues.entry(std::ptr::from_ref(sql).addr()).or_insert_with(new_queue))
+    }
+}
+
+impl FindRows for LookupQueues {
+    fn query<'a>(&'a self, sql: &'static Sql, params: &'a [Value]) -> BoxFuture<'a, Result<Vec<Row>>> {
+        query_on(&self.pool, sql, params).boxed()
+    }
+
+    fn find(&self, sql: &'static Sql, key: Value) -> BoxFuture<'_, Result<Vec<Row>>> {
+        self.find_rows(sql, key).boxed()
+    }
+}
+
+impl LookupQueue {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a lookup. Returns whether the caller must start a task that runs the statement.
+    fn push(&self, lookup: WaitingLookup, capacity: usize) -> Result<bool> {
+        let mut state = self.lock();
+        if state.waiting.len() >= capacity {
+            return Err(StoreError::Busy);
+        }
+        state.waiting.push(lookup);
+        let must_start = state.running < MAX_RUNNING;
+        state.running += usize::from(must_start);
+        Ok(must_start)
+    }
+
+    /// Takes the lookups for the next statement. Returns `None` if none waits; the task that called must then end.
+    fn take_set(&self) -> Option<Vec<WaitingLookup>> {
+        let mut state = self.lock();
+        if state.waiting.is_empty() {
+            state.running -= 1;
+            return None;
+        }
+        let count = state.waiting.len().min(MAX_KEYS);
+        Some(state.waiting.drain(..count).collect())
+    }
+
+    async fn run(self: Arc<Self>, pool: SessionPool) {
+        while let Some(mut set) = self.take_set() {
+            // A caller that went away needs no row.
+            set.retain(|lookup| !lookup.reply.is_closed());
+            if !set.is_empty() {
+                self.run_set(&pool, set).await;
+            }
+        }
+    }
+
+    async fn run_set(&self, pool: &SessionPool, set: Vec<WaitingLookup>) {
+        let mut keys: Vec<Value> = set.iter().map(|lookup| Value::Blob(lookup.key.clone())).collect();
+        // The database would return the row of a repeated key once, and each lookup gets a copy of it below.
+        keys.sort_unstable_by(|a, b| key_bytes(a).cmp(key_bytes(b)));
+        keys.dedup();
+        let found = match query_on(pool, self.sql, &[Value::Array(keys)]).await {
+            Ok(rows) => group_rows(rows),
+            Err(error) => Err(error),
+        };
+        for lookup in set {
+            let result = match &found {
+                Ok(rows) => Ok(rows.get(&lookup.key).cloned().unwrap_or_default()),
+                Err(error) => Err(error.repeat()),
+            };
+            // An error means that the caller no longer waits for the reply.
+            drop(lookup.reply.send(result));
+        }
+    }
+}
+
+fn key_bytes(key: &Value) -> &[u8] {
+    match key {
+        Value::Blob(bytes) => bytes,
+        _ => &[],
+    }
+}
+
+fn group_rows(rows: Vec<Row>) -> Result<HashMap<Vec<u8>, Vec<Row>>> {
+    let mut by_key: HashMap<Vec<u8>, Vec<Row>> = HashMap::with_capacity(rows.len());
+    for mut row in rows {
+        let key: Vec<u8> = row.get(KEY_COLUMN)?;
+        by_key.entry(key).or_default().push(row);
+    }
+    Ok(by_key)
+}
+
+async fn query_on(pool: &SessionPool, sql: &'static Sql, params: &[Value]) -> Result<Vec<Row>> {
+    let session = pool.check_out().await.map_err(StoreError::into_transient)?;
+    let mut tx = PostgresTx::for_query(&session);
+    let rows = pool.run_limited(&session, tx.query(sql, params)).await?;
+    session.give_back();
+    rows
+}

@@ -1,0 +1,161 @@
+//! Tests of ends that run as a set, and of the pages that a set writes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use domain::id::ConnectionId;
+use domain::model::connection::{ConnectionState, EndCause, UpstreamRevocation};
+use futures_util::future::join_all;
+use store::command::{EndOutcome, JobQueueDemand};
+use store::{Location, PostgresSettings};
+
+use crate::job::{REVOCATIONS, lease_jobs};
+use crate::support::{TestStore, connect, connection_id, on_both, replace_ids};
+use crate::write_amplification::{filled_connection_id, wait_for_empty_log};
+
+on_both!(concurrent_ends_each_get_their_own_outcome, ends_of_shared_grants_revoke_only_with_the_last,);
+
+async fn concurrent_ends_each_get_their_own_outcome(kit: TestStore) {
+    let mut active = Vec::new();
+    for n in 0..20 {
+        active.push(kit.create_active_connection(&format!("n{n}"), "dc-acme", Some(&format!("c{n}"))).await);
+    }
+    kit.end_connection(&active[0], EndCause::Operator, None).await;
+    let unknown = connection_id("unknown");
+
+    let ends = active[1..].iter().map(|id| kit.end_connection(id, EndCause::Recipient, None));
+    let repeated = [&active[1], &active[0], &unknown];
+    let repeated = repeated.into_iter().map(|id| kit.end_connection(id, EndCause::Customer, None));
+    let outcomes = join_all(ends.chain(repeated)).await;
+    let fenced = kit.create_active_connection("fenced", "dc-acme", Some("fenced")).await;
+    let stale = join_all((0..3).map(|n| kit.end_connection(&fenced, EndCause::Provider, Some(n)))).await;
+
+    let (ended, repeated) = outcomes.split_at(19);
+    assert!(ended.iter().all(|outcome| *outcome == EndOutcome::Ended(EndCause::Recipient)), "{ended:?}");
+    let cause_of_previous = |outcome: &EndOutcome| match outcome {
+        EndOutcome::AlreadyEnded(end) => Some(end.cause),
+        _ => None,
+    };
+    assert_eq!(cause_of_previous(&repeated[0]), Some(EndCause::Recipient));
+    assert_eq!(cause_of_previous(&repeated[1]), Some(EndCause::Operator));
+    assert_eq!(repeated[2], EndOutcome::NotFound);
+    assert_eq!(stale[0], EndOutcome::Fenced);
+    assert_eq!(stale[1], EndOutcome::Ended(EndCause::Provider));
+    for id in &active {
+        let words = kit.connection_audit_actions(id).await;
+        assert_eq!(words, ["connection.opened", "connection.activated", "connection.ended"], "{id}");
+    }
+    let demands = [JobQueueDemand { queue: REVOCATIONS, limit: 100 }];
+    let jobs = lease_jobs(&kit, &demands).await;
+    let revoked: BTreeSet<ConnectionId> =
+        jobs.into_iter().filter_map(|leased| leased.job.connection_id).collect();
+    assert_eq!(revoked, active.iter().chain([&fenced]).cloned().collect(), "each end queues its own job");
+    assert_eq!(kit.count_jobs("revoke_at_provider", "pending").await, 21);
+}
+
+async fn ends_of_shared_grants_revoke_only_with_the_last(kit: TestStore) {
+    kit.share_grants().await;
+    let mut siblings = Vec::new();
+    for n in 0..4 {
+        let [first, second] = [("a", "dc-acme"), ("b", "dc-other")];
+        for (name, client) in [first, second] {
+            let (name, customer) = (format!("{name}{n}"), format!("customer {n}"));
+            siblings.push(kit.create_active_connection(&name, client, Some(&customer)).await);
+        }
+    }
+
+    let ends = siblings.iter().map(|id| kit.end_connection(id, EndCause::Recipient, None));
+    join_all(ends).await;
+
+    // Of two connections with one grant, the one that ends last revokes it.
+    for pair in siblings.chunks(2) {
+        let mut revocations = Vec::new();
+        for id in pair {
+            revocations.push(kit.get_connection(id).await.provider_revocation);
+        }
+        revocations.sort_by_key(|revocation| revocation.as_str());
+        assert_eq!(revocations, [UpstreamRevocation::NotNeeded, UpstreamRevocation::Pending], "{pair:?}");
+    }
+}
+
+/// A connection that another transaction has locked must not delay the others of its set. Its own end must revoke the token
+/// that the other transaction has stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn end_that_waited_for_a_lock_revokes_the_new_token() {
+    let kit = TestStore::open_postgres().await;
+    let locked = kit.create_active_connection("locked", "dc-acme", Some("alice")).await;
+    let mut others = Vec::new();
+    for n in 0..6 {
+        others.push(kit.create_active_connection(&format!("n{n}"), "dc-acme", Some(&format!("c{n}"))).await);
+    }
+    let Location::Postgres(PostgresSettings { url, .. }) = kit.location.clone() else { panic!("PostgreSQL") };
+    let refresh = connect(url.expose()).await;
+    let lock = format!("BEGIN; SELECT 1 FROM connections WHERE id = id'{locked}' FOR UPDATE");
+    refresh.batch_execute(&replace_ids(&lock, false)).await.unwrap();
+
+    let waiting = kit.end_connection(&locked, EndCause::Recipient, None);
+    let mut waiting = std::pin::pin!(waiting);
+    let ends = join_all(others.iter().map(|id| kit.end_connection(id, EndCause::Recipient, None)));
+    let ended = tokio::select! {
+        ended = ends => ended,
+        outcome = &mut waiting => panic!("the connection is locked: {outcome:?}"),
+    };
+    let store = format!(
+        "UPDATE connections SET refresh_key = 'new key' WHERE id = id'{locked}';
+         UPDATE upstream_credentials SET refresh_token = 'new token' WHERE connection_id = id'{locked}'; COMMIT"
+    );
+    refresh.batch_execute(&replace_ids(&store, false)).await.unwrap();
+    let outcome = waiting.await;
+
+    assert!(ended.iter().all(|outcome| *outcome == EndOutcome::Ended(EndCause::Recipient)), "{ended:?}");
+    assert_eq!(outcome, EndOutcome::Ended(EndCause::Recipient));
+    let demands = [JobQueueDemand { queue: REVOCATIONS, limit: 100 }];
+    let jobs = lease_jobs(&kit, &demands).await;
+    let job = jobs.into_iter().find(|leased| leased.job.connection_id.as_ref() == Some(&locked)).unwrap().job;
+    assert_eq!((job.token.as_slice(), job.data_key.as_slice()), (&b"new token"[..], &b"new key"[..]));
+}
+
+/// The number of ends whose pages are counted.
+const SET_SIZE: u64 = 16;
+/// The size of a page in the write-ahead log, including its header, in bytes.
+const LOG_PAGE_BYTES: usize = 4096 + 24;
+
+/// Returns the number of pages in the write-ahead log by the B-tree that they belong to.
+fn count_logged_pages(file: &Path) -> BTreeMap<String, usize> {
+    let log = std::fs::read(file.with_extension("db-wal")).unwrap();
+    // The header of the file has 32 bytes. The header of each page begins with its number.
+    let pages = log[32..].chunks_exact(LOG_PAGE_BYTES);
+    let pages: Vec<u32> = pages.map(|page| u32::from_be_bytes(page[..4].try_into().unwrap())).collect();
+    let database = rusqlite::Connection::open(file).unwrap();
+    let mut trees = database.prepare("SELECT pageno, name FROM dbstat").unwrap();
+    let trees = trees.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let trees: BTreeMap<u32, String> = trees.collect::<Result<_, _>>().unwrap();
+    let mut counts = BTreeMap::new();
+    for page in pages {
+        let tree = trees.get(&page).cloned().unwrap_or_else(|| "free pages".into());
+        *counts.entry(tree).or_insert(0) += 1;
+    }
+    counts
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn set_of_ends_writes_one_random_page_each_and_few_trees() {
+    let kit = TestStore::open_sqlite().await;
+    kit.fill_connections(0..20_000).await;
+    let Location::Sqlite(file) = kit.location.clone() else { panic!("SQLite") };
+    let ids: Vec<_> = (1..=SET_SIZE).map(|n| filled_connection_id(n * 1_111)).collect();
+    wait_for_empty_log(&file).await;
+
+    let outcomes = join_all(ids.iter().map(|id| kit.end_connection(id, EndCause::Recipient, None))).await;
+
+    let pages = count_logged_pages(&file);
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, EndOutcome::Ended(_))), "{outcomes:?}");
+    for id in &ids {
+        assert!(matches!(kit.get_connection(id).await.state, ConnectionState::Ended(_)));
+    }
+    assert_eq!(pages.get("connections"), Some(&16), "one page for each connection: {pages:?}");
+    let indexes =
+        ["connections_", "upstream_credentials", "refresh_tokens", "newest_connections", "customers"];
+    assert!(!pages.keys().any(|tree| indexes.iter().any(|name| tree.starts_with(name))), "{pages:?}");
+    assert!(pages.len() <= 8, "an end changes few B-trees: {pages:?}");
+}
