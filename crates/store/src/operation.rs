@@ -65,6 +65,10 @@ pub trait Query: Clone + Send + Sync + 'static {
     /// True if the query may be answered from the rows in memory.
     const USES_ACCESS_MAP: bool = false;
 
+    /// True if the metrics of the access map count the query. It is false for rows that are nearly always in memory, because
+    /// they would hide how often connections are not.
+    const IS_COUNTED_QUESTION: bool = false;
+
     /// Returns the result from the rows in memory, or `None` if a row is not there.
     fn find_in_memory(&self, _map: &AccessMap) -> Option<Self::Reply> {
         None

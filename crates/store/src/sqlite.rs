@@ -125,7 +125,9 @@ impl Sqlite {
     fn answer<Q: Query>(&self, query: &Q) -> Result<Q::Reply> {
         let is_current = self.watch.is_current(&self.map);
         let found = if is_current { self.map.answer(|map| query.find_in_memory(map)) } else { None };
-        self.map.count_question(found.is_some());
+        if Q::IS_COUNTED_QUESTION {
+            self.map.count_question(found.is_some());
+        }
         if let Some(reply) = found {
             return Ok(reply);
         }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use domain::id::{ClientId, ConnectionId, ProviderId};
+use domain::model::client::Client;
 use domain::model::connection::ConnectionStatus;
-use domain::model::provider::ProviderState;
+use domain::model::provider::{Provider, ProviderState};
 use domain::model::refresh_token::RefreshToken;
 use domain::model::registration::RegistrationState;
 use domain::rule::access::AccessState;
@@ -25,6 +26,10 @@ pub struct AccessMap {
     registrations: EntryMap<(ClientId, ProviderId), Option<RegistrationState>>,
     providers: EntryMap<ProviderId, ProviderState>,
     refresh_tokens: EntryMap<TokenHash, Arc<RefreshToken>>,
+    /// Clients with all of their fields. The access check inserts only the fields that it has read, into `clients`.
+    whole_clients: EntryMap<ClientId, Arc<Client>>,
+    /// Providers with their settings.
+    whole_providers: EntryMap<ProviderId, Arc<Provider>>,
     hits: std::sync::atomic::AtomicU64,
     misses: std::sync::atomic::AtomicU64,
 }
@@ -49,11 +54,13 @@ impl AccessMap {
         let share = bytes / 16;
         Self {
             clock: CommitClock::new(),
-            connections: EntryMap::new(9 * share, shards),
+            connections: EntryMap::new(8 * share, shards),
             clients: EntryMap::new(share, shards),
             registrations: EntryMap::new(share, shards),
             providers: EntryMap::new(share, shards),
-            refresh_tokens: EntryMap::new(4 * share, shards),
+            refresh_tokens: EntryMap::new(3 * share, shards),
+            whole_clients: EntryMap::new(share, shards),
+            whole_providers: EntryMap::new(share, shards),
             hits: 0.into(),
             misses: 0.into(),
         }
@@ -87,7 +94,7 @@ impl AccessMap {
         (self.clock.now() == before).then_some(found)
     }
 
-    /// Counts a question, which was answered from memory or from the database.
+    /// Counts a question about a connection, which was answered from memory or from the database.
     pub(crate) fn count_question(&self, is_hit: bool) {
         let counter = if is_hit { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -100,6 +107,8 @@ impl AccessMap {
             self.registrations.size(),
             self.providers.size(),
             self.refresh_tokens.size(),
+            self.whole_clients.size(),
+            self.whole_providers.size(),
         ];
         AccessMapStats {
             hits: self.hits.load(Ordering::Relaxed),
@@ -145,14 +154,28 @@ impl AccessMap {
         self.refresh_tokens.find(hash)
     }
 
+    pub(crate) fn find_client(&self, id: &ClientId) -> Option<Client> {
+        self.whole_clients.find(id).map(|client| Client::clone(&client))
+    }
+
+    pub(crate) fn find_provider(&self, id: ProviderId) -> Option<Provider> {
+        self.whole_providers.find(&id).map(|provider| Provider::clone(&provider))
+    }
+
     fn close_row(&self, key: &RowKey) {
         match key {
             RowKey::Connection(id) => self.connections.close(id),
-            RowKey::Client(id) => self.clients.close(id),
+            RowKey::Client(id) => {
+                self.clients.close(id);
+                self.whole_clients.close(id);
+            }
             RowKey::Registration(client, provider) => {
                 self.registrations.close(&(client.clone(), *provider));
             }
-            RowKey::Provider(id) => self.providers.close(id),
+            RowKey::Provider(id) => {
+                self.providers.close(id);
+                self.whole_providers.close(id);
+            }
             RowKey::RefreshToken(hash) => self.refresh_tokens.close(hash),
         }
     }
@@ -160,11 +183,17 @@ impl AccessMap {
     fn reopen_row(&self, key: &RowKey, at: CommitTime) {
         match key {
             RowKey::Connection(id) => self.connections.reopen(id, at),
-            RowKey::Client(id) => self.clients.reopen(id, at),
+            RowKey::Client(id) => {
+                self.clients.reopen(id, at);
+                self.whole_clients.reopen(id, at);
+            }
             RowKey::Registration(client, provider) => {
                 self.registrations.reopen(&(client.clone(), *provider), at);
             }
-            RowKey::Provider(id) => self.providers.reopen(id, at),
+            RowKey::Provider(id) => {
+                self.providers.reopen(id, at);
+                self.whole_providers.reopen(id, at);
+            }
             RowKey::RefreshToken(hash) => self.refresh_tokens.reopen(hash, at),
         }
     }
@@ -175,6 +204,8 @@ impl AccessMap {
         self.registrations.close_all();
         self.providers.close_all();
         self.refresh_tokens.close_all();
+        self.whole_clients.close_all();
+        self.whole_providers.close_all();
     }
 
     fn reopen_all(&self, at: CommitTime) {
@@ -183,6 +214,8 @@ impl AccessMap {
         self.registrations.reopen_all(at);
         self.providers.reopen_all(at);
         self.refresh_tokens.reopen_all(at);
+        self.whole_clients.reopen_all(at);
+        self.whole_providers.reopen_all(at);
     }
 }
 
@@ -257,6 +290,14 @@ impl Fill<'_> {
         let registration = (client_id.clone(), *provider_id);
         map.registrations.insert(registration, *registration_state, read_after);
         map.providers.insert(*provider_id, *provider_state, read_after);
+    }
+
+    pub(crate) fn insert_client(self, client: &Client) {
+        self.map.whole_clients.insert(client.id.clone(), Arc::new(client.clone()), self.read_after);
+    }
+
+    pub(crate) fn insert_provider(self, provider: &Provider) {
+        self.map.whole_providers.insert(provider.id, Arc::new(provider.clone()), self.read_after);
     }
 
     pub(crate) fn insert_refresh_token(self, hash: TokenHash, token: RefreshToken) {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use domain::id::{ClientId, ConnectionId, ProviderId};
-use domain::model::client::{ClientState, Profile};
+use domain::model::client::{Client, ClientState, Profile};
 use domain::model::connection::{ConnectionStatus, EndCause, UpstreamRevocation};
-use domain::model::provider::ProviderState;
+use domain::model::provider::{Provider, ProviderState};
 use domain::model::refresh_token::RefreshToken;
 use domain::model::registration::RegistrationState;
 use domain::secret::TokenHash;
@@ -49,9 +49,9 @@ pub(super) struct ClientRow {
 /// The size of the map and its use since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AccessMapStats {
-    /// The number of questions that were answered from memory.
+    /// The number of questions about a connection that were answered from memory.
     pub hits: u64,
-    /// The number of questions that were answered from the database.
+    /// The number of questions about a connection that were answered from the database.
     pub misses: u64,
     pub entries: usize,
     /// The approximate size of the entries in memory.
@@ -96,6 +96,23 @@ impl HeapSize for Arc<RefreshToken> {
     fn heap_size(&self) -> usize {
         let ids = self.connection_id.heap_size() + self.client_id.heap_size();
         size_of::<RefreshToken>() + 2 * ALLOCATION_OVERHEAD + ids
+    }
+}
+
+/// The approximate size of the fields of a client whose length varies little, and of the settings of a provider.
+const CLIENT_FIELDS_SIZE: usize = 512;
+const PROVIDER_SETTINGS_SIZE: usize = 4096;
+
+impl HeapSize for Arc<Client> {
+    fn heap_size(&self) -> usize {
+        let redirect_uris = self.redirect_uris.iter().map(|uri| size_of::<String>() + text_size(uri));
+        size_of::<Client>() + CLIENT_FIELDS_SIZE + redirect_uris.sum::<usize>()
+    }
+}
+
+impl HeapSize for Arc<Provider> {
+    fn heap_size(&self) -> usize {
+        size_of::<Provider>() + PROVIDER_SETTINGS_SIZE
     }
 }
 

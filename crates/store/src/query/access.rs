@@ -23,6 +23,7 @@ pub struct GetAccessState {
 impl Query for GetAccessState {
     type Reply = Option<AccessState>;
     const USES_ACCESS_MAP: bool = true;
+    const IS_COUNTED_QUESTION: bool = true;
 
     fn find_in_memory(&self, map: &AccessMap) -> Option<Self::Reply> {
         // A connection that does not exist is never in memory, so that invented ids cannot fill it.
@@ -93,6 +94,7 @@ impl FromRow for RefreshTokenRow {
 impl Query for FindRefreshToken {
     type Reply = Option<StoredRefreshToken>;
     const USES_ACCESS_MAP: bool = true;
+    const IS_COUNTED_QUESTION: bool = true;
 
     fn find_in_memory(&self, map: &AccessMap) -> Option<Self::Reply> {
         let found = self.hashes.iter().find_map(|hash| Some((hash, map.find_refresh_token(hash)?)));
@@ -160,6 +162,7 @@ mod tests {
     use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
     use super::*;
+    use crate::entity;
 
     /// A change of a table that is not tracked would leave stale rows in memory.
     #[test]
@@ -178,7 +181,8 @@ mod tests {
         };
         connection.authorizer(Some(record)).unwrap();
 
-        for sql in HOT_STATEMENTS {
+        let rows = [HOT_STATEMENTS, entity::client::HOT_STATEMENTS, entity::provider::HOT_STATEMENTS];
+        for sql in rows.concat() {
             connection.prepare(sql.sqlite).unwrap();
         }
 

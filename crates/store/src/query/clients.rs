@@ -4,7 +4,7 @@ use domain::Timestamp;
 use domain::id::ClientId;
 use domain::model::client::{Client, ClientKind, ClientState, Recipient};
 
-use super::lookup::lookup;
+use crate::access_map::AccessMap;
 use crate::entity::client::{client_columns, client_profile_columns, find_client};
 use crate::error::Result;
 use crate::keyset_search::{KeyRange, PageLimits, SearchPage, keyset_search};
@@ -14,9 +14,27 @@ use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::{ToValue, Value, encode_id_after_all, values};
 
-lookup! {
-    /// Reads the client with an id, removed or not.
-    GetClient { id: ClientId } -> Option<Client> = |tx, query| find_client(tx, &query.id);
+/// Reads the client with an id, removed or not.
+#[derive(Clone, Debug)]
+pub struct GetClient {
+    pub id: ClientId,
+}
+
+impl Query for GetClient {
+    type Reply = Option<Client>;
+    const USES_ACCESS_MAP: bool = true;
+
+    fn find_in_memory(&self, map: &AccessMap) -> Option<Self::Reply> {
+        map.find_client(&self.id).map(Some)
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        let client = find_client(tx, &self.id).await?;
+        if let (Some(fill), Some(client)) = (tx.fill(), &client) {
+            fill.insert_client(client);
+        }
+        Ok(client)
+    }
 }
 
 /// A client with its descriptive fields, removed or not.

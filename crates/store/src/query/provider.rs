@@ -6,7 +6,7 @@ use domain::id::{ClientId, ProviderId};
 use domain::model::provider::{Provider, ProviderState};
 use domain::model::registration::RegistrationState;
 
-use super::lookup::lookup;
+use crate::access_map::AccessMap;
 use crate::entity::provider::{find_provider, provider_columns};
 use crate::error::Result;
 use crate::operation::{Query, QueryKind};
@@ -14,9 +14,27 @@ use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
-lookup! {
-    /// Reads the provider with an id, in any state.
-    GetProvider { id: ProviderId } -> Option<Provider> = |tx, query| find_provider(tx, query.id);
+/// Reads the provider with an id, in any state.
+#[derive(Clone, Debug)]
+pub struct GetProvider {
+    pub id: ProviderId,
+}
+
+impl Query for GetProvider {
+    type Reply = Option<Provider>;
+    const USES_ACCESS_MAP: bool = true;
+
+    fn find_in_memory(&self, map: &AccessMap) -> Option<Self::Reply> {
+        map.find_provider(self.id).map(Some)
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        let provider = find_provider(tx, self.id).await?;
+        if let (Some(fill), Some(provider)) = (tx.fill(), &provider) {
+            fill.insert_provider(provider);
+        }
+        Ok(provider)
+    }
 }
 
 /// Lists the providers that a recipient has an active registration with. Paused and retired ones are included.

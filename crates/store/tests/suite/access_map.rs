@@ -10,9 +10,9 @@ use domain::model::provider::ProviderState;
 use domain::rule::access::AccessState;
 use store::AccessMapStats;
 use store::command::ClientUpdate;
-use store::query::{FindRefreshToken, GetAccessState};
+use store::query::{FindRefreshToken, GetAccessState, GetClient};
 
-use crate::support::{TestStore, connection_id, hashes};
+use crate::support::{TestStore, connection_id, hashes, parse_client_id};
 
 async fn ask(kit: &TestStore, id: &ConnectionId) -> AccessState {
     kit.store.query(&GetAccessState { connection_id: id.clone() }).await.unwrap().unwrap()
@@ -60,8 +60,11 @@ async fn acknowledged_change_of_each_row_is_seen_by_next_question() {
                 kit.update_client("dc-acme", ClientUpdate::Suspended(client == ClientState::Suspended)).await
             );
             assert_eq!(ask(kit, &id).await.client_state, client, "round {round}");
+            let acme = kit.store.query(&GetClient { id: parse_client_id("dc-acme") }).await.unwrap();
+            assert_eq!(acme.unwrap().state, client, "round {round}");
             kit.set_provider_state(provider).await;
             assert_eq!(ask(kit, &id).await.provider_state, provider, "round {round}");
+            assert_eq!(kit.get_provider().await.state, provider, "round {round}");
         }
     })
     .await;
