@@ -19,4 +19,4 @@ mod sync {
 pub use map::AccessMap;
 pub(crate) use map::{ChangedRows, Fill};
 pub use rows::AccessMapStats;
-pub(crate) use rows::RowKey;
+pub(crate) use rows::{ConnectionRow, RowKey};

@@ -12,7 +12,7 @@ use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::sync::{Arc, Mutex};
 
 use map::{AccessMap, ChangedRows};
-use rows::RowKey;
+use rows::{ConnectionRow, RowKey};
 
 mod sync {
     pub(super) use loom::sync::Mutex;
@@ -67,6 +67,22 @@ fn build_state() -> AccessState {
     }
 }
 
+fn build_row(ModelDatabase { state, replaced_by }: ModelDatabase) -> ConnectionRow {
+    ConnectionRow {
+        client_id: state.client_id,
+        provider_id: state.provider_id,
+        sub: state.sub.into(),
+        status: state.status,
+        cause: state.cause,
+        replaced_by: replaced_by.map(Box::new),
+        provider_revocation: state.provider_revocation,
+        expires_at: state.expires_at,
+        token_generation: state.token_generation,
+        clusters: state.clusters,
+        accounts: state.accounts,
+    }
+}
+
 impl ModelStore {
     fn new(state: AccessState) -> Arc<Self> {
         Arc::new(Self {
@@ -83,9 +99,17 @@ impl ModelStore {
             return state;
         }
         let fill = self.map.start_fill();
-        let ModelDatabase { state, replaced_by } = self.database.lock().unwrap().clone();
+        let row = build_row(self.read_database());
+        if let Some(state) = fill.insert_connection(&id, row) {
+            return state;
+        }
+        let ModelDatabase { state, replaced_by } = self.read_database();
         fill.insert_access_state(&state, replaced_by);
         state
+    }
+
+    fn read_database(&self) -> ModelDatabase {
+        self.database.lock().unwrap().clone()
     }
 
     /// Commits a change of one row in the way of the writer.

@@ -120,12 +120,15 @@ impl AccessMap {
 
     /// Joins the rows of a connection. Called within [`AccessMap::answer`].
     pub(crate) fn find_access_state(&self, id: &ConnectionId) -> Option<AccessState> {
-        let connection = self.connections.find(id)?;
+        self.join_access_state(id, &*self.connections.find(id)?)
+    }
+
+    fn join_access_state(&self, id: &ConnectionId, connection: &ConnectionRow) -> Option<AccessState> {
         let client = self.clients.find(&connection.client_id)?;
         let registration = (connection.client_id.clone(), connection.provider_id);
         let registration_state = self.registrations.find(&registration)?;
         let provider_state = self.providers.find(&connection.provider_id)?;
-        let successor_active = match &connection.replaced_by {
+        let successor_active = match connection.replaced_by.as_deref() {
             Some(successor) => self.connections.find(successor)?.status == ConnectionStatus::Active,
             None => false,
         };
@@ -133,7 +136,7 @@ impl AccessMap {
             connection_id: id.clone(),
             client_id: registration.0,
             provider_id: connection.provider_id,
-            sub: connection.sub.clone(),
+            sub: connection.sub.as_ref().to_owned(),
             status: connection.status,
             cause: connection.cause,
             successor_active,
@@ -248,6 +251,19 @@ pub(crate) struct Fill<'a> {
 }
 
 impl Fill<'_> {
+    /// Inserts the row of a connection, and joins it with the other rows. Returns `None` if one of these is not in memory, or
+    /// if a commit has finished since the permission was given.
+    ///
+    /// The other rows are found after the connection was read. If the connection was read from a commit whose rows are still
+    /// closed, no other row of that commit is in memory; later commits are noticed by the clock. So the rows existed at the
+    /// same time.
+    pub(crate) fn insert_connection(self, id: &ConnectionId, row: ConnectionRow) -> Option<AccessState> {
+        let row = Arc::new(row);
+        self.map.connections.insert(id.clone(), Arc::clone(&row), self.read_after);
+        let state = self.map.join_access_state(id, &row)?;
+        (self.map.clock.now() == self.read_after).then_some(state)
+    }
+
     /// Inserts the rows of a connection, which one statement has read.
     pub(crate) fn insert_access_state(self, state: &AccessState, replaced_by: Option<ConnectionId>) {
         // All fields are named, so that a new one must be assigned to the row that it belongs to.
@@ -273,10 +289,10 @@ impl Fill<'_> {
         let row = ConnectionRow {
             client_id: client_id.clone(),
             provider_id: *provider_id,
-            sub: sub.clone(),
+            sub: sub.as_str().into(),
             status: *status,
             cause: *cause,
-            replaced_by,
+            replaced_by: replaced_by.map(Box::new),
             provider_revocation: *provider_revocation,
             expires_at: *expires_at,
             token_generation: *token_generation,

@@ -25,19 +25,19 @@ pub(crate) enum RowKey {
 }
 
 /// A connection with its current terms.
-pub(super) struct ConnectionRow {
-    pub(super) client_id: ClientId,
-    pub(super) provider_id: ProviderId,
-    pub(super) sub: String,
-    pub(super) status: ConnectionStatus,
-    pub(super) cause: Option<EndCause>,
+pub(crate) struct ConnectionRow {
+    pub(crate) client_id: ClientId,
+    pub(crate) provider_id: ProviderId,
+    pub(crate) sub: Box<str>,
+    pub(crate) status: ConnectionStatus,
+    pub(crate) cause: Option<EndCause>,
     /// The newer connection that replaced this one. Its status is in its own row, which changes without this one.
-    pub(super) replaced_by: Option<ConnectionId>,
-    pub(super) provider_revocation: UpstreamRevocation,
-    pub(super) expires_at: Timestamp,
-    pub(super) token_generation: i64,
-    pub(super) clusters: Clusters,
-    pub(super) accounts: Option<Arc<[String]>>,
+    pub(crate) replaced_by: Option<Box<ConnectionId>>,
+    pub(crate) provider_revocation: UpstreamRevocation,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) token_generation: i64,
+    pub(crate) clusters: Clusters,
+    pub(crate) accounts: Option<Arc<[String]>>,
 }
 
 #[derive(Clone, Copy)]
@@ -85,7 +85,9 @@ impl HeapSize for (ClientId, ProviderId) {
 
 impl HeapSize for Arc<ConnectionRow> {
     fn heap_size(&self) -> usize {
-        let ids = self.client_id.heap_size() + self.replaced_by.as_ref().map_or(0, HeapSize::heap_size);
+        let successor =
+            self.replaced_by.as_deref().map_or(0, |id| size_of::<ConnectionId>() + id.heap_size());
+        let ids = self.client_id.heap_size() + successor;
         let accounts = self.accounts.iter().flat_map(|accounts| accounts.iter());
         let accounts: usize = accounts.map(|account| size_of::<String>() + text_size(account)).sum();
         size_of::<ConnectionRow>() + 2 * ALLOCATION_OVERHEAD + ids + text_size(&self.sub) + accounts

@@ -5,14 +5,14 @@ use domain::model::refresh_token::RefreshToken;
 use domain::rule::access::AccessState;
 use domain::secret::{TokenHash, TokenHashes};
 
-use crate::access_map::{AccessMap, Fill};
+use crate::access_map::{AccessMap, ConnectionRow, Fill};
 use crate::entity::access_state::{access_state_columns, access_state_joins};
 use crate::error::Result;
 use crate::operation::Query;
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::ToValue;
+use crate::value::{ToValue, values};
 
 /// Reads the facts on which the access check of a connection token decides.
 #[derive(Clone, Debug)]
@@ -31,8 +31,43 @@ impl Query for GetAccessState {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        if let Some(fill) = tx.fill() {
+            // Usually only the connection is not in memory, and two rows are read faster than five.
+            let row: Option<ConnectionRow> =
+                tx.fetch_optional(CONNECTION_WITH_TERMS, values![self.connection_id]).await?;
+            let Some(row) = row else { return Ok(None) };
+            if let Some(state) = fill.insert_connection(&self.connection_id, row) {
+                return Ok(Some(state));
+            }
+        }
         let row: Option<AccessRow> = tx.find(ACCESS_STATE, self.connection_id.to_value()).await?;
         Ok(row.map(|row| row.insert_into_map(tx.fill())))
+    }
+}
+
+/// The columns of a connection with its terms, selected from `connections c` and `connection_terms t`.
+macro_rules! connection_columns {
+    () => {
+        "c.client_id, c.provider_id, c.sub, c.status, c.cause, c.replaced_by, c.provider_revocation, c.expires_at,
+        c.token_generation, t.clusters, t.accounts"
+    };
+}
+
+impl FromRow for ConnectionRow {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            client_id: row.get("client_id")?,
+            provider_id: row.get("provider_id")?,
+            sub: row.get::<String>("sub")?.into(),
+            status: row.get("status")?,
+            cause: row.get("cause")?,
+            replaced_by: row.get::<Option<_>>("replaced_by")?.map(Box::new),
+            provider_revocation: row.get("provider_revocation")?,
+            expires_at: row.get("expires_at")?,
+            token_generation: row.get("token_generation")?,
+            clusters: row.get("clusters")?,
+            accounts: row.get_optional_json::<Vec<String>>("accounts")?.map(Into::into),
+        })
     }
 }
 
@@ -91,6 +126,21 @@ impl FromRow for RefreshTokenRow {
     }
 }
 
+/// A refresh token, with the row of its connection.
+struct TokenConnectionRow {
+    token: RefreshToken,
+    connection: ConnectionRow,
+}
+
+impl FromRow for TokenConnectionRow {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        let connection_id = row.get("connection_id")?;
+        let (client_id, last_used_at) = (row.get("token_client_id")?, row.get("last_used_at")?);
+        let token = RefreshToken { connection_id, client_id, last_used_at };
+        Ok(Self { token, connection: ConnectionRow::from_row(row)? })
+    }
+}
+
 impl Query for FindRefreshToken {
     type Reply = Option<StoredRefreshToken>;
     const USES_ACCESS_MAP: bool = true;
@@ -109,11 +159,16 @@ impl Query for FindRefreshToken {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         for hash in self.hashes.iter() {
+            if let Some(fill) = tx.fill() {
+                let row = tx.fetch_optional(TOKEN_WITH_CONNECTION, values![hash]).await?;
+                let Some(TokenConnectionRow { token, connection }) = row else { continue };
+                fill.insert_refresh_token(hash.clone(), token.clone());
+                if let Some(access_state) = fill.insert_connection(&token.connection_id, connection) {
+                    return Ok(Some(StoredRefreshToken { hash: hash.clone(), token, access_state }));
+                }
+            }
             let row: Option<RefreshTokenRow> = tx.find(REFRESH_TOKEN, hash.to_value()).await?;
             if let Some(RefreshTokenRow { hash, token, access }) = row {
-                if let Some(fill) = tx.fill() {
-                    fill.insert_refresh_token(hash.clone(), token.clone());
-                }
                 let access_state = access.insert_into_map(tx.fill());
                 return Ok(Some(StoredRefreshToken { hash, token, access_state }));
             }
@@ -121,6 +176,22 @@ impl Query for FindRefreshToken {
         Ok(None)
     }
 }
+
+static CONNECTION_WITH_TERMS: &Sql = sql!(concat!(
+    "-- find a connection with its terms\nSELECT ",
+    connection_columns!(),
+    "\n    FROM connections c JOIN connection_terms t ON t.connection_id = c.id AND t.version = c.terms_version
+    WHERE c.id = ?1"
+));
+
+static TOKEN_WITH_CONNECTION: &Sql = sql!(concat!(
+    "-- find a refresh token with its connection
+    SELECT f.connection_id, f.client_id AS token_client_id, f.last_used_at, ",
+    connection_columns!(),
+    "\n    FROM refresh_tokens f JOIN connections c ON c.id = f.connection_id
+    JOIN connection_terms t ON t.connection_id = c.id AND t.version = c.terms_version
+    WHERE f.token_hash = ?1"
+));
 
 macro_rules! access_states {
     ($condition:literal) => {
@@ -153,7 +224,8 @@ macro_rules! refresh_tokens {
 
 static REFRESH_TOKEN: &Sql = sql!(sqlite: refresh_tokens!("?1"), postgres: refresh_tokens!("ANY(?1)"));
 
-pub(super) static HOT_STATEMENTS: &[&Sql] = &[ACCESS_STATE, REFRESH_TOKEN];
+pub(super) static HOT_STATEMENTS: &[&Sql] =
+    &[CONNECTION_WITH_TERMS, TOKEN_WITH_CONNECTION, ACCESS_STATE, REFRESH_TOKEN];
 
 #[cfg(test)]
 mod tests {
