@@ -104,7 +104,5 @@ pub trait BenchmarkTarget: Sized + Send + Sync {
     fn provider_fetch(&self, url: &str, token: &'static str) -> Result<ProviderFetch, Self::Error>;
 
     /// Returns the counters of the access states in memory; `None` if the hub keeps none there.
-    fn map_counters(&self) -> Option<MapCounters> {
-        None
-    }
+    fn map_counters(&self) -> Option<MapCounters>;
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use bench::{
-    BenchmarkError, BenchmarkReport, BenchmarkSettings, BenchmarkTarget, ProviderFetch, SealedCredential,
-    TargetRecipient, TargetSettings,
+    BenchmarkError, BenchmarkReport, BenchmarkSettings, BenchmarkTarget, MapCounters, ProviderFetch,
+    SealedCredential, TargetRecipient, TargetSettings,
 };
 use domain::Moment;
 use domain::id::{ClientId, ProviderId};
@@ -206,6 +206,10 @@ impl BenchmarkTarget for HubTarget {
                 Ok(outbound.send(request).await.map_err(anyhow::Error::from)?.body)
             })
         }))
+    }
+
+    fn map_counters(&self) -> Option<MapCounters> {
+        self.store().access_map_stats().map(|stats| MapCounters { hits: stats.hits, misses: stats.misses })
     }
 }
 

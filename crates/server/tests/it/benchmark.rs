@@ -43,6 +43,8 @@ fn benchmark_reports_every_operation_with_its_floor() {
             assert_eq!(row[member].is_number(), has_floor, "{member}: {row}");
         }
     }
+    let check = rows.iter().find(|row| row["operation"] == "access check").unwrap();
+    assert!(check["map_hit_percent"].as_f64().unwrap() > 0.0, "{check}");
     let notes: Vec<_> = report["notes"].as_array().unwrap().iter().map(|note| &note["what"]).collect();
     for expected in [
         "bytes on disk for each connection",
