@@ -13,8 +13,9 @@ use crate::rounds::Measurement;
 use crate::stopwatch::wait_until;
 use crate::target::BenchmarkTarget;
 
-/// The number of concurrent ends. A batch of SQLite's writer has about as many.
-const CALLERS: usize = 16;
+/// The number of concurrent ends. While one half of them is committed, the other half arrives, so that a batch has about
+/// 16 ends.
+const CALLERS: usize = 32;
 /// The number of ends on SQLite. Their log is shorter than one that is copied back under load.
 const SQLITE_ENDS: u64 = 1_024;
 /// The number of ends on PostgreSQL, whose background work is measured with them.

@@ -49,8 +49,8 @@ Measured separately:
 
 - *bytes on disk for each connection*: the growth of the database while an empty store was filled, audit events included, divided by the
   connections.
-- *bytes of the log for each end*: 16 callers end connections that are drawn from the whole store. On SQLite, the length of the log after a
-  truncation; on PostgreSQL, the statistics of the server (`pg_stat_wal`), without full-page images if `pg_walinspect` can be installed. PostgreSQL
+- *bytes of the log for each end*: 32 callers end connections that are drawn from the whole store, in batches of about 16. On SQLite, the
+  length of the log after a truncation; on PostgreSQL, the statistics of the server (`pg_stat_wal`), without full-page images if `pg_walinspect` can be installed. PostgreSQL
   writes an image of a page at its first change after a checkpoint.
 - *percent of updates that are HOT*: updates of rows that changed no index (`n_tup_hot_upd`), during the same ends.
 - *memory*: the resident set of a hub in a process of its own, directly after it became ready, and after a check of each connection (at most a
