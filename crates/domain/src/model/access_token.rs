@@ -1,5 +1,7 @@
 //! The claims of an access token. The token itself is never stored.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AccessTokenId, ClientId, ConnectionId};
@@ -47,46 +49,48 @@ pub struct Claims {
 
 /// The JWT payload: the claims that Flinks documents (`client_id`, `sub`, `exp`) and those of RFC 9068.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Payload {
-    pub(crate) iss: String,
-    pub(crate) aud: String,
-    pub(crate) client_id: String,
-    pub(crate) sub: String,
+pub(crate) struct Payload<'a> {
+    pub(crate) iss: &'a str,
+    pub(crate) aud: &'a str,
+    pub(crate) client_id: &'a str,
+    #[serde(borrow)]
+    pub(crate) sub: Cow<'a, str>,
     pub(crate) iat: i64,
     pub(crate) exp: i64,
-    pub(crate) jti: String,
-    pub(crate) scope: String,
+    pub(crate) jti: &'a str,
+    #[serde(borrow)]
+    pub(crate) scope: Cow<'a, str>,
     #[serde(rename = "fdxConsentId", default, skip_serializing_if = "Option::is_none")]
-    pub(crate) connection_id: Option<String>,
+    pub(crate) connection_id: Option<&'a str>,
     #[serde(rename = "gen", default, skip_serializing_if = "Option::is_none")]
     pub(crate) generation: Option<i64>,
     #[serde(rename = "cgen", default, skip_serializing_if = "Option::is_none")]
     pub(crate) credential_generation: Option<i64>,
 }
 
-impl Payload {
-    pub(crate) fn from_claims(claims: &Claims, issuer: &str, audience: &str) -> Self {
+impl<'a> Payload<'a> {
+    pub(crate) fn from_claims(claims: &'a Claims, issuer: &'a str, audience: &'a str) -> Self {
         let (sub, scope, connection_id, generation, credential_generation) = match &claims.subject {
             TokenSubject::Connection { id, sub, clusters, generation } => {
-                (sub.clone(), clusters.to_string(), Some(id.to_string()), Some(*generation), None)
+                (Cow::from(sub), Cow::from(clusters.to_string()), Some(id.as_str()), Some(*generation), None)
             }
             TokenSubject::Client { scope, generation } => (
                 // RFC 9068 §2.2 requires `sub`. The prefix distinguishes it from the subject identifier of a customer.
-                format!("client:{}", claims.client_id),
-                scope.to_string(),
+                Cow::from(format!("client:{}", claims.client_id)),
+                Cow::from(scope.as_str()),
                 None,
                 None,
                 Some(*generation),
             ),
         };
         Self {
-            iss: issuer.to_owned(),
-            aud: audience.to_owned(),
-            client_id: claims.client_id.to_string(),
+            iss: issuer,
+            aud: audience,
+            client_id: claims.client_id.as_str(),
             sub,
             iat: claims.issued_at.seconds(),
             exp: claims.expires_at.seconds(),
-            jti: claims.id.to_string(),
+            jti: claims.id.as_str(),
             scope,
             connection_id,
             generation,
@@ -100,7 +104,7 @@ impl Payload {
         let subject = match (self.connection_id, self.generation, self.credential_generation) {
             (Some(id), Some(generation), None) => TokenSubject::Connection {
                 id: id.parse().ok()?,
-                sub: self.sub,
+                sub: self.sub.into_owned(),
                 clusters: self.scope.parse().ok()?,
                 generation,
             },
@@ -109,6 +113,10 @@ impl Payload {
             }
             _ => return None,
         };
+        // RFC 7519 §2 allows such a time, but the hub issues none.
+        if self.exp < 0 {
+            return None;
+        }
         Some(Claims {
             id: self.jti.parse().ok()?,
             client_id: self.client_id.parse().ok()?,
