@@ -77,7 +77,9 @@ impl IdSource {
     fn draw(&mut self) -> [u8; 32] {
         self.counter = self.counter.wrapping_add(1);
         // A hash of seed and counter is a deterministic generator whose outputs reveal neither the seed nor each other.
-        let input = [&self.seed.0[..], &self.counter.to_be_bytes()].concat();
+        let mut input = [0; 20];
+        input[..16].copy_from_slice(&self.seed.0);
+        input[16..].copy_from_slice(&self.counter.to_be_bytes());
         let mut out = [0; 32];
         out.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &input).as_ref());
         out
@@ -143,7 +145,8 @@ macro_rules! typed_id {
 
         impl TypedId for $name {
             fn from_uuid(uuid: uuid::Uuid) -> Self {
-                Self(format!("{}{}", $prefix, uuid.simple()))
+                let mut digits = [0; uuid::fmt::Simple::LENGTH];
+                Self([$prefix, &*uuid.simple().encode_lower(&mut digits)].concat())
             }
         }
 

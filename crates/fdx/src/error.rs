@@ -1,5 +1,7 @@
 //! Errors of the FDX API: the documented codes, messages and HTTP statuses.
 
+use std::borrow::Cow;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -69,25 +71,27 @@ pub struct ErrorBody {
     pub code: Option<u16>,
     /// The message that is documented for the error's code.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
+    pub message: Option<Cow<'static, str>>,
     /// A description of the cause, for developers.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub debug_message: Option<String>,
+    pub debug_message: Option<Cow<'static, str>>,
 }
 
 impl ErrorBody {
     /// Creates the body of a documented error.
-    pub fn new(code: ErrorCode, debug_message: impl Into<String>) -> Self {
+    pub fn new(code: ErrorCode, debug_message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code: Some(code.number()),
-            message: Some(code.message().to_owned()),
+            message: Some(code.message().into()),
             debug_message: Some(debug_message.into()),
         }
     }
 }
 
 // Data providers send the code as a number or as a string.
-fn number_or_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+pub(crate) fn number_or_text<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<u16>, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     let number = value.as_u64().and_then(|n| u16::try_from(n).ok());
     Ok(number.or_else(|| value.as_str().and_then(|text| text.parse().ok())))

@@ -43,15 +43,21 @@ impl StreamingResponse {
 
     /// Reads the body. A body of more than `max_bytes` is an error.
     pub async fn read_body(mut self, max_bytes: usize) -> Result<UpstreamResponse, OutboundError> {
-        // Counted while reading: `Content-Length` may be absent or wrong.
-        let mut body = Vec::new();
+        let (mut first, mut rest) = (Bytes::new(), Vec::new());
         while let Some(chunk) = self.response.chunk().await.map_err(|e| classify_error(&e))? {
-            if body.len() + chunk.len() > max_bytes {
+            // Counted while reading: `Content-Length` may be absent or wrong.
+            if first.len() + rest.len() + chunk.len() > max_bytes {
                 return Err(OutboundError::TooLarge);
             }
-            body.extend_from_slice(&chunk);
+            // A short body usually arrives in one chunk, which needs no copy.
+            if first.is_empty() {
+                first = chunk;
+            } else {
+                rest.extend_from_slice(&chunk);
+            }
         }
-        Ok(UpstreamResponse { status: self.status, headers: self.headers, body: body.into() })
+        let body = if rest.is_empty() { first } else { [&first[..], &rest].concat().into() };
+        Ok(UpstreamResponse { status: self.status, headers: self.headers, body })
     }
 
     /// Returns the body as a stream of chunks.
@@ -95,6 +101,9 @@ impl Outbound {
             .redirect(reqwest::redirect::Policy::none())
             // A proxy that is set in the environment would resolve names itself and bypass the guard.
             .no_proxy()
+            // The client could only retry requests that an HTTP/2 server has refused, and it does not use HTTP/2. Jobs
+            // and refreshes have retries of their own.
+            .retry(reqwest::retry::never())
             .user_agent(concat!("bowline/", env!("CARGO_PKG_VERSION")))
             .dns_resolver(Arc::new(guard::GuardedResolver { allow_loopback: section.allow_loopback }));
         Ok(Self {
@@ -150,8 +159,9 @@ impl Outbound {
 
     /// Sends a request and reads the status and headers of the response, but not the body.
     pub async fn open(&self, request: RequestBuilder) -> Result<StreamingResponse, OutboundError> {
-        let response = request.send().await.map_err(|e| classify_error(&e))?;
-        Ok(StreamingResponse { status: response.status(), headers: response.headers().clone(), response })
+        let mut response = request.send().await.map_err(|e| classify_error(&e))?;
+        let headers = std::mem::take(response.headers_mut());
+        Ok(StreamingResponse { status: response.status(), headers, response })
     }
 
     fn ensure_url_allowed(&self, url: &Url) -> Result<(), OutboundError> {

@@ -146,6 +146,9 @@ impl Limits {
         from: Network,
     ) -> Result<(), RateLimitError> {
         let locked_out = self.locked_out.lock().unwrap_or_else(PoisonError::into_inner);
+        if locked_out.is_empty() {
+            return Ok(());
+        }
         let until = locked_out.get(&(client.cloned(), from));
         let wait = until.map(|until| until.saturating_duration_since(crate::telemetry::monotonic_now()));
         wait.filter(|wait| !wait.is_zero()).map_or(Ok(()), |wait| Err(RateLimitError(wait)))

@@ -1,5 +1,7 @@
 //! The validation of a token request (RFC 6749 §4.1.3, §4.4.2, §6).
 
+use std::borrow::Cow;
+
 use crate::error::{OAuthCode, OAuthError};
 use crate::model::client::{Client, ClientKind, ClientState};
 use crate::scope::{ClientScope, Clusters};
@@ -10,7 +12,7 @@ use super::client_auth::{CLIENT_SUSPENDED, WRONG_CREDENTIALS};
 /// The fields of a token request in any encoding. Each occurs at most once, and empty ones count as absent (RFC 6749
 /// §3.2).
 #[derive(Debug, Default)]
-pub struct TokenRequestFields(Vec<(String, Secret<String>)>);
+pub struct TokenRequestFields<'a>(Vec<(Cow<'a, str>, Secret<String>)>);
 
 /// The maximum number of fields. Each name is compared with all others before the client is authenticated, so an
 /// unlimited number would let an untrusted client use much processor time.
@@ -19,9 +21,9 @@ const MAX_FIELDS: usize = 64;
 const TOO_MANY_FIELDS: OAuthError =
     OAuthError::new(OAuthCode::InvalidRequest, "The request has more than 64 fields");
 
-impl TokenRequestFields {
+impl<'a> TokenRequestFields<'a> {
     /// The names of all fields that a token request may have.
-    pub const ALL_NAMES: [&str; 8] = [
+    pub const ALL_NAMES: [&'static str; 8] = [
         "grant_type",
         "client_id",
         "client_secret",
@@ -33,16 +35,19 @@ impl TokenRequestFields {
     ];
 
     /// Collects fields; returns an error that names the field if one is repeated.
-    pub fn collect(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, OAuthError> {
-        let mut fields: Vec<(String, Secret<String>)> = Vec::new();
+    pub fn collect<N: Into<Cow<'a, str>>, V: Into<String>>(
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, OAuthError> {
+        let mut fields: Vec<(Cow<'a, str>, Secret<String>)> = Vec::with_capacity(Self::ALL_NAMES.len());
         for (name, value) in pairs {
             if fields.len() == MAX_FIELDS {
                 return Err(TOO_MANY_FIELDS);
             }
+            let name = name.into();
             if fields.iter().any(|(known, _)| *known == name) {
                 return Err(OAuthError::for_repeated_field(&name));
             }
-            fields.push((name, Secret::new(value)));
+            fields.push((name, Secret::new(value.into())));
         }
         Ok(Self(fields))
     }
@@ -86,7 +91,7 @@ pub enum TokenRequest {
 
 impl TokenRequest {
     /// Parses the fields of a request, according to its `grant_type`. A missing field is an error.
-    pub fn parse(fields: &TokenRequestFields) -> Result<Self, OAuthError> {
+    pub fn parse(fields: &TokenRequestFields<'_>) -> Result<Self, OAuthError> {
         match fields.require("grant_type")? {
             "authorization_code" => Ok(Self::AuthorizationCode {
                 code: fields.require("code")?.into(),

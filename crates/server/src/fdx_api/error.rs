@@ -77,7 +77,7 @@ impl DataError {
     pub fn body(&self) -> ErrorBody {
         let message = match self {
             Self::InvalidToken => {
-                let message = Some("The access token is missing, malformed or expired".to_owned());
+                let message = Some("The access token is missing, malformed or expired".into());
                 return ErrorBody { message, ..ErrorBody::default() };
             }
             Self::ConnectionEnded => "The customer's consent has ended: a new authorization is needed",

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::response::{IntoResponse, Response};
 use domain::error::{OAuthCode, OAuthError};
 use http::StatusCode;
 use serde_json::json;
 
+use super::json::json_response;
 use super::oauth_error::render_oauth_error;
 use super::problem::Problem;
 use super::retry_after::set_retry_after;
@@ -88,11 +88,11 @@ impl ApiSurface {
 
 /// Renders an error of the FDX API. FDX has error codes for 500 and 503; responses with another status contain only a
 /// message.
-fn render_fdx_error(status: StatusCode, message: &str) -> Response {
+fn render_fdx_error(status: StatusCode, message: &'static str) -> Response {
     let code = match status {
         StatusCode::SERVICE_UNAVAILABLE => fdx::ErrorCode::Maintenance,
         StatusCode::INTERNAL_SERVER_ERROR => fdx::ErrorCode::Internal,
-        _ => return (status, Json(json!({ "message": message }))).into_response(),
+        _ => return json_response(status, &json!({ "message": message })),
     };
-    (status, Json(fdx::ErrorBody::new(code, message))).into_response()
+    json_response(status, &fdx::ErrorBody::new(code, message))
 }

@@ -1,5 +1,7 @@
 //! Reads request bodies, which are limited in size and time and must have a supported media type.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use bytes::Bytes;
 use domain::error::{OAuthCode, OAuthError};
@@ -16,6 +18,9 @@ pub struct BoundedBody {
     /// The media type in lower case, without parameters.
     pub media_type: Option<String>,
 }
+
+/// The name and the value of a field of a form or of a flat JSON object.
+pub type FormField<'a> = (Cow<'a, str>, Cow<'a, str>);
 
 /// The reason why a request body is rejected.
 #[derive(Debug)]
@@ -94,10 +99,14 @@ impl BoundedBody {
     /// Returns the fields of a form or of a flat JSON object in order, repeated names included.
     ///
     /// JSON members named in `known` must be strings.
-    pub fn fields(&self, known: &[&str]) -> Result<Vec<(String, String)>, BodyError> {
+    // The fields of a form are borrowed from the body, unless they contain escapes: they occur in every token request.
+    pub fn fields(&self, known: &[&str]) -> Result<Vec<FormField<'_>>, BodyError> {
         match self.media_type.as_deref() {
-            Some("application/json") => parse_json_fields(&self.bytes, known),
-            _ if self.is_form() => Ok(self.form_fields()),
+            Some("application/json") => {
+                let fields = parse_json_fields(&self.bytes, known)?.into_iter();
+                Ok(fields.map(|(name, value)| (name.into(), value.into())).collect())
+            }
+            _ if self.is_form() => Ok(form_urlencoded::parse(&self.bytes).collect()),
             _ => Err(BodyError::UnsupportedMediaType),
         }
     }

@@ -13,15 +13,13 @@ use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use super::api_surface::{ApiSurface, PageErrorRenderer};
 use super::client_address::RemotePeer;
 use super::correlation::Correlation;
+use super::json::HEADER_CAPACITY;
 use super::problem::Problem;
 use super::route::Route;
 use super::route_table::{PathRoutes, RouteTable};
 use super::state::RequestState;
 use crate::app::App;
 use crate::context::{RequestContext, fill_random};
-
-/// The number of headers for which a response has space, so that the map of headers is allocated only once.
-const HEADER_CAPACITY: usize = 12;
 
 /// The service of one listener. Clones share the table of its routes.
 #[derive(Clone)]

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use axum::Json;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use domain::error::{OAuthCode, OAuthError};
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::json::json_response;
 use super::retry_after::set_retry_after;
 
 /// The body of an error response of the Flinks API (RFC 6749, section 5.2).
@@ -30,7 +30,7 @@ impl<'a> OAuthErrorBody<'a> {
 
 /// Renders an OAuth error as JSON. Every error of the Flinks API is rendered here.
 pub fn render_oauth_error(status: StatusCode, error: &OAuthError) -> Response {
-    let mut response = (status, Json(OAuthErrorBody::new(error))).into_response();
+    let mut response = json_response(status, &OAuthErrorBody::new(error));
     if status == StatusCode::SERVICE_UNAVAILABLE {
         set_retry_after(&mut response, Duration::from_secs(1));
     }

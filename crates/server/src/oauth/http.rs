@@ -1,7 +1,8 @@
 //! HTTP handlers of the OAuth endpoints: read the request, call the use case, render the response.
 
+use std::borrow::Cow;
+
 use askama::Template;
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
@@ -24,8 +25,8 @@ use super::{
 use crate::app::App;
 use crate::context::RequestContext;
 use crate::http::{
-    BodyError, BoundedBody, RequestState, build_flow_cookie, expire_surplus_flow_cookies, render_oauth_error,
-    set_retry_after,
+    BodyError, BoundedBody, FormField, RequestState, build_flow_cookie, expire_surplus_flow_cookies,
+    json_response, render_oauth_error, set_retry_after,
 };
 use crate::pages::{self, PageTexts};
 use crate::rate_limit::RateLimitError;
@@ -84,9 +85,10 @@ pub(super) async fn create_token(
     let basic = parse_basic_credentials(request.headers());
     let network = state.caller_network(request.headers());
     let body = BoundedBody::read(state.app(), request).await;
-    let fields = match body.and_then(|body| body.fields(&TokenRequestFields::ALL_NAMES)) {
-        Ok(fields) => fields,
-        Err(error) => return render_body_error(&error),
+    let fields = match body.as_ref().map(|body| body.fields(&TokenRequestFields::ALL_NAMES)) {
+        Ok(Ok(fields)) => fields,
+        Ok(Err(error)) => return render_body_error(&error),
+        Err(error) => return render_body_error(error),
     };
     let issued = match parse_token_request(basic, fields) {
         Ok((credentials, fields)) => super::issue_tokens(&ctx, network, credentials, &fields).await,
@@ -115,8 +117,8 @@ pub(super) async fn revoke(State(app): State<App>, ctx: RequestContext, request:
 
 fn parse_token_request(
     basic: Result<Option<ClientCredentials>, OAuthError>,
-    fields: Vec<(String, String)>,
-) -> Result<(ClientCredentials, TokenRequestFields), OAuthError> {
+    fields: Vec<FormField<'_>>,
+) -> Result<(ClientCredentials, TokenRequestFields<'_>), OAuthError> {
     let fields = TokenRequestFields::collect(fields)?;
     let credentials = select_credentials(basic?, fields.get("client_id"), fields.get("client_secret"))?;
     Ok((credentials, fields))
@@ -165,7 +167,7 @@ fn parse_basic_credentials(headers: &HeaderMap) -> Result<Option<ClientCredentia
     let form_decode = |part: &str| {
         let without_plus = part.replace('+', " ");
         let decoded = percent_encoding::percent_decode_str(&without_plus).decode_utf8();
-        decoded.map(std::borrow::Cow::into_owned).map_err(|_| MALFORMED)
+        decoded.map(Cow::into_owned).map_err(|_| MALFORMED)
     };
     Ok(Some(ClientCredentials { client_id: form_decode(id)?, secret: Secret::new(form_decode(secret)?) }))
 }
@@ -195,8 +197,11 @@ fn render_tokens(issued: &IssuedTokens) -> Response {
         scope: &issued.scope,
         refresh_token: issued.refresh_token.as_ref().map(|token| token.expose().as_str()),
     };
+    let mut response = json_response(StatusCode::OK, &body);
     // Both headers are required by RFC 6749 §5.1.
-    ([(header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")], Json(body)).into_response()
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    response
 }
 
 /// Renders, in the format of OAuth, the error for a request body that cannot be read or parsed.

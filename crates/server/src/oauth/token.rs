@@ -36,7 +36,7 @@ pub async fn issue_tokens(
     ctx: &RequestContext,
     network: Network,
     credentials: ClientCredentials,
-    fields: &TokenRequestFields,
+    fields: &TokenRequestFields<'_>,
 ) -> Result<IssuedTokens, AuthzError> {
     let client = authenticate_client(ctx, network, &credentials).await?;
     // Counted only now: before authentication, anyone could use up another client's quota.
