@@ -10,6 +10,7 @@ use crate::investment::{
     Contribution, Holding, InvestmentBalance, InvestmentLoan, OpenOrder, PensionSource, Vesting,
 };
 use crate::scalar::{Amount, Date, DateTime};
+use crate::shape::{Field, field};
 
 entity! {
     /// A bill for the premium of an insurance policy.
@@ -138,6 +139,17 @@ pub enum Account {
     AnnuityAccount(Box<AnnuityAccount>),
     CommercialAccount(Box<CommercialAccount>),
 }
+
+/// The types of accounts, by their keys.
+pub(crate) const ACCOUNT_TYPES: &[Field] = &[
+    field!(DepositAccount: DepositAccount),
+    field!(LocAccount: LocAccount),
+    field!(LoanAccount: LoanAccount),
+    field!(InvestmentAccount: InvestmentAccount),
+    field!(InsuranceAccount: InsuranceAccount),
+    field!(AnnuityAccount: AnnuityAccount),
+    field!(CommercialAccount: CommercialAccount),
+];
 
 macro_rules! match_account {
     ($account:expr, $inner:ident => $body:expr) => {

@@ -12,6 +12,11 @@ macro_rules! entity {
         pub struct $name {
             $(#[serde(skip_serializing_if = "Option::is_none")] pub $field: Option<$type>),*
         }
+
+        impl $crate::shape::Shaped for $name {
+            const SHAPE: &'static $crate::shape::Shape =
+                &$crate::shape::Shape::Object(&[$($crate::shape::field!($field: $type)),*]);
+        }
     };
 }
 pub(crate) use entity;

@@ -5,6 +5,7 @@
 
 mod account;
 mod common;
+mod copy;
 mod customer;
 mod entity;
 mod error;
@@ -15,6 +16,7 @@ mod parse;
 mod payment;
 pub mod sample;
 mod scalar;
+mod shape;
 mod statement;
 mod transaction;
 pub mod v6;
@@ -28,6 +30,9 @@ pub use account::{
     InvestmentAccount, LoanAccount, LocAccount,
 };
 pub use common::{Currency, Domicile, FiAttribute, HateoasLink};
+pub use copy::{
+    ConvertedItem, CopiedPage, CopyItem, FilteredItem, ItemRules, UnchangedItem, copy_item, copy_page,
+};
 pub use customer::{
     AccountContact, AccountHolder, BusinessCustomer, Customer, CustomerAccount, CustomerName,
     DeliveryAddress, IndustryCode, TelephoneNumber,
@@ -42,6 +47,7 @@ pub use page::{Accounts, PageLinks, PageMetadata, PaymentNetworks, Statements, T
 pub use parse::{ParseError, Parsed, parse};
 pub use payment::PaymentNetwork;
 pub use scalar::{Amount, Date, DateTime};
+pub use shape::FieldGroup;
 pub use statement::{DOCUMENT_TYPES, Statement};
 pub use transaction::{
     CommercialCode, CommercialTransaction, DepositTransaction, InsuranceTransaction, InvestmentTransaction,

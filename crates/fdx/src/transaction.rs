@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::common::FiAttribute;
 use crate::entity::entity;
 use crate::scalar::{Amount, Date, DateTime};
+use crate::shape::{Field, field};
 
 entity! {
     /// One of the items of which a transaction consists.
@@ -117,6 +118,16 @@ pub enum Transaction {
     InsuranceTransaction(Box<InsuranceTransaction>),
     CommercialTransaction(Box<CommercialTransaction>),
 }
+
+/// The types of transactions, by their keys.
+pub(crate) const TRANSACTION_TYPES: &[Field] = &[
+    field!(DepositTransaction: DepositTransaction),
+    field!(LocTransaction: LocTransaction),
+    field!(LoanTransaction: LoanTransaction),
+    field!(InvestmentTransaction: InvestmentTransaction),
+    field!(InsuranceTransaction: InsuranceTransaction),
+    field!(CommercialTransaction: CommercialTransaction),
+];
 
 macro_rules! match_transaction {
     ($transaction:expr, $inner:ident => $body:expr) => {

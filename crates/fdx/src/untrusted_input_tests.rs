@@ -41,7 +41,7 @@ fn collect_words() -> Vec<String> {
 }
 
 /// Generates JSON with mostly known field names and with unusual values.
-fn arbitrary_json() -> impl Strategy<Value = Value> {
+pub(crate) fn arbitrary_json() -> impl Strategy<Value = Value> {
     let numbers = [
         "0",
         "-0.10",
@@ -71,7 +71,7 @@ fn arbitrary_json() -> impl Strategy<Value = Value> {
 }
 
 /// Generates one of `SAMPLES` with one value replaced.
-fn mutated_sample() -> impl Strategy<Value = Value> {
+pub(crate) fn mutated_sample() -> impl Strategy<Value = Value> {
     (prop::sample::select(SAMPLES.to_vec()), arbitrary_json(), any::<prop::sample::Index>()).prop_map(
         |(sample, by, at)| {
             let mut sample_value: Value = serde_json::from_str(sample).unwrap();

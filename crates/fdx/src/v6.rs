@@ -70,6 +70,14 @@ pub fn parse<T: CrossVersion>(text: &[u8]) -> Result<Parsed<T>, ParseError> {
     Ok(Parsed { value, dropped })
 }
 
+/// Converts a response of a provider with FDX 6.x to the form of FDX 5.x. Elements of a list that have no type in FDX 5.x
+/// are dropped and counted; unknown fields remain.
+pub fn convert_to_v5(form: Form, text: &[u8]) -> Result<Parsed<Vec<u8>>, ParseError> {
+    let mut dropped = 0;
+    let value = wrap(form, serde_json::from_slice(text)?, &mut dropped).ok_or(UNKNOWN_KIND)?;
+    Ok(Parsed { value: serde_json::to_vec(&value)?, dropped })
+}
+
 /// Error for a single account or transaction that has no type in FDX 5.x.
 const UNKNOWN_KIND: ParseError = ParseError { line: 0, column: 0 };
 

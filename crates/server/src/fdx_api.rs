@@ -17,4 +17,4 @@ mod http;
 pub(crate) mod operations;
 
 pub use error::DataError;
-pub(crate) use filter::{filter_customer, remove_unconsented_fields};
+pub(crate) use filter::{AccountRules, filter_customer};

@@ -29,7 +29,7 @@ pub use consent::{
     may_redirect,
 };
 pub use error::{ReadError, UpstreamError};
-pub use fetch::{StreamedDocument, fetch, open_document};
+pub use fetch::{StreamedDocument, fetch, fetch_with, open_document};
 pub(crate) use provider_check::ProviderCheck;
 pub use provider_check::check_provider;
 pub use revocation::run_revocation;

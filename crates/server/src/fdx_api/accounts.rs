@@ -1,20 +1,21 @@
 //! The customer's accounts: `GET /accounts` and `GET /accounts/{accountId}`.
 
 use domain::scope::DataOperation;
-use fdx::{Account, Accounts, ErrorCode};
+use fdx::v6::Form;
+use fdx::{ErrorCode, FilteredItem, PageLinks, PageMetadata};
 
 use super::access::{ConfirmedResponse, DataReader, FdxRequest};
 use super::error::{DataError, NO_ACCOUNT};
-use super::filter;
-use super::page::PagedList;
+use super::filter::AccountRules;
+use super::page::{JsonText, PagedList};
 use crate::paging::{ListQuery, PagingError};
-use crate::upstream::fetch;
+use crate::upstream::{ReadError, fetch_with};
 
 const ACCOUNTS_PATH: &str = "/api/fdx/5/accounts";
 const MAX_ACCOUNT_IDS: usize = 100;
 
 /// Reads a page of the accounts that the consent covers.
-pub(super) async fn list(request: FdxRequest) -> Result<ConfirmedResponse<Accounts>, DataError> {
+pub(super) async fn list(request: FdxRequest) -> Result<ConfirmedResponse<JsonText>, DataError> {
     // The operation that the token must allow depends on `resultType`. An invalid value is reported only after the
     // access check, like any other invalid parameter.
     let details = matches!(get_result_type(&request.query), Ok(Some("details")));
@@ -24,7 +25,7 @@ pub(super) async fn list(request: FdxRequest) -> Result<ConfirmedResponse<Accoun
     reader.confirm(accounts).await
 }
 
-async fn read(reader: &DataReader, details: bool) -> Result<Accounts, DataError> {
+async fn read(reader: &DataReader, details: bool) -> Result<JsonText, DataError> {
     let query = reader.query();
     if !matches!(get_result_type(query)?, None | Some("lightweight" | "details")) {
         return Err(DataError::invalid("resultType must be lightweight or details"));
@@ -35,7 +36,7 @@ async fn read(reader: &DataReader, details: bool) -> Result<Accounts, DataError>
     // Without a valid id nothing is requested: a provider might treat an empty `accountIds` as a request for all
     // accounts.
     if ids.as_ref().is_some_and(Vec::is_empty) {
-        return Ok(Accounts::default());
+        return Ok(JsonText::from_page(&PageMetadata::default(), &PageLinks::default(), "accounts", b""));
     }
     let upstream_ids = ids.as_ref().map(|ids| ids.join(","));
     let result_type = ("resultType", if details { "details" } else { "lightweight" });
@@ -43,6 +44,7 @@ async fn read(reader: &DataReader, details: bool) -> Result<Accounts, DataError>
     let list = PagedList {
         reader,
         page,
+        list: ("accounts", &Form::Account),
         path: ACCOUNTS_PATH,
         query: &query_with(requested_ids.map(|ids| ("accountIds", ids))),
         upstream_path: &["accounts"],
@@ -50,17 +52,19 @@ async fn read(reader: &DataReader, details: bool) -> Result<Accounts, DataError>
     };
     // The hub does not rely on the provider to filter. It compares every account with the consent and the requested
     // ids.
-    let is_requested = |account: &Account| {
-        account.id().is_some_and(|id| {
-            let matches_ids = ids.as_ref().is_none_or(|ids| ids.iter().any(|requested| requested == id));
-            reader.access().covers(id) && matches_ids
-        })
+    let sealer = reader.ctx().app().opaque_ids().for_recipient(reader.access());
+    let show = |id: &str, must_be_requested: bool| {
+        let is_requested = |ids: &Vec<String>| ids.iter().any(|requested| requested == id);
+        let is_shown = !must_be_requested || ids.as_ref().is_none_or(is_requested);
+        if is_shown && reader.access().covers(id) { sealer.seal(id) } else { None }
     };
-    let response: Accounts = list.read(is_requested).await?;
-    let visible = response.accounts.into_iter().filter_map(|account| to_visible_account(reader, account));
-    let accounts =
-        visible.map(|account| if details { account } else { account.into_lightweight() }).collect();
-    Ok(Accounts { accounts, ..response })
+    let rules = AccountRules {
+        clusters: reader.access().clusters(),
+        details,
+        show_account: &|id: &str| show(id, true),
+        show_parent: &|id: &str| show(id, false),
+    };
+    list.read(&mut FilteredItem::account(rules)).await
 }
 
 fn get_result_type(query: &ListQuery) -> Result<Option<&str>, PagingError> {
@@ -81,17 +85,31 @@ fn visible_account_ids(reader: &DataReader, requested: &str) -> Result<Vec<Strin
 pub(super) async fn get_account(
     request: FdxRequest,
     opaque_id: &str,
-) -> Result<ConfirmedResponse<Account>, DataError> {
+) -> Result<ConfirmedResponse<JsonText>, DataError> {
     let reader = DataReader::authorize(request, DataOperation::Account).await?;
     let id = provider_account_id(&reader, opaque_id).ok_or(NO_ACCOUNT)?;
-    let account = fetch::<Account>(reader.ctx(), reader.access(), &["accounts", &id], &[]).await;
-    let account = account.map_err(|error| DataError::from_read_error(error, NO_ACCOUNT))?;
-    if account.id() != Some(&id) {
+    let mut text = Vec::new();
+    let is_copied = copy_account(&reader, &id, &mut text).await;
+    if !is_copied.map_err(|error| DataError::from_read_error(error, NO_ACCOUNT))? {
         // The consent was checked for the requested account only.
         return Err(DataError::Fdx(ErrorCode::Internal, "The data provider returned a different account"));
     }
-    let account = to_visible_account(&reader, account).ok_or(NO_ACCOUNT)?;
-    reader.confirm(account).await
+    reader.confirm(JsonText(text)).await
+}
+
+/// Reads an account that the consent covers, and copies it to `out`. Returns false if the provider sent another one.
+async fn copy_account(reader: &DataReader, id: &str, out: &mut Vec<u8>) -> Result<bool, ReadError> {
+    let sealer = reader.ctx().app().opaque_ids().for_recipient(reader.access());
+    let seal_covered = |id: &str| if reader.access().covers(id) { sealer.seal(id) } else { None };
+    let rules = AccountRules {
+        clusters: reader.access().clusters(),
+        details: true,
+        show_account: &|sent: &str| if sent == id { seal_covered(sent) } else { None },
+        show_parent: &seal_covered,
+    };
+    let mut item = FilteredItem::account(rules);
+    let copy = |text: &[u8]| fdx::copy_item(text, &mut item, out);
+    fetch_with(reader.ctx(), reader.access(), &["accounts", id], &[], Form::Account, copy).await
 }
 
 /// Returns the provider's id of an account; `None` if the opaque id is invalid or the consent does not cover it.
@@ -100,8 +118,4 @@ pub(super) fn provider_account_id(reader: &DataReader, opaque_id: &str) -> Optio
     // Opaque ids are bound to the recipient and the provider, not to the connection: this one may come from the
     // connection of another customer.
     reader.access().covers(&id).then_some(id)
-}
-
-fn to_visible_account(reader: &DataReader, account: Account) -> Option<Account> {
-    filter::filter_account(reader.ctx().app().opaque_ids(), reader.access(), account)
 }

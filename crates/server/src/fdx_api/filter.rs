@@ -1,36 +1,72 @@
 //! Filters that remove from FDX data everything that the consent does not cover. They are pure functions.
 
-use domain::rule::access::GrantedAccess;
 use domain::{Clusters, DataCluster};
-use fdx::{Account, AccountContact, AccountHolder, Customer};
+use fdx::{AccountContact, AccountHolder, Customer, FieldGroup, ItemRules};
 
-use crate::opaque_ids::OpaqueIds;
+/// Returns the opaque id of an account, by its id at the provider; `None` if the account must not be shown.
+pub(crate) type ShowId<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
 
-/// Replaces the provider's ids in an account with opaque ids, and removes the fields that the consent does not cover.
-/// Returns `None` if the consent does not cover the account.
-pub(super) fn filter_account(
-    ids: &OpaqueIds,
-    access: &GrantedAccess,
-    mut account: Account,
-) -> Option<Account> {
-    let opaque_id = account.id().filter(|id| access.covers(id)).and_then(|id| ids.seal(access, id))?;
-    account.set_id(opaque_id);
-    // The parent may be an account without consent, whose id must not be revealed.
-    let parent_id = account.parent_id_mut().take().filter(|id| access.covers(id));
-    *account.parent_id_mut() = parent_id.and_then(|id| ids.seal(access, &id));
-    remove_unconsented_fields(access.clusters(), &mut account);
-    Some(account)
+/// The rules by which accounts are copied: which accounts, by which ids, and which of their fields.
+pub(crate) struct AccountRules<'a> {
+    /// The clusters that the customer consented to.
+    pub(crate) clusters: Clusters,
+    /// True for `resultType=details`, false for `resultType=lightweight`.
+    pub(crate) details: bool,
+    /// Shows an account that the consent covers and that was requested.
+    pub(crate) show_account: ShowId<'a>,
+    /// Shows the parent of an account if the consent covers it.
+    pub(crate) show_parent: ShowId<'a>,
 }
 
-/// Removes the fields of an account that the granted clusters do not cover, and the provider's error messages.
-pub(crate) fn remove_unconsented_fields(clusters: Clusters, account: &mut Account) {
-    // Free text of the provider may contain data that the customer did not consent to.
-    account.remove_error_messages();
-    if !clusters.contains(DataCluster::AccountPayments) {
-        account.remove_payment_details();
+impl ItemRules for AccountRules<'_> {
+    type ShownId = String;
+
+    fn shown_account_id(&mut self, id: Option<&str>) -> Option<String> {
+        // The consent of an account without an id cannot be checked.
+        (self.show_account)(id?)
     }
-    if !clusters.contains(DataCluster::Investments) {
-        account.remove_holdings();
+
+    fn shown_parent_id(&mut self, id: &str) -> Option<String> {
+        // The parent may be an account without consent, whose id must not be revealed.
+        (self.show_parent)(id).filter(|_| self.details)
+    }
+
+    fn keeps(&self, group: FieldGroup) -> bool {
+        match group {
+            FieldGroup::Lightweight => true,
+            FieldGroup::Detail => self.details,
+            FieldGroup::PaymentDetails => {
+                self.details && self.clusters.contains(DataCluster::AccountPayments)
+            }
+            FieldGroup::Holdings => self.details && self.clusters.contains(DataCluster::Investments),
+            // The ids are written by the functions above.
+            FieldGroup::AccountId | FieldGroup::ParentAccountId => false,
+        }
+    }
+}
+
+/// The rules by which the transactions of one account are copied.
+pub(super) struct TransactionRules<'a> {
+    /// The id of the account at the provider.
+    pub(super) account_id: &'a str,
+    /// The id of the account that the recipient sees.
+    pub(super) opaque_id: &'a str,
+}
+
+impl<'a> ItemRules for TransactionRules<'a> {
+    type ShownId = &'a str;
+
+    fn shown_account_id(&mut self, id: Option<&str>) -> Option<&'a str> {
+        // Some providers leave out the account id; one that differs belongs to an account without consent.
+        id.is_none_or(|id| id == self.account_id).then_some(self.opaque_id)
+    }
+
+    fn shown_parent_id(&mut self, _: &str) -> Option<&'a str> {
+        None
+    }
+
+    fn keeps(&self, _: FieldGroup) -> bool {
+        true
     }
 }
 
@@ -78,6 +114,44 @@ pub(super) fn filter_contact(contact: AccountContact) -> AccountContact {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fdx::{FilteredItem, copy_item};
+
+    fn copy_account(clusters: Clusters, details: bool, account: &str) -> String {
+        let show = |id: &str| Some(format!("opaque {id}")).filter(|_| id != "other");
+        let rules = AccountRules { clusters, details, show_account: &show, show_parent: &show };
+        let mut copied = Vec::new();
+        copy_item(account.as_bytes(), &mut FilteredItem::account(rules), &mut copied).unwrap();
+        String::from_utf8(copied).unwrap()
+    }
+
+    #[test]
+    fn account_copy_has_only_fields_of_granted_clusters() {
+        let account = r#"{"investmentAccount":{"accountId":"a","parentAccountId":"p","status":"OPEN","accountNumber":"123","balanceType":"ASSET","holdings":[{"holdingId":"h"}],"error":{"code":1,"message":"m"}}}"#;
+        let copy = |details, clusters: &[DataCluster]| {
+            copy_account(clusters.iter().copied().collect(), details, account)
+        };
+
+        assert_eq!(
+            copy(false, DataCluster::ALL),
+            r#"{"investmentAccount":{"accountId":"opaque a","status":"OPEN"}}"#
+        );
+        assert_eq!(
+            copy(true, &[]),
+            r#"{"investmentAccount":{"accountId":"opaque a","parentAccountId":"opaque p","status":"OPEN","balanceType":"ASSET","error":{"code":1}}}"#
+        );
+        assert!(copy(true, &[DataCluster::AccountPayments]).contains(r#""accountNumber":"123""#));
+        assert!(copy(true, &[DataCluster::Investments]).contains(r#""holdings":[{"holdingId":"h"}]"#));
+    }
+
+    #[test]
+    fn account_without_consent_is_not_copied() {
+        for id in [r#""other""#, "null"] {
+            let account = format!(r#"{{"loanAccount":{{"accountId":{id},"status":"OPEN"}}}}"#);
+            assert_eq!(copy_account(Clusters::NONE, true, &account), "");
+        }
+        let child = r#"{"loanAccount":{"accountId":"a","parentAccountId":"other"}}"#;
+        assert_eq!(copy_account(Clusters::NONE, true, child), r#"{"loanAccount":{"accountId":"opaque a"}}"#);
+    }
 
     #[test]
     fn contact_filter_keeps_contact_data_and_drops_ids() {

@@ -1,6 +1,5 @@
 //! HTTP handlers of the FDX API: read the request, call the use case, render the response.
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -9,9 +8,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::access::{ConfirmedResponse, FdxRequest};
+use super::page::JsonText;
 use super::{DataError, accounts, contact, customers, meta, payment_networks, statements, transactions};
 use crate::context::RequestContext;
-use crate::http::{RequestState, Segment, Segments};
+use crate::http::{RequestState, Segment, Segments, json_response, json_text_response};
 use crate::oauth::Bearer;
 use crate::paging::ListQuery;
 use crate::upstream::StreamedDocument;
@@ -45,11 +45,11 @@ pub(super) async fn show_current_customer(request: FdxRequest) -> Response {
 }
 
 pub(super) async fn list_accounts(request: FdxRequest) -> Response {
-    render_confirmed(accounts::list(request).await)
+    render_text(accounts::list(request).await)
 }
 
 pub(super) async fn show_account(Segment(id): Segment, request: FdxRequest) -> Response {
-    render_confirmed(accounts::get_account(request, &id).await)
+    render_text(accounts::get_account(request, &id).await)
 }
 
 pub(super) async fn show_account_contact(Segment(id): Segment, request: FdxRequest) -> Response {
@@ -57,15 +57,15 @@ pub(super) async fn show_account_contact(Segment(id): Segment, request: FdxReque
 }
 
 pub(super) async fn list_transactions(Segment(id): Segment, request: FdxRequest) -> Response {
-    render_confirmed(transactions::list(request, &id).await)
+    render_text(transactions::list(request, &id).await)
 }
 
 pub(super) async fn list_payment_networks(Segment(id): Segment, request: FdxRequest) -> Response {
-    render_confirmed(payment_networks::list(request, &id).await)
+    render_text(payment_networks::list(request, &id).await)
 }
 
 pub(super) async fn list_statements(Segment(id): Segment, request: FdxRequest) -> Response {
-    render_confirmed(statements::list(request, &id).await)
+    render_text(statements::list(request, &id).await)
 }
 
 pub(super) async fn download_statement(
@@ -102,10 +102,18 @@ fn render_confirmed<T: Serialize>(result: Result<ConfirmedResponse<T>, DataError
     render_result(result.map(ConfirmedResponse::into_inner))
 }
 
+/// Renders customer data that was copied as JSON, and that must have passed the second access check.
+fn render_text(result: Result<ConfirmedResponse<JsonText>, DataError>) -> Response {
+    match result.map(ConfirmedResponse::into_inner) {
+        Ok(JsonText(text)) => json_text_response(StatusCode::OK, text),
+        Err(error) => render_error(&error),
+    }
+}
+
 /// Renders a result that contains no customer data as JSON. Customer data must use [`render_confirmed`] instead.
 fn render_result<T: Serialize>(result: Result<T, DataError>) -> Response {
     match result {
-        Ok(body) => Json(body).into_response(),
+        Ok(body) => json_response(StatusCode::OK, &body),
         Err(error) => render_error(&error),
     }
 }
@@ -116,7 +124,7 @@ fn render_error(error: &DataError) -> Response {
     }
     let status = error.code().map_or(401, fdx::ErrorCode::status);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = (status, Json(error.body())).into_response();
+    let mut response = json_response(status, &error.body());
     let headers = response.headers_mut();
     if let Some(challenge) = bearer_challenge(error) {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

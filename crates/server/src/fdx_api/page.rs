@@ -1,44 +1,33 @@
 //! Reads lists from a provider page by page, and returns them with the hub's own cursors and links.
 
-use fdx::v6::CrossVersion;
-use fdx::{
-    Accounts, ErrorCode, HateoasLink, PageLinks, PageMetadata, PaymentNetworks, Statements, Transactions,
-};
+use fdx::v6::Form;
+use fdx::{CopiedPage, CopyItem, ErrorCode, HateoasLink, PageLinks, PageMetadata};
 
 use super::access::DataReader;
 use super::error::DataError;
 use crate::paging::{self, PageQuery};
-use crate::upstream::{ReadError, UpstreamError, fetch};
+use crate::upstream::{ReadError, UpstreamError, fetch_with};
 
-/// An FDX response that contains one page of a list.
-pub(super) trait ListPage: Default + CrossVersion {
-    type Item;
+/// The text of a response of the FDX API, as JSON.
+pub(crate) struct JsonText(pub(crate) Vec<u8>);
 
-    fn from_parts(page: PageMetadata, links: PageLinks, items: Vec<Self::Item>) -> Self;
-
-    fn into_parts(self) -> (PageMetadata, Vec<Self::Item>);
-}
-
-macro_rules! impl_list_page {
-    ($($page:ident { $items:ident: $item:ty }),+ $(,)?) => {$(
-        impl ListPage for $page {
-            type Item = $item;
-
-            fn from_parts(page: PageMetadata, links: PageLinks, $items: Vec<$item>) -> Self {
-                Self { page, links, $items }
-            }
-
-            fn into_parts(self) -> (PageMetadata, Vec<$item>) {
-                (self.page, self.$items)
-            }
-        }
-    )+};
-}
-impl_list_page! {
-    Accounts { accounts: fdx::Account },
-    Transactions { transactions: fdx::Transaction },
-    PaymentNetworks { payment_networks: fdx::PaymentNetwork },
-    Statements { statements: fdx::Statement },
+impl JsonText {
+    /// Creates a response with one page of the list `list`, whose items are separated by commas.
+    pub(crate) fn from_page(page: &PageMetadata, links: &PageLinks, list: &str, items: &[u8]) -> Self {
+        // The capacity is sufficient for a page without a link.
+        let mut text = Vec::with_capacity(items.len() + list.len() + 96);
+        // Writing to a vector and serializing these types cannot fail.
+        text.extend_from_slice(b"{\"page\":");
+        let _ = serde_json::to_writer(&mut text, page);
+        text.extend_from_slice(b",\"links\":");
+        let _ = serde_json::to_writer(&mut text, links);
+        text.extend_from_slice(b",\"");
+        text.extend_from_slice(list.as_bytes());
+        text.extend_from_slice(b"\":[");
+        text.extend_from_slice(items);
+        text.extend_from_slice(b"]}");
+        Self(text)
+    }
 }
 
 /// The maximum number of provider pages that are read to fill one page of the recipient.
@@ -51,6 +40,8 @@ const MAX_REFILL_PAGES: usize = 5;
 pub(super) struct PagedList<'a> {
     pub(super) reader: &'a DataReader,
     pub(super) page: PageQuery,
+    /// The name of the list in the response, and the form of its elements in FDX 6.x.
+    pub(super) list: (&'static str, &'static Form),
     /// The path on the hub, used in links and cursors.
     pub(super) path: &'a str,
     /// The query on the hub without `limit` and `offset`, used in links and cursors.
@@ -62,61 +53,72 @@ pub(super) struct PagedList<'a> {
 }
 
 impl PagedList<'_> {
-    /// Reads the requested page of the list, without the items that `keep` rejects.
-    pub(super) async fn read<P: ListPage>(&self, keep: impl Fn(&P::Item) -> bool) -> Result<P, DataError> {
+    /// Reads the requested page of the list. `items` copies the items that are part of the response.
+    pub(super) async fn read(&self, items: &mut impl CopyItem) -> Result<JsonText, DataError> {
         let ctx = self.reader.ctx();
-        let bound_to = self.cursor_binding();
-        let mut offset = paging::open_page_cursor(ctx, &bound_to, &self.page)?;
+        // Most requests need no cursor, so the text to which it is bound is built only for one.
+        let mut offset = match self.page.offset {
+            Some(_) => paging::open_page_cursor(ctx, &self.cursor_binding(), &self.page)?,
+            None => None,
+        };
         let starts_at_first = offset.is_none();
-        let (mut items, mut upstream_total, mut dropped_any) = (Vec::new(), None, false);
+        let (mut copied, mut count, mut upstream_total, mut dropped_any) = (Vec::new(), 0, None, false);
         for _ in 0..MAX_REFILL_PAGES {
-            let missing = self.page.limit.saturating_sub(u32::try_from(items.len()).unwrap_or(u32::MAX));
-            let (upstream_page, upstream_items) = self.fetch::<P>(missing, offset.as_deref()).await?;
-            let received = items.len() + upstream_items.len();
-            items.extend(upstream_items.into_iter().filter(|item| keep(item)));
-            dropped_any |= items.len() < received;
-            upstream_total = upstream_page.total_elements;
-            let next_offset = upstream_page.next_offset.filter(|next| !next.is_empty());
+            let missing = self.page.limit.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX));
+            let upstream_page = self.fetch(missing, offset.as_deref(), items, &mut copied).await?;
+            count += upstream_page.copied;
+            dropped_any |= upstream_page.copied < upstream_page.received;
+            upstream_total = upstream_page.page.total_elements;
+            let next_offset = upstream_page.page.next_offset.filter(|next| !next.is_empty());
             if next_offset.is_some() && next_offset == offset {
                 // A recipient that follows the links would never reach the end of the list.
                 let description = "The data provider returned the same page offset again";
                 return Err(DataError::Fdx(ErrorCode::Internal, description));
             }
             offset = next_offset;
-            if offset.is_none() || items.len() >= self.page.limit as usize {
+            if offset.is_none() || count >= self.page.limit as usize {
                 break;
             }
         }
         let total_elements = if starts_at_first && offset.is_none() {
-            Some(items.len() as u64)
+            Some(count as u64)
         } else {
             // The provider's total includes the items that were removed. It would be wrong, and would reveal that they
             // exist.
             upstream_total.filter(|_| !dropped_any)
         };
-        let cursor = offset.map(|offset| paging::seal_page_cursor(ctx, &bound_to, &offset)).transpose()?;
+        let cursor = offset
+            .map(|offset| paging::seal_page_cursor(ctx, &self.cursor_binding(), &offset))
+            .transpose()?;
         // There is no link to the previous page: the hub does not store which pages it has served.
         let links = PageLinks { next: cursor.as_deref().map(|cursor| self.next_link(cursor)), prev: None };
         let page = PageMetadata { next_offset: cursor, total_elements, ..PageMetadata::default() };
-        Ok(P::from_parts(page, links, items))
+        Ok(JsonText::from_page(&page, &links, self.list.0, &copied))
     }
 
-    /// Reads one page from the provider. The error "data not found" counts as an empty page.
-    async fn fetch<P: ListPage>(
+    /// Reads one page from the provider and appends its items to `copied`. The error "data not found" counts as an empty
+    /// page.
+    async fn fetch(
         &self,
         limit: u32,
         offset: Option<&str>,
-    ) -> Result<(PageMetadata, Vec<P::Item>), DataError> {
+        items: &mut impl CopyItem,
+        copied: &mut Vec<u8>,
+    ) -> Result<CopiedPage, DataError> {
         let limit = limit.to_string();
-        let mut query = vec![("limit", limit.as_str())];
+        let mut query = Vec::with_capacity(self.upstream_query.len() + 2);
+        query.push(("limit", limit.as_str()));
         query.extend(self.upstream_query);
         query.extend(offset.map(|offset| ("offset", offset)));
-        let response = fetch::<P>(self.reader.ctx(), self.reader.access(), self.upstream_path, &query).await;
-        match response {
-            Ok(page) => Ok(page.into_parts()),
+        let (ctx, access) = (self.reader.ctx(), self.reader.access());
+        let (list, element) = self.list;
+        let copy = |text: &[u8]| fdx::copy_page(text, list, items, copied);
+        let form = Form::Page(list, element);
+        match fetch_with(ctx, access, self.upstream_path, &query, form, copy).await {
+            Ok(page) => Ok(page),
             // Some providers report an empty list as "data not found" (1107).
             Err(ReadError::Upstream(UpstreamError::FdxError(ErrorCode::DataNotFound))) => {
-                Ok(P::default().into_parts())
+                Ok(CopiedPage::default())
             }
             Err(error) => Err(error.into()),
         }

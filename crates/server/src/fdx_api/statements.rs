@@ -3,14 +3,15 @@
 use std::cmp::Reverse;
 
 use domain::scope::DataOperation;
-use fdx::{DOCUMENT_TYPES, ErrorCode, HateoasLink, Statement, Statements};
+use fdx::v6::Form;
+use fdx::{ConvertedItem, DOCUMENT_TYPES, ErrorCode, HateoasLink, Statement};
 use jiff::civil::Date;
 
 use super::access::{ConfirmedResponse, DataReader, FdxRequest};
 use super::accounts::provider_account_id;
 use super::dates::{self, DateError, DateRangeLimits};
 use super::error::{DataError, NO_ACCOUNT};
-use super::page::PagedList;
+use super::page::{JsonText, PagedList};
 use crate::paging::ListQuery;
 use crate::upstream::{ReadError, StreamedDocument, UpstreamError, open_document};
 
@@ -21,13 +22,13 @@ const NO_STATEMENT: DataError =
 pub(super) async fn list(
     request: FdxRequest,
     opaque_id: &str,
-) -> Result<ConfirmedResponse<Statements>, DataError> {
+) -> Result<ConfirmedResponse<JsonText>, DataError> {
     let reader = DataReader::authorize(request, DataOperation::Statements).await?;
     let statements = read(&reader, opaque_id).await?;
     reader.confirm(statements).await
 }
 
-async fn read(reader: &DataReader, opaque_id: &str) -> Result<Statements, DataError> {
+async fn read(reader: &DataReader, opaque_id: &str) -> Result<JsonText, DataError> {
     let id = provider_account_id(reader, opaque_id).ok_or(NO_ACCOUNT)?;
     let page = reader.parse_page_query()?;
     let (start, end) = parse_range(reader.query(), DateRangeLimits::from_context(reader.ctx()))?;
@@ -37,19 +38,19 @@ async fn read(reader: &DataReader, opaque_id: &str) -> Result<Statements, DataEr
     let list = PagedList {
         reader,
         page,
+        list: ("statements", &Form::Unchanged),
         path: &path,
         query: &dates,
         upstream_path: &["accounts", &id, "statements"],
         upstream_query: &dates,
     };
-    let belongs_to_account =
-        |statement: &Statement| statement.account_id.as_deref().is_none_or(|account_id| account_id == id);
-    let response: Statements = list.read(belongs_to_account).await?;
     let list_url = format!("{}{path}", reader.ctx().app().public_url());
-    let statements = response.statements.into_iter();
-    let statements =
-        statements.filter_map(|s| to_visible_statement(reader, &id, opaque_id, &list_url, s)).collect();
-    Ok(Statements { statements, ..response })
+    let convert = |statement: Statement| {
+        let belongs_to_account = statement.account_id.as_deref().is_none_or(|account_id| account_id == id);
+        let statement = Some(statement).filter(|_| belongs_to_account)?;
+        to_visible_statement(reader, &id, opaque_id, &list_url, statement)
+    };
+    list.read(&mut ConvertedItem::new(convert)).await
 }
 
 /// Parses the requested range of days and limits it to the served history. Statements require both dates or none.

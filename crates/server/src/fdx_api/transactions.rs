@@ -1,27 +1,29 @@
 //! The transactions of an account: `GET /accounts/{accountId}/transactions`.
 
 use domain::scope::DataOperation;
-use fdx::{ErrorCode, Transaction, Transactions};
+use fdx::v6::Form;
+use fdx::{ErrorCode, FilteredItem};
 use jiff::civil::Date;
 
 use super::access::{ConfirmedResponse, DataReader, FdxRequest};
 use super::accounts::provider_account_id;
 use super::dates::{self, DateRangeLimits};
 use super::error::{DataError, NO_ACCOUNT};
-use super::page::PagedList;
+use super::filter::TransactionRules;
+use super::page::{JsonText, PagedList};
 use crate::paging::ListQuery;
 
 /// Reads a page of the transactions of an account.
 pub(super) async fn list(
     request: FdxRequest,
     opaque_id: &str,
-) -> Result<ConfirmedResponse<Transactions>, DataError> {
+) -> Result<ConfirmedResponse<JsonText>, DataError> {
     let reader = DataReader::authorize(request, DataOperation::Transactions).await?;
     let transactions = read(&reader, opaque_id).await?;
     reader.confirm(transactions).await
 }
 
-async fn read(reader: &DataReader, opaque_id: &str) -> Result<Transactions, DataError> {
+async fn read(reader: &DataReader, opaque_id: &str) -> Result<JsonText, DataError> {
     let id = provider_account_id(reader, opaque_id).ok_or(NO_ACCOUNT)?;
     let page = reader.parse_page_query()?;
     let (start, end) = parse_range(reader.query(), DateRangeLimits::from_context(reader.ctx()))?;
@@ -31,19 +33,13 @@ async fn read(reader: &DataReader, opaque_id: &str) -> Result<Transactions, Data
     let list = PagedList {
         reader,
         page,
+        list: ("transactions", &Form::Transaction),
         path: &format!("/api/fdx/5/accounts/{opaque_id}/transactions"),
         query: &dates,
         upstream_path: &["accounts", &id, "transactions"],
         upstream_query: &dates,
     };
-    // Some providers leave out the account id; one that differs belongs to an account without consent.
-    let belongs_to_account =
-        |transaction: &Transaction| transaction.account_id().is_none_or(|account_id| account_id == id);
-    let mut response: Transactions = list.read(belongs_to_account).await?;
-    for transaction in &mut response.transactions {
-        transaction.set_account_id(opaque_id.to_owned());
-    }
-    Ok(response)
+    list.read(&mut FilteredItem::transaction(TransactionRules { account_id: &id, opaque_id })).await
 }
 
 /// Parses the requested range of days and limits it to the served history. A missing start means the earliest served

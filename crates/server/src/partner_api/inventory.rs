@@ -3,18 +3,19 @@
 
 use std::collections::BTreeSet;
 
+use domain::Clusters;
 use domain::model::provider::ProviderSettings;
 use domain::scope::DataOperation;
 use fdx::sample::complete_values;
 use fdx::{
-    Account, Accounts, Customer, HateoasLink, PageLinks, PageMetadata, PaymentNetwork, PaymentNetworks,
+    Account, Customer, FilteredItem, HateoasLink, PageLinks, PageMetadata, PaymentNetwork, PaymentNetworks,
     Transaction, Transactions,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::fdx_api::{filter_customer, remove_unconsented_fields};
+use crate::fdx_api::{AccountRules, filter_customer};
 
 /// The FDX fields that a provider can deliver, as dotted paths, for each operation that reads them.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
@@ -37,18 +38,16 @@ pub(super) fn build_inventory(settings: &ProviderSettings) -> Inventory {
             add_paths(&mut inventory.customers, &filter_customer(clusters, "", sample));
         }
     }
-    for mut account in
-        complete_values::<Account>().into_iter().filter(|account| offers_account(settings, account))
-    {
-        remove_unconsented_fields(clusters, &mut account);
+    for account in complete_values::<Account>().iter().filter(|account| offers_account(settings, *account)) {
+        let copy = |details| copy_account(clusters, details, account);
         if has(DataOperation::Account) {
-            add_paths(&mut inventory.account, &account);
+            add_paths(&mut inventory.account, &copy(true));
         }
         if has(DataOperation::AccountListDetailed) {
-            add_paths(&mut inventory.detailed_accounts, &single_account_page(account.clone()));
+            add_paths(&mut inventory.detailed_accounts, &single_account_page(&copy(true)));
         }
         if has(DataOperation::AccountList) {
-            add_paths(&mut inventory.lightweight_accounts, &single_account_page(account.into_lightweight()));
+            add_paths(&mut inventory.lightweight_accounts, &single_account_page(&copy(false)));
         }
     }
     if has(DataOperation::PaymentNetworks) {
@@ -72,9 +71,19 @@ fn offers_account(settings: &ProviderSettings, account: &impl Serialize) -> bool
     key.and_then(|key| key.parse().ok()).is_some_and(|kind| settings.has_account_type(kind))
 }
 
-fn single_account_page(account: Account) -> Accounts {
+/// Copies a sample account by the rules by which the accounts of responses are copied.
+fn copy_account(clusters: Clusters, details: bool, account: &Account) -> Value {
+    let show = |id: &str| Some(id.to_owned());
+    let rules = AccountRules { clusters, details, show_account: &show, show_parent: &show };
+    let (sample, mut copied) = (serde_json::to_vec(account).unwrap_or_default(), Vec::new());
+    // Copying a sample cannot fail. If it did, its fields would be missing in the inventory, which the tests notice.
+    let _ = fdx::copy_item(&sample, &mut FilteredItem::account(rules), &mut copied);
+    serde_json::from_slice(&copied).unwrap_or_default()
+}
+
+fn single_account_page(account: &Value) -> Value {
     let (page, links) = sample_paging();
-    Accounts { page, links, accounts: vec![account] }
+    json!({"page": page, "links": links, "accounts": [account]})
 }
 
 /// Returns the paging members of a page that is not the last one, so that they contain every field.

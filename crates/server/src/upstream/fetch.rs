@@ -4,8 +4,8 @@ use bytes::Bytes;
 use domain::Secret;
 use domain::model::provider::{FdxVersion, Provider};
 use domain::rule::access::GrantedAccess;
-use fdx::ErrorCode;
-use fdx::v6::{self, CrossVersion};
+use fdx::v6::{self, CrossVersion, Form};
+use fdx::{ErrorCode, ParseError, Parsed};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use http::{HeaderMap, header};
 use store::query::GetProvider;
@@ -31,6 +31,19 @@ pub async fn fetch<T: CrossVersion>(
     path: &[&str],
     query: &[(&str, &str)],
 ) -> Result<T, ReadError> {
+    fetch_with(ctx, access, path, query, T::FORM, fdx::parse::<T>).await
+}
+
+/// Reads an FDX resource of a connection in the form of FDX 5, as [`fetch`] does, and passes its text to `parse`. `form`
+/// is its form in FDX 6.
+pub async fn fetch_with<T>(
+    ctx: &RequestContext,
+    access: &GrantedAccess,
+    path: &[&str],
+    query: &[(&str, &str)],
+    form: Form,
+    parse: impl FnOnce(&[u8]) -> Result<Parsed<T>, ParseError>,
+) -> Result<T, ReadError> {
     let source = ConnectionSource::load(ctx, access).await?;
     let url = source.resource_url(path, query)?;
     let endpoints = source.endpoints();
@@ -41,8 +54,11 @@ pub async fn fetch<T: CrossVersion>(
     let response = source.call_with_token(read).await?;
     let provider = source.provider.id;
     let parsed = match source.provider.settings.fdx.version {
-        FdxVersion::V5 => fdx::parse::<T>(&response.body),
-        FdxVersion::V6 => v6::parse::<T>(&response.body),
+        FdxVersion::V5 => parse(&response.body),
+        FdxVersion::V6 => v6::convert_to_v5(form, &response.body).and_then(|converted| {
+            let parsed = parse(&converted.value)?;
+            Ok(Parsed { dropped: parsed.dropped + converted.dropped, ..parsed })
+        }),
     };
     let parsed = parsed.map_err(|error| {
         tracing::warn!(%provider, %error, "response of the provider could not be parsed");
@@ -127,14 +143,13 @@ impl<'a> ConnectionSource<'a> {
         Ok(Self { ctx, access, provider })
     }
 
-    fn resource_url(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Url, ReadError> {
+    fn resource_url<'q>(&self, path: &[&str], query: &[(&'q str, &'q str)]) -> Result<Url, ReadError> {
         let fdx = &self.provider.settings.fdx;
-        let translate = |(name, value): &(&str, &str)| match fdx.version {
-            FdxVersion::V5 => ((*name).to_owned(), (*value).to_owned()),
-            FdxVersion::V6 => (v6::v6_parameter_name(name).to_owned(), (*value).to_owned()),
+        let translate = |(name, value): &(&'q str, &'q str)| match fdx.version {
+            FdxVersion::V5 => (*name, *value),
+            FdxVersion::V6 => (v6::v6_parameter_name(name), *value),
         };
-        let query: Vec<(String, String)> = query.iter().map(translate).collect();
-        let url = build_resource_url(&fdx.base_url, path, &query);
+        let url = build_resource_url(&fdx.base_url, path, query.iter().map(translate));
         Ok(url.ok_or(InternalError::new("the FDX base URL of a provider is not a URL"))?)
     }
 

@@ -24,11 +24,16 @@ pub(super) fn callback_uri(public_url: &str, provider: ProviderId) -> String {
 
 /// Builds the URL of a resource below the FDX base URL. Each path segment is percent-encoded. Returns `None` if `base`
 /// is not a URL with a path.
-pub(super) fn build_resource_url(base: &str, path: &[&str], query: &[(String, String)]) -> Option<Url> {
+pub(super) fn build_resource_url<'q>(
+    base: &str,
+    path: &[&str],
+    query: impl Iterator<Item = (&'q str, &'q str)>,
+) -> Option<Url> {
     let mut url = Url::parse(base).ok()?;
     // Each segment is encoded, so that an id with slashes or dots cannot address another resource.
     url.path_segments_mut().ok()?.pop_if_empty().extend(path);
-    if !query.is_empty() {
+    let mut query = query.peekable();
+    if query.peek().is_some() {
         url.query_pairs_mut().extend_pairs(query);
     }
     Some(url)
@@ -94,7 +99,9 @@ mod tests {
     #[test]
     fn resource_id_is_encoded_as_one_path_segment() {
         let url = |id| {
-            build_resource_url("https://bank.example.org/fdx/v5", &["accounts", id], &[]).unwrap().to_string()
+            build_resource_url("https://bank.example.org/fdx/v5", &["accounts", id], std::iter::empty())
+                .unwrap()
+                .to_string()
         };
         assert_eq!(url("a1"), "https://bank.example.org/fdx/v5/accounts/a1");
         assert_eq!(url("../x?y#z"), "https://bank.example.org/fdx/v5/accounts/..%2Fx%3Fy%23z");
