@@ -1,9 +1,6 @@
 //! The access token of the Flinks API: a JWT (RFC 9068), signed with a symmetric key that only the hub has.
 
-use aws_lc_rs::hmac;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::json;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 
 use crate::model::access_token::{Claims, Payload};
 use crate::secret::Secret;
@@ -24,31 +21,14 @@ pub enum TokenError {
 const TYPE: &str = "at+jwt";
 const MAX_TOKEN_BYTES: usize = 4096;
 
-/// The length of an HS256 signature (RFC 7518 §3.2).
-const SIGNATURE_BYTES: usize = 32;
-
 /// The keys of access tokens. The current key signs; the current and the retired keys verify.
-///
-/// Only the hub issues and verifies these tokens, so a token must have exactly the header that the hub writes. The header
-/// is compared as text and never parsed: it cannot select an algorithm, a type or a foreign key (RFC 8725 §3).
 pub struct AccessTokenKeys {
     issuer: String,
     audience: String,
-    current: TokenKey,
-    retired: Vec<TokenKey>,
-}
-
-/// A key of access tokens, with the encoded header of the tokens that it signs.
-struct TokenKey {
-    header: String,
-    key: hmac::Key,
-}
-
-impl TokenKey {
-    fn new((id, key): (&str, &Secret<[u8; 32]>)) -> Self {
-        let header = format!(r#"{{"alg":"HS256","kid":{},"typ":"{TYPE}"}}"#, json!(id));
-        Self { header: URL_SAFE_NO_PAD.encode(header), key: hmac::Key::new(hmac::HMAC_SHA256, key.expose()) }
-    }
+    header: Header,
+    signing_key: EncodingKey,
+    verifying_keys: Vec<(String, DecodingKey)>,
+    validation: Validation,
 }
 
 impl AccessTokenKeys {
@@ -60,53 +40,53 @@ impl AccessTokenKeys {
         current: (&str, &Secret<[u8; 32]>),
         retired: &[(&str, &Secret<[u8; 32]>)],
     ) -> Self {
-        Self {
-            issuer: public_url.to_owned(),
-            audience: format!("{public_url}/api/fdx/5"),
-            current: TokenKey::new(current),
-            retired: retired.iter().copied().map(TokenKey::new).collect(),
-        }
+        let audience = format!("{public_url}/api/fdx/5");
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_issuer(&[public_url]);
+        validation.set_audience(&[&audience]);
+        validation.set_required_spec_claims(&["iss", "aud", "exp"]);
+        // The library reads the system clock for `exp`. The hub checks it below, with the time of the request.
+        validation.validate_exp = false;
+        validation.validate_aud = true;
+        let keys = std::iter::once(&current).chain(retired);
+        let verifying_keys =
+            keys.map(|(id, key)| ((*id).to_owned(), DecodingKey::from_secret(key.expose()))).collect();
+        let mut header = Header::new(Algorithm::HS256);
+        header.typ = Some(TYPE.to_owned());
+        header.kid = Some(current.0.to_owned());
+        let signing_key = EncodingKey::from_secret(current.1.expose());
+        Self { issuer: public_url.to_owned(), audience, header, signing_key, verifying_keys, validation }
     }
 
     /// Creates a token with these claims, signed with the current key.
     pub fn sign(&self, claims: &Claims) -> Result<Secret<String>, TokenError> {
         let payload = Payload::from_claims(claims, &self.issuer, &self.audience);
-        let payload = serde_json::to_vec(&payload).map_err(|_| TokenError::Forged)?;
-        let TokenKey { header, key } = &self.current;
-        // The capacity is at least the length of the token, so that no copy of it remains in freed memory.
-        let capacity = header.len() + (payload.len() + SIGNATURE_BYTES).div_ceil(3) * 4 + 8;
-        let mut token = String::with_capacity(capacity);
-        token.push_str(header);
-        token.push('.');
-        URL_SAFE_NO_PAD.encode_string(&payload, &mut token);
-        let signature = hmac::sign(key, token.as_bytes());
-        token.push('.');
-        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
-        Ok(Secret::new(token))
+        jsonwebtoken::encode(&self.header, &payload, &self.signing_key)
+            .map(Secret::new)
+            .map_err(|_| TokenError::Forged)
     }
 
-    /// Verifies a token and returns its claims. Only the hub's own header, issuer and audience are accepted (RFC 8725
-    /// §3).
+    /// Verifies a token and returns its claims. Only HS256, the type `at+jwt` and the hub's own issuer and audience are
+    /// accepted (RFC 8725 §3).
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, TokenError> {
         // Untrusted input: a long text is rejected before it is decoded.
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::Forged);
         }
-        let (message, signature) = token.rsplit_once('.').ok_or(TokenError::Forged)?;
-        let (header, payload) = message.split_once('.').ok_or(TokenError::Forged)?;
-        // The key id in the header only selects one of the hub's own keys (RFC 8725 §3.10).
-        let mut keys = std::iter::once(&self.current).chain(&self.retired);
-        let key = keys.find(|key| key.header == header).ok_or(TokenError::Forged)?;
-        let mut decoded = [0; SIGNATURE_BYTES];
-        let length = URL_SAFE_NO_PAD.decode_slice(signature, &mut decoded).map_err(|_| TokenError::Forged)?;
-        // The comparison takes the same time wherever the signatures differ.
-        hmac::verify(&key.key, message.as_bytes(), &decoded[..length]).map_err(|_| TokenError::Forged)?;
-        let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| TokenError::Forged)?;
-        let payload: Payload<'_> = serde_json::from_slice(&payload).map_err(|_| TokenError::Forged)?;
-        // Two hubs could share a key file by mistake; their tokens still differ in issuer and audience.
-        if payload.iss != self.issuer || payload.aud != self.audience {
+        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Forged)?;
+        // An extension in `crit` that is not understood makes a token invalid (RFC 7515 §4.1.11); the hub writes none.
+        if header.typ.as_deref() != Some(TYPE) || header.crit.is_some() {
             return Err(TokenError::Forged);
         }
+        // A key id only selects one of the hub's own keys; no other key is ever loaded for it (RFC 8725 §3.10).
+        let key = self
+            .verifying_keys
+            .iter()
+            .find(|(id, _)| Some(id) == header.kid.as_ref())
+            .ok_or(TokenError::Forged)?;
+        let payload = jsonwebtoken::decode::<Payload>(token, &key.1, &self.validation)
+            .map_err(|_| TokenError::Forged)?
+            .claims;
         let claims = payload.into_claims().ok_or(TokenError::Forged)?;
         if now >= claims.expires_at { Err(TokenError::Expired) } else { Ok(claims) }
     }
@@ -117,7 +97,6 @@ mod tests {
     use super::*;
     use crate::model::access_token::TokenSubject;
     use crate::scope::ClientScope;
-    use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Validation};
 
     const URL: &str = "https://hub.example";
     const NOW: Timestamp = Timestamp::from_seconds(1_709_146_734);
@@ -153,22 +132,6 @@ mod tests {
     }
 
     #[test]
-    fn rfc7519_access_token_is_readable_by_another_library() {
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.set_audience(&["https://hub.example/api/fdx/5"]);
-        validation.validate_exp = false;
-        let token = keys().sign(&claims()).unwrap();
-
-        let key = DecodingKey::from_secret(key(2).expose());
-        let decoded = jsonwebtoken::decode::<serde_json::Value>(token.expose(), &key, &validation).unwrap();
-
-        assert_eq!(
-            (decoded.header.typ.as_deref(), decoded.claims["jti"].as_str()),
-            (Some(TYPE), Some("at_1"))
-        );
-    }
-
-    #[test]
     fn client_token_round_trips_without_connection() {
         let subject = TokenSubject::Client { scope: ClientScope::ClientAdmin, generation: 2 };
         let token = keys().sign(&Claims { subject: subject.clone(), ..claims() }).unwrap();
@@ -177,9 +140,10 @@ mod tests {
 
     #[test]
     fn access_token_payload_has_documented_claims() {
+        use base64::Engine as _;
         let token = keys().sign(&claims()).unwrap();
         let part = token.expose().split('.').nth(1).unwrap();
-        let payload = URL_SAFE_NO_PAD.decode(part).unwrap();
+        let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).unwrap();
         let payload: serde_json::Value = serde_json::from_slice(&payload).unwrap();
         assert_eq!(payload["client_id"], "dc-7tf8");
         assert_eq!(payload["sub"], "bbc6eb83-60fa-4fb0-a6ea-9e2bd54e1071");
@@ -200,25 +164,21 @@ mod tests {
     fn rfc8725_foreign_issuer_type_or_algorithm_is_rejected() {
         let other_issuer = AccessTokenKeys::new("https://other.example", ("at.flinks/2", &key(2)), &[]);
         let foreign = other_issuer.sign(&claims()).unwrap();
-        let claims = claims();
-        let payload = Payload::from_claims(&claims, URL, "https://hub.example/api/fdx/5");
-        let signed = |header: &serde_json::Value| {
-            let encode = |part: String| URL_SAFE_NO_PAD.encode(part);
-            let message = format!("{}.{}", encode(header.to_string()), encode(json!(payload).to_string()));
-            let key = EncodingKey::from_secret(&[2; 32]);
-            let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
-            format!("{message}.{signature}")
+        let payload = Payload::from_claims(&claims(), URL, "https://hub.example/api/fdx/5");
+        let signed = |header: &Header| {
+            jsonwebtoken::encode(header, &payload, &EncodingKey::from_secret(&[2; 32])).unwrap()
         };
-        let header = |typ: &str, alg: &str| json!({"alg": alg, "kid": "at.flinks/2", "typ": typ});
-        let mut with_crit = header("at+jwt", "HS256");
-        with_crit["crit"] = json!([]);
-        assert!(keys().verify(&signed(&header("at+jwt", "HS256")), NOW).is_ok());
+        let header = |typ: &str, algorithm| {
+            let mut header = Header::new(algorithm);
+            header.typ = Some(typ.into());
+            header.kid = Some("at.flinks/2".into());
+            header
+        };
+        assert!(keys().verify(&signed(&header("at+jwt", Algorithm::HS256)), NOW).is_ok());
         for forged in [
             foreign.expose().clone(),
-            signed(&with_crit),
-            format!("{}.", signed(&header("at+jwt", "HS256"))),
-            signed(&header("JWT", "HS256")),
-            signed(&header("at+jwt", "HS512")),
+            signed(&header("JWT", Algorithm::HS256)),
+            signed(&header("at+jwt", Algorithm::HS512)),
             "eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0.e30.".to_owned(),
             "x".repeat(5_000),
             String::new(),

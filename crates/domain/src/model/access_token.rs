@@ -1,7 +1,5 @@
 //! The claims of an access token. The token itself is never stored.
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AccessTokenId, ClientId, ConnectionId};
@@ -49,48 +47,46 @@ pub struct Claims {
 
 /// The JWT payload: the claims that Flinks documents (`client_id`, `sub`, `exp`) and those of RFC 9068.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Payload<'a> {
-    pub(crate) iss: &'a str,
-    pub(crate) aud: &'a str,
-    pub(crate) client_id: &'a str,
-    #[serde(borrow)]
-    pub(crate) sub: Cow<'a, str>,
+pub(crate) struct Payload {
+    pub(crate) iss: String,
+    pub(crate) aud: String,
+    pub(crate) client_id: String,
+    pub(crate) sub: String,
     pub(crate) iat: i64,
     pub(crate) exp: i64,
-    pub(crate) jti: &'a str,
-    #[serde(borrow)]
-    pub(crate) scope: Cow<'a, str>,
+    pub(crate) jti: String,
+    pub(crate) scope: String,
     #[serde(rename = "fdxConsentId", default, skip_serializing_if = "Option::is_none")]
-    pub(crate) connection_id: Option<&'a str>,
+    pub(crate) connection_id: Option<String>,
     #[serde(rename = "gen", default, skip_serializing_if = "Option::is_none")]
     pub(crate) generation: Option<i64>,
     #[serde(rename = "cgen", default, skip_serializing_if = "Option::is_none")]
     pub(crate) credential_generation: Option<i64>,
 }
 
-impl<'a> Payload<'a> {
-    pub(crate) fn from_claims(claims: &'a Claims, issuer: &'a str, audience: &'a str) -> Self {
+impl Payload {
+    pub(crate) fn from_claims(claims: &Claims, issuer: &str, audience: &str) -> Self {
         let (sub, scope, connection_id, generation, credential_generation) = match &claims.subject {
             TokenSubject::Connection { id, sub, clusters, generation } => {
-                (Cow::from(sub), Cow::from(clusters.to_string()), Some(id.as_str()), Some(*generation), None)
+                (sub.clone(), clusters.to_string(), Some(id.to_string()), Some(*generation), None)
             }
             TokenSubject::Client { scope, generation } => (
                 // RFC 9068 §2.2 requires `sub`. The prefix distinguishes it from the subject identifier of a customer.
-                Cow::from(format!("client:{}", claims.client_id)),
-                Cow::from(scope.as_str()),
+                format!("client:{}", claims.client_id),
+                scope.to_string(),
                 None,
                 None,
                 Some(*generation),
             ),
         };
         Self {
-            iss: issuer,
-            aud: audience,
-            client_id: claims.client_id.as_str(),
+            iss: issuer.to_owned(),
+            aud: audience.to_owned(),
+            client_id: claims.client_id.to_string(),
             sub,
             iat: claims.issued_at.seconds(),
             exp: claims.expires_at.seconds(),
-            jti: claims.id.as_str(),
+            jti: claims.id.to_string(),
             scope,
             connection_id,
             generation,
@@ -104,7 +100,7 @@ impl<'a> Payload<'a> {
         let subject = match (self.connection_id, self.generation, self.credential_generation) {
             (Some(id), Some(generation), None) => TokenSubject::Connection {
                 id: id.parse().ok()?,
-                sub: self.sub.into_owned(),
+                sub: self.sub,
                 clusters: self.scope.parse().ok()?,
                 generation,
             },
@@ -113,10 +109,6 @@ impl<'a> Payload<'a> {
             }
             _ => return None,
         };
-        // RFC 7519 §2 allows such a time, but the hub issues none.
-        if self.exp < 0 {
-            return None;
-        }
         Some(Claims {
             id: self.jti.parse().ok()?,
             client_id: self.client_id.parse().ok()?,

@@ -15,8 +15,8 @@ use hub::{Hub, token_request};
 // store and to the provider are. `docs/decisions/0021` has the numbers before they were reduced.
 const MAX_CLIENT_CREDENTIALS: u64 = 52;
 const MAX_REFRESH: u64 = 66;
-const MAX_ACCESS_CHECK: u64 = 24;
-const MAX_DATA_READ: u64 = 145;
+const MAX_ACCESS_CHECK: u64 = 43;
+const MAX_DATA_READ: u64 = 158;
 
 /// Returns the number of allocations of a request. The request is sent several times before, so that what is allocated
 /// only once exists.
