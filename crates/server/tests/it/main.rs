@@ -21,6 +21,7 @@ mod demo;
 mod docs;
 mod durability_settings;
 mod dynamic_registration;
+mod ended_tokens;
 mod expiry;
 mod fault_injection;
 mod golden;

@@ -111,8 +111,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "an end queues no job that revokes at the provider",
         file: "crates/store/src/command/end_connection.rs",
-        original: "tx.defer_rows(QUEUE_JOBS, jobs);",
-        replacement: "drop(jobs);",
+        original: "jobs.extend(job.map(|(_, row)| row));",
+        replacement: "drop(job);",
         tests: TestTarget::StoreSuite,
         test: "connection::sqlite::connection_end_deletes_tokens_and_credentials",
         expected_failure: "tests/suite/connection.rs",
