@@ -29,10 +29,11 @@ async fn run_with_readers(kit: Arc<TestStore>, id: ConnectionId, commits: impl A
         .map(|_| {
             let (kit, id, is_over) = (Arc::clone(&kit), id.clone(), Arc::clone(&is_over));
             tokio::spawn(async move {
+                let mut pause = tokio::time::interval(std::time::Duration::from_millis(1));
                 while !is_over.load(Ordering::Relaxed) {
                     ask(&kit, &id).await;
                     // Readers that never wait would leave the writer no time on a machine with few cores.
-                    tokio::time::sleep(std::time::Duration::from_micros(100)).await;
+                    pause.tick().await;
                 }
             })
         })
