@@ -1,11 +1,8 @@
 //! The queue of requests to end connections, which combines those that wait at the same time.
 //!
-//! One transaction ends a whole set of connections for little more than the cost of one. The queue adds no delay: a request
-//! that finds no transaction of its node running starts one immediately, and those that arrive in the meantime form the next
-//! set.
+//! One transaction ends a whole set of connections for little more than the cost of one.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
@@ -14,11 +11,10 @@ use tokio::time::timeout;
 use crate::command::EndOutcome;
 use crate::command::end_connection::{EndConnections, EndRequest, EndSingleConnection};
 use crate::error::{Result, StoreError};
+use crate::set_queue::SetQueue;
 
 /// The maximum number of connections that one transaction ends.
 const MAX_SET_SIZE: usize = 512;
-/// The maximum number of sets that run at the same time. While the database makes one set durable, the next one can run.
-const MAX_SETS: usize = 2;
 /// The maximum number of requests that run individually at the same time. They may wait for locks, so they are limited to a part of
 /// the sessions for ends.
 const MAX_SINGLE_ENDS: usize = 4;
@@ -32,15 +28,8 @@ pub(crate) trait RunEnds: Send + Sync + 'static {
 }
 
 pub(crate) struct EndQueue {
-    state: Mutex<QueueState>,
-    capacity: usize,
+    sets: Arc<SetQueue<WaitingEnd>>,
     single_ends: Semaphore,
-}
-
-#[derive(Default)]
-struct QueueState {
-    waiting: VecDeque<WaitingEnd>,
-    running_sets: usize,
 }
 
 struct WaitingEnd {
@@ -51,7 +40,8 @@ struct WaitingEnd {
 impl EndQueue {
     /// Creates a queue in which at most `capacity` requests wait; further ones fail with `Busy`.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { state: Mutex::default(), capacity, single_ends: Semaphore::new(MAX_SINGLE_ENDS) }
+        let sets = Arc::new(SetQueue::new(capacity, MAX_SET_SIZE));
+        Self { sets, single_ends: Semaphore::new(MAX_SINGLE_ENDS) }
     }
 
     /// Ends a connection. If the caller goes away, the request is completed unless it waits to run individually.
@@ -61,43 +51,12 @@ impl EndQueue {
         request: EndRequest,
     ) -> Result<EndOutcome> {
         let (reply, receiver) = oneshot::channel();
-        if self.push(WaitingEnd { request, reply })? {
-            tokio::spawn(Arc::clone(self).run_sets(Arc::clone(backend)));
-        }
+        let (queue, backend) = (Arc::clone(self), Arc::clone(backend));
+        self.sets.push(WaitingEnd { request, reply }, move |set| {
+            let (queue, backend) = (Arc::clone(&queue), Arc::clone(&backend));
+            async move { queue.run_set(&backend, set).await }
+        })?;
         receiver.await.unwrap_or_else(|_| Err(StoreError::Internal("an end was abandoned".into())))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, QueueState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Adds a request. Returns whether the caller must start a task that runs sets.
-    fn push(&self, end: WaitingEnd) -> Result<bool> {
-        let mut state = self.lock();
-        if state.waiting.len() >= self.capacity {
-            return Err(StoreError::Busy);
-        }
-        state.waiting.push_back(end);
-        let must_start = state.running_sets < MAX_SETS;
-        state.running_sets += usize::from(must_start);
-        Ok(must_start)
-    }
-
-    /// Takes the next set. Returns `None` if nothing waits; the task that called must then end.
-    fn take_set(&self) -> Option<Vec<WaitingEnd>> {
-        let mut state = self.lock();
-        if state.waiting.is_empty() {
-            state.running_sets -= 1;
-            return None;
-        }
-        let count = state.waiting.len().min(MAX_SET_SIZE);
-        Some(state.waiting.drain(..count).collect())
-    }
-
-    async fn run_sets<B: RunEnds>(self: Arc<Self>, backend: Arc<B>) {
-        while let Some(set) = self.take_set() {
-            self.run_set(&backend, set).await;
-        }
     }
 
     async fn run_set<B: RunEnds>(self: &Arc<Self>, backend: &Arc<B>, set: Vec<WaitingEnd>) {

@@ -14,6 +14,7 @@ mod migrate;
 mod operation;
 mod postgres;
 mod row;
+mod set_queue;
 mod settings;
 mod sql;
 mod sqlite;

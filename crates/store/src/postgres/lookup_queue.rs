@@ -1,12 +1,11 @@
 //! Combines lookups of the same kind that wait at the same time into one statement.
 //!
 //! A lookup by key costs PostgreSQL mostly the handling of the message, so one statement with an array of keys costs little
-//! more than one key. The queue adds no delay: a lookup that finds few statements of its kind running starts one immediately.
-//! Every statement is sent after the lookups that it contains have begun, so that none of them misses a commit that was
+//! more than one key. Every statement is sent after the lookups that it contains have begun, so that none of them misses a commit that was
 //! acknowledged before.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::sync::oneshot;
@@ -15,13 +14,12 @@ use super::pools::SessionPool;
 use super::transaction::{FindRows, PostgresTx};
 use crate::error::{Result, StoreError};
 use crate::row::Row;
+use crate::set_queue::SetQueue;
 use crate::sql::Sql;
 use crate::value::Value;
 
 /// The maximum number of keys in one statement.
 const MAX_KEYS: usize = 256;
-/// The maximum number of statements of one kind that run at the same time.
-const MAX_RUNNING: usize = 2;
 /// The column of the result that contains the key of each row.
 const KEY_COLUMN: &str = "lookup_key";
 
@@ -37,13 +35,7 @@ pub(super) struct LookupQueues {
 /// The queue of one statement.
 struct LookupQueue {
     sql: &'static Sql,
-    state: Mutex<QueueState>,
-}
-
-#[derive(Default)]
-struct QueueState {
-    waiting: Vec<WaitingLookup>,
-    running: usize,
+    sets: Arc<SetQueue<WaitingLookup>>,
 }
 
 struct WaitingLookup {
@@ -62,16 +54,20 @@ impl LookupQueues {
         };
         let queue = self.queue(sql);
         let (reply, receiver) = oneshot::channel();
-        if queue.push(WaitingLookup { key, reply }, self.capacity)? {
-            // The task of a caller must not run the statement: if the caller went away, the others would get no response.
-            tokio::spawn(queue.run(self.pool.clone()));
-        }
+        let (sets, pool) = (Arc::clone(&queue.sets), self.pool.clone());
+        sets.push(WaitingLookup { key, reply }, move |set| {
+            let (queue, pool) = (Arc::clone(&queue), pool.clone());
+            async move { queue.run_set(&pool, set).await }
+        })?;
         receiver.await.unwrap_or_else(|_| Err(StoreError::Internal("a lookup was abandoned".into())))
     }
 
     fn queue(&self, sql: &'static Sql) -> Arc<LookupQueue> {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        let new_queue = || Arc::new(LookupQueue { sql, state: Mutex::default() });
+        let new_queue = || {
+            let sets = Arc::new(SetQueue::new(self.capacity, MAX_KEYS));
+            Arc::new(LookupQueue { sql, sets })
+        };
         Arc::clone(queues.entry(std::ptr::from_ref(sql).addr()).or_insert_with(new_queue))
     }
 }
@@ -87,44 +83,12 @@ impl FindRows for LookupQueues {
 }
 
 impl LookupQueue {
-    fn lock(&self) -> MutexGuard<'_, QueueState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Adds a lookup. Returns whether the caller must start a task that runs the statement.
-    fn push(&self, lookup: WaitingLookup, capacity: usize) -> Result<bool> {
-        let mut state = self.lock();
-        if state.waiting.len() >= capacity {
-            return Err(StoreError::Busy);
+    async fn run_set(&self, pool: &SessionPool, mut set: Vec<WaitingLookup>) {
+        // A caller that went away needs no row.
+        set.retain(|lookup| !lookup.reply.is_closed());
+        if set.is_empty() {
+            return;
         }
-        state.waiting.push(lookup);
-        let must_start = state.running < MAX_RUNNING;
-        state.running += usize::from(must_start);
-        Ok(must_start)
-    }
-
-    /// Takes the lookups for the next statement. Returns `None` if none waits; the task that called must then end.
-    fn take_set(&self) -> Option<Vec<WaitingLookup>> {
-        let mut state = self.lock();
-        if state.waiting.is_empty() {
-            state.running -= 1;
-            return None;
-        }
-        let count = state.waiting.len().min(MAX_KEYS);
-        Some(state.waiting.drain(..count).collect())
-    }
-
-    async fn run(self: Arc<Self>, pool: SessionPool) {
-        while let Some(mut set) = self.take_set() {
-            // A caller that went away needs no row.
-            set.retain(|lookup| !lookup.reply.is_closed());
-            if !set.is_empty() {
-                self.run_set(&pool, set).await;
-            }
-        }
-    }
-
-    async fn run_set(&self, pool: &SessionPool, set: Vec<WaitingLookup>) {
         let mut keys: Vec<Value> = set.iter().map(|lookup| Value::Blob(lookup.key.clone())).collect();
         // The database would return the row of a repeated key once, and each lookup gets a copy of it below.
         keys.sort_unstable_by(|a, b| key_bytes(a).cmp(key_bytes(b)));

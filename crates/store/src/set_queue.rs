@@ -1,0 +1,104 @@
+//! A queue whose items are processed in sets: what waits at the same time shares one operation of the database.
+//!
+//! The queue adds no delay: an item that finds few sets running starts one immediately, and those that arrive in the meantime
+//! form the next set.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::future::FutureExt;
+
+use crate::error::{Result, StoreError};
+
+/// The maximum number of sets of one queue that run at the same time. While the database responds to one set, the next one can
+/// be sent.
+const MAX_RUNNING_SETS: usize = 2;
+
+pub(crate) struct SetQueue<T> {
+    state: Mutex<QueueState<T>>,
+    /// The maximum number of items that wait; further ones are rejected with `Busy`.
+    capacity: usize,
+    max_set_size: usize,
+}
+
+struct QueueState<T> {
+    waiting: Vec<T>,
+    running_sets: usize,
+}
+
+impl<T: Send + 'static> SetQueue<T> {
+    pub(crate) const fn new(capacity: usize, max_set_size: usize) -> Self {
+        let state = QueueState { waiting: Vec::new(), running_sets: 0 };
+        Self { state: Mutex::new(state), capacity, max_set_size }
+    }
+
+    /// Adds an item. Starts a task that processes sets with `run_set`, if few are running.
+    ///
+    /// The task is not that of a caller: if the caller went away, the other items would get no response.
+    pub(crate) fn push<F: Future<Output = ()> + Send + 'static>(
+        self: &Arc<Self>,
+        item: T,
+        run_set: impl Fn(Vec<T>) -> F + Send + 'static,
+    ) -> Result<()> {
+        let mut state = self.lock();
+        if state.waiting.len() >= self.capacity {
+            return Err(StoreError::Busy);
+        }
+        state.waiting.push(item);
+        if state.running_sets < MAX_RUNNING_SETS {
+            state.running_sets += 1;
+            tokio::spawn(Arc::clone(self).run(run_set));
+        }
+        Ok(())
+    }
+
+    async fn run<F: Future<Output = ()> + Send + 'static>(
+        self: Arc<Self>,
+        run_set: impl Fn(Vec<T>) -> F + Send,
+    ) {
+        while let Some(set) = self.take_set() {
+            // After a panic, the items of the set are dropped, which their callers notice. The number of running sets must stay
+            // correct, or nothing would run after a few panics.
+            let _ = AssertUnwindSafe(run_set(set)).catch_unwind().await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, QueueState<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the next set. Returns `None` if nothing waits; the task that called must then end.
+    fn take_set(&self) -> Option<Vec<T>> {
+        let mut state = self.lock();
+        if state.waiting.is_empty() {
+            state.running_sets -= 1;
+            return None;
+        }
+        let count = state.waiting.len().min(self.max_set_size);
+        Some(state.waiting.drain(..count).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn queue_processes_items_after_panics() {
+        let queue: Arc<SetQueue<(bool, oneshot::Sender<()>)>> = Arc::new(SetQueue::new(10, 10));
+        let run_set = |set: Vec<(bool, oneshot::Sender<()>)>| async move {
+            for (panics, reply) in set {
+                assert!(!panics, "the test's panic");
+                let _ = reply.send(());
+            }
+        };
+
+        for panics in [true, true, true, false] {
+            let (sender, receiver) = oneshot::channel();
+            queue.push((panics, sender), run_set).unwrap();
+            assert_eq!(receiver.await.is_err(), panics);
+        }
+    }
+}
