@@ -15,8 +15,7 @@ use crate::set_queue::SetQueue;
 
 /// The maximum number of connections that one transaction ends.
 const MAX_SET_SIZE: usize = 512;
-/// The maximum number of requests that run individually at the same time. They may wait for locks, so they are limited to a part of
-/// the sessions for ends.
+/// The maximum number of requests that run individually at the same time. They may wait for locks.
 const MAX_SINGLE_ENDS: usize = 4;
 /// The maximum time that a request waits for its turn to run individually.
 const MAX_PERMIT_WAIT: Duration = Duration::from_secs(3);
@@ -39,9 +38,13 @@ struct WaitingEnd {
 
 impl EndQueue {
     /// Creates a queue in which at most `capacity` requests wait; further ones fail with `Busy`.
-    pub(crate) fn new(capacity: usize) -> Self {
+    ///
+    /// `sessions` is the number of sessions that ends have on PostgreSQL. Half of them stay free for sets, whatever happens to
+    /// the requests that wait for locks.
+    pub(crate) fn new(capacity: usize, sessions: usize) -> Self {
         let sets = Arc::new(SetQueue::new(capacity, MAX_SET_SIZE));
-        Self { sets, single_ends: Semaphore::new(MAX_SINGLE_ENDS) }
+        let single_ends = Semaphore::new((sessions / 2).clamp(1, MAX_SINGLE_ENDS));
+        Self { sets, single_ends }
     }
 
     /// Ends a connection. If the caller goes away, the request is completed unless it waits to run individually.

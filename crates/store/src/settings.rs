@@ -79,3 +79,13 @@ pub struct StoreSettings {
     pub access_map_bytes: u64,
     pub audit_key: AuditKey,
 }
+
+/// The minimum number of sessions of a pool. With a single session, one slow operation would delay all others.
+pub(crate) const MIN_SESSIONS: usize = 2;
+
+impl StoreSettings {
+    /// Returns the number of PostgreSQL sessions each for lookups, ends and other commands.
+    pub(crate) fn sessions_per_pool(&self) -> usize {
+        (self.connections / 3).max(MIN_SESSIONS)
+    }
+}

@@ -14,10 +14,8 @@ use super::options::ConnectOptions;
 use super::session::{PostgresSession, SessionManager, StatementLimits};
 use crate::error::{Result, StoreError};
 use crate::operation::{CommandKind, QueryKind};
-use crate::settings::{PostgresSettings, StoreSettings};
+use crate::settings::{MIN_SESSIONS, PostgresSettings, StoreSettings};
 
-/// The minimum number of sessions of a pool. With a single session, one slow operation would delay all others.
-const MIN_SESSIONS: usize = 2;
 /// The time between the server's limit and the client's. The server normally reports that its limit has passed; only if
 /// it does not respond at all does the client give up.
 const RESPONSE_MARGIN: Duration = Duration::from_secs(1);
@@ -68,7 +66,7 @@ impl Pools {
     pub(super) fn new(postgres: &PostgresSettings, settings: &StoreSettings) -> Result<Self> {
         let connect_limit = ConnectOptions::parse(postgres).map_err(StoreError::Incompatible)?.connect_limit;
         let generation = Arc::new(AtomicU64::new(0));
-        let share = (settings.connections / 3).max(MIN_SESSIONS);
+        let share = settings.sessions_per_pool();
         let new_pool = |limits: OperationLimits, size| {
             let manager = SessionManager {
                 settings: postgres.clone(),

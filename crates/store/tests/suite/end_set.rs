@@ -115,6 +115,41 @@ async fn end_that_waited_for_a_lock_revokes_the_new_token() {
     assert_eq!((job.token.as_slice(), job.data_key.as_slice()), (&b"new token"[..], &b"new key"[..]));
 }
 
+/// The store of a test has two sessions for ends. Those that wait for locks must not use both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ends_that_wait_for_locks_leave_a_session_for_sets() {
+    let kit = TestStore::open_postgres().await;
+    let mut ids = Vec::new();
+    for n in 0..4 {
+        ids.push(kit.create_active_connection(&format!("n{n}"), "dc-acme", Some(&format!("c{n}"))).await);
+    }
+    let Location::Postgres(PostgresSettings { url, .. }) = kit.location.clone() else { panic!("PostgreSQL") };
+    let (locks, observer) = (connect(url.expose()).await, connect(url.expose()).await);
+    let lock = "BEGIN; SELECT 1 FROM connections WHERE id IN (id'{0}', id'{1}', id'{2}') FOR UPDATE";
+    let lock = (0..3).fold(lock.to_owned(), |sql, n| sql.replace(&format!("{{{n}}}"), ids[n].as_str()));
+    locks.batch_execute(&replace_ids(&lock, false)).await.unwrap();
+
+    let waiting = join_all(ids[..3].iter().map(|id| kit.end_connection(id, EndCause::Recipient, None)));
+    let mut waiting = std::pin::pin!(waiting);
+    let other = async {
+        let blocked =
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while observer.query(blocked, &[]).await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        kit.end_connection(&ids[3], EndCause::Recipient, None).await
+    };
+    let outcome = tokio::select! {
+        outcome = other => outcome,
+        outcomes = &mut waiting => panic!("the other end waited for the locks: {outcomes:?}"),
+    };
+    locks.batch_execute("ROLLBACK").await.unwrap();
+    let outcomes = waiting.await;
+
+    assert_eq!(outcome, EndOutcome::Ended(EndCause::Recipient));
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, EndOutcome::Ended(_))), "{outcomes:?}");
+}
+
 /// The number of ends whose pages are counted.
 const SET_SIZE: u64 = 16;
 /// The size of a page in the write-ahead log, including its header, in bytes.
