@@ -13,8 +13,9 @@ use crate::error::InternalError;
 pub(super) struct Queue {
     /// The name of the task in correlation ids and log messages.
     pub(super) name: &'static str,
-    /// The signal that wakes the loop when this node has added an item.
-    pub(super) item_added: fn(&App) -> &Notify,
+    /// The signal that wakes the loop when this node has added an item. Without one the loop only polls, so that it collects
+    /// items for its batches.
+    pub(super) item_added: Option<fn(&App) -> &Notify>,
     /// The interval between searches for items that have become due or that another node has added.
     pub(super) poll_interval: Duration,
 }
@@ -38,7 +39,13 @@ pub(super) async fn process_queue<F: Future<Output = Result<bool, InternalError>
             // The item remains in the store. The wait below prevents a busy loop while the store is not available.
             Err(error) => tracing::error!(%error, task = queue.name, "queued work could not be processed"),
         }
-        let next_search = tokio::time::timeout(queue.poll_interval, (queue.item_added)(&app).notified());
+        let item_added = async {
+            match queue.item_added {
+                Some(notify) => notify(&app).notified().await,
+                None => std::future::pending().await,
+            }
+        };
+        let next_search = tokio::time::timeout(queue.poll_interval, item_added);
         tokio::select! {
             _ = next_search => {}
             () = wait_for_shutdown(&mut shutdown) => break,

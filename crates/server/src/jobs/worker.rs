@@ -35,15 +35,18 @@ const REMOVAL_POLL_INTERVAL: Duration = Duration::from_secs(5);
 pub fn start(app: &App, shutdown: &watch::Receiver<bool>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(dispatch_jobs(app.clone(), shutdown.clone()));
-    let removals =
-        Queue { name: "removal", item_added: App::removal_notify, poll_interval: REMOVAL_POLL_INTERVAL };
+    let removals = Queue {
+        name: "removal",
+        item_added: Some(App::removal_notify),
+        poll_interval: REMOVAL_POLL_INTERVAL,
+    };
     let process_removals = async |ctx| process_removals(&ctx).await;
     tasks.spawn(process_queue(removals, app.clone(), shutdown.clone(), process_removals));
     tasks.spawn(run_periodically(SWEEP_INTERVAL, app.clone(), shutdown.clone(), sweep_once));
     tasks.spawn(run_periodically(FOLD_INTERVAL, app.clone(), shutdown.clone(), fold_job_transitions));
-    let deletion =
-        run_periodically(TOKEN_DELETION_INTERVAL, app.clone(), shutdown.clone(), delete_ended_tokens);
-    tasks.spawn(deletion);
+    let deletions =
+        Queue { name: "token_deletion", item_added: None, poll_interval: TOKEN_DELETION_INTERVAL };
+    tasks.spawn(process_queue(deletions, app.clone(), shutdown.clone(), delete_ended_tokens));
     tasks.spawn(run_purge_loop(app.clone(), shutdown.clone()));
     tasks.spawn(run_periodically(CLOCK_INTERVAL, app.clone(), shutdown.clone(), measure_offset));
     tasks.spawn(run_periodically(UPKEEP_INTERVAL, app.clone(), shutdown.clone(), async |app: App| {
