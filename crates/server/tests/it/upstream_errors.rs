@@ -122,6 +122,12 @@ async fn failed_upstream_revocation_is_retried_or_reported(kit: TestHub) {
     kit.inject_faults(json!({"fail": 503})).await;
     assert_eq!(kit.revoke(&second.access).await.status, 204);
     assert_eq!(kit.read("/accounts", &second.access).await.json()["code"], 602);
+    // An attempt that begins after the fault is cleared would succeed, so the failed one must be over.
+    kit.wait_until("an attempt fails", async || {
+        let jobs = kit.list_jobs_of_kind("revoke_at_provider").await;
+        jobs.iter().any(|job| job["state"] == "pending" && job["attempts"].as_i64() > Some(0))
+    })
+    .await;
     kit.inject_faults(json!({"fail": null})).await;
     assert_eq!(kit.load_connection(&second.id).await.provider_revocation, UpstreamRevocation::Pending);
     kit.advance(Duration::from_secs(10));
