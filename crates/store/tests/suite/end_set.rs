@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 use domain::id::ConnectionId;
 use domain::model::connection::{ConnectionState, EndCause, UpstreamRevocation};
 use futures_util::future::join_all;
-use store::command::{EndOutcome, JobQueueDemand};
+use store::command::{EndOutcome, JobQueueDemand, RedeemOutcome};
+use store::query::GetWriteCounters;
 use store::{Location, PostgresSettings};
 
 use crate::job::{REVOCATIONS, lease_jobs};
@@ -193,4 +195,45 @@ async fn set_of_ends_writes_one_random_page_each_and_few_trees() {
         ["connections_", "upstream_credentials", "refresh_tokens", "newest_connections", "customers"];
     assert!(!pages.keys().any(|tree| indexes.iter().any(|name| tree.starts_with(name))), "{pages:?}");
     assert!(pages.len() <= 8, "an end changes few B-trees: {pages:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn set_of_code_exchanges_writes_few_trees() {
+    let kit = TestStore::open_sqlite().await;
+    kit.fill_connections(0..20_000).await;
+    let Location::Sqlite(file) = kit.location.clone() else { panic!("SQLite") };
+    let names: Vec<_> = (0..SET_SIZE).map(|n| format!("n{n}")).collect();
+    for name in &names {
+        kit.create_pending_connection(name, "dc-acme", Some(name)).await;
+    }
+    wait_for_empty_log(&file).await;
+
+    let outcomes = join_all(names.iter().map(|name| kit.redeem_code(name, "dc-acme"))).await;
+
+    let pages = count_logged_pages(&file);
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, RedeemOutcome::Activated(_))), "{outcomes:?}");
+    assert!(pages.len() <= 16, "a code exchange changes few B-trees: {pages:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn set_of_ends_on_postgres_updates_no_index() {
+    const ENDS: u64 = 200;
+    let kit = TestStore::open_postgres().await;
+    kit.fill_connections(0..2_000).await;
+    let ids: Vec<_> = (1..=ENDS).map(|n| filled_connection_id(n * 7)).collect();
+
+    for set in ids.chunks(16) {
+        join_all(set.iter().map(|id| kit.end_connection(id, EndCause::Recipient, None))).await;
+    }
+
+    // A session publishes its numbers only some time after its transactions.
+    let mut poll = tokio::time::interval(Duration::from_millis(200));
+    let counters = loop {
+        poll.tick().await;
+        let counters = kit.store.query(&GetWriteCounters).await.unwrap().unwrap();
+        if counters.row_updates >= i64::try_from(ENDS).unwrap() {
+            break counters;
+        }
+    };
+    assert!(counters.hot_updates * 100 >= counters.row_updates * 95, "{counters:?}");
 }

@@ -1,12 +1,13 @@
 //! Tests with random histories of commands, which run on a store and on a simple model and must have the same results.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use domain::model::connection::{ConnectionState, ConnectionStatus, EndCause};
+use futures_util::future::join_all;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use store::command::{ExpireConnection, RedeemOutcome};
+use store::command::{EndOutcome, ExpireConnection, RedeemOutcome};
 use store::query::FindRefreshToken;
 
 use crate::support::{DAY, TestStore, connection_id, hashes};
@@ -16,6 +17,7 @@ enum HistoryStep {
     Login { customer: u8 },
     Redeem { nth: usize, by_other: bool },
     End { nth: usize },
+    EndSet { nths: Vec<usize> },
     Wait { minutes: u8 },
     Sweep { nth: usize },
 }
@@ -34,6 +36,8 @@ fn history_strategy() -> impl Strategy<Value = Vec<HistoryStep>> {
         3 => (0..2_u8).prop_map(|customer| HistoryStep::Login { customer }),
         4 => (0..6_usize, prop::bool::weighted(0.2)).prop_map(|(nth, by_other)| HistoryStep::Redeem { nth, by_other }),
         2 => (0..6_usize).prop_map(|nth| HistoryStep::End { nth }),
+        // A set may contain a connection twice, and connections that have ended or were never opened.
+        1 => prop::collection::vec(0..6_usize, 2..6).prop_map(|nths| HistoryStep::EndSet { nths }),
         1 => (0..2_u8).prop_map(|minutes| HistoryStep::Wait { minutes }),
         1 => (0..6_usize).prop_map(|nth| HistoryStep::Sweep { nth }),
     ];
@@ -104,6 +108,18 @@ async fn run_history(mut kit: TestStore, steps: Vec<HistoryStep>) {
             HistoryStep::End { nth } => {
                 kit.end_connection(&connection_id(&name(nth)), EndCause::Recipient, None).await;
                 model.end(&name(nth), EndCause::Recipient);
+            }
+            HistoryStep::EndSet { nths } => {
+                let ids: Vec<_> = nths.iter().map(|nth| connection_id(&name(*nth))).collect();
+                let outcomes =
+                    join_all(ids.iter().map(|id| kit.end_connection(id, EndCause::Recipient, None))).await;
+                let expected: BTreeSet<_> = nths.iter().map(|nth| name(*nth)).collect();
+                let expected =
+                    expected.iter().filter(|name| model.0.get(*name).is_some_and(|e| e.end_cause.is_none()));
+                let expected = expected.count();
+                let ended = outcomes.iter().filter(|outcome| matches!(outcome, EndOutcome::Ended(_))).count();
+                assert_eq!(ended, expected, "each connection ends once: {outcomes:?}");
+                nths.iter().for_each(|nth| model.end(&name(*nth), EndCause::Recipient));
             }
             HistoryStep::Wait { minutes } => kit.advance_clock(Duration::from_mins(u64::from(minutes))),
             HistoryStep::Sweep { nth } => {
