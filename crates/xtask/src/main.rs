@@ -25,7 +25,7 @@ struct XtaskCli {
 enum XtaskCommand {
     /// Check format, tidy, clippy, tests, seeded bugs and documentation; install and start what the tests need.
     Test {
-        /// Also run 200 crashes, 2,000 races, every seeded bug, and the tour in a release build.
+        /// Also run 200 crashes, 10,000 races, every seeded bug, and the tour in a release build.
         #[arg(long)]
         full: bool,
     },

@@ -45,7 +45,7 @@ pub(crate) fn run_tests(full: bool) -> Result<()> {
     let mut environment = machine.environment.clone();
     if full {
         environment.push(("BOWLINE_CRASH_ROUNDS", "200".into()));
-        environment.push(("BOWLINE_RACE_ROUNDS", "2000".into()));
+        environment.push(("BOWLINE_RACE_ROUNDS", "10000".into()));
     }
     let tested = run_step("tests", || run_and_count_tests(&mut count, &environment));
     let caught = tested.and_then(|()| {

@@ -13,7 +13,7 @@ use domain::model::connection::EndCause;
 use serde_json::json;
 use store::command::{EndConnection, EndOutcome};
 
-use crate::support::{ConnectionTokens, HubApiClient, SecondNode, TestHub, create_database};
+use crate::support::{ConnectionTokens, HubApiClient, OtherNode, TestHub, create_database};
 
 /// An action that runs concurrently with others on the same connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,24 +145,29 @@ impl StartSlot {
     }
 }
 
-/// The nodes of the hub: one, or two with a shared store.
+/// The nodes of the hub: one, or several with a shared store.
 struct HubNodes<'a> {
     kit: &'a TestHub,
-    other: Option<SecondNode>,
+    others: Vec<OtherNode>,
 }
 
 impl HubNodes<'_> {
     fn count(&self) -> usize {
-        1 + usize::from(self.other.is_some())
+        1 + self.others.len()
+    }
+
+    /// Returns a node other than the first one, which belongs to the test hub.
+    fn find_other(&self, node: usize) -> Option<&OtherNode> {
+        node.checked_sub(1).map(|index| &self.others[index])
     }
 
     fn app(&self, node: usize) -> &App {
-        self.other.as_ref().filter(|_| node == 1).map_or(self.kit.app(), |other| &other.app)
+        self.find_other(node).map_or(self.kit.app(), |other| &other.app)
     }
 
     fn api(&self, node: usize) -> HubApiClient<'_> {
         let own = self.kit.app().public_url();
-        let hub = self.other.as_ref().filter(|_| node == 1).map_or(own, |other| &other.url);
+        let hub = self.find_other(node).map_or(own, |other| &other.url);
         HubApiClient { browser: &self.kit.browser, hub }
     }
 }
@@ -371,11 +376,13 @@ impl<'a> RaceRound<'a> {
     }
 }
 
-async fn run_rounds(kit: TestHub, other: Option<SecondNode>) {
-    let rounds = std::env::var("BOWLINE_RACE_ROUNDS").map_or(500, |text| text.parse().unwrap());
+async fn run_rounds(kit: TestHub, others: Vec<OtherNode>) {
+    // Three nodes take longer and differ little from two, so a short run has fewer rounds of them.
+    let default_rounds = if others.len() > 1 { 150 } else { 500 };
+    let rounds = std::env::var("BOWLINE_RACE_ROUNDS").map_or(default_rounds, |text| text.parse().unwrap());
     let acme = kit.acme();
     kit.inject_faults(json!({"rotate_refresh": true})).await;
-    let nodes = HubNodes { kit: &kit, other };
+    let nodes = HubNodes { kit: &kit, others };
     for number in 0..rounds {
         let round = RaceRound::new(&nodes, number).await;
         let tries = round.run().await;
@@ -397,19 +404,26 @@ async fn run_rounds(kit: TestHub, other: Option<SecondNode>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_read_succeeds_after_connection_end_sqlite() {
-    run_rounds(TestHub::new().await, None).await;
+    run_rounds(TestHub::new().await, Vec::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_read_succeeds_after_connection_end_postgres() {
-    run_rounds(TestHub::with_store(Some(create_database().await)).await, None).await;
+    run_rounds(TestHub::with_store(Some(create_database().await)).await, Vec::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_read_succeeds_after_connection_end_on_other_node() {
     let kit = TestHub::with_store(Some(create_database().await)).await;
-    let other = kit.start_second_node().await;
-    run_rounds(kit, Some(other)).await;
+    let others = vec![kit.start_other_node().await];
+    run_rounds(kit, others).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_read_succeeds_after_connection_end_on_third_node() {
+    let kit = TestHub::with_store(Some(create_database().await)).await;
+    let others = vec![kit.start_other_node().await, kit.start_other_node().await];
+    run_rounds(kit, others).await;
 }
 
 /// Counts the refresh tokens that the provider has issued, from its journal.
@@ -421,7 +435,7 @@ fn count_rotations(kit: &TestHub) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_refresh_on_two_nodes_calls_provider_once() {
     let kit = TestHub::with_store(Some(create_database().await)).await;
-    let nodes = HubNodes { kit: &kit, other: Some(kit.start_second_node().await) };
+    let nodes = HubNodes { kit: &kit, others: vec![kit.start_other_node().await] };
     kit.inject_faults(json!({"rotate_refresh": true})).await;
     let tokens = kit.connect(&kit.acme()).await;
     for round in 0..20 {

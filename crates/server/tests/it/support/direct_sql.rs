@@ -106,8 +106,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
-/// A second node with the store, keys and clock of the test hub.
-pub(crate) struct SecondNode {
+/// Another node with the store, keys and clock of the test hub.
+pub(crate) struct OtherNode {
     pub(crate) app: App,
     pub(crate) url: String,
     _node: Node,
@@ -131,8 +131,8 @@ impl TestHub {
         App::build(config, vault, clock).await.unwrap()
     }
 
-    /// Starts a second node of the hub with listeners.
-    pub(crate) async fn start_second_node(&self) -> SecondNode {
+    /// Starts another node of the hub with listeners.
+    pub(crate) async fn start_other_node(&self) -> OtherNode {
         let app = self.build_other_app(self.clock()).await;
         let bind = || TcpListener::bind("127.0.0.1:0");
         let listeners = BoundListeners {
@@ -142,6 +142,6 @@ impl TestHub {
             probes: bind().await.unwrap(),
         };
         let node = Node::start(&app, listeners).unwrap();
-        SecondNode { app, url: format!("http://{}", node.address), _node: node }
+        OtherNode { app, url: format!("http://{}", node.address), _node: node }
     }
 }
