@@ -9,5 +9,6 @@ pub mod invalid_grant;
 pub mod operator;
 pub mod pkce;
 pub mod provider;
+pub mod provider_response;
 pub mod token;
 pub mod validation;

@@ -1,0 +1,295 @@
+//! The classification of the outcomes of calls to providers: what a response, or its absence, proves.
+//!
+//! A status may come from any machine between the hub and the provider. So only a readable response of the expected form
+//! proves a success or a refusal. If nothing proves that the request was not processed, its outcome is unknown: the
+//! provider may have issued or revoked a token.
+
+crate::str_enum! {
+    /// A kind of call to a provider.
+    pub enum ProviderCall {
+        /// The exchange of an authorization code for tokens (RFC 6749 §4.1.3).
+        CodeExchange = "code_exchange",
+        /// The refresh of an access token (RFC 6749 §6).
+        Refresh = "refresh",
+        /// The revocation of a token (RFC 7009 §2.1).
+        Revocation = "revocation",
+        /// The registration of an upstream client (RFC 7591 §3.1).
+        Registration = "registration",
+        /// A read of FDX data.
+        Data = "data",
+    }
+}
+
+crate::str_enum! {
+    /// An error code of a provider that the hub knows. Logs, metrics and audit events contain no other text of an error.
+    #[expect(missing_docs, reason = "each variant is named after its code")]
+    pub enum ProviderErrorCode {
+        // RFC 6749 §5.2
+        InvalidRequest = "invalid_request",
+        InvalidClient = "invalid_client",
+        InvalidGrant = "invalid_grant",
+        UnauthorizedClient = "unauthorized_client",
+        UnsupportedGrantType = "unsupported_grant_type",
+        InvalidScope = "invalid_scope",
+        // RFC 6749 §4.1.2.1
+        AccessDenied = "access_denied",
+        UnsupportedResponseType = "unsupported_response_type",
+        ServerError = "server_error",
+        TemporarilyUnavailable = "temporarily_unavailable",
+        // RFC 7009 §2.2.1
+        UnsupportedTokenType = "unsupported_token_type",
+        // RFC 6750 §3.1
+        InvalidToken = "invalid_token",
+        InsufficientScope = "insufficient_scope",
+        // RFC 7591 §3.2.2
+        InvalidRedirectUri = "invalid_redirect_uri",
+        InvalidClientMetadata = "invalid_client_metadata",
+        InvalidSoftwareStatement = "invalid_software_statement",
+        UnapprovedSoftwareStatement = "unapproved_software_statement",
+    }
+}
+
+crate::str_enum! {
+    /// The reason why a call to a provider did not succeed. The values are labels of metrics and fields of log messages.
+    pub enum FailureReason {
+        /// No connection to the provider could be established.
+        NotConnected = "not_connected",
+        /// The TLS handshake failed, for example because the provider's certificate is not valid.
+        TlsFailed = "tls_failed",
+        /// The hub sent nothing: the URL is not allowed, or the client credentials could not be loaded.
+        NotSent = "not_sent",
+        /// The provider limits the rate of requests (429).
+        RateLimited = "rate_limited",
+        /// The provider announced that it is unavailable (503 with `Retry-After`).
+        Unavailable = "unavailable",
+        /// The provider rejects the hub's client: its credentials or its permissions are wrong.
+        ClientRejected = "client_rejected",
+        /// The provider rejects the grant: the code, the refresh token or the token to revoke.
+        GrantRejected = "grant_rejected",
+        /// The provider does not revoke tokens of this type.
+        TokenTypeUnsupported = "token_type_unsupported",
+        /// The provider rejects the request with another error code.
+        RequestRejected = "request_rejected",
+        /// The provider rejects the access token (data only).
+        AccessTokenRejected = "access_token_rejected",
+        /// The provider does not return this resource (data only).
+        ResourceRefused = "resource_refused",
+        /// The request was sent, but no complete response arrived.
+        NoResponse = "no_response",
+        /// The status is 5xx.
+        ServerError = "server_error",
+        /// The status is 3xx. The hub does not follow redirects.
+        Redirected = "redirected",
+        /// The status reports a success, but the body is not of the expected form.
+        Unreadable = "unreadable",
+        /// The body is larger than the limit.
+        TooLarge = "too_large",
+        /// The body has a `Content-Encoding` that the hub did not ask for.
+        Encoded = "encoded",
+        /// The response has another status, without a readable error.
+        UnexpectedStatus = "unexpected_status",
+    }
+}
+
+/// The body of a response, as far as the classification depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseBody {
+    /// The body has the form of a success of this call, such as a token response with valid tokens.
+    Complete,
+    /// The body is an error of RFC 6749 §5.2 with a known code.
+    OAuthError(ProviderErrorCode),
+    /// The body is something else, or empty.
+    Other,
+    /// The body is larger than the limit.
+    TooLarge,
+    /// The body is encoded, for example compressed.
+    Encoded,
+}
+
+/// The result of sending a request to a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderReply {
+    /// No connection could be established, so nothing was sent.
+    NotConnected,
+    /// The TLS handshake failed, so nothing was sent.
+    TlsFailed,
+    /// The hub sent nothing for a reason of its own.
+    NotSent,
+    /// The request was sent, but no complete response arrived: a timeout, or a closed connection.
+    NoResponse,
+    /// A response arrived.
+    Response {
+        /// The HTTP status.
+        status: u16,
+        /// True if the response has the header `Retry-After`.
+        has_retry_after: bool,
+        /// The body.
+        body: ResponseBody,
+    },
+}
+
+/// The conclusion from the result of a call to a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallOutcome {
+    /// The provider processed the request as asked.
+    Succeeded,
+    /// The provider refused the request permanently, for a reason that concerns this token or grant.
+    Refused(FailureReason),
+    /// The provider did not process the request, so repeating it is safe.
+    NeverProcessed(FailureReason),
+    /// The provider may have processed the request.
+    Unknown(FailureReason),
+}
+
+impl CallOutcome {
+    /// Returns the reason of a call that did not succeed.
+    pub const fn reason(self) -> Option<FailureReason> {
+        match self {
+            Self::Succeeded => None,
+            Self::Refused(reason) | Self::NeverProcessed(reason) | Self::Unknown(reason) => Some(reason),
+        }
+    }
+
+    /// Returns whether the provider may have processed the request although the hub has no usable response.
+    pub const fn is_unknown(self) -> bool {
+        matches!(self, Self::Unknown(_))
+    }
+
+    /// Returns whether the provider rejects the hub's client. This is an error in the hub's configuration and says nothing
+    /// about a grant.
+    pub const fn is_client_rejected(self) -> bool {
+        matches!(self, Self::NeverProcessed(FailureReason::ClientRejected))
+    }
+}
+
+/// Classifies the result of a call.
+pub const fn classify(call: ProviderCall, reply: ProviderReply) -> CallOutcome {
+    match reply {
+        ProviderReply::NotConnected => CallOutcome::NeverProcessed(FailureReason::NotConnected),
+        ProviderReply::TlsFailed => CallOutcome::NeverProcessed(FailureReason::TlsFailed),
+        ProviderReply::NotSent => CallOutcome::NeverProcessed(FailureReason::NotSent),
+        ProviderReply::NoResponse => CallOutcome::Unknown(FailureReason::NoResponse),
+        ProviderReply::Response { status, has_retry_after, body } => match status {
+            200..=299 => classify_success(call, body),
+            300..=399 => CallOutcome::Unknown(FailureReason::Redirected),
+            429 => CallOutcome::NeverProcessed(FailureReason::RateLimited),
+            400..=499 => classify_client_error(call, status, body),
+            503 if has_retry_after && is_safe_after_503(call) => {
+                CallOutcome::NeverProcessed(FailureReason::Unavailable)
+            }
+            500..=599 => CallOutcome::Unknown(FailureReason::ServerError),
+            _ => CallOutcome::Unknown(FailureReason::UnexpectedStatus),
+        },
+    }
+}
+
+/// Returns whether 503 with `Retry-After` proves enough: a gateway may add the header after the provider has processed an
+/// exchange or a refresh, which cannot be repeated. A read or a revocation can.
+const fn is_safe_after_503(call: ProviderCall) -> bool {
+    match call {
+        ProviderCall::Data | ProviderCall::Revocation => true,
+        ProviderCall::CodeExchange | ProviderCall::Refresh | ProviderCall::Registration => false,
+    }
+}
+
+const fn classify_success(call: ProviderCall, body: ResponseBody) -> CallOutcome {
+    match (call, body) {
+        // RFC 7009 §2.2: the status contains all information, and the body is ignored.
+        (ProviderCall::Revocation, _) | (_, ResponseBody::Complete) => CallOutcome::Succeeded,
+        (_, ResponseBody::TooLarge) => CallOutcome::Unknown(FailureReason::TooLarge),
+        (_, ResponseBody::Encoded) => CallOutcome::Unknown(FailureReason::Encoded),
+        // This includes an error code: it contradicts the status, so neither of them proves anything.
+        (_, ResponseBody::OAuthError(_) | ResponseBody::Other) => {
+            CallOutcome::Unknown(FailureReason::Unreadable)
+        }
+    }
+}
+
+const fn classify_client_error(call: ProviderCall, status: u16, body: ResponseBody) -> CallOutcome {
+    match (call, status) {
+        // A gateway sends these for reasons of its own: a timeout, a wrong connection, early data.
+        (_, 408 | 421 | 425) => CallOutcome::Unknown(FailureReason::UnexpectedStatus),
+        (ProviderCall::Data, 401) => CallOutcome::Refused(FailureReason::AccessTokenRejected),
+        (ProviderCall::Data, _) => CallOutcome::Refused(FailureReason::ResourceRefused),
+        (_, _) => match body {
+            ResponseBody::OAuthError(code) => classify_error_code(call, code),
+            _ => CallOutcome::Unknown(FailureReason::UnexpectedStatus),
+        },
+    }
+}
+
+/// Classifies a readable error of an OAuth endpoint with a 4xx status.
+const fn classify_error_code(call: ProviderCall, code: ProviderErrorCode) -> CallOutcome {
+    use ProviderErrorCode as Code;
+    match (call, code) {
+        // The bearer token of a registration is the initial access token, which belongs to the hub's configuration.
+        (_, Code::InvalidClient | Code::UnauthorizedClient)
+        | (ProviderCall::Registration, Code::InvalidToken | Code::InsufficientScope) => {
+            CallOutcome::NeverProcessed(FailureReason::ClientRejected)
+        }
+        (ProviderCall::CodeExchange | ProviderCall::Refresh, Code::InvalidGrant)
+        | (ProviderCall::Revocation, Code::InvalidGrant | Code::InvalidToken) => {
+            CallOutcome::Refused(FailureReason::GrantRejected)
+        }
+        (ProviderCall::Revocation, Code::UnsupportedTokenType) => {
+            CallOutcome::Refused(FailureReason::TokenTypeUnsupported)
+        }
+        (ProviderCall::Revocation, Code::InvalidRequest)
+        | (
+            ProviderCall::CodeExchange | ProviderCall::Refresh,
+            Code::InvalidRequest | Code::UnsupportedGrantType | Code::InvalidScope,
+        )
+        | (
+            ProviderCall::Registration,
+            Code::InvalidRedirectUri
+            | Code::InvalidClientMetadata
+            | Code::InvalidSoftwareStatement
+            | Code::UnapprovedSoftwareStatement,
+        ) => CallOutcome::Refused(FailureReason::RequestRejected),
+        // Every other code does not belong to this call, so it is not the provider's decision about it.
+        (_, _) => CallOutcome::Unknown(FailureReason::UnexpectedStatus),
+    }
+}
+
+/// The number of attempts after which `invalid_request` at the revocation endpoint is final. The first ones may come from a
+/// gateway or from a deployment that is in progress.
+const MAX_INVALID_REVOCATION_REQUESTS: u32 = 3;
+
+/// The consequence of a response to a revocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RevocationStep {
+    /// The provider accepted the revocation.
+    Accepted,
+    /// The provider does not revoke tokens of this type; the other token of the grant must be tried.
+    TryOtherToken,
+    /// The provider refused permanently.
+    Refused,
+    /// A later attempt may succeed.
+    Retry,
+}
+
+/// Decides how a revocation continues. `attempts` includes this one; `has_other_token` is true while a token of the other
+/// type has not been tried.
+pub const fn next_revocation_step(
+    outcome: CallOutcome,
+    attempts: u32,
+    has_other_token: bool,
+) -> RevocationStep {
+    match outcome {
+        CallOutcome::Succeeded => RevocationStep::Accepted,
+        CallOutcome::Refused(FailureReason::TokenTypeUnsupported) if has_other_token => {
+            RevocationStep::TryOtherToken
+        }
+        CallOutcome::Refused(FailureReason::RequestRejected)
+            if attempts < MAX_INVALID_REVOCATION_REQUESTS =>
+        {
+            RevocationStep::Retry
+        }
+        CallOutcome::Refused(_) => RevocationStep::Refused,
+        CallOutcome::NeverProcessed(_) | CallOutcome::Unknown(_) => RevocationStep::Retry,
+    }
+}
+
+#[cfg(test)]
+#[path = "provider_response_tests.rs"]
+mod tests;

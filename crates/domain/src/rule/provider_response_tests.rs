@@ -1,0 +1,184 @@
+use super::*;
+use proptest::prelude::*;
+
+const OAUTH_CALLS: [ProviderCall; 4] =
+    [ProviderCall::CodeExchange, ProviderCall::Refresh, ProviderCall::Revocation, ProviderCall::Registration];
+
+const fn response(status: u16, body: ResponseBody) -> ProviderReply {
+    ProviderReply::Response { status, has_retry_after: false, body }
+}
+
+const fn unavailable(status: u16) -> ProviderReply {
+    ProviderReply::Response { status, has_retry_after: true, body: ResponseBody::Other }
+}
+
+fn error(call: ProviderCall, status: u16, code: ProviderErrorCode) -> CallOutcome {
+    classify(call, response(status, ResponseBody::OAuthError(code)))
+}
+
+fn bodies() -> impl Strategy<Value = ResponseBody> {
+    prop_oneof![
+        Just(ResponseBody::Complete),
+        prop::sample::select(ProviderErrorCode::ALL).prop_map(ResponseBody::OAuthError),
+        Just(ResponseBody::Other),
+        Just(ResponseBody::TooLarge),
+        Just(ResponseBody::Encoded),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn only_2xx_succeeds_and_only_4xx_refuses(
+        call in prop::sample::select(ProviderCall::ALL),
+        status in 100_u16..1000,
+        has_retry_after: bool,
+        body in bodies(),
+    ) {
+        let outcome = classify(call, ProviderReply::Response { status, has_retry_after, body });
+        match outcome {
+            CallOutcome::Succeeded => prop_assert!((200..300).contains(&status)),
+            CallOutcome::Refused(_) => prop_assert!((400..500).contains(&status)),
+            CallOutcome::NeverProcessed(_) => prop_assert!((400..500).contains(&status) || status == 503),
+            CallOutcome::Unknown(_) => {}
+        }
+    }
+
+    #[test]
+    fn server_error_of_exchange_or_refresh_is_unknown(
+        call in prop::sample::select(&[ProviderCall::CodeExchange, ProviderCall::Refresh][..]),
+        status in 500_u16..600,
+        has_retry_after: bool,
+        body in bodies(),
+    ) {
+        let reply = ProviderReply::Response { status, has_retry_after, body };
+        prop_assert_eq!(classify(call, reply), CallOutcome::Unknown(FailureReason::ServerError));
+    }
+}
+
+#[test]
+fn request_that_was_not_sent_was_never_processed() {
+    for call in ProviderCall::ALL.iter().copied() {
+        for (reply, reason) in [
+            (ProviderReply::NotConnected, FailureReason::NotConnected),
+            (ProviderReply::TlsFailed, FailureReason::TlsFailed),
+            (ProviderReply::NotSent, FailureReason::NotSent),
+            (unavailable(429), FailureReason::RateLimited),
+        ] {
+            assert_eq!(classify(call, reply), CallOutcome::NeverProcessed(reason), "{call}");
+        }
+        assert_eq!(
+            classify(call, ProviderReply::NoResponse),
+            CallOutcome::Unknown(FailureReason::NoResponse)
+        );
+    }
+}
+
+#[test]
+fn retry_after_proves_nothing_for_calls_that_issue_tokens() {
+    for call in [ProviderCall::Data, ProviderCall::Revocation] {
+        let outcome = classify(call, unavailable(503));
+        assert_eq!(outcome, CallOutcome::NeverProcessed(FailureReason::Unavailable), "{call}");
+    }
+    for call in [ProviderCall::CodeExchange, ProviderCall::Refresh, ProviderCall::Registration] {
+        assert!(classify(call, unavailable(503)).is_unknown(), "{call}");
+    }
+    for call in ProviderCall::ALL.iter().copied() {
+        assert!(classify(call, unavailable(502)).is_unknown(), "{call}");
+    }
+}
+
+#[test]
+fn success_requires_complete_body_except_for_revocation() {
+    for body in [ResponseBody::Other, ResponseBody::TooLarge, ResponseBody::Encoded] {
+        for status in [200, 201, 202, 204] {
+            for call in ProviderCall::ALL.iter().copied() {
+                let succeeded = classify(call, response(status, body)) == CallOutcome::Succeeded;
+                assert_eq!(succeeded, call == ProviderCall::Revocation, "{call} {status} {body:?}");
+            }
+        }
+    }
+    for call in ProviderCall::ALL.iter().copied() {
+        assert_eq!(classify(call, response(201, ResponseBody::Complete)), CallOutcome::Succeeded);
+    }
+}
+
+#[test]
+fn error_code_with_success_status_proves_nothing() {
+    let outcome = error(ProviderCall::Refresh, 200, ProviderErrorCode::InvalidGrant);
+
+    assert_eq!(outcome, CallOutcome::Unknown(FailureReason::Unreadable));
+}
+
+#[test]
+fn rejected_client_says_nothing_about_the_grant() {
+    for call in OAUTH_CALLS {
+        for code in [ProviderErrorCode::InvalidClient, ProviderErrorCode::UnauthorizedClient] {
+            for status in [400, 401, 403] {
+                assert!(error(call, status, code).is_client_rejected(), "{call} {status} {code}");
+            }
+            assert!(error(call, 503, code).is_unknown(), "{call} {code}");
+        }
+    }
+}
+
+#[test]
+fn invalid_grant_is_trusted_only_with_client_error() {
+    let code = ProviderErrorCode::InvalidGrant;
+    for call in [ProviderCall::CodeExchange, ProviderCall::Refresh, ProviderCall::Revocation] {
+        assert_eq!(error(call, 400, code), CallOutcome::Refused(FailureReason::GrantRejected), "{call}");
+        for status in [200, 302, 408, 421, 425, 500, 503] {
+            let outcome = error(call, status, code);
+            assert_ne!(outcome, CallOutcome::Refused(FailureReason::GrantRejected), "{call} {status}");
+        }
+    }
+}
+
+#[test]
+fn client_error_without_readable_code_is_unknown() {
+    for call in OAUTH_CALLS {
+        for status in [400, 401, 403, 404, 405, 409, 410, 421, 425] {
+            let outcome = classify(call, response(status, ResponseBody::Other));
+            assert_eq!(outcome, CallOutcome::Unknown(FailureReason::UnexpectedStatus), "{call} {status}");
+        }
+    }
+}
+
+#[test]
+fn data_refusal_depends_on_the_status() {
+    let outcome = |status| classify(ProviderCall::Data, response(status, ResponseBody::Other));
+
+    assert_eq!(outcome(401), CallOutcome::Refused(FailureReason::AccessTokenRejected));
+    for status in [400, 403, 404, 406, 410, 422] {
+        assert_eq!(outcome(status), CallOutcome::Refused(FailureReason::ResourceRefused), "{status}");
+    }
+    for status in [301, 408, 500, 501, 504] {
+        assert!(outcome(status).is_unknown(), "{status}");
+    }
+}
+
+#[test]
+fn revocation_is_final_only_for_listed_errors() {
+    let step = |outcome, attempts| next_revocation_step(outcome, attempts, false);
+    let error = |code| error(ProviderCall::Revocation, 400, code);
+    for code in ProviderErrorCode::ALL.iter().copied() {
+        let expected = match code {
+            ProviderErrorCode::InvalidGrant
+            | ProviderErrorCode::InvalidToken
+            | ProviderErrorCode::UnsupportedTokenType => RevocationStep::Refused,
+            _ => RevocationStep::Retry,
+        };
+        assert_eq!(step(error(code), 1), expected, "{code}");
+    }
+    let invalid_request = error(ProviderErrorCode::InvalidRequest);
+    let steps = [1, 2, 3, 4].map(|attempts| step(invalid_request, attempts));
+    assert_eq!(
+        steps,
+        [RevocationStep::Retry, RevocationStep::Retry, RevocationStep::Refused, RevocationStep::Refused]
+    );
+    let unsupported = error(ProviderErrorCode::UnsupportedTokenType);
+    assert_eq!(next_revocation_step(unsupported, 1, true), RevocationStep::TryOtherToken);
+    assert_eq!(step(CallOutcome::Succeeded, 1), RevocationStep::Accepted);
+    assert_eq!(step(CallOutcome::Unknown(FailureReason::ServerError), 99), RevocationStep::Retry);
+    let rejected = CallOutcome::NeverProcessed(FailureReason::ClientRejected);
+    assert_eq!(step(rejected, 99), RevocationStep::Retry);
+}
