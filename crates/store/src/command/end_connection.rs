@@ -134,12 +134,14 @@ impl Command for EndSingleConnection {
         let Some(connection) = lock_connection(tx, request.connection_id()).await? else {
             return Ok(EndOutcome::NotFound);
         };
+        // The lock may have been waited for, so a fact that was read before it may be outdated.
+        let facts = load_single_facts(tx, &connection).await?;
         let last_uses = load_last_uses(tx, &expiring_connections(std::slice::from_ref(request))).await?;
         let Some(reason) = request.reason(&connection, last_uses.get(&connection.id).copied()) else {
             return Ok(EndOutcome::Fenced);
         };
         let ids = IdSource::new(self.moment().now, self.moment().seed);
-        end_connection(tx, &connection, &reason, ids).await
+        end_connection(tx, &connection, facts, &reason, ids).await
     }
 }
 
@@ -257,20 +259,25 @@ pub(super) async fn end_locked_connection(
 ) -> Result<EndOutcome> {
     // The other ids of the command come from the same seed, so the end derives a seed of its own.
     let ids = IdSource::new(reason.moment.now, tx.ids().draw_seed());
-    end_connection(tx, connection, reason, ids).await
+    let facts = load_single_facts(tx, connection).await?;
+    end_connection(tx, connection, facts, reason, ids).await
+}
+
+/// Loads the facts of one locked connection.
+async fn load_single_facts(tx: &mut Tx<'_>, connection: &Connection) -> Result<EndFacts> {
+    let facts = load_end_facts(tx, &[connection]).await?.remove(&connection.id);
+    facts.ok_or_else(|| StoreError::Internal("a locked connection does not exist".into()))
 }
 
 async fn end_connection(
     tx: &mut Tx<'_>,
     connection: &Connection,
+    mut facts: EndFacts,
     reason: &EndReason<'_>,
     ids: IdSource,
 ) -> Result<EndOutcome> {
-    let mut facts = load_end_facts(tx, &[connection]).await?;
-    let facts = facts.get_mut(&connection.id);
-    let facts = facts.ok_or_else(|| StoreError::Internal("a locked connection does not exist".into()))?;
     let is_grant_shared = has_live_sibling(tx, connection, facts.settings.grant_scope).await?;
-    match decide_end(connection, reason.clone(), facts, is_grant_shared, ids) {
+    match decide_end(connection, reason.clone(), &mut facts, is_grant_shared, ids) {
         Ok(end) => {
             write_ends(tx, vec![end]);
             Ok(EndOutcome::Ended(reason.cause))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::id::ConnectionId;
 use domain::model::connection::{ConnectionState, EndCause, UpstreamRevocation};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use store::command::{EndOutcome, JobQueueDemand, RedeemOutcome};
 use store::query::GetWriteCounters;
 use store::{Location, PostgresSettings};
@@ -80,6 +80,15 @@ async fn ends_of_shared_grants_revoke_only_with_the_last(kit: TestStore) {
     }
 }
 
+/// Waits until a session of the database waits for a lock.
+async fn wait_for_blocked_session(observer: &tokio_postgres::Client) {
+    let blocked =
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while observer.query(blocked, &[]).await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// A connection that another transaction has locked must not delay the others of its set. Its own end must revoke the token
 /// that the other transaction has stored.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -91,13 +100,15 @@ async fn end_that_waited_for_a_lock_revokes_the_new_token() {
         others.push(kit.create_active_connection(&format!("n{n}"), "dc-acme", Some(&format!("c{n}"))).await);
     }
     let Location::Postgres(PostgresSettings { url, .. }) = kit.location.clone() else { panic!("PostgreSQL") };
-    let refresh = connect(url.expose()).await;
+    let (refresh, observer) = (connect(url.expose()).await, connect(url.expose()).await);
     let lock = format!("BEGIN; SELECT 1 FROM connections WHERE id = id'{locked}' FOR UPDATE");
     refresh.batch_execute(&replace_ids(&lock, false)).await.unwrap();
 
     let waiting = kit.end_connection(&locked, EndCause::Recipient, None);
     let mut waiting = std::pin::pin!(waiting);
     let ends = join_all(others.iter().map(|id| kit.end_connection(id, EndCause::Recipient, None)));
+    // What the other end reads before it waits must not count, so the new token is stored only when it waits.
+    let ends = async { join(ends, wait_for_blocked_session(&observer)).await.0 };
     let ended = tokio::select! {
         ended = ends => ended,
         outcome = &mut waiting => panic!("the connection is locked: {outcome:?}"),
@@ -114,7 +125,11 @@ async fn end_that_waited_for_a_lock_revokes_the_new_token() {
     let demands = [JobQueueDemand { queue: REVOCATIONS, limit: 100 }];
     let jobs = lease_jobs(&kit, &demands).await;
     let job = jobs.into_iter().find(|leased| leased.job.connection_id.as_ref() == Some(&locked)).unwrap().job;
-    assert_eq!((job.token.as_slice(), job.data_key.as_slice()), (&b"new token"[..], &b"new key"[..]));
+    assert_eq!(
+        (job.token.as_slice(), job.data_key.as_slice()),
+        (&b"new token"[..], &b"new key"[..]),
+        "the old token is revoked"
+    );
 }
 
 /// The store of a test has two sessions for ends. Those that wait for locks must not use both.
@@ -134,11 +149,7 @@ async fn ends_that_wait_for_locks_leave_a_session_for_sets() {
     let waiting = join_all(ids[..3].iter().map(|id| kit.end_connection(id, EndCause::Recipient, None)));
     let mut waiting = std::pin::pin!(waiting);
     let other = async {
-        let blocked =
-            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        while observer.query(blocked, &[]).await.unwrap().is_empty() {
-            tokio::task::yield_now().await;
-        }
+        wait_for_blocked_session(&observer).await;
         kit.end_connection(&ids[3], EndCause::Recipient, None).await
     };
     let outcome = tokio::select! {

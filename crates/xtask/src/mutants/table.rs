@@ -39,6 +39,26 @@ impl TestTarget {
 
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "an end reads the credential before it waits for the lock of the connection",
+        file: "crates/store/src/command/end_connection.rs",
+        original: "let Some(connection) = lock_connection(tx, request.connection_id()).await? else {
+            return Ok(EndOutcome::NotFound);
+        };
+        // The lock may have been waited for, so a fact that was read before it may be outdated.
+        let facts = load_single_facts(tx, &connection).await?;",
+        replacement: "let Some(before) = crate::entity::connection::find_connection(tx, request.connection_id()).await? else {
+            return Ok(EndOutcome::NotFound);
+        };
+        let facts = load_single_facts(tx, &before).await?;
+        let Some(connection) = lock_connection(tx, request.connection_id()).await? else {
+            return Ok(EndOutcome::NotFound);
+        };",
+        tests: TestTarget::StoreSuite,
+        test: "end_set::end_that_waited_for_a_lock_revokes_the_new_token",
+        expected_failure: "the old token is revoked",
+        always: false,
+    },
+    Mutant {
         name: "a registration step is applied in any state",
         file: "crates/store/src/command/registration.rs",
         original: "let state = current.state.apply(self.step).map_err(StepRejected::WrongState)?;",
