@@ -1,6 +1,7 @@
-//! The project's own checks and generators: `cargo xtask test`, `tidy`, `fuzz`, `openapi`.
+//! The project's own checks and generators: `cargo xtask test`, `tidy`, `fuzz`, `openapi`, `dist`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for developers, who read its output")]
 
+mod dist;
 mod fuzz;
 mod mutants;
 mod openapi;
@@ -25,7 +26,7 @@ struct XtaskCli {
 enum XtaskCommand {
     /// Check format, tidy, clippy, tests, seeded bugs and documentation; install and start what the tests need.
     Test {
-        /// Also run 200 crashes, 10,000 races, every seeded bug, and the tour in a release build.
+        /// Also run 200 crashes, 10,000 races, every seeded bug, and the release builds.
         #[arg(long)]
         full: bool,
     },
@@ -41,6 +42,8 @@ enum XtaskCommand {
         #[arg(default_value_t = 30)]
         seconds: u32,
     },
+    /// Build the program for distribution, with its debug information in a separate file, and check its size.
+    Dist,
     /// Generate the OpenAPI documents in `openapi/` from the code.
     Openapi,
     /// Check the project's own rules for the sources.
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         XtaskCommand::Test { full } => steps::run_tests(full),
         XtaskCommand::Mutants { full } => steps::run_mutants(full),
         XtaskCommand::Fuzz { seconds } => fuzz::run(seconds),
+        XtaskCommand::Dist => dist::build_program(),
         XtaskCommand::Openapi => openapi::write_documents(),
         XtaskCommand::Tidy => tidy::run(),
         XtaskCommand::Prepare { pretend_missing: true } => {

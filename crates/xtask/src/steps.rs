@@ -60,8 +60,7 @@ pub(crate) fn run_tests(full: bool) -> Result<()> {
             )
         })
     });
-    let result = documented
-        .and_then(|()| if full { run_step("the tour in a release build", run_release_tour) } else { Ok(()) });
+    let result = documented.and_then(|()| if full { run_release_steps() } else { Ok(()) });
     // The database servers are stopped first, so that the summary is the last output.
     drop(machine);
     println!("the whole check took {} s", started.elapsed().as_secs());
@@ -75,8 +74,10 @@ pub(crate) fn run_mutants(full: bool) -> Result<()> {
     crate::mutants::run(&tidy::root(), &machine.environment, full)
 }
 
-fn run_release_tour() -> Result<()> {
-    run_cargo(&["run", "--release", "--quiet", "-p", "bowline", "--", "tour", "--quiet"], &[])
+fn run_release_steps() -> Result<()> {
+    let tour = ["run", "--release", "--quiet", "-p", "bowline", "--", "tour", "--quiet"];
+    run_step("the tour in a release build", || run_cargo(&tour, &[]))?;
+    run_step("the program for distribution", crate::dist::build_program)
 }
 
 fn run_and_count_tests(count: &mut TestCount, environment: &[(&str, String)]) -> Result<()> {
