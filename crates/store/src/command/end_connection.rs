@@ -379,8 +379,10 @@ fn build_end_row(tx: &mut Tx<'_>, end: &mut DecidedEnd<'_>, job_id: Option<JobId
 }
 
 static END_CONNECTIONS: &Sql = sql!(
+    // A statement with `OR FAIL` keeps no copy of the pages that it changes. The default (`OR ABORT`) would undo a statement
+    // that fails halfway, but this one changes one row, and the command is rolled back in any case.
     sqlite: "-- end connections
-        UPDATE connections SET status = ?2, cause = ?3, actor_kind = ?4, actor_id = ?5, ended_at = ?6,
+        UPDATE OR FAIL connections SET status = ?2, cause = ?3, actor_kind = ?4, actor_id = ?5, ended_at = ?6,
             provider_revocation = ?7, replaced_by = ?8, audit_head = ?9, job_id = ?10, access_key = NULL,
             refresh_key = NULL, pending_until = NULL, updated_at = ?6
         WHERE id = ?1 AND status IN ('pending', 'active')",
