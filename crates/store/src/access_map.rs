@@ -3,6 +3,7 @@
 //! No answer from memory contradicts a commit that was acknowledged before the question: an entry exists only while it
 //! equals the committed row.
 
+mod compact;
 mod entry_map;
 mod map;
 mod rows;

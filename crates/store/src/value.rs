@@ -296,12 +296,20 @@ const UUID_BYTES: usize = 16;
 /// Encodes an id. A generated id, which is a prefix and a UUID, becomes the 16 bytes of the UUID. Any other id, such as one
 /// that was migrated from another system, becomes its text. No id is longer than necessary in any index that contains it.
 pub(crate) fn encode_id(prefix: &str, text: &str) -> Value {
+    Value::Blob(find_id_uuid(prefix, text).map_or_else(|| text.as_bytes().to_vec(), |uuid| uuid.to_vec()))
+}
+
+/// Returns the UUID of a generated id with this prefix.
+pub(crate) fn find_id_uuid(prefix: &str, text: &str) -> Option<[u8; UUID_BYTES]> {
     let uuid = text.strip_prefix(prefix).filter(|hex| hex.len() == 2 * UUID_BYTES).and_then(decode_hex);
-    match uuid {
-        // Bytes that could also be the text of an id would be ambiguous. A UUID of version 4 or 7 has none like these.
-        Some(bytes) if !is_id_text(&bytes) => Value::Blob(bytes.to_vec()),
-        _ => Value::Blob(text.as_bytes().to_vec()),
-    }
+    // Bytes that could also be the text of an id would be ambiguous. A UUID of version 4 or 7 has none like these.
+    uuid.filter(|bytes| !is_id_text(bytes))
+}
+
+/// Formats a generated id.
+pub(crate) fn format_uuid_id(prefix: &str, uuid: [u8; UUID_BYTES]) -> String {
+    let mut digits = [0; uuid::fmt::Simple::LENGTH];
+    [prefix, uuid::Uuid::from_bytes(uuid).simple().encode_lower(&mut digits)].concat()
 }
 
 /// Decodes an id that [`encode_id`] has encoded with the same prefix.
@@ -310,7 +318,7 @@ pub(crate) fn decode_id(prefix: &str, value: Value) -> Result<String, InvalidVal
     if let Ok(uuid) = <[u8; UUID_BYTES]>::try_from(bytes.as_slice())
         && !is_id_text(&uuid)
     {
-        return Ok(format!("{prefix}{:032x}", u128::from_be_bytes(uuid)));
+        return Ok(format_uuid_id(prefix, uuid));
     }
     String::from_utf8(bytes).or_else(|_| invalid_value("an id"))
 }

@@ -19,6 +19,9 @@ mod sync {
     pub(super) use loom::sync::atomic::AtomicU64;
 }
 
+#[path = "compact.rs"]
+#[expect(clippy::duplicate_mod, reason = "the same source with other primitives")]
+mod compact;
 #[path = "entry_map.rs"]
 #[expect(clippy::duplicate_mod, reason = "the same source with other primitives")]
 mod entry_map;

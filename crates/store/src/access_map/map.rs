@@ -12,6 +12,7 @@ use domain::model::registration::RegistrationState;
 use domain::rule::access::AccessState;
 use domain::secret::TokenHash;
 
+use super::compact::{CompactId, CompactRow, CompactToken};
 use super::entry_map::{CommitClock, CommitTime, EntryMap};
 use super::rows::{AccessMapStats, ClientRow, ConnectionRow, RowKey};
 
@@ -21,11 +22,11 @@ const SHARDS: usize = 64;
 /// The rows in memory. They are exact if all changes of these tables are announced by [`AccessMap::close`].
 pub struct AccessMap {
     clock: CommitClock,
-    connections: EntryMap<ConnectionId, Arc<ConnectionRow>>,
+    connections: EntryMap<CompactId, Arc<CompactRow>>,
     clients: EntryMap<ClientId, ClientRow>,
     registrations: EntryMap<(ClientId, ProviderId), Option<RegistrationState>>,
     providers: EntryMap<ProviderId, ProviderState>,
-    refresh_tokens: EntryMap<TokenHash, Arc<RefreshToken>>,
+    refresh_tokens: EntryMap<TokenHash, CompactToken>,
     /// Clients with all of their fields. The access check inserts only the fields that it has read, into `clients`.
     whole_clients: EntryMap<ClientId, Arc<Client>>,
     /// Providers with their settings.
@@ -49,16 +50,16 @@ impl AccessMap {
     }
 
     pub(super) fn with_shards(bytes: u64, shards: usize) -> Self {
-        // Nearly all rows are connections and refresh tokens, and a refresh token needs half the memory of a connection.
-        // There are far fewer clients, registrations and providers.
-        let share = bytes / 16;
+        // Nearly all rows are connections and refresh tokens, and a refresh token needs less memory than a connection. There
+        // are far fewer clients, registrations and providers.
+        let share = bytes / 32;
         Self {
             clock: CommitClock::new(),
-            connections: EntryMap::new(8 * share, shards),
+            connections: EntryMap::new(18 * share, shards),
             clients: EntryMap::new(share, shards),
             registrations: EntryMap::new(share, shards),
             providers: EntryMap::new(share, shards),
-            refresh_tokens: EntryMap::new(3 * share, shards),
+            refresh_tokens: EntryMap::new(9 * share, shards),
             whole_clients: EntryMap::new(share, shards),
             whole_providers: EntryMap::new(share, shards),
             hits: 0.into(),
@@ -120,12 +121,12 @@ impl AccessMap {
 
     /// Joins the rows of a connection. Called within [`AccessMap::answer`].
     pub(crate) fn find_access_state(&self, id: &ConnectionId) -> Option<AccessState> {
-        self.join_access_state(id, &*self.connections.find(id)?)
+        self.join_access_state(id, &*self.connections.find(&CompactId::from_connection(id))?)
     }
 
-    fn join_access_state(&self, id: &ConnectionId, connection: &ConnectionRow) -> Option<AccessState> {
-        let client = self.clients.find(&connection.client_id)?;
-        let registration = (connection.client_id.clone(), connection.provider_id);
+    fn join_access_state(&self, id: &ConnectionId, connection: &CompactRow) -> Option<AccessState> {
+        let registration = (connection.client_id()?, connection.provider_id);
+        let client = self.clients.find(&registration.0)?;
         let registration_state = self.registrations.find(&registration)?;
         let provider_state = self.providers.find(&connection.provider_id)?;
         let successor_active = match connection.replaced_by.as_deref() {
@@ -136,7 +137,7 @@ impl AccessMap {
             connection_id: id.clone(),
             client_id: registration.0,
             provider_id: connection.provider_id,
-            sub: connection.sub.as_ref().to_owned(),
+            sub: connection.sub(),
             status: connection.status,
             cause: connection.cause,
             successor_active,
@@ -153,8 +154,8 @@ impl AccessMap {
     }
 
     /// Finds a refresh token. Called within [`AccessMap::answer`].
-    pub(crate) fn find_refresh_token(&self, hash: &TokenHash) -> Option<Arc<RefreshToken>> {
-        self.refresh_tokens.find(hash)
+    pub(crate) fn find_refresh_token(&self, hash: &TokenHash) -> Option<RefreshToken> {
+        self.refresh_tokens.find(hash)?.expand()
     }
 
     pub(crate) fn find_client(&self, id: &ClientId) -> Option<Client> {
@@ -167,7 +168,7 @@ impl AccessMap {
 
     fn close_row(&self, key: &RowKey) {
         match key {
-            RowKey::Connection(id) => self.connections.close(id),
+            RowKey::Connection(id) => self.connections.close(&CompactId::from_connection(id)),
             RowKey::Client(id) => {
                 self.clients.close(id);
                 self.whole_clients.close(id);
@@ -185,7 +186,7 @@ impl AccessMap {
 
     fn reopen_row(&self, key: &RowKey, at: CommitTime) {
         match key {
-            RowKey::Connection(id) => self.connections.reopen(id, at),
+            RowKey::Connection(id) => self.connections.reopen(&CompactId::from_connection(id), at),
             RowKey::Client(id) => {
                 self.clients.reopen(id, at);
                 self.whole_clients.reopen(id, at);
@@ -258,8 +259,8 @@ impl Fill<'_> {
     /// closed, no other row of that commit is in memory; later commits are noticed by the clock. So the rows existed at the
     /// same time.
     pub(crate) fn insert_connection(self, id: &ConnectionId, row: ConnectionRow) -> Option<AccessState> {
-        let row = Arc::new(row);
-        self.map.connections.insert(id.clone(), Arc::clone(&row), self.read_after);
+        let row = Arc::new(CompactRow::from(row));
+        self.map.connections.insert(CompactId::from_connection(id), Arc::clone(&row), self.read_after);
         let state = self.map.join_access_state(id, &row)?;
         (self.map.clock.now() == self.read_after).then_some(state)
     }
@@ -300,7 +301,7 @@ impl Fill<'_> {
             accounts: accounts.clone(),
         };
         let (map, read_after) = (self.map, self.read_after);
-        map.connections.insert(connection_id.clone(), Arc::new(row), read_after);
+        map.connections.insert(CompactId::from_connection(connection_id), Arc::new(row.into()), read_after);
         let client = ClientRow { state: *client_state, profile: *profile };
         map.clients.insert(client_id.clone(), client, read_after);
         let registration = (client_id.clone(), *provider_id);
@@ -316,7 +317,7 @@ impl Fill<'_> {
         self.map.whole_providers.insert(provider.id, Arc::new(provider.clone()), self.read_after);
     }
 
-    pub(crate) fn insert_refresh_token(self, hash: TokenHash, token: RefreshToken) {
-        self.map.refresh_tokens.insert(hash, Arc::new(token), self.read_after);
+    pub(crate) fn insert_refresh_token(self, hash: TokenHash, token: &RefreshToken) {
+        self.map.refresh_tokens.insert(hash, CompactToken::new(token), self.read_after);
     }
 }

@@ -6,7 +6,6 @@ use domain::id::{ClientId, ConnectionId, ProviderId};
 use domain::model::client::{Client, ClientState, Profile};
 use domain::model::connection::{ConnectionStatus, EndCause, UpstreamRevocation};
 use domain::model::provider::{Provider, ProviderState};
-use domain::model::refresh_token::RefreshToken;
 use domain::model::registration::RegistrationState;
 use domain::secret::TokenHash;
 use domain::{Clusters, Timestamp};
@@ -24,7 +23,7 @@ pub(crate) enum RowKey {
     RefreshToken(TokenHash),
 }
 
-/// A connection with its current terms.
+/// A connection with its current terms, as it is read from the database.
 pub(crate) struct ConnectionRow {
     pub(crate) client_id: ClientId,
     pub(crate) provider_id: ProviderId,
@@ -59,16 +58,10 @@ pub struct AccessMapStats {
 }
 
 /// The bytes that the allocator needs for each allocation in addition to its content.
-const ALLOCATION_OVERHEAD: usize = 16;
+pub(super) const ALLOCATION_OVERHEAD: usize = 16;
 
-const fn text_size(text: &str) -> usize {
+pub(super) const fn text_size(text: &str) -> usize {
     text.len() + ALLOCATION_OVERHEAD
-}
-
-impl HeapSize for ConnectionId {
-    fn heap_size(&self) -> usize {
-        text_size(self.as_str())
-    }
 }
 
 impl HeapSize for ClientId {
@@ -80,24 +73,6 @@ impl HeapSize for ClientId {
 impl HeapSize for (ClientId, ProviderId) {
     fn heap_size(&self) -> usize {
         self.0.heap_size()
-    }
-}
-
-impl HeapSize for Arc<ConnectionRow> {
-    fn heap_size(&self) -> usize {
-        let successor =
-            self.replaced_by.as_deref().map_or(0, |id| size_of::<ConnectionId>() + id.heap_size());
-        let ids = self.client_id.heap_size() + successor;
-        let accounts = self.accounts.iter().flat_map(|accounts| accounts.iter());
-        let accounts: usize = accounts.map(|account| size_of::<String>() + text_size(account)).sum();
-        size_of::<ConnectionRow>() + 2 * ALLOCATION_OVERHEAD + ids + text_size(&self.sub) + accounts
-    }
-}
-
-impl HeapSize for Arc<RefreshToken> {
-    fn heap_size(&self) -> usize {
-        let ids = self.connection_id.heap_size() + self.client_id.heap_size();
-        size_of::<RefreshToken>() + 2 * ALLOCATION_OVERHEAD + ids
     }
 }
 

@@ -150,11 +150,7 @@ impl Query for FindRefreshToken {
         let found = self.hashes.iter().find_map(|hash| Some((hash, map.find_refresh_token(hash)?)));
         let (hash, token) = found?;
         let access_state = map.find_access_state(&token.connection_id)?;
-        Some(Some(StoredRefreshToken {
-            hash: hash.clone(),
-            token: RefreshToken::clone(&token),
-            access_state,
-        }))
+        Some(Some(StoredRefreshToken { hash: hash.clone(), token, access_state }))
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
@@ -162,7 +158,7 @@ impl Query for FindRefreshToken {
             if let Some(fill) = tx.fill() {
                 let row = tx.fetch_optional(TOKEN_WITH_CONNECTION, values![hash]).await?;
                 let Some(TokenConnectionRow { token, connection }) = row else { continue };
-                fill.insert_refresh_token(hash.clone(), token.clone());
+                fill.insert_refresh_token(hash.clone(), &token);
                 if let Some(access_state) = fill.insert_connection(&token.connection_id, connection) {
                     return Ok(Some(StoredRefreshToken { hash: hash.clone(), token, access_state }));
                 }

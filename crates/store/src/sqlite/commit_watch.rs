@@ -163,7 +163,7 @@ mod tests {
                 client_id: ClientId::parse("dc-acme").unwrap(),
                 last_used_at: Timestamp::EPOCH,
             };
-            self.map.start_fill().insert_refresh_token(Self::hash(), token);
+            self.map.start_fill().insert_refresh_token(Self::hash(), &token);
         }
 
         fn is_row_in_memory(&self) -> bool {

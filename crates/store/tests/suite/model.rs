@@ -119,7 +119,9 @@ async fn run_history(mut kit: TestStore, steps: Vec<HistoryStep>) {
                 let expected = expected.count();
                 let ended = outcomes.iter().filter(|outcome| matches!(outcome, EndOutcome::Ended(_))).count();
                 assert_eq!(ended, expected, "each connection ends once: {outcomes:?}");
-                nths.iter().for_each(|nth| model.end(&name(*nth), EndCause::Recipient));
+                for nth in nths {
+                    model.end(&name(nth), EndCause::Recipient);
+                }
             }
             HistoryStep::Wait { minutes } => kit.advance_clock(Duration::from_mins(u64::from(minutes))),
             HistoryStep::Sweep { nth } => {
