@@ -21,6 +21,7 @@ mod sqlite;
 mod store;
 mod tx;
 mod value;
+mod waiting_command;
 
 pub mod command;
 pub mod query;

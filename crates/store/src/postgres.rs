@@ -18,6 +18,7 @@ use crate::operation::{Command, Query, QueryKind};
 use crate::settings::{PostgresSettings, StoreSettings};
 use crate::sql::Sql;
 use crate::tx::Tx;
+use crate::waiting_command::{BoxedCommand, WaitingCommand, box_command};
 use commit_barrier::{CommitBarrier, WriteBarrier};
 use lookup_queue::LookupQueues;
 use pools::{Pools, SessionPool};
@@ -55,17 +56,9 @@ impl Postgres {
     /// disconnected: the outcome of a command that was interrupted would be unknown.
     pub(crate) async fn run<C: Command>(&self, command: C) -> Result<C::Reply> {
         let (pool, key) = (self.pools.for_command(C::KIND).clone(), self.audit_key.clone());
-        let task = tokio::spawn(async move {
-            let deadline = pool.deadline();
-            for _ in 1..MAX_ATTEMPTS {
-                match run_once(&pool, &key, &command).await {
-                    Err(StoreError::Conflict) if deadline > tokio::time::Instant::now() => {}
-                    result => return result,
-                }
-            }
-            run_once(&pool, &key, &command).await
-        });
-        task.await.unwrap_or_else(|_| Err(StoreError::Internal("a command panicked".into())))
+        let (command, receiver) = box_command(command);
+        tokio::spawn(run_with_retries(pool, key, command));
+        receiver.await.unwrap_or_else(|_| Err(StoreError::Internal("a command panicked".into())))
     }
 
     /// Waits until everything that was visible before this call is as durable as a new commit.
@@ -116,20 +109,34 @@ impl Postgres {
     }
 }
 
-async fn run_once<C: Command>(pool: &SessionPool, key: &AuditKey, command: &C) -> Result<C::Reply> {
+/// Runs a command until it no longer conflicts with other transactions, and sends its reply.
+async fn run_with_retries(pool: SessionPool, key: AuditKey, mut command: BoxedCommand) {
+    let deadline = pool.deadline();
+    let mut attempts = 0;
+    let result = loop {
+        attempts += 1;
+        match run_once(&pool, &key, &mut *command).await {
+            Err(StoreError::Conflict)
+                if attempts < MAX_ATTEMPTS && deadline > tokio::time::Instant::now() => {}
+            result => break result,
+        }
+    };
+    command.send_reply(result);
+}
+
+async fn run_once(pool: &SessionPool, key: &AuditKey, command: &mut dyn WaitingCommand) -> Result<()> {
     let session = pool.check_out().await.map_err(StoreError::into_transient)?;
     let attempt = async {
         let mut tx = Tx::for_command(PostgresTx::for_command(&session), key, command.moment());
-        let reply = command.run(&mut tx).await?;
+        command.run(&mut tx).await?;
         // The effects are ignored: they concern only SQLite's write-ahead log.
         let (deferred, _effects) = tx.finish()?;
-        transaction::commit(&session, deferred).await?;
-        Ok(reply)
+        transaction::commit(&session, deferred).await
     };
     // If the limit passes or the command panics, the session is dropped here and closed: its state is unknown.
     let result = pool.run_limited(&session, attempt).await?;
     let is_ended = match &result {
-        Ok(_) => true,
+        Ok(()) => true,
         Err(_) => {
             pool.run_limited(&session, transaction::roll_back(&session)).await.is_ok_and(|end| end.is_ok())
         }

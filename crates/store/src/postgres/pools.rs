@@ -1,7 +1,7 @@
 //! Pools of sessions, one for each kind of operation, so that no kind can use up what another one needs.
 
 use std::ops::Deref;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -151,14 +151,25 @@ impl SessionPool {
 
     /// Runs an operation on a session. When the limit has passed, the running statement is cancelled. The outer error means
     /// that the server did not respond to that either, and that the session must not be used again.
-    pub(super) async fn run_limited<T>(
+    pub(super) async fn run_limited<T: Send>(
         &self,
         session: &PostgresSession,
-        operation: impl Future<Output = T>,
+        operation: impl Future<Output = T> + Send,
     ) -> Result<T> {
-        let mut operation = pin!(operation);
-        if let Ok(result) = timeout(self.limit, operation.as_mut()).await {
-            return Ok(result);
+        let mut result = None;
+        let operation = async { result = Some(operation.await) };
+        self.wait_limited(session, pin!(operation)).await?;
+        result.ok_or_else(|| StoreError::Internal("an operation has no result".into()))
+    }
+
+    /// Waits for an operation whose type is not known, so that this code is compiled once.
+    async fn wait_limited(
+        &self,
+        session: &PostgresSession,
+        mut operation: Pin<&mut (dyn Future<Output = ()> + Send)>,
+    ) -> Result<()> {
+        if timeout(self.limit, operation.as_mut()).await.is_ok() {
+            return Ok(());
         }
         // A commit that waits for a standby has no limit on the server. It responds when it is cancelled, which proves that
         // the network works.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
 use super::connection;
@@ -54,8 +54,22 @@ impl QueryPool {
         &self,
         read: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| StoreError::Busy)?;
         let deadline = Instant::now() + self.time_limit;
+        let (sender, receiver) = oneshot::channel();
+        // An error of `send` means that the caller has gone.
+        self.run_boxed(deadline, Box::new(|connection| drop(sender.send(read(connection))))).await?;
+        match receiver.await {
+            Ok(Err(StoreError::Unavailable(_))) if Instant::now() >= deadline => {
+                Err(StoreError::Unavailable("the query exceeded its time limit".into()))
+            }
+            Ok(result) => result,
+            Err(_) => Err(StoreError::Internal("a query has no result".into())),
+        }
+    }
+
+    /// Runs a query whose result has any type, so that this code is compiled once.
+    async fn run_boxed(&self, deadline: Instant, read: BoxedRead) -> Result<()> {
+        let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| StoreError::Busy)?;
         let permit = tokio::time::timeout_at(deadline, Arc::clone(&self.connections).acquire_owned()).await;
         let permit = permit.map_err(|_| StoreError::Busy)?.map_err(StoreError::internal)?;
         let caller = CallerGuard::default();
@@ -64,7 +78,8 @@ impl QueryPool {
         let task = tokio::task::spawn_blocking(move || {
             // The permits are moved to this thread, because the connection stays in use after the caller has gone.
             let mut leased = LeasedConnection::take(idle, [slot, permit])?;
-            leased.run(read, deadline, is_abandoned)
+            read(leased.start(deadline, is_abandoned)?);
+            Ok(())
         });
         let result = task.await.unwrap_or_else(|_| Err(StoreError::Internal("a query panicked".into())));
         drop(caller);
@@ -76,6 +91,9 @@ impl QueryPool {
         self.idle.lock().unwrap().len()
     }
 }
+
+/// A query that sends its result to its caller.
+type BoxedRead = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// Sets its flag when the future of the caller is dropped.
 #[derive(Default)]
@@ -104,12 +122,8 @@ impl LeasedConnection {
         Ok(Self { connection, idle, _permits: permits })
     }
 
-    fn run<T>(
-        &mut self,
-        read: impl FnOnce(&mut Connection) -> Result<T>,
-        deadline: Instant,
-        is_abandoned: Arc<AtomicBool>,
-    ) -> Result<T> {
+    /// Returns the connection for a query that is interrupted at the deadline, or when its caller has gone.
+    fn start(&mut self, deadline: Instant, is_abandoned: Arc<AtomicBool>) -> Result<&mut Connection> {
         let connection =
             self.connection.as_mut().ok_or_else(|| StoreError::Internal("no connection is leased".into()))?;
         let must_stop = move || is_abandoned.load(Ordering::Relaxed) || Instant::now() >= deadline;
@@ -118,12 +132,7 @@ impl LeasedConnection {
             return Err(StoreError::Unavailable("the query was cancelled".into()));
         }
         connection.progress_handler(INSTRUCTIONS_BETWEEN_CHECKS, Some(must_stop))?;
-        match read(connection) {
-            Err(StoreError::Unavailable(_)) if Instant::now() >= deadline => {
-                Err(StoreError::Unavailable("the query exceeded its time limit".into()))
-            }
-            result => result,
-        }
+        Ok(connection)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
@@ -34,18 +34,21 @@ impl Readers {
 
     /// Calls `read` with the first free connection. Waits if all of them are in use.
     pub(super) fn with_connection<T>(&self, read: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
+        read(&mut self.lock_connection())
+    }
+
+    fn lock_connection(&self) -> MutexGuard<'_, Connection> {
         let count = self.connections.len();
         // Callers start at different connections, so that they rarely try one that is in use.
         let start = self.next_index.fetch_add(1, Ordering::Relaxed);
         for n in 0..count {
             match self.connections[(start + n) % count].try_lock() {
-                Ok(mut connection) => return read(&mut connection),
+                Ok(connection) => return connection,
                 // A query changes nothing, so its connection is usable after a panic.
-                Err(TryLockError::Poisoned(poisoned)) => return read(&mut poisoned.into_inner()),
+                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
                 Err(TryLockError::WouldBlock) => {}
             }
         }
-        let mut connection = self.connections[start % count].lock().unwrap_or_else(PoisonError::into_inner);
-        read(&mut connection)
+        self.connections[start % count].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 
 use domain::model::audit_event::AuditKey;
 use rusqlite::Connection;
-use tokio::sync::oneshot;
 
 use super::checkpointer::Checkpointer;
 use super::map_updates::MapUpdates;
@@ -31,6 +30,7 @@ use crate::error::{Result, StoreError};
 use crate::operation::Command;
 use crate::settings::StoreSettings;
 use crate::tx::Tx;
+use crate::waiting_command::{BoxedCommand, ReplyReceiver, WaitingCommand, box_command};
 
 /// The maximum number of commands in one commit.
 const MAX_BATCH_SIZE: usize = 512;
@@ -43,10 +43,8 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(1);
 /// The time between the last replies and the exit of a process that lost its store, so that callers can respond.
 const EXIT_DELAY: Duration = Duration::from_millis(250);
 
-type BoxedCommand = Box<dyn ErasedCommand>;
-
 pub(super) struct Writer {
-    queue: Arc<PriorityQueue<BoxedCommand>>,
+    queue: Arc<PriorityQueue<QueuedCommand>>,
     thread: Option<std::thread::JoinHandle<()>>,
     /// Set by a failed batch, until a commit has written something.
     is_failing: Arc<AtomicBool>,
@@ -84,9 +82,9 @@ impl Writer {
     }
 
     /// Queues a command, which runs even if its reply is not awaited.
-    pub(super) fn submit<C: Command>(&self, command: C) -> Result<ReplyReceiver<C>> {
-        let (sender, receiver) = oneshot::channel();
-        self.queue.push(C::KIND, Box::new(QueuedCommand { command, reply: None, sender }))?;
+    pub(super) fn submit<C: Command>(&self, command: C) -> Result<ReplyReceiver<C::Reply>> {
+        let (command, receiver) = box_command(command);
+        self.queue.push(C::KIND, QueuedCommand { command, result: None })?;
         Ok(receiver)
     }
 
@@ -96,11 +94,8 @@ impl Writer {
     }
 }
 
-/// Receives the reply of a queued command.
-pub(super) type ReplyReceiver<C> = oneshot::Receiver<Result<<C as Command>::Reply>>;
-
 /// Waits for the reply of a queued command.
-pub(super) async fn receive_reply<T>(receiver: oneshot::Receiver<Result<T>>) -> Result<T> {
+pub(super) async fn receive_reply<T>(receiver: ReplyReceiver<T>) -> Result<T> {
     receiver.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the store was lost".into())))
 }
 
@@ -114,12 +109,11 @@ impl Drop for Writer {
     }
 }
 
-/// A command in the queue, whose type the writer does not know.
-trait ErasedCommand: Send {
-    /// Runs the body. `Err` means that the batch cannot continue, not that the body failed.
-    fn run(&mut self, connection: &mut Connection, key: &AuditKey) -> Result<RunOutcome>;
-    /// Sends the reply after the commit, or the error that prevented the commit.
-    fn send_reply(self: Box<Self>, store_error: Option<&str>);
+/// A command in the queue, with the result of its last run.
+struct QueuedCommand {
+    command: BoxedCommand,
+    /// The result of the last run of the body; `None` before the first run.
+    result: Option<Result<()>>,
 }
 
 /// The outcome of running the body of a command.
@@ -130,19 +124,13 @@ enum RunOutcome {
     Failed,
 }
 
-struct QueuedCommand<C: Command> {
-    command: C,
-    /// The result of the last run of the body; `None` before the first run.
-    reply: Option<Result<C::Reply>>,
-    sender: oneshot::Sender<Result<C::Reply>>,
-}
-
-impl<C: Command> ErasedCommand for QueuedCommand<C> {
+impl QueuedCommand {
+    /// Runs the body. `Err` means that the batch cannot continue, not that the body failed.
     fn run(&mut self, connection: &mut Connection, key: &AuditKey) -> Result<RunOutcome> {
         // A panic must fail one command only: the writer thread serves all of them.
-        let result = catch_unwind(AssertUnwindSafe(|| run_body(&self.command, connection, key)))
+        let result = catch_unwind(AssertUnwindSafe(|| run_body(&mut *self.command, connection, key)))
             .unwrap_or_else(|_| Err(StoreError::Internal("a command panicked".into())));
-        let (reply, outcome) = match result {
+        let (result, outcome) = match result {
             Err(error @ StoreError::FileFailed(_)) => return Err(error),
             // Some errors, such as a full disk, make SQLite roll back the transaction. Statements would then commit one
             // by one, so the batch cannot continue.
@@ -150,20 +138,20 @@ impl<C: Command> ErasedCommand for QueuedCommand<C> {
                 let reason = result.err().map_or_else(|| "no error".into(), |error| error.to_string());
                 return Err(StoreError::Unavailable(format!("SQLite rolled back the whole batch: {reason}")));
             }
-            Ok((reply, effects)) => (Ok(reply), RunOutcome::Ok(effects)),
+            Ok(effects) => (Ok(()), RunOutcome::Ok(effects)),
             Err(error) => (Err(error), RunOutcome::Failed),
         };
-        self.reply = Some(reply);
+        self.result = Some(result);
         Ok(outcome)
     }
 
-    fn send_reply(self: Box<Self>, store_error: Option<&str>) {
-        let reply = match (store_error, self.reply) {
-            (None, Some(reply)) => reply,
+    /// Sends the reply after the commit, or the error that prevented the commit.
+    fn send_reply(self, store_error: Option<&str>) {
+        let result = match (store_error, self.result) {
+            (None, Some(result)) => result,
             (error, _) => Err(StoreError::Unavailable(error.unwrap_or("the command did not run").to_owned())),
         };
-        // An error means that the caller no longer waits for the reply.
-        let _ = self.sender.send(reply);
+        self.command.send_reply(result);
     }
 }
 
@@ -173,13 +161,13 @@ fn execute_cached(connection: &Connection, sql: &str) -> Result<()> {
     Ok(())
 }
 
-fn run_body<C: Command>(
-    command: &C,
+fn run_body(
+    command: &mut dyn WaitingCommand,
     connection: &mut Connection,
     key: &AuditKey,
-) -> Result<(C::Reply, Vec<CommitEffect>)> {
+) -> Result<Vec<CommitEffect>> {
     let mut tx = Tx::for_command(SqliteTx::new(connection), key, command.moment());
-    let reply = poll_ready(command.run(&mut tx))?;
+    poll_ready(command.run(&mut tx))?;
     let (deferred, effects) = tx.finish()?;
     let mut tx = SqliteTx::new(connection);
     for statement in deferred {
@@ -192,12 +180,12 @@ fn run_body<C: Command>(
             }
         }
     }
-    Ok((reply, effects))
+    Ok(effects)
 }
 
 struct WriterThread {
     connection: Connection,
-    queue: Arc<PriorityQueue<BoxedCommand>>,
+    queue: Arc<PriorityQueue<QueuedCommand>>,
     audit_key: AuditKey,
     wal: WriteAheadLog,
     updates: MapUpdates,
@@ -223,7 +211,7 @@ impl WriterThread {
     }
 
     /// Runs a batch and sends the replies. Returns the result of the checkpoint after it, which concerns no caller.
-    fn run_and_reply(&mut self, first: BoxedCommand) -> Result<()> {
+    fn run_and_reply(&mut self, first: QueuedCommand) -> Result<()> {
         let mut batch = vec![first];
         let error = match self.run_and_commit(&mut batch) {
             Ok(effects) => {
@@ -259,7 +247,7 @@ impl WriterThread {
         execute_cached(&self.connection, "ROLLBACK")
     }
 
-    fn run_and_commit(&mut self, batch: &mut Vec<BoxedCommand>) -> Result<Vec<CommitEffect>> {
+    fn run_and_commit(&mut self, batch: &mut Vec<QueuedCommand>) -> Result<Vec<CommitEffect>> {
         if let Err(error) = execute_cached(&self.connection, "BEGIN IMMEDIATE") {
             // Commands that were queued while this one waited for the lock fail too. If each waited again, the last one
             // would wait for a multiple of the timeout.
@@ -278,7 +266,7 @@ impl WriterThread {
 
     /// Runs the waiting commands, and those that arrive in the meantime, without savepoints. Returns `None` if one
     /// failed.
-    fn run_batch(&mut self, batch: &mut Vec<BoxedCommand>) -> Result<Option<Vec<CommitEffect>>> {
+    fn run_batch(&mut self, batch: &mut Vec<QueuedCommand>) -> Result<Option<Vec<CommitEffect>>> {
         let mut effects = Vec::new();
         while let Some(command) = batch.last_mut() {
             match command.run(&mut self.connection, &self.audit_key)? {
@@ -294,7 +282,7 @@ impl WriterThread {
     }
 
     /// Runs a batch again, each command in a savepoint, so that a failing command does not affect the others.
-    fn run_isolated(&mut self, batch: &mut [BoxedCommand]) -> Result<Vec<CommitEffect>> {
+    fn run_isolated(&mut self, batch: &mut [QueuedCommand]) -> Result<Vec<CommitEffect>> {
         execute_cached(&self.connection, "ROLLBACK")?;
         execute_cached(&self.connection, "BEGIN IMMEDIATE")?;
         let mut effects = Vec::new();
@@ -319,7 +307,7 @@ impl WriterThread {
     }
 
     /// Sends an error to every waiting caller and exits the process.
-    fn give_up(&self, error: &StoreError, batch: Vec<BoxedCommand>) -> ! {
+    fn give_up(&self, error: &StoreError, batch: Vec<QueuedCommand>) -> ! {
         tracing::error!(%error, "the store is lost");
         let error = error.to_string();
         // The queue is closed first, so that no command is added to it after the last one was taken.
