@@ -76,6 +76,9 @@ pub fn validate_redirect_uris(
         return Err(ValidationError::new(field, format_args!("must be at most {MAX_URIS} URLs")));
     }
     for (nth, uri) in uris.iter().enumerate() {
+        if let Some(expected) = find_authority_error(uri) {
+            return Err(ValidationError::new(format!("{field}[{nth}]"), expected));
+        }
         let expected = match loopback {
             LoopbackPolicy::Allowed => "must be an https URL without a fragment (http on loopback)",
             LoopbackPolicy::Refused => "must be an https URL without a fragment",
@@ -90,6 +93,22 @@ pub fn validate_redirect_uris(
         }
     }
     Ok(())
+}
+
+/// Returns what is wrong with the part of a redirect URI that names its host. The parser follows the rules of browsers, which
+/// repair such a text, and OAuth compares the text itself (RFC 6749 §3.1.2.3).
+fn find_authority_error(uri: &str) -> Option<&'static str> {
+    if uri.contains(",http://") || uri.contains(",https://") {
+        return Some("must be one URL, not a list separated by commas");
+    }
+    let (_, rest) = uri.split_once(':').filter(|(scheme, _)| matches!(*scheme, "https" | "http"))?;
+    let authority =
+        rest.strip_prefix("//").unwrap_or_default().split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.is_empty() {
+        return Some("must have a host after `https://`");
+    }
+    let has_empty_label = authority.starts_with('.') || authority.contains("..");
+    has_empty_label.then_some("must have a host without empty labels")
 }
 
 /// Validates the URL of a link, such as a logo or website: absolute and https.
@@ -273,6 +292,16 @@ mod tests {
             "redirect_uris[1] must be an https URL without a fragment"
         );
         assert_eq!(uris(&["https://a.example/", "https://a.example/"]), "redirect_uris[1] is given twice");
+        for no_host in ["https:///cb", "https:a.example/cb", "https:/a.example/cb", "https://?x=1"] {
+            assert_eq!(uris(&[no_host]), "redirect_uris[0] must have a host after `https://`", "{no_host}");
+        }
+        for empty_label in ["https://a..b/cb", "https://.example/cb"] {
+            assert_eq!(uris(&[empty_label]), "redirect_uris[0] must have a host without empty labels");
+        }
+        assert_eq!(
+            uris(&["https://a.example/cb,https://b.example/cb"]),
+            "redirect_uris[0] must be one URL, not a list separated by commas"
+        );
         assert_eq!(uris(&["x"; 101]), "redirect_uris must be at most 100 URLs");
         assert_eq!(
             parse_scope("scope", "TRANSACTIONS").unwrap_err().to_string(),
