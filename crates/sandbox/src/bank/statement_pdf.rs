@@ -1,21 +1,11 @@
 //! Renders a statement as PDF in a monospaced font, so that columns align without measuring the text.
+//!
+//! Courier is one of the fonts that every PDF reader has, so the document contains no font.
 
-use std::sync::LazyLock;
-
-use krilla::Document;
-use krilla::geom::Point;
-use krilla::metadata::Metadata;
-use krilla::page::PageSettings;
-use krilla::text::{Font, TextDirection};
+use pdf_writer::{Content, Name, Pdf, Rect, Ref, Str, TextStr};
 
 use super::ledger::{MonthlyStatement, StatementRow, StatementWording};
 use super::profile::BankProfile;
-
-/// The Hack font; for its license see `fonts/Hack-Regular-LICENSE.txt`.
-static FONT: LazyLock<Option<Font>> = LazyLock::new(|| {
-    let data: &'static [u8] = include_bytes!("../../fonts/Hack-Regular.ttf");
-    Font::new(data.to_vec().into(), 0)
-});
 
 /// The size of letter paper in points (1/72 inch).
 const PAGE_SIZE_POINTS: (f32, f32) = (612.0, 792.0);
@@ -27,40 +17,71 @@ const LINES_PER_PAGE: usize = 46;
 const LINE_CHARS: usize = 96;
 const FONT_SIZE: f32 = 8.5;
 const TITLE_FONT_SIZE: f32 = 17.0;
+/// The name of the font in the resources of each page.
+const FONT_NAME: Name<'static> = Name(b"F1");
 
-/// Renders a statement as a PDF document. Returns `None` if the font or the page size is invalid.
-pub(super) fn render_pdf(
-    profile: &BankProfile,
-    statement: &MonthlyStatement,
-    holders: &[String],
-) -> Option<Vec<u8>> {
-    let font = FONT.clone()?;
+/// Renders a statement as a PDF document.
+pub(super) fn render_pdf(profile: &BankProfile, statement: &MonthlyStatement, holders: &[String]) -> Vec<u8> {
     let wording = &profile.catalog.wording;
     let lines = format_lines(wording, statement, holders);
     let pages: Vec<&[String]> = lines.chunks(LINES_PER_PAGE).collect();
-    let mut document = Document::new();
     let title = format!("{} - {} {}", profile.name, wording.title, statement.first_day.strftime("%Y-%m"));
-    document.set_metadata(Metadata::new().title(title).language(profile.language.lang().to_owned()));
+
+    let mut next_ref = Ref::new(1);
+    let [catalog, tree, info, font] = std::array::from_fn(|_| next_ref.bump());
+    let mut pdf = Pdf::new();
+    pdf.catalog(catalog).pages(tree).lang(TextStr(profile.language.lang()));
+    pdf.document_info(info).title(TextStr(&title));
+    pdf.type1_font(font).base_font(Name(b"Courier")).encoding_predefined(Name(b"WinAnsiEncoding"));
+    let mut kids = Vec::with_capacity(pages.len());
     for (nth, page_lines) in pages.iter().enumerate() {
-        let settings = PageSettings::from_wh(PAGE_SIZE_POINTS.0, PAGE_SIZE_POINTS.1)?;
-        let mut page = document.start_page_with(settings);
-        let mut surface = page.surface();
-        let mut write = |y: f32, size: f32, text: &str| {
-            let position = Point::from_xy(LEFT_MARGIN, y);
-            surface.draw_text(position, font.clone(), size, text, false, TextDirection::LeftToRight);
-        };
-        write(TOP_MARGIN, TITLE_FONT_SIZE, profile.name);
-        let mut y = TOP_MARGIN + 2.0 * LINE_HEIGHT;
-        for line in *page_lines {
-            write(y, FONT_SIZE, line);
-            y += LINE_HEIGHT;
-        }
+        let (page_ref, content_ref) = (next_ref.bump(), next_ref.bump());
+        kids.push(page_ref);
         let page_number = format!("{} / {}", nth + 1, pages.len());
-        write(PAGE_SIZE_POINTS.1 - TOP_MARGIN / 2.0, FONT_SIZE, &format!("{page_number:>LINE_CHARS$}"));
-        surface.finish();
-        page.finish();
+        pdf.stream(content_ref, &draw_page(profile.name, page_lines, &page_number));
+        let mut page = pdf.page(page_ref);
+        page.media_box(Rect::new(0.0, 0.0, PAGE_SIZE_POINTS.0, PAGE_SIZE_POINTS.1));
+        page.parent(tree).contents(content_ref);
+        page.resources().fonts().pair(FONT_NAME, font);
     }
-    document.finish().ok()
+    let count = i32::try_from(kids.len()).unwrap_or(i32::MAX);
+    pdf.pages(tree).kids(kids).count(count);
+    pdf.finish()
+}
+
+/// Draws the title, the lines and the number of a page.
+fn draw_page(title: &str, lines: &[String], page_number: &str) -> Vec<u8> {
+    let mut content = Content::new();
+    let mut write = |y: f32, size: f32, text: &str| {
+        content.begin_text().set_font(FONT_NAME, size);
+        // The origin of a page is its lower left corner.
+        content.next_line(LEFT_MARGIN, PAGE_SIZE_POINTS.1 - y);
+        content.show(Str(&encode_text(text))).end_text();
+    };
+    write(TOP_MARGIN, TITLE_FONT_SIZE, title);
+    let mut y = TOP_MARGIN + 2.0 * LINE_HEIGHT;
+    for line in lines {
+        write(y, FONT_SIZE, line);
+        y += LINE_HEIGHT;
+    }
+    write(PAGE_SIZE_POINTS.1 - TOP_MARGIN / 2.0, FONT_SIZE, &format!("{page_number:>LINE_CHARS$}"));
+    content.finish().to_vec()
+}
+
+/// Encodes a text as `WinAnsiEncoding`, which has all letters of English and French.
+fn encode_text(text: &str) -> Vec<u8> {
+    let encode = |c: char| match c {
+        '€' => 0x80,
+        'Œ' => 0x8c,
+        '’' => 0x92,
+        '–' => 0x96,
+        '—' => 0x97,
+        'œ' => 0x9c,
+        // These characters have the codes of Latin-1.
+        ' '..='~' | '\u{a0}'..='ÿ' => u8::try_from(c).unwrap_or(b'?'),
+        _ => b'?',
+    };
+    text.chars().map(encode).collect()
 }
 
 /// Formats the text of a statement as lines of `LINE_CHARS` characters.
@@ -158,6 +179,15 @@ mod tests {
         assert_eq!(lines[6], format_line("2026-10-01", "Solde d'ouverture", "", "1\u{a0}000,00"));
         assert_eq!(lines[7], format_line("2026-10-03", "CAFÉ LES DEUX RIVES", "-12,34", "987,66"));
         assert_eq!(lines[9], format_line("2026-10-31", "Solde de fermeture", "", "987,66"));
+    }
+
+    #[test]
+    fn statement_pdf_text_keeps_letters_of_both_languages() {
+        assert_eq!(
+            encode_text("CAFÉ œuvre d’été\u{a0}$ (1 €)"),
+            b"CAF\xc9 \x9cuvre d\x92\xe9t\xe9\xa0$ (1 \x80)"
+        );
+        assert_eq!(encode_text("a\n銀"), b"a??");
     }
 
     #[test]

@@ -82,7 +82,6 @@ pub(super) async fn show_document(
         |username: &&str| bank.profile().catalog.find_customer(username).map(BankCustomer::full_name);
     let holders: Vec<String> = statement.owners.iter().filter_map(full_name).collect();
     let pdf = statement_pdf::render_pdf(bank.profile(), &statement, &holders);
-    let pdf = pdf.ok_or(FdxApiError(ErrorCode::Internal, "The document cannot be created"))?;
     Ok(([(header::CONTENT_TYPE, PDF)], pdf).into_response())
 }
 
