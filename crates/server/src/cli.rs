@@ -21,6 +21,7 @@ mod operator;
 mod output;
 mod partner;
 mod private_files;
+mod process_protection;
 mod provider;
 mod recipient;
 mod registration;

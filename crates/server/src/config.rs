@@ -12,7 +12,7 @@ pub use load::ConfigError;
 pub use paths::store_folder;
 pub use provider::ProviderEntry;
 pub use sections::{
-    Config, ConnectionSection, JobSection, KeysSection, LimitSection, LogFormat, LogSection, PageSection,
-    ServerSection, StoreSection, TokenSection, UpstreamSection,
+    ClientAddressHeader, Config, ConnectionSection, JobSection, KeysSection, LimitSection, LogFormat,
+    LogSection, PageSection, ServerSection, StoreSection, TokenSection, UpstreamSection,
 };
 pub use units::{ByteSize, HumanDuration};

@@ -1,12 +1,14 @@
 //! The flags that every command accepts, and the configuration that they select.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
 use super::error::CliError;
 use crate::config::Config;
+use crate::http::current_user_id;
 
 /// The configuration file that is used if none is named.
 pub(super) const DEFAULT_CONFIG_FILE: &str = "bowline.toml";
@@ -50,10 +52,28 @@ impl GlobalArgs {
         self.config.clone().or_else(|| default.exists().then_some(default))
     }
 
+    /// Ensures that the configuration file of the current folder belongs to this user or to root. In a folder such as `/tmp`,
+    /// another user could have put it there to obtain the hub's secrets.
+    fn ensure_trusted_config_file(&self) -> Result<(), CliError> {
+        let file = Path::new(DEFAULT_CONFIG_FILE);
+        if self.config.is_some() || !file.exists() {
+            return Ok(());
+        }
+        // The link itself counts, because its owner decides which file is read.
+        let owner = file.symlink_metadata().map_err(|error| CliError::for_path(file, error))?.uid();
+        if is_trusted_owner(owner, current_user_id()) {
+            return Ok(());
+        }
+        let expected =
+            "belongs to another user: expected your own file or one of root; to use it anyway, pass --config";
+        Err(CliError::for_path(file, expected))
+    }
+
     /// Loads the configuration from defaults, file, environment and flags; later layers take precedence.
     pub(super) fn load_config(&self, flags: &[(&str, String)]) -> Result<Config, CliError> {
         // `std::env::vars` panics on a variable that is not UTF-8, and the panic would print its value, which may be
         // a secret. None of the hub's variables may have such a value, so these are skipped.
+        self.ensure_trusted_config_file()?;
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
         Ok(Config::load(self.config_file().as_deref(), environment, flags)?)
@@ -67,5 +87,21 @@ impl GlobalArgs {
             // https://no-color.org: the variable counts whatever its value is.
             Color::Auto => stream.is_terminal() && std::env::var_os("NO_COLOR").is_none(),
         }
+    }
+}
+
+/// Returns whether a user trusts the files of an owner.
+const fn is_trusted_owner(owner: u32, user: u32) -> bool {
+    owner == user || owner == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_own_files_and_those_of_root_are_trusted() {
+        assert!(is_trusted_owner(1000, 1000) && is_trusted_owner(0, 1000) && is_trusted_owner(0, 0));
+        assert!(!is_trusted_owner(1001, 1000) && !is_trusted_owner(1000, 0));
     }
 }

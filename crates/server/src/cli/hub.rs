@@ -3,6 +3,7 @@
 //! Commands that start a hub create a missing SQLite store and key file. All other commands require both and create
 //! neither: in the wrong folder they would otherwise leave an empty store and a new key file.
 
+use anyhow::Context;
 use domain::model::audit_event::{Actor, AuditKey};
 use store::command::{SetMetadata, UpsertProvider};
 use store::query::GetMetadata;
@@ -10,6 +11,7 @@ use store::{Location, Store, StoreSettings};
 
 use super::data_lock::DataLock;
 use super::error::CliError;
+use super::process_protection::protect_memory;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -42,6 +44,7 @@ pub(super) async fn create_or_open_hub(config: Config) -> Result<(DataLock, App)
 
 /// Builds the app on a migrated store, and creates a missing key file.
 pub(super) async fn create_or_open_app(config: Config, clock: Clock) -> Result<App, CliError> {
+    protect_keys(&config)?;
     // A store that belongs to a key file cannot be read with a new one, so none is created.
     if !config.keys.file.exists() && has_keys(&config).await? {
         return Err(missing_key_file_error(&config));
@@ -56,6 +59,7 @@ pub(super) async fn create_or_open_app(config: Config, clock: Clock) -> Result<A
 
 /// Builds the app on an existing store and key file. The caller must have acquired the data lock.
 pub(super) async fn open_existing_app(config: Config) -> Result<App, CliError> {
+    protect_keys(&config)?;
     if !config.keys.file.exists() {
         // The store is opened first, so that a more important problem, such as a database that was never migrated, is
         // reported instead of the missing key file.
@@ -70,6 +74,14 @@ pub(super) async fn open_existing_app(config: Config) -> Result<App, CliError> {
     }
     let keys = KeyFile::open(&config.keys.file)?;
     build_app(config, keys, Clock::system()).await
+}
+
+/// Protects the memory of this process before it contains keys, unless the configuration permits core dumps.
+fn protect_keys(config: &Config) -> Result<(), CliError> {
+    if config.keys.allow_core_dumps {
+        return Ok(());
+    }
+    Ok(protect_memory().context("cannot disable core dumps")?)
 }
 
 fn missing_key_file_error(config: &Config) -> CliError {

@@ -36,13 +36,23 @@ macro_rules! section {
     };
 }
 
+/// The header to which proxies append the address of the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientAddressHeader {
+    /// `X-Forwarded-For`.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
 section! {
     /// Addresses, and limits of connections and requests.
     ServerSection {
         public_url: String, listen: String, admin_listen: String, admin_socket: String, probe_listen: String,
         body_limit: ByteSize, header_timeout: HumanDuration,
         request_timeout: HumanDuration, idle_timeout: HumanDuration, shutdown_grace: HumanDuration, connections: usize,
-        trusted_proxies: usize,
+        trusted_proxies: usize, client_address_header: ClientAddressHeader,
     }
 }
 section! {
@@ -52,8 +62,8 @@ section! {
     }
 }
 section! {
-    /// The location of the file with the hub's keys.
-    KeysSection { file: PathBuf }
+    /// The location of the file with the hub's keys, and the protection of the keys in memory.
+    KeysSection { file: PathBuf, allow_core_dumps: bool }
 }
 section! {
     /// Lifetimes of the tokens and codes that the hub issues.

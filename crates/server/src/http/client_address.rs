@@ -1,9 +1,11 @@
 //! Determines the address and the user of the client, as the listener or a trusted proxy reports them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use domain::rule::operator::LocalPeer;
 use http::HeaderMap;
+
+use crate::config::{ClientAddressHeader, ServerSection};
 
 /// The other end of a connection, as the listener reports it.
 #[derive(Clone, Copy, Debug)]
@@ -57,31 +59,62 @@ pub fn current_user_id() -> u32 {
 }
 
 /// Returns the client's address as the outermost trusted proxy saw it, or the address of the peer without proxies.
-pub(super) fn caller_address(peer: IpAddr, headers: &HeaderMap, trusted_proxies: usize) -> IpAddr {
+pub(super) fn caller_address(peer: IpAddr, headers: &HeaderMap, settings: &ServerSection) -> IpAddr {
+    let Some(index) = settings.trusted_proxies.checked_sub(1) else { return peer };
+    let entries = match settings.client_address_header {
+        ClientAddressHeader::XForwardedFor => list_entries(headers, "x-forwarded-for"),
+        ClientAddressHeader::Forwarded => {
+            let elements = list_entries(headers, "forwarded");
+            elements.into_iter().map(|element| find_forwarded_for(element).unwrap_or_default()).collect()
+        }
+    };
     // Each proxy appends the address that it sees. Entries are counted from the right, because the client may have
-    // forged those further left.
-    let lines = headers.get_all("x-forwarded-for").iter().rev();
-    let entries = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
-    let mut addresses = entries.map(|entry| entry.trim().parse::<IpAddr>());
-    match trusted_proxies {
-        0 => peer,
-        // Without a valid entry the proxy's own address is used, which limits all of its clients together.
-        nth => addresses.nth(nth - 1).and_then(Result::ok).unwrap_or(peer),
-    }
+    // forged those further left. Without a valid entry the proxy's own address is used, which limits all of its clients
+    // together.
+    entries.into_iter().rev().nth(index).and_then(parse_node).unwrap_or(peer)
+}
+
+/// Returns the entries of all lines of a header that contains a list.
+fn list_entries<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
+    let lines = headers.get_all(name).iter();
+    lines.flat_map(|line| line.to_str().unwrap_or_default().split(',')).map(str::trim).collect()
+}
+
+/// Returns the value of the parameter `for` of an element of `Forwarded`.
+fn find_forwarded_for(element: &str) -> Option<&str> {
+    element.split(';').find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("for").then_some(value.trim())
+    })
+}
+
+/// Parses an address with an optional port, such as `192.0.2.9:5123` or `[2001:db8::1]:443`. `Forwarded` may quote it.
+fn parse_node(text: &str) -> Option<IpAddr> {
+    let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    let bracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    let address = bracketed.unwrap_or(text).parse();
+    address.or_else(|_| text.parse().map(|socket: SocketAddr| socket.ip())).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Returns the address of the caller behind a number of proxies that append to a header.
+    fn find_caller(headers: &HeaderMap, header: ClientAddressHeader, proxies: usize) -> String {
+        let config = crate::config::Config::load(None, std::iter::empty(), &[]).unwrap();
+        let settings =
+            ServerSection { trusted_proxies: proxies, client_address_header: header, ..config.server };
+        caller_address("10.0.0.1".parse().unwrap(), headers, &settings).to_string()
+    }
+
     #[test]
     fn forwarded_for_counts_only_trusted_proxies() {
         let mut headers = HeaderMap::new();
         headers.append("x-forwarded-for", "203.0.113.9, 198.51.100.1".parse().unwrap());
         headers.append("x-forwarded-for", "192.0.2.2".parse().unwrap());
-        let peer: IpAddr = "10.0.0.1".parse().unwrap();
 
-        let caller = |proxies| caller_address(peer, &headers, proxies).to_string();
+        let caller = |proxies| find_caller(&headers, ClientAddressHeader::XForwardedFor, proxies);
         assert_eq!(
             [caller(0), caller(1), caller(2), caller(9)],
             ["10.0.0.1", "192.0.2.2", "198.51.100.1", "10.0.0.1"]
@@ -89,6 +122,34 @@ mod tests {
 
         headers.insert("x-forwarded-for", "unknown".parse().unwrap());
 
-        assert_eq!(caller_address(peer, &headers, 1), peer);
+        assert_eq!(find_caller(&headers, ClientAddressHeader::XForwardedFor, 1), "10.0.0.1");
+    }
+
+    #[test]
+    fn forwarded_addresses_may_have_ports_and_brackets() {
+        use ClientAddressHeader::{Forwarded, XForwardedFor};
+        for (header, value, expected) in [
+            (XForwardedFor, "192.0.2.9:5123", "192.0.2.9"),
+            (XForwardedFor, "2001:db8::1", "2001:db8::1"),
+            (XForwardedFor, "[2001:db8::1]", "2001:db8::1"),
+            (XForwardedFor, "[2001:db8::1]:443", "2001:db8::1"),
+            (XForwardedFor, "198.51.100.1, 192.0.2.9:80", "192.0.2.9"),
+            (XForwardedFor, "192.0.2.9:", "10.0.0.1"),
+            (XForwardedFor, "[192.0.2.9", "10.0.0.1"),
+            (Forwarded, "for=192.0.2.9", "192.0.2.9"),
+            (Forwarded, r#"for=198.51.100.1, proto=https; For="[2001:db8::1]:4711""#, "2001:db8::1"),
+            (Forwarded, "for=_hidden", "10.0.0.1"),
+            (Forwarded, "by=203.0.113.1", "10.0.0.1"),
+        ] {
+            let mut headers = HeaderMap::new();
+            // The other header is invented by the client.
+            for name in ["x-forwarded-for", "forwarded"] {
+                headers.insert(name, "203.0.113.77".parse().unwrap());
+            }
+            let name = if header == Forwarded { "forwarded" } else { "x-forwarded-for" };
+            headers.insert(name, value.parse().unwrap());
+
+            assert_eq!(find_caller(&headers, header, 1), expected, "{name}: {value}");
+        }
     }
 }

@@ -64,7 +64,7 @@ impl RequestState {
     pub fn caller_network(&self, headers: &HeaderMap) -> Network {
         // Requests through the Unix socket have no address. They share one network.
         let peer = self.peer.and_then(RemotePeer::address).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
-        Network::from_address(caller_address(peer, headers, self.app.config().server.trusted_proxies))
+        Network::from_address(caller_address(peer, headers, &self.app.config().server))
     }
 
     /// Returns the user who sent the request through the hub's Unix socket; `None` for a request over the network.

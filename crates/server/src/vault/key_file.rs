@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::hkdf;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use domain::Secret;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
 use super::DataKey;
+use crate::http::current_user_id;
 
 /// The root keys that a key file contains.
 pub struct KeyFile {
@@ -38,8 +41,17 @@ pub enum KeyFileError {
     #[error("key file {path}: {source}")]
     Io { path: PathBuf, source: io::Error },
     /// Other users can access the file. The number is its mode.
-    #[error("key file {0}: mode {1:o} lets other users of this machine access it: expected 600 (chmod 600)")]
+    #[error(
+        "key file {0}: mode {1:o} lets other users of this machine access it: expected 600 (chmod 600), or at most 640 for a \
+         file of root with the hub's group"
+    )]
     ReadableByOthers(PathBuf, u32),
+    /// The file belongs to another user, with this id.
+    #[error("key file {0}: belongs to user {1}: expected a file of the hub's user or of root")]
+    ForeignOwner(PathBuf, u32),
+    /// The path is a symbolic link, which could be changed between two checks.
+    #[error("key file {0}: is a symbolic link: expected the path of the file itself")]
+    SymbolicLink(PathBuf),
     /// The content is not that of a key file.
     #[error(
         "key file {0}: expected `base` and `wrap.<n>`, each 32 bytes in base64: restore the file from a backup"
@@ -62,11 +74,23 @@ impl KeyFile {
     /// Reads the key file. Returns an error if other users can access the file.
     pub fn open(path: &Path) -> Result<Self, KeyFileError> {
         let io_error = |source| KeyFileError::Io { path: path.into(), source };
-        let mode = std::fs::metadata(path).map_err(io_error)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(KeyFileError::ReadableByOthers(path.into(), mode));
+        // The file is opened once, and everything is checked on what was opened.
+        let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
+        let mut file = OpenOptions::new().read(true).custom_flags(no_follow).open(path).map_err(|error| {
+            // Linux reports a link as `ELOOP`.
+            let is_link = error.raw_os_error() == Some(Errno::LOOP.raw_os_error());
+            if is_link { KeyFileError::SymbolicLink(path.into()) } else { io_error(error) }
+        })?;
+        let metadata = file.metadata().map_err(io_error)?;
+        let (owner, mode) = (metadata.uid(), metadata.mode() & 0o777);
+        let is_own_group = is_own_group(metadata.gid()).map_err(io_error)?;
+        match check_access(owner, current_user_id(), is_own_group, mode) {
+            FileAccess::Private => {}
+            FileAccess::ForeignOwner => return Err(KeyFileError::ForeignOwner(path.into(), owner)),
+            FileAccess::ReadableByOthers => return Err(KeyFileError::ReadableByOthers(path.into(), mode)),
         }
-        let mut text = std::fs::read_to_string(path).map_err(io_error)?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(io_error)?;
         let keys = Self::parse(&text);
         text.zeroize();
         keys.ok_or_else(|| KeyFileError::Malformed(path.into()))
@@ -132,6 +156,32 @@ impl KeyFile {
     }
 }
 
+/// The users who can access a key file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FileAccess {
+    /// Only the hub's user and root, or processes with the hub's group.
+    Private,
+    /// The owner is another user, who could change the file.
+    ForeignOwner,
+    ReadableByOthers,
+}
+
+/// Returns who can access a file. A file of root may be readable by the hub's group, as orchestrators mount secrets.
+const fn check_access(owner: u32, user: u32, is_own_group: bool, mode: u32) -> FileAccess {
+    let is_permitted = match (owner == user, owner == 0) {
+        (_, true) if is_own_group => mode & 0o137 == 0,
+        (true, _) | (_, true) => mode & 0o077 == 0,
+        (false, false) => return FileAccess::ForeignOwner,
+    };
+    if is_permitted { FileAccess::Private } else { FileAccess::ReadableByOthers }
+}
+
+/// Returns whether this process has a group.
+fn is_own_group(group: u32) -> io::Result<bool> {
+    let groups = rustix::process::getgroups()?;
+    Ok(std::iter::once(rustix::process::getegid()).chain(groups).any(|own| own.as_raw() == group))
+}
+
 fn decode_root(text: &str) -> Option<Secret<[u8; 32]>> {
     let bytes: [u8; 32] = STANDARD.decode(text).ok()?.try_into().ok()?;
     Some(Secret::new(bytes))
@@ -139,6 +189,8 @@ fn decode_root(text: &str) -> Option<Secret<[u8; 32]>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::vault::Vault;
     use proptest::prelude::*;
@@ -183,8 +235,41 @@ mod tests {
         let before = std::fs::read(&path).unwrap();
         KeyFile::open_or_create(&path, || Ok([8; 32])).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), before);
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(KeyFile::open(&path), Err(KeyFileError::ReadableByOthers(_, 0o640))));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(KeyFile::open(&path), Err(KeyFileError::ReadableByOthers(_, 0o644))));
+    }
+
+    #[test]
+    fn key_file_behind_symbolic_link_is_rejected() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (create_key_file(folder.path()), folder.path().join("link"));
+        std::os::unix::fs::symlink(path, &link).unwrap();
+
+        assert!(matches!(KeyFile::open(&link), Err(KeyFileError::SymbolicLink(_))));
+    }
+
+    #[test]
+    fn key_file_must_be_private_or_of_root_with_own_group() {
+        use FileAccess::{ForeignOwner, Private, ReadableByOthers};
+        for (owner, is_own_group, mode, expected) in [
+            (1000, false, 0o600, Private),
+            (1000, false, 0o400, Private),
+            (1000, true, 0o640, ReadableByOthers),
+            (1000, false, 0o604, ReadableByOthers),
+            (0, true, 0o640, Private),
+            (0, true, 0o440, Private),
+            (0, false, 0o440, ReadableByOthers),
+            (0, true, 0o660, ReadableByOthers),
+            (0, true, 0o644, ReadableByOthers),
+            (0, false, 0o600, Private),
+            (1001, true, 0o600, ForeignOwner),
+        ] {
+            assert_eq!(
+                check_access(owner, 1000, is_own_group, mode),
+                expected,
+                "{owner} {is_own_group} {mode:o}"
+            );
+        }
     }
 
     #[test]

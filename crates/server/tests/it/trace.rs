@@ -74,3 +74,21 @@ async fn revoke_syncs_write_ahead_log_before_sending_204() {
     let seen = std::fs::read_to_string(&trace).unwrap();
     assert_eq!(ensure_synced_before_reply(&seen), Ok(()), "{}", &seen[seen.len().saturating_sub(4000)..]);
 }
+
+/// The memory of the hub contains keys. Neither a debugger nor a core dump may read it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hub_disables_core_dumps_before_it_reads_its_keys() {
+    let strace = std::env::var("BOWLINE_TEST_STRACE").expect("BOWLINE_TEST_STRACE: run `cargo xtask test`");
+    let site = HubProcess::new(None).await;
+    site.initialize().await;
+    let trace = site.path("trace.txt").display().to_string();
+
+    let hub = site.serve(&[&strace, "-f", "-y", "-e", "trace=prctl,prlimit64,openat", "-o", &trace]).await;
+
+    let trace = std::fs::read_to_string(site.path("trace.txt")).unwrap();
+    let find = |call: &str| trace.find(call).unwrap_or_else(|| panic!("no {call}: {trace}"));
+    let keys = find("hub.keys");
+    assert!(find("prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE") < keys, "{trace}");
+    assert!(find("RLIMIT_CORE, {rlim_cur=0, rlim_max=0}") < keys, "{trace}");
+    drop(hub);
+}
