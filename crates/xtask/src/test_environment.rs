@@ -1,5 +1,5 @@
-//! Programs that the tests need: PostgreSQL, pgbouncer, Chromium, chromedriver, strace, Python and schemathesis. Each is found or
-//! installed; otherwise the run fails and names the command to install it. No test is skipped for a missing program.
+//! Programs that the tests need: PostgreSQL, pgbouncer, Chromium, chromedriver, strace, Python, schemathesis, curl and jq. Each is
+//! found or installed; otherwise the run fails and names the command to install it. No test is skipped for a missing program.
 
 use std::env;
 use std::net::TcpListener;
@@ -19,7 +19,7 @@ pub(crate) struct Requirement {
     packages: &'static [&'static str],
 }
 
-const REQUIREMENTS: [Requirement; 6] = [
+const REQUIREMENTS: [Requirement; 8] = [
     Requirement { name: "PostgreSQL", programs: &["initdb"], packages: &["postgresql"] },
     Requirement { name: "pgbouncer", programs: &["pgbouncer"], packages: &["pgbouncer"] },
     Requirement {
@@ -30,6 +30,9 @@ const REQUIREMENTS: [Requirement; 6] = [
     Requirement { name: "chromedriver", programs: &["chromedriver"], packages: &["chromium-driver"] },
     Requirement { name: "strace", programs: &["strace"], packages: &["strace"] },
     Requirement { name: "Python", programs: &["python3"], packages: &["python3", "python3-venv"] },
+    // The scripts of the guides call the hub with these.
+    Requirement { name: "curl", programs: &["curl"], packages: &["curl"] },
+    Requirement { name: "jq", programs: &["jq"], packages: &["jq"] },
 ];
 
 /// The way in which a required program is obtained.
@@ -96,8 +99,8 @@ impl TestEnvironment {
         for need in REQUIREMENTS {
             places.push(ensure_installed(need)?);
         }
-        let [initdb, pgbouncer, chromium, driver, strace, python] = places.as_slice() else {
-            bail!("expected one program for each of the six requirements")
+        let [initdb, pgbouncer, chromium, driver, strace, python, _curl, _jq] = places.as_slice() else {
+            bail!("expected one program for each of the eight requirements")
         };
         let schemathesis = ensure_schemathesis(python)?;
         let bin = initdb.parent().context("initdb has no folder")?.to_path_buf();

@@ -26,6 +26,7 @@ mod expiry;
 mod fault_injection;
 mod golden;
 mod golden_data;
+mod guide;
 mod invalid_grant_burst;
 mod libraries;
 mod limit;
