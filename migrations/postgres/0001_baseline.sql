@@ -7,6 +7,8 @@
 --   * JSON is TEXT and is never queried inside the database.
 --   * `data_key` is a wrapped key; the sealed values of the same row are encrypted under it. Tokens, codes and secrets that
 --     the hub issues are stored only as hashes.
+--   * `mac` covers the columns of a row that give authority, so that another program cannot change them unnoticed; `state_mac`
+--     covers the state where it changes apart from the others. `docs/security/stored-rows.md` lists these columns.
 --   * `audit_head` is the newest event of the audit chain of the row's subject: its number, its MAC and its id.
 --   * The end of a connection changes no secondary index of `connections`: no index contains a column that an end changes.
 --   * Tables that every request writes to have no foreign keys to `clients` and `providers`, whose rows are never deleted:
@@ -42,6 +44,8 @@ CREATE TABLE clients (
     require_pkce BOOLEAN NOT NULL,
     max_duration_days BIGINT,
     audit_head BYTEA NOT NULL,
+    state_mac BYTEA NOT NULL,
+    mac BYTEA NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL
 );
@@ -69,6 +73,8 @@ CREATE TABLE providers (
     client_secret BYTEA,
     initial_access_token BYTEA,
     audit_head BYTEA NOT NULL,
+    state_mac BYTEA NOT NULL,
+    mac BYTEA NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL
 );
@@ -97,6 +103,7 @@ CREATE TABLE registrations (
     upstream_data_key BYTEA,
     upstream_client_secret BYTEA,
     client_configuration BYTEA,
+    mac BYTEA NOT NULL,
     requested_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
     PRIMARY KEY (client_id, provider_id)
@@ -141,6 +148,7 @@ CREATE TABLE authorization_requests (
     cookie_hash BYTEA NOT NULL,
     state_hash BYTEA,
     data_key BYTEA NOT NULL,
+    mac BYTEA NOT NULL,
     verifier BYTEA,
     provider_code BYTEA,
     purpose TEXT,
@@ -185,6 +193,7 @@ CREATE TABLE connections (
     provider_revocation TEXT NOT NULL,
     recipient_notification TEXT NOT NULL,
     job_id BYTEA,
+    mac BYTEA NOT NULL,
     audit_head BYTEA NOT NULL,
     created_at BIGINT NOT NULL,
     activated_at BIGINT,
@@ -221,6 +230,7 @@ CREATE TABLE connection_terms (
     version BIGINT NOT NULL,
     clusters TEXT NOT NULL,
     accounts TEXT,
+    mac BYTEA NOT NULL,
     purpose TEXT NOT NULL,
     language TEXT NOT NULL,
     page_version TEXT NOT NULL,
@@ -249,6 +259,7 @@ CREATE TABLE authorization_codes (
     client_id BYTEA NOT NULL,
     redirect_uri TEXT NOT NULL,
     code_challenge TEXT,
+    mac BYTEA NOT NULL,
     expires_at BIGINT NOT NULL,
     used_at BIGINT
 );
@@ -259,6 +270,7 @@ CREATE TABLE refresh_tokens (
     token_hash BYTEA NOT NULL PRIMARY KEY,
     connection_id BYTEA NOT NULL,
     client_id BYTEA NOT NULL,
+    mac BYTEA NOT NULL,
     issued_at BIGINT NOT NULL,
     last_used_at BIGINT NOT NULL
 );
@@ -329,6 +341,7 @@ CREATE TABLE operators (
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
     ended_at BIGINT,
+    mac BYTEA NOT NULL,
     audit_head BYTEA NOT NULL
 );
 CREATE UNIQUE INDEX operators_token ON operators (token_hash);

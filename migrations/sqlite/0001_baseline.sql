@@ -7,6 +7,8 @@
 --   * JSON is TEXT and is never queried inside the database.
 --   * `data_key` is a wrapped key; the sealed values of the same row are encrypted under it. Tokens, codes and secrets that
 --     the hub issues are stored only as hashes.
+--   * `mac` covers the columns of a row that give authority, so that another program cannot change them unnoticed; `state_mac`
+--     covers the state where it changes apart from the others. `docs/security/stored-rows.md` lists these columns.
 --   * `audit_head` is the newest event of the audit chain of the row's subject: its number, its MAC and its id.
 --   * The end of a connection changes no secondary index of `connections`: no index contains a column that an end changes.
 --   * Tables that every request writes to have no foreign keys to `clients` and `providers`, whose rows are never deleted:
@@ -42,6 +44,8 @@ CREATE TABLE clients (
     require_pkce INTEGER NOT NULL CHECK (require_pkce IN (0, 1)),
     max_duration_days INTEGER,
     audit_head BLOB NOT NULL,
+    state_mac BLOB NOT NULL,
+    mac BLOB NOT NULL,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT;
@@ -69,6 +73,8 @@ CREATE TABLE providers (
     client_secret BLOB,
     initial_access_token BLOB,
     audit_head BLOB NOT NULL,
+    state_mac BLOB NOT NULL,
+    mac BLOB NOT NULL,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT;
@@ -97,6 +103,7 @@ CREATE TABLE registrations (
     upstream_data_key BLOB,
     upstream_client_secret BLOB,
     client_configuration BLOB,
+    mac BLOB NOT NULL,
     requested_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
     PRIMARY KEY (client_id, provider_id)
@@ -141,6 +148,7 @@ CREATE TABLE authorization_requests (
     cookie_hash BLOB NOT NULL,
     state_hash BLOB,
     data_key BLOB NOT NULL,
+    mac BLOB NOT NULL,
     verifier BLOB,
     provider_code BLOB,
     purpose TEXT,
@@ -185,6 +193,7 @@ CREATE TABLE connections (
     provider_revocation TEXT NOT NULL,
     recipient_notification TEXT NOT NULL,
     job_id BLOB,
+    mac BLOB NOT NULL,
     audit_head BLOB NOT NULL,
     created_at INTEGER NOT NULL,
     activated_at INTEGER,
@@ -221,6 +230,7 @@ CREATE TABLE connection_terms (
     version INTEGER NOT NULL,
     clusters TEXT NOT NULL,
     accounts TEXT,
+    mac BLOB NOT NULL,
     purpose TEXT NOT NULL,
     language TEXT NOT NULL,
     page_version TEXT NOT NULL,
@@ -249,6 +259,7 @@ CREATE TABLE authorization_codes (
     client_id BLOB NOT NULL,
     redirect_uri TEXT NOT NULL,
     code_challenge TEXT,
+    mac BLOB NOT NULL,
     expires_at INTEGER NOT NULL,
     used_at INTEGER
 ) STRICT, WITHOUT ROWID;
@@ -259,6 +270,7 @@ CREATE TABLE refresh_tokens (
     token_hash BLOB NOT NULL PRIMARY KEY,
     connection_id BLOB NOT NULL,
     client_id BLOB NOT NULL,
+    mac BLOB NOT NULL,
     issued_at INTEGER NOT NULL,
     last_used_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -329,6 +341,7 @@ CREATE TABLE operators (
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
     ended_at INTEGER,
+    mac BLOB NOT NULL,
     audit_head BLOB NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX operators_token ON operators (token_hash);

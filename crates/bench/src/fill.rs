@@ -97,10 +97,11 @@ fn build_connection<T: BenchmarkTarget>(
         SeedState::Active => (hash, None),
         SeedState::AwaitingExchange => (None, hash),
     };
-    let SealedCredential { data_key, credential } =
-        target.seal_credential(id.as_str(), PROVIDER_TOKEN.as_bytes())?;
+    let owner = (&id, &client_id()?, ProviderId::new(PROVIDER));
+    let SealedCredential { access_token, refresh_token } =
+        target.seal_credential(owner, PROVIDER_TOKEN.as_bytes())?;
     let customer_id = identities.customer_id(number);
-    Ok(SeededConnection { id, customer_id, refresh_hash, code_hash, data_key, credential })
+    Ok(SeededConnection { id, customer_id, refresh_hash, code_hash, access_token, refresh_token })
 }
 
 /// Signs access tokens for connections.

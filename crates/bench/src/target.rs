@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::Moment;
+use domain::id::{ClientId, ConnectionId, ProviderId};
 use domain::jose::AccessTokenKeys;
 use domain::secret::TokenHash;
 use store::Store;
+use store::command::SealedValue;
 
 use crate::error::BenchmarkError;
 
@@ -44,10 +46,8 @@ pub struct TargetSettings<'a> {
 /// The encrypted provider tokens of a connection, as the store contains them.
 #[derive(Clone, Debug)]
 pub struct SealedCredential {
-    /// The data key of the connection, encrypted (wrapped) with a key of the hub.
-    pub data_key: Vec<u8>,
-    /// The provider tokens, encrypted with the data key.
-    pub credential: Vec<u8>,
+    pub access_token: SealedValue,
+    pub refresh_token: SealedValue,
 }
 
 /// A function that requests one resource from the stub provider with an HTTP client like that of the hub, and returns the
@@ -94,8 +94,13 @@ pub trait BenchmarkTarget: Sized + Send + Sync {
     /// Returns the hash under which the store keeps a refresh token or code.
     fn hash_secret(&self, secret: &str) -> TokenHash;
 
-    /// Encrypts the provider's tokens of a connection in the form in which the store keeps them.
-    fn seal_credential(&self, connection_id: &str, tokens: &[u8]) -> Result<SealedCredential, Self::Error>;
+    /// Encrypts a token as the access token and as the refresh token of a connection of a recipient at a provider, in the form in
+    /// which the store keeps them.
+    fn seal_credential(
+        &self,
+        owner: (&ConnectionId, &ClientId, ProviderId),
+        token: &[u8],
+    ) -> Result<SealedCredential, Self::Error>;
 
     /// Returns keys that sign access tokens which the hub will accept, also after a restart.
     fn access_token_keys(&self) -> AccessTokenKeys;

@@ -67,7 +67,7 @@ impl App {
             connections: config.store.connections,
             queue_capacity: config.store.queue,
             access_map_bytes: config.store.access_map_size.bytes() as u64,
-            audit_key: vault.audit_key(),
+            keys: vault.store_keys(),
         };
         let store = Store::open(settings).await?;
         let app = Self(Arc::new(Parts {

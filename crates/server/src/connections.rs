@@ -23,6 +23,15 @@ pub async fn expire(ctx: &RequestContext, command: ExpireConnection) -> Result<E
     Ok(outcome)
 }
 
+/// Returns the outcome of ending one of many connections. An end that failed because another program has changed the rows of the
+/// connection has no outcome: the connection gives no access, and it must not keep the others from ending.
+pub fn skip_unverified(outcome: Result<EndOutcome, StoreError>) -> Result<Option<EndOutcome>, StoreError> {
+    match outcome {
+        Err(StoreError::UnverifiedRow { .. }) => Ok(None),
+        outcome => outcome.map(Some),
+    }
+}
+
 /// Handles an `invalid_grant` response to a refresh (RFC 6749 §5.2): ends the connection.
 ///
 /// If a provider returns the error for an unusual number of connections, the provider is paused instead.

@@ -2,15 +2,20 @@
 
 mod key_file;
 mod seal;
+mod seal_owner;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::hmac;
 use domain::Secret;
 use domain::jose::AccessTokenKeys;
 use domain::model::audit_event::AuditKey;
 use domain::secret::{TokenHash, TokenHashes};
+use store::{RowAuthenticator, StoreKeys};
 
 pub use key_file::{KeyFile, KeyFileError};
 pub use seal::{DataKey, UnsealError};
+pub use seal_owner::{SealOwner, SealPurpose};
 
 /// The generation of every derived key. It is stored with each hash, so that keys can be rotated later.
 const GENERATION: u32 = 1;
@@ -23,6 +28,8 @@ pub struct Vault {
     csrf: hmac::Key,
     cursor_key: DataKey,
     opaque_id_key: Secret<[u8; 32]>,
+    /// The number of sealed values that could not be opened.
+    unopened_values: AtomicU64,
 }
 
 impl Vault {
@@ -35,6 +42,7 @@ impl Vault {
             csrf: mac("csrf/1"),
             cursor_key: DataKey::new(keys.derive("cursor/1")),
             opaque_id_key: keys.derive("ids"),
+            unopened_values: AtomicU64::new(0),
             keys,
         }
     }
@@ -85,6 +93,12 @@ impl Vault {
         AuditKey::new(GENERATION, self.keys.derive("audit/1").expose())
     }
 
+    /// Returns the keys with which the store authenticates what it writes.
+    pub fn store_keys(&self) -> StoreKeys {
+        let rows = RowAuthenticator::new(self.keys.derive("rows/1").expose());
+        StoreKeys { audit: self.audit_key(), rows }
+    }
+
     /// Returns an identifier of the key file that reveals nothing about the keys. A store contains it, so that a wrong
     /// key file is detected.
     pub fn fingerprint(&self) -> String {
@@ -94,25 +108,81 @@ impl Vault {
         format!("{head:016x}")
     }
 
-    /// Creates the data key of a connection from random bytes. Returns the key, and a copy that is wrapped with the
-    /// newest root key.
+    /// Creates a data key from random bytes. Returns the key, and a copy that is wrapped with the newest root key and bound to
+    /// its owner and purpose.
     pub fn create_data_key(
         &self,
         random: Secret<[u8; 32]>,
-        connection: &str,
+        owner: SealOwner<'_>,
+        purpose: SealPurpose,
     ) -> Result<(DataKey, Vec<u8>), UnsealError> {
         // The id of the root key is stored in front of the wrapped key. The data key can then still be unwrapped after
         // a new root key was added.
-        let wrapped = self.keys.newest_wrapping_key().seal(connection, random.expose())?;
+        let wrapped = self.keys.newest_wrapping_key().seal(&owner.bind(purpose), random.expose())?;
         Ok((DataKey::new(random), [&self.keys.newest_wrapping_key_id().to_be_bytes()[..], &wrapped].concat()))
     }
 
-    /// Unwraps the data key of a connection. A key that was wrapped for another connection is rejected.
-    pub fn unwrap_data_key(&self, wrapped: &[u8], connection: &str) -> Result<DataKey, UnsealError> {
+    /// Unwraps a data key. A key that was wrapped for another owner or purpose is rejected.
+    pub fn unwrap_data_key(
+        &self,
+        wrapped: &[u8],
+        owner: SealOwner<'_>,
+        purpose: SealPurpose,
+    ) -> Result<DataKey, UnsealError> {
+        self.try_unwrap(wrapped, &owner.bind(purpose)).inspect_err(|_| self.report_unopened(owner, purpose))
+    }
+
+    /// Seals a value under a key of its own. Returns the wrapped key and the sealed value.
+    pub fn seal(
+        &self,
+        random: Secret<[u8; 32]>,
+        owner: SealOwner<'_>,
+        purpose: SealPurpose,
+        plain: &[u8],
+    ) -> Result<(Vec<u8>, Vec<u8>), UnsealError> {
+        let (key, wrapped) = self.create_data_key(random, owner, purpose)?;
+        Ok((wrapped, key.seal(&owner.bind(purpose), plain)?))
+    }
+
+    /// Opens a text that [`Vault::seal`] has sealed for the owner and for one of the purposes.
+    pub fn open_text(
+        &self,
+        owner: SealOwner<'_>,
+        purposes: &[SealPurpose],
+        (wrapped, sealed): (&[u8], &[u8]),
+    ) -> Result<Secret<String>, UnsealError> {
+        for purpose in purposes {
+            let bound_to = owner.bind(*purpose);
+            let opened = self.try_unwrap(wrapped, &bound_to).and_then(|key| key.open_text(&bound_to, sealed));
+            if opened.is_ok() {
+                return opened;
+            }
+        }
+        if let Some(purpose) = purposes.first() {
+            self.report_unopened(owner, *purpose);
+        }
+        Err(UnsealError)
+    }
+
+    fn try_unwrap(&self, wrapped: &[u8], bound_to: &str) -> Result<DataKey, UnsealError> {
         let (root_id, sealed) = wrapped.split_first_chunk::<4>().ok_or(UnsealError)?;
         let root = self.keys.wrapping_key(u32::from_be_bytes(*root_id)).ok_or(UnsealError)?;
-        let opened = root.open(connection, sealed)?;
+        let opened = root.open(bound_to, sealed)?;
         let key: [u8; 32] = opened.expose().as_slice().try_into().map_err(|_| UnsealError)?;
         Ok(DataKey::new(Secret::new(key)))
+    }
+
+    /// Returns the number of sealed values that could not be opened since the start.
+    pub fn unopened_values(&self) -> u64 {
+        self.unopened_values.load(Ordering::Relaxed)
+    }
+
+    fn report_unopened(&self, owner: SealOwner<'_>, purpose: SealPurpose) {
+        self.unopened_values.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(
+            ?owner,
+            ?purpose,
+            "a sealed value was changed, or belongs to another row, and is not used"
+        );
     }
 }

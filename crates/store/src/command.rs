@@ -59,6 +59,8 @@ pub use resolve_failed_job::{FailedJobAction, ResolveFailedJob};
 pub use run_job::{FinishJob, JobQueueDemand, LeaseJobs, LeasedJob, ReleaseJob};
 pub use sealed_value::SealedValue;
 #[cfg(feature = "seed")]
-pub use seed::{AnalyzeTables, InstallLogInspection, SeedConnections, SeededConnection, TouchConnection};
+pub use seed::{
+    AnalyzeTables, InstallLogInspection, SeedConnections, SeededConnection, SetConsentEnd, TouchConnection,
+};
 pub use set_metadata::SetMetadata;
 pub use upstream_client::DetachUpstreamClient;

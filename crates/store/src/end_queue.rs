@@ -75,8 +75,8 @@ impl EndQueue {
                     }
                 }
             }
-            // One connection whose rows contradict each other must not keep the others from ending.
-            Err(StoreError::Internal(_) | StoreError::Conflict) => {
+            // One connection whose rows contradict each other, or were changed, must not keep the others from ending.
+            Err(StoreError::Internal(_) | StoreError::UnverifiedRow { .. } | StoreError::Conflict) => {
                 for end in set {
                     self.spawn_single(backend, end);
                 }

@@ -10,4 +10,5 @@ pub(crate) mod connection;
 pub(crate) mod job;
 pub(crate) mod operator;
 pub(crate) mod provider;
+pub(crate) mod refresh_token;
 pub(crate) mod registration;

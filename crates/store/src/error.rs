@@ -21,6 +21,9 @@ pub enum StoreError {
     /// The database has a version, a schema or a setting that this program does not support.
     #[error("{0}")]
     Incompatible(String),
+    /// A row that the hub has not written in this form: its MAC does not verify. The row was not used.
+    #[error("row `{id}` of table `{table}` was changed by another program")]
+    UnverifiedRow { table: &'static str, id: String },
     /// A bug in the store, or stored rows that contradict each other.
     #[error("internal store error: {0}")]
     Internal(String),
@@ -48,6 +51,7 @@ impl StoreError {
             Self::Unavailable(reason) => Self::Unavailable(reason.clone()),
             Self::FileFailed(reason) => Self::FileFailed(reason.clone()),
             Self::Incompatible(reason) => Self::Incompatible(reason.clone()),
+            Self::UnverifiedRow { table, id } => Self::UnverifiedRow { table, id: id.clone() },
             Self::Internal(reason) => Self::Internal(reason.clone()),
         }
     }

@@ -9,13 +9,12 @@ mod session;
 mod tls;
 mod transaction;
 
-use domain::model::audit_event::AuditKey;
 use domain::{Moment, Timestamp};
 
 use crate::error::{Result, StoreError};
 use crate::migrate;
 use crate::operation::{Command, Query, QueryKind};
-use crate::settings::{PostgresSettings, StoreSettings};
+use crate::settings::{PostgresSettings, StoreKeys, StoreSettings};
 use crate::sql::Sql;
 use crate::tx::Tx;
 use crate::waiting_command::{BoxedCommand, WaitingCommand, box_command};
@@ -31,7 +30,7 @@ const MAX_ATTEMPTS: usize = 8;
 
 pub(crate) struct Postgres {
     pools: Pools,
-    audit_key: AuditKey,
+    keys: StoreKeys,
     barrier: CommitBarrier,
     lookups: LookupQueues,
 }
@@ -48,16 +47,16 @@ impl Postgres {
         session.give_back();
         second.give_back();
         let lookups = LookupQueues::new(pools.for_query(QueryKind::Lookup).clone(), settings.queue_capacity);
-        let audit_key = settings.audit_key.clone();
-        Ok(Self { pools, audit_key, barrier: CommitBarrier::default(), lookups })
+        let keys = settings.keys.clone();
+        Ok(Self { pools, keys, barrier: CommitBarrier::default(), lookups })
     }
 
     /// Runs a command in its own task, which completes even if the caller is cancelled, for example because its client
     /// disconnected: the outcome of a command that was interrupted would be unknown.
     pub(crate) async fn run<C: Command>(&self, command: C) -> Result<C::Reply> {
-        let (pool, key) = (self.pools.for_command(C::KIND).clone(), self.audit_key.clone());
+        let (pool, keys) = (self.pools.for_command(C::KIND).clone(), self.keys.clone());
         let (command, receiver) = box_command(command);
-        tokio::spawn(run_with_retries(pool, key, command));
+        tokio::spawn(run_with_retries(pool, keys, command));
         receiver.await.unwrap_or_else(|_| Err(StoreError::Internal("a command panicked".into())))
     }
 
@@ -69,12 +68,12 @@ impl Postgres {
     /// Runs a query. If the caller goes away, the statement is cancelled.
     pub(crate) async fn query<Q: Query>(&self, query: &Q) -> Result<Q::Reply> {
         if Q::KIND == QueryKind::Lookup {
-            let mut tx = Tx::for_query(PostgresTx::for_lookup(&self.lookups), &self.audit_key);
+            let mut tx = Tx::for_query(PostgresTx::for_lookup(&self.lookups), &self.keys);
             return query.run(&mut tx).await;
         }
         let pool = self.pools.for_query(Q::KIND);
         let session = pool.check_out().await.map_err(StoreError::into_transient)?;
-        let mut tx = Tx::for_query(PostgresTx::for_query(&session), &self.audit_key);
+        let mut tx = Tx::for_query(PostgresTx::for_query(&session), &self.keys);
         let result = pool.run_limited(&session, query.run(&mut tx)).await?;
         session.give_back();
         result
@@ -110,12 +109,12 @@ impl Postgres {
 }
 
 /// Runs a command until it no longer conflicts with other transactions, and sends its reply.
-async fn run_with_retries(pool: SessionPool, key: AuditKey, mut command: BoxedCommand) {
+async fn run_with_retries(pool: SessionPool, keys: StoreKeys, mut command: BoxedCommand) {
     let deadline = pool.deadline();
     let mut attempts = 0;
     let result = loop {
         attempts += 1;
-        match run_once(&pool, &key, &mut *command).await {
+        match run_once(&pool, &keys, &mut *command).await {
             Err(StoreError::Conflict)
                 if attempts < MAX_ATTEMPTS && deadline > tokio::time::Instant::now() => {}
             result => break result,
@@ -124,10 +123,10 @@ async fn run_with_retries(pool: SessionPool, key: AuditKey, mut command: BoxedCo
     command.send_reply(result);
 }
 
-async fn run_once(pool: &SessionPool, key: &AuditKey, command: &mut dyn WaitingCommand) -> Result<()> {
+async fn run_once(pool: &SessionPool, keys: &StoreKeys, command: &mut dyn WaitingCommand) -> Result<()> {
     let session = pool.check_out().await.map_err(StoreError::into_transient)?;
     let attempt = async {
-        let mut tx = Tx::for_command(PostgresTx::for_command(&session), key, command.moment());
+        let mut tx = Tx::for_command(PostgresTx::for_command(&session), keys, command.moment());
         command.run(&mut tx).await?;
         // The effects are ignored: they concern only SQLite's write-ahead log.
         let (deferred, _effects) = tx.finish()?;

@@ -6,6 +6,7 @@
 use serde::de::DeserializeOwned;
 
 use crate::error::{Result, StoreError};
+use crate::row_mac::{RowAuthenticator, RowMac};
 use crate::value::{FromValue, Value};
 
 /// The column names of a statement's result, shared by all of its rows.
@@ -41,24 +42,62 @@ pub(crate) struct Row {
     values: Vec<Option<Value>>,
     /// The index of the column after the one that was read last.
     next: usize,
+    /// The key with which the row can be verified; `None` before the transaction has set it.
+    authenticator: Option<RowAuthenticator>,
 }
 
 impl Row {
     pub(crate) const fn new(columns: &'static Columns, values: Vec<Option<Value>>) -> Self {
-        Self { columns, values, next: 0 }
+        Self { columns, values, next: 0, authenticator: None }
+    }
+
+    pub(crate) fn set_authenticator(&mut self, authenticator: &RowAuthenticator) {
+        self.authenticator = Some(authenticator.clone());
+    }
+
+    /// Ensures that the hub has written the columns that a MAC covers. Their values must not have been taken yet.
+    pub(crate) fn verify(&self, mac: &RowMac) -> Result<()> {
+        let Some(authenticator) = &self.authenticator else {
+            return Err(StoreError::Internal("a row cannot be verified without a key".into()));
+        };
+        let mut computation = authenticator.begin(mac);
+        let mut next = 0;
+        for column in mac.columns {
+            let index = self.find_column(column, next)?;
+            computation.add(self.value_at(index, column)?);
+            next = index + 1;
+        }
+        if computation.matches(self.value_at(self.find_column(mac.mac, next)?, mac.mac)?) {
+            return Ok(());
+        }
+        let id = self.find_column(mac.id.0, 0).and_then(|index| self.value_at(index, mac.id.0)).ok();
+        Err(StoreError::UnverifiedRow { table: mac.table, id: authenticator.report(mac, id) })
+    }
+
+    /// Returns whether the value of a column is null.
+    pub(crate) fn is_null(&self, column: &str) -> Result<bool> {
+        Ok(*self.value_at(self.find_column(column, self.next)?, column)? == Value::Null)
+    }
+
+    fn value_at(&self, index: usize, column: &str) -> Result<&Value> {
+        let value = self.values.get(index).and_then(Option::as_ref);
+        value.ok_or_else(|| self.columns.error(column, "was read before"))
+    }
+
+    /// Returns the index of a column. Columns are usually read in the order of the statement, so most lookups need one
+    /// comparison, with the column at `expected`.
+    fn find_column(&self, column: &str, expected: usize) -> Result<usize> {
+        let names = &self.columns.names;
+        if names.get(expected).is_some_and(|name| **name == *column) {
+            return Ok(expected);
+        }
+        let index = names.iter().position(|name| **name == *column);
+        index.ok_or_else(|| self.columns.error(column, "does not exist"))
     }
 
     /// Takes the value of a column. Each column can be read once, because its text or blob is moved out of the row.
     pub(crate) fn get<T: FromValue>(&mut self, column: &str) -> Result<T> {
-        let names = &self.columns.names;
-        // Columns are usually read in the order of the statement, so most lookups need one comparison.
-        let index = match names.get(self.next) {
-            Some(name) if **name == *column => Some(self.next),
-            _ => names.iter().position(|name| **name == *column),
-        };
-        let Some(index) = index else {
-            return Err(self.columns.error(column, "does not exist"));
-        };
+        let index = self.find_column(column, self.next)?;
         self.next = index + 1;
         let value = self.values.get_mut(index).and_then(Option::take);
         let value = value.ok_or_else(|| self.columns.error(column, "was read before"))?;

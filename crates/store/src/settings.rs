@@ -1,9 +1,11 @@
-//! The settings of a store: its database, limits and audit key.
+//! The settings of a store: its database, limits and keys.
 
 use std::path::PathBuf;
 
 use domain::Secret;
 use domain::model::audit_event::AuditKey;
+
+use crate::row_mac::RowAuthenticator;
 
 /// The database of a store: an SQLite file or a PostgreSQL database.
 #[derive(Clone, Debug)]
@@ -77,7 +79,23 @@ pub struct StoreSettings {
     /// The maximum size of the rows that are kept in memory for the access check, in bytes. With 0 every check reads the
     /// database. PostgreSQL does not use it.
     pub access_map_bytes: u64,
-    pub audit_key: AuditKey,
+    pub keys: StoreKeys,
+}
+
+/// The keys with which the store authenticates what it writes.
+#[derive(Clone, Debug)]
+pub struct StoreKeys {
+    /// The key of the audit chains.
+    pub audit: AuditKey,
+    /// The key of the MACs of rows.
+    pub rows: RowAuthenticator,
+}
+
+#[cfg(test)]
+impl StoreKeys {
+    pub(crate) fn for_tests() -> Self {
+        Self { audit: AuditKey::new(1, &[1; 32]), rows: RowAuthenticator::new(&[1; 32]) }
+    }
 }
 
 /// The minimum number of sessions of a pool. With a single session, one slow operation would delay all others.

@@ -19,14 +19,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::model::audit_event::AuditKey;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::access_map::{AccessMap, AccessMapStats, Fill};
 use crate::error::{Result, StoreError};
 use crate::migrate;
 use crate::operation::{Command, Query, QueryKind};
-use crate::settings::StoreSettings;
+use crate::settings::{StoreKeys, StoreSettings};
 use crate::sql::Sql;
 use crate::tx::Tx;
 use crate::value::Value;
@@ -55,7 +54,7 @@ pub(crate) struct Sqlite {
     background: QueryPool,
     monitoring: QueryPool,
     write_check: write_check::WriteCheck,
-    audit_key: AuditKey,
+    keys: StoreKeys,
     map: Arc<AccessMap>,
     /// The last fields close their files, which must happen after all connections are closed: when a process closes a
     /// file, it loses the locks that SQLite has on it.
@@ -89,7 +88,7 @@ impl Sqlite {
             background: QueryPool::open(path, &BACKGROUND_LIMITS)?,
             monitoring: QueryPool::open(path, &MONITORING_LIMITS)?,
             write_check: write_check::WriteCheck::default(),
-            audit_key: settings.audit_key.clone(),
+            keys: settings.keys.clone(),
             map,
             watch,
             _file: file,
@@ -111,14 +110,14 @@ impl Sqlite {
             QueryKind::Lookup => {
                 return self
                     .readers
-                    .with_connection(|connection| run_query(query, connection, &self.audit_key, None));
+                    .with_connection(|connection| run_query(query, connection, &self.keys, None));
             }
             QueryKind::Search => &self.searches,
             QueryKind::Background => &self.background,
             QueryKind::Monitoring => &self.monitoring,
         };
-        let (query, audit_key) = (query.clone(), self.audit_key.clone());
-        pool.run(move |connection| run_query(&query, connection, &audit_key, None)).await
+        let (query, keys) = (query.clone(), self.keys.clone());
+        pool.run(move |connection| run_query(&query, connection, &keys, None)).await
     }
 
     /// Answers a query from memory, or else from the database, whose rows are then inserted into the map.
@@ -132,7 +131,7 @@ impl Sqlite {
             return Ok(reply);
         }
         let fill = self.map.start_fill();
-        self.readers.with_connection(|connection| run_query(query, connection, &self.audit_key, Some(fill)))
+        self.readers.with_connection(|connection| run_query(query, connection, &self.keys, Some(fill)))
     }
 
     pub(crate) fn access_map_stats(&self) -> AccessMapStats {
@@ -153,10 +152,10 @@ impl Sqlite {
 fn run_query<Q: Query>(
     query: &Q,
     connection: &mut Connection,
-    audit_key: &AuditKey,
+    keys: &StoreKeys,
     fill: Option<Fill<'_>>,
 ) -> Result<Q::Reply> {
-    let mut tx = Tx::for_query(SqliteTx::new(connection), audit_key).with_fill(fill);
+    let mut tx = Tx::for_query(SqliteTx::new(connection), keys).with_fill(fill);
     transaction::poll_ready(query.run(&mut tx))
 }
 
@@ -196,7 +195,7 @@ mod tests {
             connections: 1,
             queue_capacity: 1,
             access_map_bytes: 0,
-            audit_key: AuditKey::new(1, &[1; 32]),
+            keys: StoreKeys::for_tests(),
         };
         let store = Arc::new(Sqlite::open(&path, &settings).unwrap());
         let searching = Arc::clone(&store);

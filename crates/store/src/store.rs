@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::migrate::Migration;
 use crate::operation::{Command, Query};
 use crate::postgres::{self, Postgres};
+use crate::row_mac::RowAuthenticator;
 use crate::settings::{Location, StoreSettings};
 use crate::sql::Statement;
 use crate::sqlite::{self, Sqlite};
@@ -20,6 +21,7 @@ use crate::sqlite::{self, Sqlite};
 #[derive(Clone)]
 pub struct Store {
     backend: Arc<Backend>,
+    rows: RowAuthenticator,
     ends: Arc<EndQueue>,
 }
 
@@ -51,13 +53,14 @@ impl Store {
     /// Opens the store, and checks that its database is durable and has a schema that this program supports.
     pub async fn open(settings: StoreSettings) -> Result<Self> {
         let ends = Arc::new(EndQueue::new(settings.queue_capacity, settings.sessions_per_pool()));
+        let rows = settings.keys.rows.clone();
         let backend = match settings.location.clone() {
             Location::Sqlite(path) => Backend::Sqlite(Box::new(Sqlite::open(&path, &settings)?)),
             Location::Postgres(postgres) => {
                 Backend::Postgres(Box::new(Postgres::open(&postgres, &settings).await?))
             }
         };
-        Ok(Self { backend: Arc::new(backend), ends })
+        Ok(Self { backend: Arc::new(backend), rows, ends })
     }
 
     /// Applies pending migrations, and creates an SQLite file that does not exist. Returns the applied migrations.
@@ -109,6 +112,11 @@ impl Store {
             // Each access check reads the database.
             Backend::Postgres(_) => None,
         }
+    }
+
+    /// Returns the number of rows since the store was opened that were not used because another program had changed them.
+    pub fn unverified_rows(&self) -> u64 {
+        self.rows.rejected()
     }
 
     /// Returns whether commands can commit. The result may be a second old.

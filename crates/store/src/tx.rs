@@ -1,7 +1,7 @@
 //! The transaction in which the body of a command or query runs its statements, on either database.
 
 use domain::id::{AuditEventId, IdSource, Seed};
-use domain::model::audit_event::{AuditEntry, AuditHead, AuditKey};
+use domain::model::audit_event::{AuditEntry, AuditHead};
 use domain::{Moment, Timestamp};
 
 use crate::access_map::Fill;
@@ -11,6 +11,8 @@ use crate::entity::audit_event::{APPEND_AUDIT_EVENTS, build_audit_event_row};
 use crate::error::{Result, StoreError};
 use crate::postgres::PostgresTx;
 use crate::row::{FromRow, Row};
+use crate::row_mac::{RowAuthenticator, RowMac};
+use crate::settings::StoreKeys;
 use crate::sql::Sql;
 use crate::sqlite::SqliteTx;
 use crate::value::{FromValue, Value};
@@ -19,7 +21,7 @@ use crate::value::{FromValue, Value};
 /// depend on one.
 pub struct Tx<'a> {
     backend: TxBackend<'a>,
-    audit_key: &'a AuditKey,
+    keys: &'a StoreKeys,
     ids: IdSource,
     deferred: Vec<DeferredStatement>,
     /// The audit events of this command, which are appended by one statement.
@@ -51,14 +53,14 @@ impl<'a> From<PostgresTx<'a>> for TxBackend<'a> {
 impl<'a> Tx<'a> {
     pub(crate) fn for_command(
         backend: impl Into<TxBackend<'a>>,
-        audit_key: &'a AuditKey,
+        keys: &'a StoreKeys,
         moment: &Moment,
     ) -> Self {
         let ids = IdSource::new(moment.now, moment.seed);
         let backend = backend.into();
         Self {
             backend,
-            audit_key,
+            keys,
             ids,
             deferred: Vec::new(),
             audit_events: Vec::new(),
@@ -68,10 +70,10 @@ impl<'a> Tx<'a> {
         }
     }
 
-    pub(crate) fn for_query(backend: impl Into<TxBackend<'a>>, audit_key: &'a AuditKey) -> Self {
+    pub(crate) fn for_query(backend: impl Into<TxBackend<'a>>, keys: &'a StoreKeys) -> Self {
         // A query writes nothing, so it derives no ids and needs no time.
         let moment = Moment { now: Timestamp::EPOCH, seed: Seed::new([0; 16]), correlation_id: "".into() };
-        Self::for_command(backend, audit_key, &moment)
+        Self::for_command(backend, keys, &moment)
     }
 
     /// Permits a query to insert the rows that it reads into the access map. The permission must be older than the first
@@ -98,7 +100,11 @@ impl<'a> Tx<'a> {
             TxBackend::Sqlite(tx) => tx.query(sql, params),
             TxBackend::Postgres(tx) => tx.query(sql, params).await,
         };
-        self.poison_on_error(rows)
+        let mut rows = self.poison_on_error(rows)?;
+        for row in &mut rows {
+            row.set_authenticator(&self.keys.rows);
+        }
+        Ok(rows)
     }
 
     /// Reads the first row, if there is one.
@@ -187,7 +193,9 @@ impl<'a> Tx<'a> {
             TxBackend::Postgres(tx) => tx.find(sql, key).await,
         };
         let row = self.poison_on_error(rows)?.into_iter().next();
-        row.map(|mut row| T::from_row(&mut row)).transpose()
+        let Some(mut row) = row else { return Ok(None) };
+        row.set_authenticator(&self.keys.rows);
+        T::from_row(&mut row).map(Some)
     }
 
     /// Reads the rows that belong to several keys. On SQLite the statement runs once for each key; on PostgreSQL it runs
@@ -207,6 +215,16 @@ impl<'a> Tx<'a> {
         Ok(rows)
     }
 
+    /// Computes the MAC of a row that contains the values in the columns that the MAC covers.
+    pub(crate) fn compute_mac(&self, mac: &RowMac, values: &[Value]) -> Value {
+        self.keys.rows.compute(mac, values)
+    }
+
+    /// Returns the key of the MACs of rows.
+    pub(crate) const fn row_authenticator(&self) -> &'a RowAuthenticator {
+        &self.keys.rows
+    }
+
     /// Appends an event to the audit chain that ends with `head`. Returns the new end of the chain, which the caller
     /// must store in the row of the event's subject.
     pub(crate) fn audit(&mut self, head: &AuditHead, entry: AuditEntry) -> AuditHead {
@@ -221,8 +239,8 @@ impl<'a> Tx<'a> {
         head: &AuditHead,
         entry: AuditEntry,
     ) -> AuditHead {
-        let (event, head) = self.audit_key.link(head, id, entry);
-        let row = build_audit_event_row(&event, self.audit_key.generation());
+        let (event, head) = self.keys.audit.link(head, id, entry);
+        let row = build_audit_event_row(&event, self.keys.audit.generation());
         self.audit_events.push(row);
         head
     }

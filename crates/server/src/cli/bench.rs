@@ -12,12 +12,13 @@ use bench::{
     SealedCredential, TargetRecipient, TargetSettings,
 };
 use domain::Moment;
-use domain::id::{ClientId, ProviderId};
+use domain::id::{ClientId, ConnectionId, ProviderId};
 use domain::jose::AccessTokenKeys;
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::client::LocalizedText;
 use domain::secret::TokenHash;
 use store::Store;
+use store::command::SealedValue;
 use tokio::net::TcpListener;
 use url::Url;
 
@@ -35,6 +36,7 @@ use crate::jobs;
 use crate::outbound::Outbound;
 use crate::recipients::{self, NewClientCredentials, RecipientDraft, RecipientError};
 use crate::server::{BoundListeners, Node};
+use crate::vault::{SealOwner, SealPurpose};
 
 /// The arguments of `bench`: the stores to measure and the load.
 #[derive(clap::Args, Debug)]
@@ -182,13 +184,22 @@ impl BenchmarkTarget for HubTarget {
         self.app.vault().hash(secret)
     }
 
-    fn seal_credential(&self, connection_id: &str, tokens: &[u8]) -> Result<SealedCredential, CliError> {
-        let key = self.new_context()?.random_bytes()?;
-        let sealed = self.app.vault().create_data_key(key, connection_id).and_then(|(key, data_key)| {
-            let credential = key.seal(connection_id, tokens)?;
-            Ok(SealedCredential { data_key, credential })
-        });
-        Ok(sealed.context("cannot seal a credential")?)
+    fn seal_credential(
+        &self,
+        (connection, client, provider): (&ConnectionId, &ClientId, ProviderId),
+        token: &[u8],
+    ) -> Result<SealedCredential, CliError> {
+        let (context, owner) = (self.new_context()?, SealOwner::for_connection(connection, client, provider));
+        let seal = |purpose| {
+            let random = context.random_bytes()?;
+            let sealed = self.app.vault().seal(random, owner, purpose, token);
+            let (key, sealed) = sealed.context("cannot seal a credential")?;
+            Ok::<_, CliError>(SealedValue { key, sealed })
+        };
+        Ok(SealedCredential {
+            access_token: seal(SealPurpose::AccessToken)?,
+            refresh_token: seal(SealPurpose::RefreshToken)?,
+        })
     }
 
     fn access_token_keys(&self) -> AccessTokenKeys {

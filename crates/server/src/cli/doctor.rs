@@ -7,7 +7,7 @@ use domain::model::audit_event::AuditKey;
 use domain::model::provider::{SecretSource, UpstreamClientMode};
 use serde_json::json;
 use store::query::GetMetadata;
-use store::{Location, SCHEMA_VERSION, Store, StoreError, StoreSettings};
+use store::{Location, RowAuthenticator, SCHEMA_VERSION, Store, StoreError, StoreKeys, StoreSettings};
 
 use super::data_lock::DataLock;
 use super::error::CliError;
@@ -114,10 +114,10 @@ async fn check_store(config: &Config, vault: Option<&Vault>) -> Vec<CheckFinding
         }
         findings.push(check_data_folder(path));
     }
-    // The checks run only queries, which do not use the audit key, so any key will do.
-    let audit_key = vault.map_or_else(|| AuditKey::new(0, &[0; 32]), Vault::audit_key);
-    let settings =
-        StoreSettings { location, connections: 2, queue_capacity: 1, access_map_bytes: 0, audit_key };
+    // The checks read only rows that have no MAC, so any keys will do.
+    let any_keys = || StoreKeys { audit: AuditKey::new(0, &[0; 32]), rows: RowAuthenticator::new(&[0; 32]) };
+    let keys = vault.map_or_else(any_keys, Vault::store_keys);
+    let settings = StoreSettings { location, connections: 2, queue_capacity: 1, access_map_bytes: 0, keys };
     match Store::open(settings).await {
         Err(error) => findings.push(CheckFinding::problem("store", &error, suggest_fix(&error))),
         Ok(store) => {
@@ -149,6 +149,9 @@ fn suggest_fix(error: &StoreError) -> &'static str {
         StoreError::Incompatible(_) => "set up the database as the message says",
         StoreError::FileFailed(_) => "check the disk and the file system; the file may be damaged",
         StoreError::Unavailable(_) => "start the database, or correct store.url and its credentials",
+        StoreError::UnverifiedRow { .. } => {
+            "find out which program wrote to the database, and restore the row from a backup"
+        }
         StoreError::Busy | StoreError::Conflict | StoreError::Internal(_) => {
             "try again; if the problem remains, the file may be damaged"
         }

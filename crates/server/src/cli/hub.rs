@@ -7,7 +7,7 @@ use anyhow::Context;
 use domain::model::audit_event::{Actor, AuditKey};
 use store::command::{SetMetadata, UpsertProvider};
 use store::query::GetMetadata;
-use store::{Location, Store, StoreSettings};
+use store::{Location, RowAuthenticator, Store, StoreKeys, StoreSettings};
 
 use super::data_lock::DataLock;
 use super::error::CliError;
@@ -95,16 +95,11 @@ fn missing_key_file_error(config: &Config) -> CliError {
 /// Returns whether the store contains the fingerprint of a key file, without which its secrets cannot be read.
 async fn has_keys(config: &Config) -> Result<bool, CliError> {
     let location = parse_store_location(config)?;
-    // Queries do not use the audit key, so any key will do.
-    let audit_key = AuditKey::new(0, &[0; 32]);
-    let store = Store::open(StoreSettings {
-        location,
-        connections: 1,
-        queue_capacity: 1,
-        access_map_bytes: 0,
-        audit_key,
-    })
-    .await?;
+    // The row that is read below has no MAC, so any keys will do.
+    let keys = StoreKeys { audit: AuditKey::new(0, &[0; 32]), rows: RowAuthenticator::new(&[0; 32]) };
+    let store =
+        Store::open(StoreSettings { location, connections: 1, queue_capacity: 1, access_map_bytes: 0, keys })
+            .await?;
     Ok(store.query(&GetMetadata { name: KEYS_METADATA_NAME }).await?.is_some())
 }
 

@@ -1,9 +1,11 @@
 //! The sweep: ends connections that have expired, and recovers interrupted code exchanges.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use store::StoreError;
 use store::command::{EndOutcome, ExpireConnection, RecoverExchange};
 use store::query::{DueConnections, ListDueConnections, ListInterruptedExchanges};
 
+use crate::connections::skip_unverified;
 use crate::context::RequestContext;
 use crate::error::InternalError;
 
@@ -24,8 +26,8 @@ pub async fn sweep(ctx: &RequestContext) -> Result<usize, InternalError> {
             // The list was read without locks, so the refresh token of a connection may have been used in the meantime. The
             // store decides under the lock of the connection whether it is due.
             let expire = ExpireConnection { moment: ctx.new_moment()?, connection_id, idle_timeout };
-            let outcome = crate::connections::expire(ctx, expire).await?;
-            Ok::<_, InternalError>(matches!(outcome, EndOutcome::Ended(_)))
+            let outcome = skip_unverified(crate::connections::expire(ctx, expire).await)?;
+            Ok::<_, InternalError>(matches!(outcome, Some(EndOutcome::Ended(_))))
         });
         let outcomes: Vec<bool> =
             stream::iter(ends).buffer_unordered(MAX_CONCURRENT_ENDS).try_collect().await?;
@@ -53,7 +55,12 @@ pub async fn recover_exchanges(ctx: &RequestContext) -> Result<usize, InternalEr
     for request_id in interrupted {
         let recover = RecoverExchange { moment: ctx.new_moment()?, request_id: request_id.clone() };
         // The command returns false if another node has queued the job or the exchange was completed.
-        if ctx.run(recover).await? {
+        let is_recovered = match ctx.run(recover).await {
+            // A request that another program has changed must not keep the others from being recovered.
+            Err(StoreError::UnverifiedRow { .. }) => false,
+            result => result?,
+        };
+        if is_recovered {
             tracing::warn!(request = %request_id, "interrupted code exchange: its grant will be revoked");
             ctx.app().job_notify().notify_one();
             recovered += 1;

@@ -19,6 +19,7 @@ use store::query::{GetClient, GetProvider, GetRegistration, ListRecipientProvide
 use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::upstream::{build_redirect_url, may_redirect};
+use crate::vault::{SealOwner, SealPurpose};
 
 /// The maximum time between an authorization request and the provider's callback. After it, the customer must start
 /// again.
@@ -189,7 +190,8 @@ impl RedirectableRequest<'_> {
         // verifier and the provider's code are sealed before the connection is created.
         let (id, connection_id) = (ids.mint::<AuthorizationRequestId>(), ids.mint::<ConnectionId>());
         let vault = ctx.app().vault();
-        let (_, data_key) = vault.create_data_key(ctx.random_bytes()?, connection_id.as_str())?;
+        let owner = SealOwner::for_connection(&connection_id, &self.client.id, provider_id);
+        let (_, data_key) = vault.create_data_key(ctx.random_bytes()?, owner, SealPurpose::LoginKey)?;
         let cookie = ctx.random_secret()?;
         let request = AuthorizationRequest {
             id: id.clone(),

@@ -144,8 +144,13 @@ async fn refresh_access_token(
     // Not every use is recorded, because this would cost one write for each access token.
     if stored.token.should_record_use(ctx.now()) {
         let current_hash = ctx.app().vault().hash(token.expose());
-        let moment = ctx.new_moment()?;
-        ctx.run(RecordRefreshTokenUse { moment, stored_hash: stored.hash, current_hash }).await?;
+        let record = RecordRefreshTokenUse {
+            moment: ctx.new_moment()?,
+            stored_hash: stored.hash,
+            current_hash,
+            token: stored.token,
+        };
+        ctx.run(record).await?;
     }
     build_issued_tokens(ctx, &claims, clusters.to_string(), None)
 }

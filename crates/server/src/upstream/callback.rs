@@ -15,7 +15,9 @@ use store::command::{
 use store::query::FindAuthorizationRequestByState;
 
 use super::client::OnBehalfOf;
-use super::consent::{ConsentError, build_client_redirect, load_client_and_provider, max_consent_duration};
+use super::consent::{
+    ConsentError, build_client_redirect, load_client_and_provider, login_owner, max_consent_duration,
+};
 use super::endpoints::ProviderEndpoints;
 use super::error::UpstreamError;
 use super::sealed_token::seal_token;
@@ -23,7 +25,7 @@ use super::token_endpoint::{TokenGrant, TokenResponse};
 use super::urls::callback_uri;
 use crate::context::RequestContext;
 use crate::error::InternalError;
-use crate::vault::DataKey;
+use crate::vault::{DataKey, SealPurpose};
 
 const UNAVAILABLE: OAuthError =
     OAuthError::new(OAuthCode::TemporarilyUnavailable, "The provider is not available at present");
@@ -72,11 +74,12 @@ pub async fn receive_callback(
     if callback.issuer.is_some() && expected_issuer.is_some() && callback.issuer.as_ref() != expected_issuer {
         return Err(ConsentError::Rejected(RequestStepError::Unknown));
     }
-    let key = ctx.app().vault().unwrap_data_key(&request.data_key, request.connection_id.as_str())?;
+    let owner = login_owner(&request);
+    let key = ctx.app().vault().unwrap_data_key(&request.data_key, owner, SealPurpose::LoginKey)?;
     // The code is stored before it is sent. If the process dies during the exchange, recovery sends it again and
     // revokes what the provider granted.
     let provider_code = match &callback.result {
-        Ok(code) => Some(key.seal(request.connection_id.as_str(), code.expose().as_bytes())?),
+        Ok(code) => Some(key.seal(&owner.bind(SealPurpose::ProviderCode), code.expose().as_bytes())?),
         Err(_) => None,
     };
     let moment = ctx.new_moment()?;
@@ -172,7 +175,8 @@ impl CodeExchange {
 
     async fn exchange(&self, provider_code: &str) -> Result<String, ExchangeError> {
         let tokens = self.request_tokens(provider_code).await?;
-        let refresh_token = tokens.refresh_token.as_ref().map(|token| self.seal(token)).transpose();
+        let seal = |token| self.seal(SealPurpose::RefreshToken, token);
+        let refresh_token = tokens.refresh_token.as_ref().map(seal).transpose();
         let refresh_token = refresh_token.map_err(to_server_error)?;
         let identity = derive_identity(&self.ctx, &self.provider, &tokens);
         let opened = self.open_connection(&tokens, identity.clone(), refresh_token.clone()).await;
@@ -182,7 +186,8 @@ impl CodeExchange {
 
     async fn request_tokens(&self, provider_code: &str) -> Result<TokenResponse, ExchangeError> {
         let sealed = self.request.verifier.as_deref().unwrap_or_default();
-        let verifier = self.key.open_text(self.request.connection_id.as_str(), sealed);
+        let bound_to = login_owner(&self.request).bind(SealPurpose::PkceVerifier);
+        let verifier = self.key.open_text(&bound_to, sealed);
         let verifier = verifier.map_err(to_server_error)?;
         let redirect_uri = callback_uri(self.ctx.app().public_url(), self.provider.id);
         // A task that stalled must not send the code: recovery may have sent it in the meantime, and a code that is
@@ -220,7 +225,8 @@ impl CodeExchange {
         if grant_id.as_deref().is_some_and(|id| !is_valid_grant_id(id)) {
             return Err(FAILED);
         }
-        let access_token = self.seal(&tokens.access_token).map_err(to_server_error)?;
+        let access_token = self.seal(SealPurpose::AccessToken, &tokens.access_token);
+        let access_token = access_token.map_err(to_server_error)?;
         let access_expires_at = tokens.access_expires_at;
         let grant = SealedGrant { identity, grant_id, access_token, access_expires_at, refresh_token };
         match self.store_connection(terms, grant).await.map_err(to_server_error)? {
@@ -284,8 +290,8 @@ impl CodeExchange {
         })
     }
 
-    fn seal(&self, token: &Secret<String>) -> Result<SealedValue, InternalError> {
-        seal_token(&self.ctx, &self.request.connection_id, token)
+    fn seal(&self, purpose: SealPurpose, token: &Secret<String>) -> Result<SealedValue, InternalError> {
+        seal_token(&self.ctx, login_owner(&self.request), purpose, token)
     }
 }
 

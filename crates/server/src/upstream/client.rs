@@ -17,7 +17,7 @@ use url::Url;
 use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::outbound::{Outbound, OutboundError};
-use crate::vault::DataKey;
+use crate::vault::{DataKey, SealOwner, SealPurpose};
 
 /// The recipient on whose behalf a provider is called. It determines the client if each registration has its own.
 #[derive(Clone, Debug)]
@@ -54,15 +54,16 @@ pub(super) async fn load_upstream_credentials(
                 }
             };
             let client = load_sealed_client(ctx, &recipient, provider.id).await?;
-            let context = client_sealing_context(&recipient, provider.id);
-            let key = ctx.app().vault().unwrap_data_key(&client.data_key, &context)?;
-            let secret = key.open_text(&context, &client.secret)?;
+            let owner = SealOwner::for_registration(&recipient, provider.id);
+            let vault = ctx.app().vault();
+            let key = vault.unwrap_data_key(&client.data_key, owner, SealPurpose::RegistrationKey)?;
+            let secret = key.open_text(&bind_client_secret(owner, &client.client_id), &client.secret)?;
             Ok(UpstreamClientCredentials { id: client.client_id, secret })
         }
     }
 }
 
-/// Loads the client id for the authorization URL, without decrypting the secret.
+/// Loads the client id for the authorization URL.
 pub(super) async fn load_upstream_client_id(
     ctx: &RequestContext,
     provider: &Provider,
@@ -70,8 +71,10 @@ pub(super) async fn load_upstream_client_id(
 ) -> Result<String, InternalError> {
     match provider.settings.upstream_client {
         UpstreamClientMode::Shared => Ok(provider.settings.client_id.clone()),
+        // The secret is opened, because this shows that the stored client id belongs to it.
         UpstreamClientMode::PerRegistration => {
-            Ok(load_sealed_client(ctx, recipient, provider.id).await?.client_id)
+            let on_behalf_of = OnBehalfOf::Recipient(recipient.clone());
+            Ok(load_upstream_credentials(ctx, provider, &on_behalf_of).await?.id)
         }
     }
 }
@@ -119,11 +122,12 @@ pub fn seal_client(
     (client_id, secret): (String, &Secret<String>),
     management: Option<&ClientManagement>,
 ) -> Result<SealedUpstreamClient, InternalError> {
-    let context = client_sealing_context(recipient, provider);
-    let (key, data_key) = ctx.app().vault().create_data_key(ctx.random_bytes()?, &context)?;
-    let secret = key.seal(&context, secret.expose().as_bytes())?;
+    let owner = SealOwner::for_registration(recipient, provider);
+    let (key, data_key) =
+        ctx.app().vault().create_data_key(ctx.random_bytes()?, owner, SealPurpose::RegistrationKey)?;
+    let secret = key.seal(&bind_client_secret(owner, &client_id), secret.expose().as_bytes())?;
     let configuration_access =
-        management.map(|management| seal_management(&key, &context, management)).transpose()?;
+        management.map(|management| seal_management(&key, owner, management)).transpose()?;
     Ok(SealedUpstreamClient { client_id, data_key, secret, configuration_access })
 }
 
@@ -144,9 +148,10 @@ impl SealedClientConfiguration {
         provider: ProviderId,
         management: &ClientManagement,
     ) -> Result<Self, InternalError> {
-        let context = client_sealing_context(recipient, provider);
-        let (key, data_key) = ctx.app().vault().create_data_key(ctx.random_bytes()?, &context)?;
-        Ok(Self { data_key, sealed: seal_management(&key, &context, management)? })
+        let owner = SealOwner::for_registration(recipient, provider);
+        let (key, data_key) =
+            ctx.app().vault().create_data_key(ctx.random_bytes()?, owner, SealPurpose::RegistrationKey)?;
+        Ok(Self { data_key, sealed: seal_management(&key, owner, management)? })
     }
 
     /// Decrypts the client configuration endpoint and the registration access token.
@@ -156,9 +161,9 @@ impl SealedClientConfiguration {
         recipient: &ClientId,
         provider: ProviderId,
     ) -> Result<ClientManagement, InternalError> {
-        let context = client_sealing_context(recipient, provider);
-        let key = ctx.app().vault().unwrap_data_key(&self.data_key, &context)?;
-        let text = key.open_text(&management_sealing_context(&context), &self.sealed)?;
+        let owner = SealOwner::for_registration(recipient, provider);
+        let key = ctx.app().vault().unwrap_data_key(&self.data_key, owner, SealPurpose::RegistrationKey)?;
+        let text = key.open_text(&owner.bind(SealPurpose::ClientConfiguration), &self.sealed)?;
         ClientManagement::from_text(text.expose())
             .ok_or(InternalError::new("the sealed client configuration access cannot be read"))
     }
@@ -166,10 +171,11 @@ impl SealedClientConfiguration {
 
 fn seal_management(
     key: &DataKey,
-    context: &str,
+    owner: SealOwner<'_>,
     management: &ClientManagement,
 ) -> Result<Vec<u8>, InternalError> {
-    Ok(key.seal(&management_sealing_context(context), management.to_text().expose().as_bytes())?)
+    let bound_to = owner.bind(SealPurpose::ClientConfiguration);
+    Ok(key.seal(&bound_to, management.to_text().expose().as_bytes())?)
 }
 
 /// The secrets with which the hub's own client authenticates at a provider and registers other clients there.
@@ -192,9 +198,9 @@ pub(super) async fn load_hub_secret(
     let query = GetProviderSecret { provider_id: provider.id };
     let sealed =
         ctx.ask(&query).await?.ok_or(InternalError::new("the store has no client secret of a provider"))?;
-    let context = hub_sealing_context(provider.id);
-    let key = ctx.app().vault().unwrap_data_key(&sealed.data_key, &context)?;
-    Ok(key.open_text(&context, &sealed.secret)?)
+    let owner = SealOwner::for_provider(provider.id);
+    let key = ctx.app().vault().unwrap_data_key(&sealed.data_key, owner, SealPurpose::HubKey)?;
+    Ok(key.open_text(&owner.bind(SealPurpose::HubSecret), &sealed.secret)?)
 }
 
 /// Loads the initial access token for client registration, if the provider requires one.
@@ -212,9 +218,9 @@ pub(super) async fn load_initial_access_token(
     let sealed = sealed.and_then(|secret| Some((secret.data_key, secret.initial_access_token?)));
     let (data_key, token) =
         sealed.ok_or(InternalError::new("the store has no initial access token of a provider"))?;
-    let context = hub_sealing_context(provider.id);
-    let key = ctx.app().vault().unwrap_data_key(&data_key, &context)?;
-    Ok(Some(key.open_text(&initial_token_sealing_context(&context), &token)?))
+    let owner = SealOwner::for_provider(provider.id);
+    let key = ctx.app().vault().unwrap_data_key(&data_key, owner, SealPurpose::HubKey)?;
+    Ok(Some(key.open_text(&owner.bind(SealPurpose::InitialAccessToken), &token)?))
 }
 
 /// Encrypts the secrets of the hub's own client at a provider for the store.
@@ -223,35 +229,21 @@ pub fn seal_hub_secrets(
     provider: ProviderId,
     secrets: &HubSecrets,
 ) -> Result<SealedProviderSecret, InternalError> {
-    let context = hub_sealing_context(provider);
-    let (key, data_key) = ctx.app().vault().create_data_key(ctx.random_bytes()?, &context)?;
-    let secret = key.seal(&context, secrets.client_secret.expose().as_bytes())?;
+    let owner = SealOwner::for_provider(provider);
+    let (key, data_key) =
+        ctx.app().vault().create_data_key(ctx.random_bytes()?, owner, SealPurpose::HubKey)?;
+    let secret = key.seal(&owner.bind(SealPurpose::HubSecret), secrets.client_secret.expose().as_bytes())?;
     let seal_token = |token: &Secret<String>| {
-        key.seal(&initial_token_sealing_context(&context), token.expose().as_bytes())
+        key.seal(&owner.bind(SealPurpose::InitialAccessToken), token.expose().as_bytes())
     };
     let initial_access_token = secrets.initial_access_token.as_ref().map(seal_token).transpose()?;
     Ok(SealedProviderSecret { data_key, secret, initial_access_token })
 }
 
-// A sealing context is authenticated with the ciphertext, so a value that is copied to another row, or used for another
-// purpose, cannot be decrypted. Stored values depend on the contexts, so the contexts must not change.
-
-fn client_sealing_context(recipient: &ClientId, provider: ProviderId) -> String {
-    format!("{recipient}\n{provider}")
-}
-
-fn management_sealing_context(client_context: &str) -> String {
-    format!("{client_context}\nmanagement")
-}
-
-fn hub_sealing_context(provider: ProviderId) -> String {
-    // The hub's own client has no recipient, so the first line is empty. It cannot collide with a recipient's context,
-    // because no id is empty.
-    format!("\n{provider}")
-}
-
-fn initial_token_sealing_context(hub_context: &str) -> String {
-    format!("{hub_context}\ninitial_access_token")
+/// Returns the associated data of the secret of a client at a provider. It contains the client's id, which is not secret but must
+/// not be exchanged either.
+fn bind_client_secret(owner: SealOwner<'_>, upstream_client_id: &str) -> String {
+    format!("{}\n{upstream_client_id}", owner.bind(SealPurpose::ClientSecret))
 }
 
 /// Reads a secret from a file or an environment variable. Returns an error if the secret is missing, empty or in the

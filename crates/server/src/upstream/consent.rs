@@ -19,6 +19,7 @@ use super::client::load_upstream_client_id;
 use super::urls::{authorization_url, callback_uri};
 use crate::context::RequestContext;
 use crate::error::InternalError;
+use crate::vault::{SealOwner, SealPurpose};
 
 /// The version of the consent page's text. It is stored with each consent as proof of what the customer agreed to.
 const PAGE_VERSION: &str = "2026-11";
@@ -105,6 +106,11 @@ async fn load_pending_request(
     Ok(request)
 }
 
+/// Returns the owner of the sealed values of a login, which is also that of the connection that it opens.
+pub(super) const fn login_owner(request: &AuthorizationRequest) -> SealOwner<'_> {
+    SealOwner::for_connection(&request.connection_id, &request.client_id, request.provider_id)
+}
+
 /// Records the customer's consent and returns the provider's authorization URL.
 pub async fn approve(
     ctx: &RequestContext,
@@ -115,8 +121,8 @@ pub async fn approve(
     let (client, provider) = load_client_and_provider(ctx, &request).await?;
     let (state, verifier) = (ctx.random_secret()?, ctx.random_secret()?);
     let vault = ctx.app().vault();
-    let connection = request.connection_id.as_str();
-    let key = vault.unwrap_data_key(&request.data_key, connection)?;
+    let owner = login_owner(&request);
+    let key = vault.unwrap_data_key(&request.data_key, owner, SealPurpose::LoginKey)?;
     // The command checks all conditions again and locks the request: the client may have been suspended while the
     // customer read the page, or the form may have been submitted twice.
     let command = SendToProvider {
@@ -124,7 +130,7 @@ pub async fn approve(
         request_id: request.id.clone(),
         cookie,
         state_hash: vault.hash(state.expose()),
-        verifier: key.seal(connection, verifier.expose().as_bytes())?,
+        verifier: key.seal(&owner.bind(SealPurpose::PkceVerifier), verifier.expose().as_bytes())?,
         purpose: purpose_in_language(&client, &request.language).to_owned(),
         page_version: PAGE_VERSION.to_owned(),
     };

@@ -167,12 +167,12 @@ impl<'a> ConnectionSource<'a> {
         // The rate limit is checked first, so that a recipient that exceeds it cannot cause refreshes either.
         let permit = self.ctx.app().limits().ensure_provider_call_allowed(self.access);
         permit.map_err(|RateLimitError(wait)| ReadError::Upstream(UpstreamError::RateLimited(wait)))?;
-        let id = self.access.connection_id();
-        let token = obtain_access_token(self.ctx, &self.provider, id, None).await?;
+        let token = obtain_access_token(self.ctx, &self.provider, self.access, None).await?;
         let mut response = call(token.token).await;
         if response.as_ref().is_err_and(|error| *error == UpstreamError::TokenRefused) {
             // The provider may have revoked the access token before its expiry.
-            let token = obtain_access_token(self.ctx, &self.provider, id, Some(token.version)).await?;
+            let rejected = Some(token.version);
+            let token = obtain_access_token(self.ctx, &self.provider, self.access, rejected).await?;
             response = call(token.token).await;
         }
         response.map_err(|error| match error {

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use domain::Secret;
-use domain::id::ConnectionId;
+use domain::id::{ClientId, ConnectionId};
 use domain::model::provider::Provider;
+use domain::rule::access::GrantedAccess;
 use store::command::{
     HandleInvalidGrant, InvalidGrantOutcome, Lease, LeaseCredential, LeaseOutcome, ReleaseLease,
     StoreCredential, StoreCredentialOutcome,
@@ -22,6 +23,7 @@ use super::error::{ReadError, UpstreamError};
 use super::sealed_token::{open_token, seal_token};
 use super::token_endpoint::{TokenGrant, TokenResponse};
 use crate::context::RequestContext;
+use crate::vault::{SealOwner, SealPurpose};
 
 /// The remaining lifetime below which an access token is refreshed, so that it does not expire during a call.
 const TOKEN_EXPIRY_MARGIN: Duration = Duration::from_secs(30);
@@ -55,7 +57,7 @@ impl<E: Into<ReadError>> From<E> for RefreshError {
 pub(super) async fn obtain_access_token(
     ctx: &RequestContext,
     provider: &Provider,
-    id: &ConnectionId,
+    access: &GrantedAccess,
     rejected_version: Option<i64>,
 ) -> Result<UpstreamAccessToken, ReadError> {
     // If another node died during a refresh, its lease expires within this time. This request then refreshes the token.
@@ -66,7 +68,7 @@ pub(super) async fn obtain_access_token(
         .with_total_delay(Some(max_wait))
         .without_max_times()
         .with_jitter();
-    let token = (|| try_obtain_access_token(ctx, provider, id, rejected_version))
+    let token = (|| try_obtain_access_token(ctx, provider, access, rejected_version))
         .retry(delays)
         .when(|error| matches!(error, RefreshError::Busy));
     token.await.map_err(|error| match error {
@@ -78,16 +80,18 @@ pub(super) async fn obtain_access_token(
 async fn try_obtain_access_token(
     ctx: &RequestContext,
     provider: &Provider,
-    id: &ConnectionId,
+    access: &GrantedAccess,
     rejected_version: Option<i64>,
 ) -> Result<UpstreamAccessToken, RefreshError> {
+    let (id, client_id) = (access.connection_id(), access.client_id());
     // Time has passed since an earlier attempt, so the expiry must be compared with the current time.
     let ctx = ctx.refreshed()?;
     let credential = ctx.ask(&GetUpstreamCredential { connection_id: id.clone() }).await?;
     let credential = credential.ok_or(ReadError::ConnectionEnded)?;
     let is_fresh = ctx.now().plus(TOKEN_EXPIRY_MARGIN) < credential.access_expires_at;
     if is_fresh && Some(credential.version) != rejected_version {
-        let token = open_token(&ctx, id, &credential.access_token)?;
+        let owner = SealOwner::for_connection(id, client_id, provider.id);
+        let token = open_token(&ctx, owner, SealPurpose::AccessToken, &credential.access_token)?;
         return Ok(UpstreamAccessToken { token, version: credential.version });
     }
     let lease = LeaseCredential {
@@ -102,7 +106,8 @@ async fn try_obtain_access_token(
         LeaseOutcome::Acquired(lease) => {
             // The refresh runs in a separate task, because this future is dropped when the caller disconnects. The
             // refresh must still be completed: a rotated refresh token that is not stored would be lost.
-            let task = RefreshTask { ctx, provider: provider.clone(), id: id.clone(), lease };
+            let (id, client_id) = (id.clone(), client_id.clone());
+            let task = RefreshTask { ctx, provider: provider.clone(), id, client_id, lease };
             let result = tokio::spawn(task.run()).await;
             result.map_err(|_| ReadError::Upstream(UpstreamError::Failed))?
         }
@@ -117,6 +122,7 @@ struct RefreshTask {
     ctx: RequestContext,
     provider: Provider,
     id: ConnectionId,
+    client_id: ClientId,
     lease: Lease,
 }
 
@@ -125,7 +131,7 @@ impl RefreshTask {
         let Some(sealed) = &self.lease.refresh_token else {
             return self.release_lease(UpstreamError::TokenRefused).await;
         };
-        let refresh_token = open_token(&self.ctx, &self.id, sealed)?;
+        let refresh_token = open_token(&self.ctx, self.owner(), SealPurpose::RefreshToken, sealed)?;
         let on_behalf_of = OnBehalfOf::Connection(self.id.clone());
         let endpoints = ProviderEndpoints::new(&self.ctx, &self.provider, on_behalf_of);
         match endpoints.request_tokens(TokenGrant::Refresh { token: refresh_token.expose() }).await {
@@ -135,17 +141,25 @@ impl RefreshTask {
         }
     }
 
+    fn owner(&self) -> SealOwner<'_> {
+        SealOwner::for_connection(&self.id, &self.client_id, self.provider.id)
+    }
+
     async fn store_tokens(&self, tokens: TokenResponse) -> Result<UpstreamAccessToken, RefreshError> {
-        let seal = |token: &Secret<String>| seal_token(&self.ctx, &self.id, token);
+        let seal = |purpose, token: &Secret<String>| seal_token(&self.ctx, self.owner(), purpose, token);
         let command = StoreCredential {
             moment: self.ctx.new_moment()?,
             connection_id: self.id.clone(),
             lease: self.lease.clone(),
-            access_token: seal(&tokens.access_token)?,
+            access_token: seal(SealPurpose::AccessToken, &tokens.access_token)?,
             access_expires_at: tokens.access_expires_at,
             // If the provider does not rotate refresh tokens (RFC 6749 §6), there is none: the stored token remains
             // valid.
-            refresh_token: tokens.refresh_token.as_ref().map(seal).transpose()?,
+            refresh_token: tokens
+                .refresh_token
+                .as_ref()
+                .map(|token| seal(SealPurpose::RefreshToken, token))
+                .transpose()?,
         };
         match self.ctx.run(command).await? {
             StoreCredentialOutcome::Stored => {

@@ -1,7 +1,7 @@
 //! Jobs that revoke a grant at its provider, or repeat an interrupted code exchange in order to revoke its grant.
 
 use domain::Secret;
-use domain::id::ConnectionId;
+use domain::id::{ClientId, ConnectionId};
 use domain::model::job::{AttemptOutcome, Job, JobKind};
 use domain::model::provider::{EndpointGroup, GrantScope, Provider};
 use store::command::UnrevokedToken;
@@ -18,7 +18,7 @@ use super::urls::callback_uri;
 use crate::breaker::BreakerOpenError;
 use crate::context::RequestContext;
 use crate::error::InternalError;
-use crate::vault::DataKey;
+use crate::vault::{DataKey, SealOwner, SealPurpose};
 
 /// Runs one attempt of a job that revokes a grant. The time of `ctx` must not be later than the start of the job's
 /// lease.
@@ -26,12 +26,17 @@ pub async fn run_revocation(ctx: &RequestContext, job: &Job) -> Result<AttemptRe
     let provider = ctx.ask(&GetProvider { id: job.provider_id }).await?;
     let provider = provider.ok_or(InternalError::new("the provider of a job does not exist"))?;
     let connection = job.connection_id.as_ref().ok_or(InternalError::new("a job has no connection"))?;
-    let key = ctx.app().vault().unwrap_data_key(&job.data_key, connection.as_str())?;
-    let token = key.open_text(connection.as_str(), &job.token)?;
-    let revocation = RevocationJob { ctx, job, connection, provider: &provider, key };
+    let client = job.client_id.as_ref().ok_or(InternalError::new("a job has no recipient"))?;
+    let owner = SealOwner::for_connection(connection, client, provider.id);
+    let revocation = RevocationJob { ctx, job, connection, client, provider: &provider, owner };
     if job.kind == JobKind::RecoverAuthorizationCode {
-        revocation.recover_authorization_code(&token).await
+        let key = ctx.app().vault().unwrap_data_key(&job.data_key, owner, SealPurpose::LoginKey)?;
+        let code = key.open_text(&owner.bind(SealPurpose::ProviderCode), &job.token)?;
+        revocation.recover_authorization_code(&key, &code).await
     } else {
+        // A provider that issued no refresh token gets its access token back.
+        let purposes = [SealPurpose::RefreshToken, SealPurpose::AccessToken];
+        let token = ctx.app().vault().open_text(owner, &purposes, (&job.data_key, &job.token))?;
         revocation.revoke(&token).await
     }
 }
@@ -40,17 +45,14 @@ struct RevocationJob<'a> {
     ctx: &'a RequestContext,
     job: &'a Job,
     connection: &'a ConnectionId,
+    client: &'a ClientId,
     provider: &'a Provider,
-    key: DataKey,
+    owner: SealOwner<'a>,
 }
 
 impl RevocationJob<'_> {
     fn endpoints(&self) -> ProviderEndpoints<'_> {
-        // An interrupted authorization request has no stored connection, so its job contains the recipient's id.
-        let on_behalf_of = match &self.job.client_id {
-            Some(client_id) => OnBehalfOf::Recipient(client_id.clone()),
-            None => OnBehalfOf::Connection(self.connection.clone()),
-        };
+        let on_behalf_of = OnBehalfOf::Recipient(self.client.clone());
         ProviderEndpoints::new(self.ctx, self.provider, on_behalf_of)
     }
 
@@ -62,11 +64,14 @@ impl RevocationJob<'_> {
     }
 
     /// Sends the authorization code of an interrupted exchange again, and revokes the tokens that the provider issues.
-    async fn recover_authorization_code(&self, code: &Secret<String>) -> Result<AttemptReport, AttemptError> {
-        let connection = self.connection.as_str();
+    async fn recover_authorization_code(
+        &self,
+        key: &DataKey,
+        code: &Secret<String>,
+    ) -> Result<AttemptReport, AttemptError> {
         let sealed =
             self.job.verifier.as_deref().ok_or(InternalError::new("a recovery job has no PKCE verifier"))?;
-        let verifier = self.key.open_text(connection, sealed)?;
+        let verifier = key.open_text(&self.owner.bind(SealPurpose::PkceVerifier), sealed)?;
         let redirect_uri = callback_uri(self.ctx.app().public_url(), self.provider.id);
         // A worker that stalled must not send the code after another worker has leased the job. The provider would
         // refuse one of the two, which would report that the code is used up while the other may not have revoked its
@@ -98,14 +103,19 @@ impl RevocationJob<'_> {
         if self.is_grant_shared(identity.clone()).await? {
             return Ok(report_grant_shared());
         }
-        let token = tokens.refresh_token.unwrap_or(tokens.access_token);
+        let (purpose, token) = match tokens.refresh_token {
+            Some(token) => (SealPurpose::RefreshToken, token),
+            None => (SealPurpose::AccessToken, tokens.access_token),
+        };
         // The code is used up, so the token must be kept even if the breaker of the revocation endpoint is open.
         let revocation = endpoints.revoke(token.expose()).await.unwrap_or_else(|BreakerOpenError| {
             AttemptReport::retry_later(&"waits for the provider's revocation endpoint")
         });
-        let unrevoked = match revocation.outcome {
-            AttemptOutcome::Accepted => None,
-            _ => Some(UnrevokedToken { token: seal_token(self.ctx, self.connection, &token)?, identity }),
+        let unrevoked = if revocation.outcome == AttemptOutcome::Accepted {
+            None
+        } else {
+            let token = seal_token(self.ctx, self.owner, purpose, &token)?;
+            Some(UnrevokedToken { token, identity })
         };
         // The code is used up, so this job is complete. Another job revokes a token that could not be revoked here.
         let description = format!("tokens were issued; their revocation: {}", revocation.description);

@@ -192,7 +192,8 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::vault::Vault;
+    use crate::vault::{SealOwner, SealPurpose, Vault};
+    use domain::id::{ClientId, ConnectionId, ProviderId};
     use proptest::prelude::*;
 
     proptest! {
@@ -214,9 +215,10 @@ mod tests {
         fn unwrap_data_key_rejects_arbitrary_bytes(bytes: Vec<u8>, connection: String) {
             let folder = tempfile::tempdir().unwrap();
             let vault = Vault::new(KeyFile::open(&create_key_file(folder.path())).unwrap());
-            prop_assert!(vault.unwrap_data_key(&bytes, &connection).is_err());
+            let (owner, purpose) = (SealOwner::for_provider(ProviderId::new(1)), SealPurpose::HubKey);
+            prop_assert!(vault.unwrap_data_key(&bytes, owner, purpose).is_err());
             let with_root_id = [&1_u32.to_be_bytes()[..], &bytes].concat();
-            prop_assert!(vault.unwrap_data_key(&with_root_id, &connection).is_err());
+            prop_assert!(vault.unwrap_data_key(&with_root_id, owner, purpose).is_err());
             prop_assert!(DataKey::new(Secret::new([1; 32])).open_text(&connection, &bytes).is_err());
         }
     }
@@ -292,15 +294,28 @@ mod tests {
     }
 
     #[test]
-    fn wrapped_data_key_opens_only_for_its_connection() {
+    fn sealed_token_opens_only_for_its_owner_and_purpose() {
         let folder = tempfile::tempdir().unwrap();
         let vault = Vault::new(KeyFile::open(&create_key_file(folder.path())).unwrap());
-        let (key, wrapped) = vault.create_data_key(Secret::new([3; 32]), "con_1").unwrap();
-        let sealed = key.seal("con_1", b"x").unwrap();
-        assert!(vault.unwrap_data_key(&wrapped, "con_1").unwrap().open("con_1", &sealed).is_ok());
-        assert!(vault.unwrap_data_key(&wrapped, "con_2").is_err());
-        assert!(vault.unwrap_data_key(&wrapped[..3], "con_1").is_err());
-        assert!(!wrapped.windows(32).any(|w| w == [3; 32]));
+        let connections: [ConnectionId; 2] = ["con_1".parse().unwrap(), "con_2".parse().unwrap()];
+        let clients: [ClientId; 2] = ["dc-1".parse().unwrap(), "dc-2".parse().unwrap()];
+        let owner = |connection: usize, client: usize, provider| {
+            SealOwner::for_connection(&connections[connection], &clients[client], ProviderId::new(provider))
+        };
+        let (key, sealed) =
+            vault.seal(Secret::new([3; 32]), owner(0, 0, 1), SealPurpose::RefreshToken, b"x").unwrap();
+        let opens = |owner, purpose| vault.open_text(owner, &[purpose], (&key, &sealed)).is_ok();
+
+        assert!(opens(owner(0, 0, 1), SealPurpose::RefreshToken));
+        assert!(!opens(owner(1, 0, 1), SealPurpose::RefreshToken), "another connection");
+        assert!(!opens(owner(0, 1, 1), SealPurpose::RefreshToken), "another client");
+        assert!(!opens(owner(0, 0, 2), SealPurpose::RefreshToken), "another provider");
+        assert!(!opens(owner(0, 0, 1), SealPurpose::AccessToken), "another purpose");
+        assert_eq!(vault.unopened_values(), 4);
+        let either = [SealPurpose::AccessToken, SealPurpose::RefreshToken];
+        assert!(vault.open_text(owner(0, 0, 1), &either, (&key, &sealed)).is_ok());
+        assert!(vault.unwrap_data_key(&key[..3], owner(0, 0, 1), SealPurpose::RefreshToken).is_err());
+        assert!(!key.windows(32).any(|w| w == [3; 32]));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use bowline::context::RequestContext;
 use bowline::http::RequestDispatcher;
 use bowline::recipients::{NewClientCredentials, RecipientDraft, activate_with_providers, create_recipient};
 use bowline::router::{build_service, public_routes};
-use bowline::vault::{KeyFile, Vault};
+use bowline::vault::{KeyFile, SealOwner, SealPurpose, Vault};
 use domain::id::{ConnectionId, IdSource, ProviderId};
 use domain::model::access_token::{Claims, TokenSubject};
 use domain::model::audit_event::Actor;
@@ -18,7 +18,7 @@ use domain::model::client::LocalizedText;
 use domain::{Clusters, Secret};
 use http::Request;
 use store::Store;
-use store::command::{SeedConnections, SeededConnection, UpsertProvider};
+use store::command::{SealedValue, SeedConnections, SeededConnection, UpsertProvider};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -122,14 +122,19 @@ async fn connect(app: &App) -> (Secret<String>, String) {
     let mut ids = IdSource::new(moment.now, moment.seed);
     let id: ConnectionId = ids.mint();
     let refresh_token = ctx.random_secret().unwrap().expose().clone();
-    let (key, data_key) = app.vault().create_data_key(ctx.random_bytes().unwrap(), id.as_str()).unwrap();
+    let owner = SealOwner::for_connection(&id, &client_id, ProviderId::new(1));
+    let seal = |purpose| {
+        let random = ctx.random_bytes().unwrap();
+        let (key, sealed) = app.vault().seal(random, owner, purpose, b"token of the provider").unwrap();
+        SealedValue { key, sealed }
+    };
     let connection = SeededConnection {
         id: id.clone(),
         customer_id: ids.mint(),
         refresh_hash: Some(app.vault().hash(&refresh_token)),
         code_hash: None,
-        data_key,
-        credential: key.seal(id.as_str(), b"token of the provider").unwrap(),
+        access_token: seal(SealPurpose::AccessToken),
+        refresh_token: seal(SealPurpose::RefreshToken),
     };
     let clusters: Clusters = SCOPE.parse().unwrap();
     let seed = SeedConnections {

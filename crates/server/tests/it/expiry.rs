@@ -40,6 +40,21 @@ async fn assert_ended_by_sweep(
     assert_eq!(run_sweep(kit).await, 0, "once");
 }
 
+/// A connection whose row another program has changed cannot be ended, and must not keep others from ending.
+#[tokio::test]
+async fn changed_connection_does_not_stop_the_sweep() {
+    let kit = TestHub::new().await;
+    let (changed, other) = (kit.connect(&kit.acme()).await, kit.obtain_code(&kit.acme()).await);
+    kit.sql(&format!("UPDATE connections SET sub = 'mallory' WHERE id = '{}'", changed.id)).await;
+    kit.advance(DAY * 91);
+
+    let ended = run_sweep(&kit).await;
+
+    assert_eq!((ended, run_sweep(&kit).await), (1, 0), "{other}");
+    let counted = "SELECT status, count(*) FROM connections GROUP BY status ORDER BY status";
+    assert_eq!(kit.sql(counted).await, ["abandoned|1", "active|1"]);
+}
+
 #[tokio::test]
 async fn consent_expires_exactly_at_its_end() {
     let kit = TestHub::new().await;

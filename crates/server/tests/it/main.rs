@@ -9,6 +9,7 @@ mod authorize;
 mod availability;
 mod benchmark;
 mod browser;
+mod changed_rows;
 mod clock;
 mod closed_pipe;
 mod command_line;

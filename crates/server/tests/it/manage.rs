@@ -9,7 +9,7 @@ use domain::model::connection::EndCause;
 use domain::model::provider::{ProviderState, SecretSource, UpstreamClientMode};
 use http::Method;
 use serde_json::{Value, json};
-use store::command::{SeedConnections, SeededConnection};
+use store::command::{SealedValue, SeedConnections, SeededConnection};
 
 use crate::support::{SCOPE, TestClient, TestHub, on_both, query_parameter};
 
@@ -428,7 +428,8 @@ async fn recipient_removal_ends_connections_in_batches(kit: TestHub) {
     let (recipient, token) = create_active_recipient(&kit).await;
     kit.update_provider_settings(1000, |settings| settings.revoke.clear()).await;
     let ctx = jobs::new_job_context(kit.app(), "test").unwrap();
-    let build = |n: u64| SeededConnection::from_key(n * (u64::MAX / 1_000), vec![1], vec![1]).unwrap();
+    let sealed = SealedValue { key: vec![1], sealed: vec![1] };
+    let build = |n: u64| SeededConnection::from_key(n * (u64::MAX / 1_000), sealed.clone()).unwrap();
     let fill = SeedConnections {
         moment: ctx.new_moment().unwrap(),
         client_id: recipient.id.parse().unwrap(),

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use domain::id::ProviderId;
+use bowline::vault::{SealOwner, SealPurpose};
+use domain::id::{ConnectionId, ProviderId};
 use domain::model::audit_event::{Actor, AuditHead};
 use domain::model::connection::UpstreamRevocation;
 use http::Method;
@@ -13,7 +14,7 @@ use store::command::UpsertProvider;
 use store::query::GetProvider;
 use tokio::net::TcpListener;
 
-use crate::support::{ConnectionTokens, EndpointStub, TestHub, create_database, json_response, on_both};
+use crate::support::{ConnectionTokens, EndpointStub, TestHub, create_database, hex, json_response, on_both};
 
 on_both!(
     circuit_breaker_pauses_jobs_until_a_trial_call_succeeds,
@@ -56,7 +57,7 @@ async fn hanging_providers_delay_no_other_provider_on_postgres() {
 const HANGING_PROVIDERS: i64 = 40;
 
 impl TestHub {
-    async fn fetch_metrics(&self) -> String {
+    pub(crate) async fn fetch_metrics(&self) -> String {
         let page = format!("http://{}/metrics", self.world.node.probes);
         self.send(bowline::cli::BrowserRequest::new(Method::GET, &page)).await.body
     }
@@ -75,15 +76,34 @@ impl TestHub {
         ctx.run(UpsertProvider { moment, provider, actor }).await.unwrap();
     }
 
+    /// Queues copies of the only job.
+    async fn copy_job(&self, copies: usize) {
+        self.insert_copies(1000, copies, ("data_key", "token")).await;
+    }
+
     /// Queues copies of the only job at another provider.
-    async fn copy_job_to(&self, provider_id: i64, copies: usize) {
+    async fn copy_job_to(&self, provider_id: i64, copies: usize, connection: &ConnectionId) {
+        // The token of a job can be opened only for its provider, so the copies get one of their own.
+        let (client, provider) = (self.acme().id.parse().unwrap(), ProviderId::new(provider_id));
+        let owner = SealOwner::for_connection(connection, &client, provider);
+        let ctx = bowline::jobs::new_job_context(self.app(), "test").unwrap();
+        let random = ctx.random_bytes().unwrap();
+        let sealed = self.app().vault().seal(random, owner, SealPurpose::RefreshToken, b"a token");
+        let (key, token) = sealed.unwrap();
+        let is_sqlite = self.app().config().store.url.starts_with("sqlite:");
+        let (before, after) = if is_sqlite { ("X'", "'") } else { ("'\\x", "'::bytea") };
+        let literal = |bytes: &[u8]| format!("{before}{}{after}", hex(bytes));
+        self.insert_copies(provider_id, copies, (&literal(&key), &literal(&token))).await;
+    }
+
+    async fn insert_copies(&self, provider_id: i64, copies: usize, (key, token): (&str, &str)) {
         let copied_id = self.build_job_id(&format!("'{provider_id}x' || n"));
         let insert = format!(
             "INSERT INTO jobs (id, kind, connection_id, provider_id, client_id, endpoint_group, data_key, token,
                  outcome_unknown, state, attempt, seed, due_at, retry_until, created_at)
              WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {copies})
-             SELECT {copied_id}, kind, connection_id, {provider_id}, client_id, endpoint_group, data_key,
-                 token, outcome_unknown, state, 0, seed, created_at - n, retry_until, created_at
+             SELECT {copied_id}, kind, connection_id, {provider_id}, client_id, endpoint_group, {key}, {token},
+                 outcome_unknown, state, 0, seed, created_at - n, retry_until, created_at
              FROM jobs, numbers WHERE provider_id = 1000 AND state = 'pending'"
         );
         self.sql(&insert).await;
@@ -120,7 +140,7 @@ async fn hanging_providers_delay_no_other_provider(kit: TestHub) {
     kit.set_revocation_endpoint(&format!("http://{}/revoke", silent.local_addr().unwrap())).await;
     for nth in 1..=HANGING_PROVIDERS {
         kit.copy_maple_to(3000 + nth).await;
-        kit.copy_job_to(3000 + nth, if nth == 1 { 10_000 } else { 5 }).await;
+        kit.copy_job_to(3000 + nth, if nth == 1 { 10_000 } else { 5 }, &tokens.id).await;
     }
     kit.set_revocation_endpoint(&healthy).await;
     kit.app().job_notify().notify_one();
@@ -153,7 +173,7 @@ async fn circuit_breaker_pauses_jobs_until_a_trial_call_succeeds(kit: TestHub) {
     let endpoint = EndpointStub::new(move |_| json_response(given.load(Ordering::SeqCst), &json!({}))).await;
     kit.set_revocation_endpoint(&endpoint.url).await;
     kit.revoke_and_wait(&tokens, "outcome = 'HTTP 503'").await;
-    kit.copy_job_to(1000, failures + 3).await;
+    kit.copy_job(failures + 3).await;
     kit.app().job_notify().notify_one();
 
     let retried = failures.to_string();
@@ -187,7 +207,7 @@ async fn failing_revocation_endpoint_does_not_affect_data(kit: TestHub) {
     let tokens = kit.connect(&kit.acme()).await;
     kit.set_revocation_endpoint(&endpoint.url).await;
     kit.revoke_and_wait(&tokens, "outcome = 'HTTP 503'").await;
-    kit.copy_job_to(1000, 10).await;
+    kit.copy_job(10).await;
     let tokens = kit.connect(&kit.acme()).await;
     kit.app().job_notify().notify_one();
     let open = "bowline_breaker_open{provider=\"1000\",endpoint=\"revocation\"} 1";

@@ -8,10 +8,11 @@ use std::time::Duration;
 use bowline::app::App;
 use bowline::cli::BrowserResponse;
 use bowline::jobs;
+use domain::id::ConnectionId;
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::connection::EndCause;
 use serde_json::json;
-use store::command::{EndConnection, EndOutcome};
+use store::command::{EndConnection, EndOutcome, SetConsentEnd};
 
 use crate::support::{ConnectionTokens, HubApiClient, OtherNode, TestHub, create_database};
 
@@ -175,6 +176,16 @@ impl HubNodes<'_> {
 /// The remaining duration of a consent that expires during a round, so that the sweep ends it.
 const REMAINING_CONSENT: Duration = Duration::from_millis(10);
 
+impl TestHub {
+    /// Lets the consent of a connection end after a duration.
+    async fn set_consent_end(&self, id: &ConnectionId, remaining: Duration) {
+        let ctx = jobs::new_job_context(self.app(), "test").unwrap();
+        let expires_at = ctx.now().plus(remaining);
+        let set = SetConsentEnd { moment: ctx.new_moment().unwrap(), id: id.clone(), expires_at };
+        ctx.run(set).await.unwrap();
+    }
+}
+
 struct RaceRound<'a> {
     nodes: &'a HubNodes<'a>,
     counter: EventCounter,
@@ -200,8 +211,7 @@ impl<'a> RaceRound<'a> {
             if acts.contains(&RaceAction::Replace) { Some(kit.obtain_code(&acme).await) } else { None };
         let id = &tokens.id;
         if acts.contains(&RaceAction::Expire) {
-            let until = kit.app().now().unwrap().plus(REMAINING_CONSENT).millis();
-            kit.sql(&format!("UPDATE connections SET expires_at = {until} WHERE id = '{id}'")).await;
+            kit.set_consent_end(id, REMAINING_CONSENT).await;
         }
         if draws.next_bool() {
             // Each read refreshes at the provider first, which issues a new refresh token.

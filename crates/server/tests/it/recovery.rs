@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bowline::cli::BrowserRequest;
 use bowline::jobs;
+use bowline::vault::{SealOwner, SealPurpose};
 use domain::id::{ProviderId, Seed};
 use domain::model::audit_event::{Actor, SubjectKind};
 use domain::model::authorization_request::AuthorizationRequest;
@@ -27,6 +28,10 @@ pub(crate) async fn approve_and_capture_callback(kit: &TestHub) -> String {
     kit.send(BrowserRequest::new(Method::POST, &at).form(&chosen)).await.location.unwrap()
 }
 
+fn login_owner(request: &AuthorizationRequest) -> SealOwner<'_> {
+    SealOwner::for_connection(&request.connection_id, &request.client_id, request.provider_id)
+}
+
 /// Stores a provider's code, as a process does that is killed before the exchange; returns the request and the code.
 pub(crate) async fn create_interrupted_exchange(kit: &TestHub) -> (AuthorizationRequest, String) {
     let callback = approve_and_capture_callback(kit).await;
@@ -35,14 +40,14 @@ pub(crate) async fn create_interrupted_exchange(kit: &TestHub) -> (Authorization
     let (app, ctx) = (kit.app(), jobs::new_job_context(kit.app(), "test").unwrap());
     let states = app.vault().hash_all_generations(&state);
     let request = ctx.ask(&FindAuthorizationRequestByState { state: states.clone() }).await.unwrap().unwrap();
-    let connection = request.connection_id.as_str();
-    let key = app.vault().unwrap_data_key(&request.data_key, connection).unwrap();
+    let owner = login_owner(&request);
+    let key = app.vault().unwrap_data_key(&request.data_key, owner, SealPurpose::LoginKey).unwrap();
     let received = ReceiveCode {
         moment: ctx.new_moment().unwrap(),
         provider_id: request.provider_id,
         state: states,
         cookie: TokenHashes::new(vec![request.cookie_hash.clone()]),
-        provider_code: Some(key.seal(connection, code.as_bytes()).unwrap()),
+        provider_code: Some(key.seal(&owner.bind(SealPurpose::ProviderCode), code.as_bytes()).unwrap()),
         exchange_timeout: app.refresh_lease_duration(),
     };
     ctx.run(received).await.unwrap().unwrap();
@@ -51,9 +56,10 @@ pub(crate) async fn create_interrupted_exchange(kit: &TestHub) -> (Authorization
 
 /// Sends the exchange as the killed process may have done, and ignores the response.
 async fn exchange_without_response(kit: &TestHub, request: &AuthorizationRequest, code: &str) {
-    let connection = request.connection_id.as_str();
-    let key = kit.app().vault().unwrap_data_key(&request.data_key, connection).unwrap();
-    let verifier = key.open_text(connection, request.verifier.as_ref().unwrap()).unwrap();
+    let owner = login_owner(request);
+    let key = kit.app().vault().unwrap_data_key(&request.data_key, owner, SealPurpose::LoginKey).unwrap();
+    let bound_to = owner.bind(SealPurpose::PkceVerifier);
+    let verifier = key.open_text(&bound_to, request.verifier.as_ref().unwrap()).unwrap();
     let secret = std::fs::read_to_string(kit.data_folder().join("maple.secret")).unwrap();
     let redirect_uri = kit.url("/callback/1000");
     let form = [
@@ -180,17 +186,17 @@ async fn refused_revocation_in_recovery_gets_job_of_its_own() {
 async fn stalled_worker_does_not_send_code_after_lease_expiry() {
     let kit = TestHub::new().await;
     let (request, code) = create_interrupted_exchange(&kit).await;
-    let connection = request.connection_id.as_str();
-    let key = kit.app().vault().unwrap_data_key(&request.data_key, connection).unwrap();
+    let owner = login_owner(&request);
+    let key = kit.app().vault().unwrap_data_key(&request.data_key, owner, SealPurpose::LoginKey).unwrap();
     let leased = jobs::new_job_context(kit.app(), "test").unwrap();
     let job = Job {
         id: "job_1".parse().unwrap(),
         kind: JobKind::RecoverAuthorizationCode,
         connection_id: Some(request.connection_id.clone()),
         provider_id: request.provider_id,
-        client_id: None,
+        client_id: Some(request.client_id.clone()),
         data_key: request.data_key.clone(),
-        token: key.seal(connection, code.as_bytes()).unwrap(),
+        token: key.seal(&owner.bind(SealPurpose::ProviderCode), code.as_bytes()).unwrap(),
         verifier: request.verifier.clone(),
         identity: None,
         refresh_outcome_unknown: false,

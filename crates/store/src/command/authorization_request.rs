@@ -12,7 +12,7 @@ use domain::{Moment, Timestamp};
 
 use super::job_queue::{SealedToken, queue_job};
 use super::sealed_value::SealedValue;
-use crate::entity::authorization_request::{lock_request, lock_request_by_state};
+use crate::entity::authorization_request::{REQUEST_MAC, lock_request, lock_request_by_state};
 use crate::entity::client::lock_client_shared;
 use crate::entity::provider::find_provider;
 use crate::entity::registration::find_registration;
@@ -38,18 +38,31 @@ impl Command for OpenAuthorizationRequest {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
         let r = &self.request;
+        let covered = values![
+            r.id,
+            r.connection_id,
+            r.client_id,
+            r.provider_id,
+            r.redirect_uri,
+            r.clusters,
+            r.client_state,
+            r.code_challenge,
+            r.cookie_hash,
+            r.expires_at
+        ];
+        let mac = tx.compute_mac(&REQUEST_MAC, covered);
         tx.defer(
             sql!(
                 "-- open an authorization request
                 INSERT INTO authorization_requests (id, connection_id, client_id, provider_id, redirect_uri, scope,
                     client_state, code_challenge, language, status, cookie_hash, data_key, correlation_id,
-                    created_at, expires_at)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
+                    created_at, expires_at, mac)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
             ),
             values![
                 r.id, r.connection_id, r.client_id, r.provider_id, r.redirect_uri, r.clusters, r.client_state,
                 r.code_challenge, r.language, r.status, r.cookie_hash, r.data_key, r.correlation_id, r.created_at,
-                r.expires_at
+                r.expires_at, mac
             ],
         );
         Ok(())

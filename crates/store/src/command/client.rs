@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::audit_entry::build_audit_entry;
 use super::upstream_client::queue_upstream_client_deletions;
 use crate::entity::audit_event::encode_actor_id;
-use crate::entity::client::{find_client, lock_client};
+use crate::entity::client::{compute_client_mac, compute_client_state_mac, find_client, lock_client};
 use crate::error::Result;
 use crate::operation::{Command, CommandKind};
 use crate::sql::sql;
@@ -46,21 +46,24 @@ impl Command for RegisterClient {
         let actor = self.actor.clone();
         let entry = build_audit_entry(subject, &self.moment, AuditAction::ClientRegistered, actor, &detail);
         let head = tx.audit(&AuditHead::default(), entry);
+        let (state_mac, mac) =
+            (compute_client_state_mac(tx, client, client.state), compute_client_mac(tx, client)?);
         tx.defer(
             sql!(
                 "-- register a client
                 INSERT INTO clients (id, kind, owner_id, profile, state, name, purpose_en, purpose_fr, description,
                     country, logo_uri, terms_uri, client_uri, contacts, scope, redirect_uris, secret_hash,
-                    credential_generation, require_pkce, max_duration_days, audit_head, created_at, updated_at)
+                    credential_generation, require_pkce, max_duration_days, audit_head, created_at, updated_at,
+                    state_mac, mac)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
-                    ?21, ?22, ?22)"
+                    ?21, ?22, ?22, ?23, ?24)"
             ),
             values![
                 client.id, client.kind, client.owner_id, client.profile, client.state, client.name,
                 client.purpose.en, client.purpose.fr, profile.description, profile.country, profile.logo_uri,
                 profile.terms_uri, profile.client_uri, to_json(&profile.contacts)?, client.scope,
                 to_json(&client.redirect_uris)?, client.secret_hash, client.credential_generation,
-                client.require_pkce, client.max_duration_days.map(u32::from), head, self.moment.now
+                client.require_pkce, client.max_duration_days.map(u32::from), head, self.moment.now, state_mac, mac
             ],
         );
         Ok(true)
@@ -121,6 +124,14 @@ pub(super) fn record_client_event(
     );
 }
 
+fn write_client_state(tx: &mut Tx<'_>, client: &Client, state: ClientState) {
+    let mac = compute_client_state_mac(tx, client, state);
+    tx.defer(
+        sql!("-- set the state of a client\nUPDATE clients SET state = ?2, state_mac = ?3 WHERE id = ?1"),
+        values![client.id, state, mac],
+    );
+}
+
 /// Suspends or reinstates a client, or replaces its redirect URIs or its secret.
 #[derive(Debug)]
 pub struct UpdateClient {
@@ -159,20 +170,19 @@ impl Command for UpdateClient {
             }
             ClientUpdate::Suspended(suspended) => {
                 let state = if *suspended { ClientState::Suspended } else { ClientState::Active };
-                tx.defer(
-                    sql!("-- suspend or reinstate a client\nUPDATE clients SET state = ?2 WHERE id = ?1"),
-                    values![client.id, state],
-                );
+                write_client_state(tx, &client, state);
                 (AuditAction::ClientStateChanged, json!({"state": state.as_str()}))
             }
             ClientUpdate::RedirectUris(uris) if *uris == client.redirect_uris => return Ok(true),
             ClientUpdate::RedirectUris(uris) => {
+                let changed = Client { redirect_uris: uris.clone(), ..client.clone() };
+                let mac = compute_client_mac(tx, &changed)?;
                 tx.defer(
                     sql!(
                         "-- replace the redirect URIs of a client
-                        UPDATE clients SET redirect_uris = ?2 WHERE id = ?1"
+                        UPDATE clients SET redirect_uris = ?2, mac = ?3 WHERE id = ?1"
                     ),
-                    values![client.id, to_json(uris)?],
+                    values![client.id, to_json(uris)?, mac],
                 );
                 (AuditAction::RedirectUrisReplaced, json!({"redirect_uris": uris}))
             }
@@ -180,12 +190,15 @@ impl Command for UpdateClient {
                 // A token that is issued to the client itself contains the generation. Tokens of earlier generations
                 // are rejected.
                 let generation = client.credential_generation + 1;
+                let changed =
+                    Client { secret_hash: hash.clone(), credential_generation: generation, ..client.clone() };
+                let mac = compute_client_mac(tx, &changed)?;
                 tx.defer(
                     sql!(
                         "-- replace the secret of a client
-                        UPDATE clients SET secret_hash = ?2, credential_generation = ?3 WHERE id = ?1"
+                        UPDATE clients SET secret_hash = ?2, credential_generation = ?3, mac = ?4 WHERE id = ?1"
                     ),
-                    values![client.id, hash, generation],
+                    values![client.id, hash, generation, mac],
                 );
                 (AuditAction::SecretRegenerated, json!({"generation": generation}))
             }
@@ -227,10 +240,7 @@ impl Command for RemoveClient {
         if client.state == ClientState::Closed {
             return Ok(RemoveClientOutcome::AlreadyRemoved);
         }
-        tx.defer(
-            sql!("-- close a client\nUPDATE clients SET state = ?2 WHERE id = ?1"),
-            values![client.id, ClientState::Closed],
-        );
+        write_client_state(tx, &client, ClientState::Closed);
         tx.defer(
             sql!(
                 "-- start the removal of a client

@@ -24,7 +24,7 @@ use super::job_count::record_job_transition;
 use super::job_queue::{JobSubject, QUEUE_JOBS, SealedToken, build_job_row};
 use crate::commit_effect::CommitEffect;
 use crate::entity::audit_event::encode_actor_id;
-use crate::entity::connection::{lock_connection, lock_free_connections};
+use crate::entity::connection::{compute_connection_mac, lock_connection, lock_free_connections};
 use crate::error::{Result, StoreError};
 use crate::operation::{Command, CommandKind};
 use crate::sql::{Sql, sql};
@@ -363,6 +363,7 @@ fn build_end_row(tx: &mut Tx<'_>, end: &mut DecidedEnd<'_>, job_id: Option<JobId
     let entry = build_audit_entry(subject, end.reason.moment, action, actor.clone(), &detail);
     let head = tx.audit_with_id(end.ids.mint(), &connection.audit, entry);
     let job_id = job_id.or_else(|| connection.newest_job.clone());
+    let mac = compute_connection_mac(tx, connection, *status);
     values![
         connection.id,
         *status,
@@ -373,7 +374,8 @@ fn build_end_row(tx: &mut Tx<'_>, end: &mut DecidedEnd<'_>, job_id: Option<JobId
         *provider_revocation,
         end.reason.successor,
         head,
-        job_id
+        job_id,
+        mac
     ]
     .to_vec()
 }
@@ -383,17 +385,18 @@ static END_CONNECTIONS: &Sql = sql!(
     // that fails halfway, but this one changes one row, and the command is rolled back in any case.
     sqlite: "-- end connections
         UPDATE OR FAIL connections SET status = ?2, cause = ?3, actor_kind = ?4, actor_id = ?5, ended_at = ?6,
-            provider_revocation = ?7, replaced_by = ?8, audit_head = ?9, job_id = ?10, access_key = NULL,
+            provider_revocation = ?7, replaced_by = ?8, audit_head = ?9, mac = ?11, job_id = ?10, access_key = NULL,
             refresh_key = NULL, pending_until = NULL, updated_at = ?6
         WHERE id = ?1 AND status IN ('pending', 'active')",
     postgres: "-- end connections
         UPDATE connections c SET status = e.status, cause = e.cause, actor_kind = e.actor_kind, actor_id = e.actor_id,
             ended_at = e.ended_at, provider_revocation = e.provider_revocation, replaced_by = e.replaced_by,
-            audit_head = e.audit_head, job_id = e.job_id, access_key = NULL, refresh_key = NULL, pending_until = NULL,
-            updated_at = e.ended_at
+            audit_head = e.audit_head, job_id = e.job_id, mac = e.mac, access_key = NULL, refresh_key = NULL,
+            pending_until = NULL, updated_at = e.ended_at
         FROM unnest(?1::bytea[], ?2::text[], ?3::text[], ?4::text[], ?5::bytea[], ?6::bigint[], ?7::text[],
-            ?8::bytea[], ?9::bytea[], ?10::bytea[])
-            AS e (id, status, cause, actor_kind, actor_id, ended_at, provider_revocation, replaced_by, audit_head, job_id)
+            ?8::bytea[], ?9::bytea[], ?10::bytea[], ?11::bytea[])
+            AS e (id, status, cause, actor_kind, actor_id, ended_at, provider_revocation, replaced_by, audit_head, job_id,
+                mac)
         WHERE c.id = e.id AND c.status IN ('pending', 'active')"
 );
 

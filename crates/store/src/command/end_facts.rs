@@ -9,6 +9,7 @@ use domain::model::connection::Connection;
 use domain::model::provider::{GrantScope, ProviderSettings};
 
 use crate::entity::connection::lock_customer;
+use crate::entity::provider::PROVIDER_MAC;
 use crate::error::{Result, StoreError};
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
@@ -80,6 +81,7 @@ async fn load_settings(
     }
     let row = tx.fetch_row(PROVIDER_SETTINGS, values![id]).await?;
     let mut row = row.ok_or_else(|| StoreError::Internal("a connection has no provider".into()))?;
+    row.verify(&PROVIDER_MAC)?;
     let settings = Arc::new(row.get_json("settings")?);
     loaded.insert(id, Arc::clone(&settings));
     Ok(settings)
@@ -100,7 +102,7 @@ macro_rules! credentials {
 static CREDENTIALS: &Sql = sql!(sqlite: credentials!("?1"), postgres: credentials!("ANY(?1)"));
 
 static PROVIDER_SETTINGS: &Sql =
-    sql!("-- find the settings of a provider\nSELECT settings FROM providers WHERE id = ?1");
+    sql!("-- find the settings of a provider\nSELECT id, source, settings, mac FROM providers WHERE id = ?1");
 
 struct LastUse {
     connection_id: ConnectionId,

@@ -15,12 +15,19 @@ use super::authorization_request::{
     EMPTY_KEY, UnrevokedToken, ensure_still_allowed, fail_request_and_revoke,
 };
 use super::sealed_value::SealedValue;
+use crate::entity::authorization_code::CODE_MAC;
 use crate::entity::authorization_request::lock_request;
+use crate::entity::connection::{CONNECTION_MAC, TERMS_MAC};
 use crate::error::{Result, StoreError};
 use crate::operation::Command;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::{to_json, values};
+
+/// The version of the terms of a new connection.
+const FIRST_TERMS: i64 = 1;
+/// The generation of the access tokens of a new connection.
+const FIRST_GENERATION: i64 = 1;
 
 /// The tokens that the provider issued. Each is sealed under a key of its own, so that the end of the connection can keep the
 /// key of the one that must be revoked and delete the other.
@@ -122,18 +129,30 @@ impl OpenConnection {
         let entry = build_audit_entry(subject, &self.moment, action, Actor::customer(), &detail);
         let head = tx.audit(&AuditHead::default(), entry);
         let refresh_key = self.grant.refresh_token.as_ref().map(|token| token.key.clone());
+        let covered = values![
+            id,
+            request.client_id,
+            request.provider_id,
+            customer,
+            sub,
+            ConnectionStatus::Pending,
+            FIRST_TERMS,
+            FIRST_GENERATION,
+            self.terms.expires_at
+        ];
+        let mac = tx.compute_mac(&CONNECTION_MAC, covered);
         tx.defer(
             sql!(
                 "-- open a connection
                 INSERT INTO connections (id, client_id, provider_id, customer_id, sub, status, pending_until,
                     terms_version, token_generation, credential_version, expires_at, upstream_grant_id, access_key,
-                    refresh_key, provider_revocation, recipient_notification, audit_head, created_at, updated_at)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, 1, 1, ?8, ?9, ?10, ?11, ?12, 'none', ?13, ?14, ?14)"
+                    refresh_key, provider_revocation, recipient_notification, audit_head, created_at, updated_at, mac)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?15, ?16, 1, ?8, ?9, ?10, ?11, ?12, 'none', ?13, ?14, ?14, ?17)"
             ),
             values![
                 id, request.client_id, request.provider_id, customer, sub, ConnectionStatus::Pending, self.code_expires_at,
                 self.terms.expires_at, self.grant.grant_id, self.grant.access_token.key, refresh_key,
-                UpstreamRevocation::NotNeeded, head, self.moment.now
+                UpstreamRevocation::NotNeeded, head, self.moment.now, FIRST_TERMS, FIRST_GENERATION, mac
             ],
         );
         self.write_terms(tx, id)?;
@@ -145,22 +164,25 @@ impl OpenConnection {
     fn write_terms(&self, tx: &mut Tx<'_>, id: &ConnectionId) -> Result<()> {
         let terms = &self.terms;
         let accounts = terms.accounts.as_ref().map(to_json).transpose()?;
+        let mac = tx.compute_mac(&TERMS_MAC, values![id, FIRST_TERMS, terms.clusters, accounts]);
         tx.defer(
             sql!(
                 "-- store the terms of a connection
                 INSERT INTO connection_terms (connection_id, version, clusters, accounts, purpose, language,
-                    page_version, expires_at, agreed_at)
-                VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+                    page_version, expires_at, agreed_at, mac)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
             ),
             values![
                 id,
+                FIRST_TERMS,
                 terms.clusters,
                 accounts,
                 terms.purpose,
                 terms.language,
                 terms.page_version,
                 terms.expires_at,
-                terms.agreed_at
+                terms.agreed_at,
+                mac
             ],
         );
         Ok(())
@@ -181,16 +203,25 @@ impl OpenConnection {
     }
 
     fn write_code(&self, tx: &mut Tx<'_>, request: &AuthorizationRequest) {
+        let covered = values![
+            self.code_hash,
+            request.connection_id,
+            request.client_id,
+            request.redirect_uri,
+            request.code_challenge,
+            self.code_expires_at
+        ];
+        let mac = tx.compute_mac(&CODE_MAC, covered);
         tx.defer(
             sql!(
                 "-- issue an authorization code
                 INSERT INTO authorization_codes (code_hash, connection_id, client_id, redirect_uri, code_challenge,
-                    expires_at)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+                    expires_at, mac)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
             ),
             values![
                 self.code_hash, request.connection_id, request.client_id, request.redirect_uri,
-                request.code_challenge, self.code_expires_at
+                request.code_challenge, self.code_expires_at, mac
             ],
         );
         tx.defer(

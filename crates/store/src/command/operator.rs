@@ -8,7 +8,7 @@ use domain::secret::TokenHash;
 use serde_json::json;
 
 use super::audit_entry::build_audit_entry;
-use crate::entity::operator::{lock_operator, lock_operator_by_name};
+use crate::entity::operator::{compute_operator_mac, lock_operator, lock_operator_by_name};
 use crate::error::Result;
 use crate::operation::Command;
 use crate::sql::sql;
@@ -185,11 +185,12 @@ fn insert_operator(
         "expires_at": token.expires_at.to_string()});
     let subject = (SubjectKind::Operator, &token.id);
     let head = tx.audit(&AuditHead::default(), build_audit_entry(subject, moment, action, actor, &detail));
+    let mac = compute_operator_mac(tx, token, None);
     tx.defer(
         sql!(
             "-- add an operator
-            INSERT INTO operators (id, name, role, bootstrap, token_hash, created_at, expires_at, audit_head)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+            INSERT INTO operators (id, name, role, bootstrap, token_hash, created_at, expires_at, audit_head, mac)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
         ),
         values![
             token.id,
@@ -199,7 +200,8 @@ fn insert_operator(
             token.hash,
             moment.now,
             token.expires_at,
-            head
+            head,
+            mac
         ],
     );
 }
@@ -213,8 +215,9 @@ async fn end_operator(tx: &mut Tx<'_>, moment: &Moment, token: &OperatorToken, a
     let head = tx.audit(&token.audit, entry);
     let remove = sql!(
         "-- remove an operator
-        UPDATE operators SET ended_at = ?2, audit_head = ?3 WHERE id = ?1"
+        UPDATE operators SET ended_at = ?2, audit_head = ?3, mac = ?4 WHERE id = ?1"
     );
-    tx.execute(remove, values![token.id, moment.now, head]).await?;
+    let mac = compute_operator_mac(tx, token, Some(moment.now));
+    tx.execute(remove, values![token.id, moment.now, head, mac]).await?;
     Ok(())
 }

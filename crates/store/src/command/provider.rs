@@ -7,12 +7,14 @@ use domain::model::provider::{Provider, ProviderState};
 use serde_json::json;
 
 use super::audit_entry::build_audit_entry;
-use crate::entity::provider::{SealedProviderSecret, lock_provider};
+use crate::entity::provider::{
+    ProviderSettingsColumns, SealedProviderSecret, compute_provider_state_mac, lock_provider,
+};
 use crate::error::Result;
 use crate::operation::Command;
 use crate::sql::sql;
 use crate::tx::Tx;
-use crate::value::{to_json, values};
+use crate::value::values;
 
 /// Writes a provider of the configuration. Keeps its stored state, and does nothing if settings and source are
 /// unchanged.
@@ -43,18 +45,20 @@ impl Command for UpsertProvider {
             stored.map_or((provider.state, AuditHead::default()), |stored| (stored.state, stored.audit));
         let entry = build_provider_changed_entry(&self.moment, provider.id, state, &self.actor);
         let head = tx.audit(&head, entry);
+        let state_mac = compute_provider_state_mac(tx, provider.id, state);
+        let ProviderSettingsColumns { settings, mac } = ProviderSettingsColumns::new(tx, provider)?;
         tx.defer(
             // The secrets of a provider that an operator added are deleted when the configuration takes it over, because
             // the configuration has its own.
             sql!(
                 "-- write a configured provider
-                INSERT INTO providers (id, state, source, settings, audit_head, created_at, updated_at)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
-                ON CONFLICT (id) DO UPDATE SET source = excluded.source, settings = excluded.settings,
+                INSERT INTO providers (id, state, source, settings, audit_head, created_at, updated_at, state_mac, mac)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8)
+                ON CONFLICT (id) DO UPDATE SET source = excluded.source, settings = excluded.settings, mac = excluded.mac,
                     data_key = NULL, client_secret = NULL, initial_access_token = NULL,
                     audit_head = excluded.audit_head, updated_at = excluded.updated_at"
             ),
-            values![provider.id, state, provider.source, to_json(&provider.settings)?, head, self.moment.now],
+            values![provider.id, state, provider.source, settings, head, self.moment.now, state_mac, mac],
         );
         Ok(())
     }
@@ -86,16 +90,18 @@ impl Command for AddProvider {
         }
         let entry = build_provider_changed_entry(&self.moment, provider.id, provider.state, &self.actor);
         let head = tx.audit(&AuditHead::default(), entry);
+        let state_mac = compute_provider_state_mac(tx, provider.id, provider.state);
+        let ProviderSettingsColumns { settings, mac } = ProviderSettingsColumns::new(tx, provider)?;
         tx.defer(
             sql!(
                 "-- add a provider
                 INSERT INTO providers (id, state, source, settings, data_key, client_secret, audit_head, created_at,
-                    updated_at, initial_access_token)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)"
+                    updated_at, initial_access_token, state_mac, mac)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11)"
             ),
             values![
-                provider.id, provider.state, provider.source, to_json(&provider.settings)?, self.secret.data_key,
-                self.secret.secret, head, self.moment.now, self.secret.initial_access_token
+                provider.id, provider.state, provider.source, settings, self.secret.data_key, self.secret.secret, head,
+                self.moment.now, self.secret.initial_access_token, state_mac, mac
             ],
         );
         Ok(true)
@@ -153,14 +159,15 @@ pub(super) fn write_provider_state(
     let subject = (SubjectKind::Provider, &provider.id);
     let entry = build_audit_entry(subject, moment, AuditAction::ProviderChanged, actor, detail);
     let head = tx.audit(&provider.audit, entry);
+    let mac = compute_provider_state_mac(tx, provider.id, state);
     tx.defer(
         sql!(
             "-- set the state of a provider
-            UPDATE providers SET state = ?2, audit_head = ?3, updated_at = ?4,
+            UPDATE providers SET state = ?2, state_mac = ?5, audit_head = ?3, updated_at = ?4,
                 state_changed_at = (CASE WHEN state = ?2 THEN state_changed_at
                     WHEN state_changed_at >= ?4 THEN state_changed_at + 1 ELSE ?4 END)
             WHERE id = ?1"
         ),
-        values![provider.id, state, head, moment.now],
+        values![provider.id, state, head, moment.now, mac],
     );
 }

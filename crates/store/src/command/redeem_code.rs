@@ -18,8 +18,11 @@ use super::end_connection::{EndOutcome, EndReason, end_locked_connection};
 use crate::entity::access_state::find_access_state;
 use crate::entity::authorization_code::find_code;
 use crate::entity::client::find_client;
-use crate::entity::connection::{lock_active_connection, lock_connection, lock_customer};
+use crate::entity::connection::{
+    compute_connection_mac, lock_active_connection, lock_connection, lock_customer,
+};
 use crate::entity::provider::find_provider;
+use crate::entity::refresh_token::REFRESH_TOKEN_MAC;
 use crate::entity::registration::find_registration;
 use crate::error::{Result, StoreError};
 use crate::operation::Command;
@@ -181,6 +184,8 @@ impl RedeemCode {
 
     fn write_activation(&self, tx: &mut Tx<'_>, code: &TokenHash, connection: &Connection, head: &AuditHead) {
         let (id, now): (_, Timestamp) = (&connection.id, self.moment.now);
+        let mac = compute_connection_mac(tx, connection, ConnectionStatus::Active);
+        let token_mac = tx.compute_mac(&REFRESH_TOKEN_MAC, values![self.refresh_hash, id, self.client_id]);
         tx.defer(
             sql!("-- mark a code as used\nUPDATE authorization_codes SET used_at = ?2 WHERE code_hash = ?1"),
             values![code, now],
@@ -189,10 +194,10 @@ impl RedeemCode {
             sql!(
                 "-- activate a connection
                 UPDATE connections SET status = ?2, pending_until = NULL, activated_at = ?3, updated_at = ?3,
-                    audit_head = ?4, refresh_token_hash = ?5
+                    audit_head = ?4, refresh_token_hash = ?5, mac = ?6
                 WHERE id = ?1 AND status = 'pending'"
             ),
-            values![id, ConnectionStatus::Active, now, head, self.refresh_hash],
+            values![id, ConnectionStatus::Active, now, head, self.refresh_hash, mac],
         );
         tx.defer(
             sql!(
@@ -206,10 +211,10 @@ impl RedeemCode {
         tx.defer(
             sql!(
                 "-- issue a refresh token
-                INSERT INTO refresh_tokens (token_hash, connection_id, client_id, issued_at, last_used_at)
-                VALUES (?1, ?2, ?3, ?4, ?4)"
+                INSERT INTO refresh_tokens (token_hash, connection_id, client_id, issued_at, last_used_at, mac)
+                VALUES (?1, ?2, ?3, ?4, ?4, ?5)"
             ),
-            values![self.refresh_hash, id, self.client_id, now],
+            values![self.refresh_hash, id, self.client_id, now, token_mac],
         );
     }
 }

@@ -1,8 +1,10 @@
 //! The command that records a use of a refresh token that the hub issued.
 
 use domain::Moment;
+use domain::model::refresh_token::RefreshToken;
 use domain::secret::TokenHash;
 
+use crate::entity::refresh_token::REFRESH_TOKEN_MAC;
 use crate::error::Result;
 use crate::operation::Command;
 use crate::sql::sql;
@@ -18,6 +20,8 @@ pub struct RecordRefreshTokenUse {
     pub stored_hash: TokenHash,
     /// The hash of the same token with the current pepper.
     pub current_hash: TokenHash,
+    /// The connection and the client that the stored token was verified to belong to.
+    pub token: RefreshToken,
 }
 
 impl Command for RecordRefreshTokenUse {
@@ -30,11 +34,15 @@ impl Command for RecordRefreshTokenUse {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
         let update = sql!(
             "-- record the use of a refresh token
-            UPDATE refresh_tokens SET last_used_at = ?3, token_hash = ?2
+            UPDATE refresh_tokens SET last_used_at = ?3, token_hash = ?2, mac = ?4
             WHERE token_hash = ?1 AND last_used_at < ?3"
         );
-        let updated =
-            tx.execute(update, values![self.stored_hash, self.current_hash, self.moment.now]).await?;
+        // The MAC is computed from the verified token, and not from the row, which may have been changed since.
+        let token = &self.token;
+        let covered = values![self.current_hash, token.connection_id, token.client_id];
+        let mac = tx.compute_mac(&REFRESH_TOKEN_MAC, covered);
+        let params = values![self.stored_hash, self.current_hash, self.moment.now, mac];
+        let updated = tx.execute(update, params).await?;
         if updated > 0 && self.stored_hash != self.current_hash {
             tx.defer(
                 sql!(

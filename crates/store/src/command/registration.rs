@@ -14,7 +14,9 @@ use serde_json::json;
 use super::client::{ClientSelector, record_client_event};
 use super::job_queue::{JobSubject, SealedToken, queue_job};
 use crate::entity::provider::find_provider;
-use crate::entity::registration::{SealedUpstreamClient, find_registration, list_registrations};
+use crate::entity::registration::{
+    SealedUpstreamClient, compute_registration_mac, find_registration, list_registrations,
+};
 use crate::error::Result;
 use crate::operation::Command;
 use crate::sql::sql;
@@ -28,15 +30,16 @@ fn upsert_registration(
     provider: ProviderId,
     state: RegistrationState,
 ) {
+    let mac = compute_registration_mac(tx, client, provider, state);
     tx.defer(
         sql!(
             "-- set a registration
-            INSERT INTO registrations (client_id, provider_id, state, requested_at, updated_at)
-            VALUES (?1, ?2, ?3, ?4, ?4)
-            ON CONFLICT (client_id, provider_id) DO UPDATE SET state = excluded.state, reason = NULL,
+            INSERT INTO registrations (client_id, provider_id, state, requested_at, updated_at, mac)
+            VALUES (?1, ?2, ?3, ?4, ?4, ?5)
+            ON CONFLICT (client_id, provider_id) DO UPDATE SET state = excluded.state, mac = excluded.mac, reason = NULL,
                 requested_at = excluded.requested_at, updated_at = excluded.updated_at"
         ),
-        values![client, provider, state, moment.now],
+        values![client, provider, state, moment.now, mac],
     );
 }
 
@@ -212,13 +215,14 @@ impl TakeRegistrationStep {
     }
 
     fn write_step(&self, tx: &mut Tx<'_>, state: RegistrationState) {
+        let mac = compute_registration_mac(tx, &self.client_id, self.provider_id, state);
         tx.defer(
             sql!(
                 "-- take a step of a registration
-                UPDATE registrations SET state = ?3, reason = ?4, updated_at = ?5
+                UPDATE registrations SET state = ?3, reason = ?4, updated_at = ?5, mac = ?6
                 WHERE client_id = ?1 AND provider_id = ?2"
             ),
-            values![self.client_id, self.provider_id, state, self.reason, self.moment.now],
+            values![self.client_id, self.provider_id, state, self.reason, self.moment.now, mac],
         );
         if let Some(client) = &self.upstream_client {
             tx.defer(

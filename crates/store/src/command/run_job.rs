@@ -16,7 +16,7 @@ use super::job_queue::{JOB_RETRY_WINDOW, SealedToken, queue_job};
 use crate::entity::connection::lock_connection;
 use crate::entity::job::{JobQueue, lock_due_jobs, lock_leased_job};
 use crate::entity::provider::lock_provider;
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::operation::{Command, CommandKind};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
@@ -223,8 +223,12 @@ impl FinishJob {
         revocation: UpstreamRevocation,
     ) -> Result<()> {
         let Some(id) = &job.connection_id else { return Ok(()) };
-        let Some(connection) = lock_connection(tx, id).await? else {
-            return Ok(());
+        let connection = match lock_connection(tx, id).await {
+            Ok(Some(connection)) => connection,
+            // The provider has responded, so the job must end, although its outcome cannot be shown: a connection that another
+            // program has changed is not written either.
+            Ok(None) | Err(StoreError::UnverifiedRow { .. }) => return Ok(()),
+            Err(error) => return Err(error),
         };
         // The provider's response concerns one token only. Another token of the connection may still have to be
         // revoked.

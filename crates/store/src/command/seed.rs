@@ -2,14 +2,19 @@
 
 use domain::id::{ClientId, ConnectionId, CustomerId, ProviderId};
 use domain::model::audit_event::{Actor, ActorKind, AuditAction, AuditHead, SubjectKind};
-use domain::model::connection::{ConnectionStatus, UpstreamRevocation};
+use domain::model::connection::{Connection, ConnectionState, ConnectionStatus, UpstreamRevocation};
 use domain::secret::TokenHash;
 use domain::{Clusters, Moment, Timestamp};
 use serde_json::json;
 
 use super::audit_entry::build_audit_entry;
+use super::sealed_value::SealedValue;
+use crate::entity::authorization_code::CODE_MAC;
+use crate::entity::connection::{CONNECTION_MAC, TERMS_MAC, compute_connection_mac, lock_connection};
+use crate::entity::refresh_token::REFRESH_TOKEN_MAC;
 use crate::error::Result;
 use crate::operation::Command;
+use crate::row_mac::RowAuthenticator;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::{Value, values};
@@ -24,23 +29,24 @@ pub struct SeededConnection {
     pub refresh_hash: Option<TokenHash>,
     /// The hash of the authorization code, if the connection is pending.
     pub code_hash: Option<TokenHash>,
-    /// The wrapped key of the connection.
-    pub data_key: Vec<u8>,
-    /// The sealed access token, which is also stored as the refresh token.
-    pub credential: Vec<u8>,
+    /// The access token at the provider.
+    pub access_token: SealedValue,
+    /// The refresh token at the provider.
+    pub refresh_token: SealedValue,
 }
 
 impl SeededConnection {
     /// Creates an active connection whose ids and token hash are derived from a key. The order of the ids is that of the keys.
-    pub fn from_key(key: u64, data_key: Vec<u8>, credential: Vec<u8>) -> Option<Self> {
+    /// `token` is stored as the access token and as the refresh token at the provider.
+    pub fn from_key(key: u64, token: SealedValue) -> Option<Self> {
         let hash = [&1_u32.to_be_bytes()[..], &key.to_be_bytes(), &[0; 24]].concat();
         Some(Self {
             id: Self::id_from_key(key)?,
             customer_id: format!("cus_{key:016x}{:016x}", 0).parse().ok()?,
             refresh_hash: Some(TokenHash::from_bytes(&hash)?),
             code_hash: None,
-            data_key,
-            credential,
+            access_token: token.clone(),
+            refresh_token: token,
         })
     }
 
@@ -73,6 +79,7 @@ impl Command for SeedConnections {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
         let heads: Vec<_> = self.connections.iter().map(|c| self.append_audit_events(tx, c)).collect();
+        let macs = tx.row_authenticator();
         let build_rows =
             |row: &dyn Fn(&SeededConnection) -> Vec<Value>| self.connections.iter().map(row).collect();
         tx.defer_rows(SEED_CUSTOMERS, build_rows(&|c| self.build_customer_row(c)));
@@ -80,21 +87,25 @@ impl Command for SeedConnections {
         let connections = self.connections.iter().zip(&heads);
         tx.defer_rows(
             SEED_CONNECTIONS,
-            connections.map(|(c, head)| self.build_connection_row(c, head)).collect(),
+            connections.map(|(c, head)| self.build_connection_row(macs, c, head)).collect(),
         );
-        tx.defer_rows(SEED_TERMS, build_rows(&|c| self.build_terms_row(c)));
+        tx.defer_rows(SEED_TERMS, build_rows(&|c| self.build_terms_row(macs, c)));
         tx.defer_rows(SEED_CREDENTIALS, build_rows(&|c| self.build_credential_row(c)));
         let active = self.connections.iter().filter_map(|c| Some((c, c.refresh_hash.as_ref()?)));
         let (mut tokens, mut newest) = (Vec::new(), Vec::new());
         for (c, hash) in active {
-            tokens.push(values![hash, c.id, self.client_id, self.moment.now].to_vec());
+            let mac = macs.compute(&REFRESH_TOKEN_MAC, values![hash, c.id, self.client_id]);
+            tokens.push(values![hash, c.id, self.client_id, self.moment.now, mac].to_vec());
             newest.push(values![self.client_id, self.provider_id, c.customer_id, c.id].to_vec());
         }
         tx.defer_rows(SEED_REFRESH_TOKENS, tokens);
         tx.defer_rows(SEED_NEWEST_CONNECTIONS, newest);
         let pending = self.connections.iter().filter_map(|c| Some((c, c.code_hash.as_ref()?)));
         let codes = pending.map(|(c, hash)| {
-            values![hash, c.id, self.client_id, self.redirect_uri, self.expires_at].to_vec()
+            let (redirect_uri, challenge) = (&self.redirect_uri, None::<String>);
+            let covered = values![hash, c.id, self.client_id, redirect_uri, challenge, self.expires_at];
+            let mac = macs.compute(&CODE_MAC, covered);
+            values![hash, c.id, self.client_id, redirect_uri, self.expires_at, mac].to_vec()
         });
         tx.defer_rows(SEED_CODES, codes.collect());
         Ok(())
@@ -128,35 +139,57 @@ impl SeedConnections {
         values![self.client_id, c.customer_id, c.customer_id.as_str(), self.moment.now].to_vec()
     }
 
-    fn build_connection_row(&self, c: &SeededConnection, head: &AuditHead) -> Vec<Value> {
+    fn build_connection_row(
+        &self,
+        macs: &RowAuthenticator,
+        c: &SeededConnection,
+        head: &AuditHead,
+    ) -> Vec<Value> {
         let pending_until = c.code_hash.as_ref().map(|_| self.expires_at);
         let status =
             if pending_until.is_some() { ConnectionStatus::Pending } else { ConnectionStatus::Active };
+        let (sub, first) = (c.customer_id.as_str(), 1_i64);
+        let covered = values![
+            c.id,
+            self.client_id,
+            self.provider_id,
+            c.customer_id,
+            sub,
+            status,
+            first,
+            first,
+            self.expires_at
+        ];
+        let mac = macs.compute(&CONNECTION_MAC, covered);
         values![
             c.id,
             self.client_id,
             self.provider_id,
             c.customer_id,
-            c.customer_id.as_str(),
+            sub,
             status,
             pending_until,
             self.expires_at,
-            c.data_key,
-            c.data_key,
+            c.access_token.key,
+            c.refresh_token.key,
             c.refresh_hash,
             UpstreamRevocation::NotNeeded,
             head,
-            self.moment.now
+            self.moment.now,
+            mac
         ]
         .to_vec()
     }
 
-    fn build_terms_row(&self, c: &SeededConnection) -> Vec<Value> {
-        values![c.id, self.clusters, self.expires_at, self.moment.now].to_vec()
+    fn build_terms_row(&self, macs: &RowAuthenticator, c: &SeededConnection) -> Vec<Value> {
+        let (version, accounts) = (1_i64, None::<String>);
+        let mac = macs.compute(&TERMS_MAC, values![c.id, version, self.clusters, accounts]);
+        values![c.id, self.clusters, self.expires_at, self.moment.now, mac].to_vec()
     }
 
     fn build_credential_row(&self, c: &SeededConnection) -> Vec<Value> {
-        values![c.id, c.credential, self.expires_at, c.credential, self.moment.now].to_vec()
+        values![c.id, c.access_token.sealed, self.expires_at, c.refresh_token.sealed, self.moment.now]
+            .to_vec()
     }
 }
 
@@ -187,23 +220,24 @@ static SEED_SUBJECTS: &Sql = insert_rows!(
 static SEED_CONNECTIONS: &Sql = insert_rows!(
     "seed connections",
     "INSERT INTO connections (id, client_id, provider_id, customer_id, sub, status, pending_until, expires_at, access_key,
-        refresh_key, refresh_token_hash, provider_revocation, audit_head, created_at, updated_at, terms_version,
+        refresh_key, refresh_token_hash, provider_revocation, audit_head, created_at, mac, updated_at, terms_version,
         token_generation, credential_version, recipient_notification)",
-    sqlite: "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14, 1, 1, 1, 'none')",
+    sqlite: "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?14, 1, 1, 1, 'none')",
     postgres: "c.*, c.now, 1, 1, 1, 'none'
         FROM unnest(?1::bytea[], ?2::bytea[], ?3::bigint[], ?4::bytea[], ?5::text[], ?6::text[], ?7::bigint[],
-            ?8::bigint[], ?9::bytea[], ?10::bytea[], ?11::bytea[], ?12::text[], ?13::bytea[], ?14::bigint[])
+            ?8::bigint[], ?9::bytea[], ?10::bytea[], ?11::bytea[], ?12::text[], ?13::bytea[], ?14::bigint[],
+            ?15::bytea[])
             AS c (id, client_id, provider_id, customer_id, sub, status, pending_until, expires_at, access_key, refresh_key,
-                refresh_token_hash, provider_revocation, audit_head, now)"
+                refresh_token_hash, provider_revocation, audit_head, now, mac)"
 );
 
 static SEED_TERMS: &Sql = insert_rows!(
     "seed terms",
-    "INSERT INTO connection_terms (connection_id, clusters, expires_at, agreed_at, version, purpose, language,
+    "INSERT INTO connection_terms (connection_id, clusters, expires_at, agreed_at, mac, version, purpose, language,
         page_version)",
-    sqlite: "(?1, ?2, ?3, ?4, 1, 'measurement', 'en', '1')",
+    sqlite: "(?1, ?2, ?3, ?4, ?5, 1, 'measurement', 'en', '1')",
     postgres: "t.*, 1, 'measurement', 'en', '1'
-        FROM unnest(?1::bytea[], ?2::text[], ?3::bigint[], ?4::bigint[]) AS t"
+        FROM unnest(?1::bytea[], ?2::text[], ?3::bigint[], ?4::bigint[], ?5::bytea[]) AS t"
 );
 
 static SEED_CREDENTIALS: &Sql = insert_rows!(
@@ -217,10 +251,11 @@ static SEED_CREDENTIALS: &Sql = insert_rows!(
 
 static SEED_REFRESH_TOKENS: &Sql = insert_rows!(
     "seed refresh tokens",
-    "INSERT INTO refresh_tokens (token_hash, connection_id, client_id, issued_at, last_used_at)",
-    sqlite: "(?1, ?2, ?3, ?4, ?4)",
+    "INSERT INTO refresh_tokens (token_hash, connection_id, client_id, issued_at, mac, last_used_at)",
+    sqlite: "(?1, ?2, ?3, ?4, ?5, ?4)",
     postgres: "t.*, t.now
-        FROM unnest(?1::bytea[], ?2::bytea[], ?3::bytea[], ?4::bigint[]) AS t (hash, connection, client, now)"
+        FROM unnest(?1::bytea[], ?2::bytea[], ?3::bytea[], ?4::bigint[], ?5::bytea[])
+            AS t (hash, connection, client, now, mac)"
 );
 
 static SEED_NEWEST_CONNECTIONS: &Sql = insert_rows!(
@@ -232,10 +267,45 @@ static SEED_NEWEST_CONNECTIONS: &Sql = insert_rows!(
 
 static SEED_CODES: &Sql = insert_rows!(
     "seed codes",
-    "INSERT INTO authorization_codes (code_hash, connection_id, client_id, redirect_uri, expires_at)",
-    sqlite: "(?1, ?2, ?3, ?4, ?5)",
-    postgres: "* FROM unnest(?1::bytea[], ?2::bytea[], ?3::bytea[], ?4::text[], ?5::bigint[])"
+    "INSERT INTO authorization_codes (code_hash, connection_id, client_id, redirect_uri, expires_at, mac)",
+    sqlite: "(?1, ?2, ?3, ?4, ?5, ?6)",
+    postgres: "* FROM unnest(?1::bytea[], ?2::bytea[], ?3::bytea[], ?4::text[], ?5::bigint[], ?6::bytea[])"
 );
+
+/// Sets the end of the consent of a connection, for tests that cannot wait until it has passed.
+#[derive(Debug)]
+pub struct SetConsentEnd {
+    pub moment: Moment,
+    pub id: ConnectionId,
+    pub expires_at: Timestamp,
+}
+
+impl Command for SetConsentEnd {
+    type Reply = ();
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
+        let Some(connection) = lock_connection(tx, &self.id).await? else { return Ok(()) };
+        let status = match connection.state {
+            ConnectionState::Pending { .. } => ConnectionStatus::Pending,
+            ConnectionState::Active => ConnectionStatus::Active,
+            // An end is final, and so is everything that it has recorded.
+            ConnectionState::Ended(_) => return Ok(()),
+        };
+        let connection = Connection { expires_at: self.expires_at, ..connection };
+        let mac = compute_connection_mac(tx, &connection, status);
+        tx.defer(
+            sql!(
+                "-- set the end of a consent\nUPDATE connections SET expires_at = ?2, mac = ?3 WHERE id = ?1"
+            ),
+            values![self.id, self.expires_at, mac],
+        );
+        Ok(())
+    }
+}
 
 /// Updates one row of a connection. This is the cheapest durable command and serves as the baseline when ends are
 /// measured.

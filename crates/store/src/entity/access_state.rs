@@ -1,11 +1,16 @@
 //! The stored facts about a connection on which the access check decides.
 
-use domain::id::ConnectionId;
+use domain::id::{ClientId, ConnectionId};
 use domain::model::connection::ConnectionStatus;
 use domain::rule::access::AccessState;
 
+use super::client::CLIENT_STATE_MAC;
+use super::connection::{CONNECTION_MAC, TERMS_MAC};
+use super::provider::PROVIDER_STATE_MAC;
+use super::registration::REGISTRATION_MAC;
 use crate::error::Result;
 use crate::row::{FromRow, Row};
+use crate::row_mac::RowMac;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
@@ -13,9 +18,11 @@ use crate::value::values;
 /// The columns of an access state, selected from `connections c` and [`access_state_joins`].
 macro_rules! access_state_columns {
     () => {
-        "c.id AS connection_id, c.client_id, c.provider_id, c.sub, c.status, c.cause, s.status AS successor_status,
-        c.provider_revocation, c.expires_at, c.token_generation, t.clusters, t.accounts, l.state AS client_state,
-        l.profile, r.state AS registration_state, p.state AS provider_state"
+        "c.id AS connection_id, c.client_id, c.provider_id, c.customer_id, c.sub, c.status, c.terms_version,
+        c.token_generation, c.expires_at, c.mac AS connection_mac, t.clusters, t.accounts, t.mac AS terms_mac, l.profile,
+        l.state AS client_state, l.state_mac AS client_mac, r.state AS registration_state, r.mac AS registration_mac,
+        p.state AS provider_state, p.state_mac AS provider_mac, c.cause, s.status AS successor_status,
+        c.provider_revocation"
     };
 }
 pub(crate) use access_state_columns;
@@ -31,8 +38,70 @@ macro_rules! access_state_joins {
 }
 pub(crate) use access_state_joins;
 
+/// [`CONNECTION_MAC`] with the names that columns have in an access state.
+pub(crate) static JOINED_CONNECTION_MAC: RowMac = RowMac {
+    columns: &[
+        "connection_id",
+        "client_id",
+        "provider_id",
+        "customer_id",
+        "sub",
+        "status",
+        "terms_version",
+        "token_generation",
+        "expires_at",
+    ],
+    mac: "connection_mac",
+    id: ("connection_id", ConnectionId::PREFIX),
+    ..CONNECTION_MAC
+};
+
+/// [`TERMS_MAC`] with the names that columns have in an access state.
+pub(crate) static JOINED_TERMS_MAC: RowMac = RowMac {
+    columns: &["connection_id", "terms_version", "clusters", "accounts"],
+    mac: "terms_mac",
+    ..TERMS_MAC
+};
+
+/// [`CLIENT_STATE_MAC`] with the names that columns have in an access state.
+static JOINED_CLIENT_MAC: RowMac = RowMac {
+    columns: &["client_id", "profile", "client_state"],
+    mac: "client_mac",
+    id: ("client_id", ClientId::PREFIX),
+    ..CLIENT_STATE_MAC
+};
+
+/// [`REGISTRATION_MAC`] with the names that columns have in an access state.
+static JOINED_REGISTRATION_MAC: RowMac = RowMac {
+    columns: &["client_id", "provider_id", "registration_state"],
+    mac: "registration_mac",
+    ..REGISTRATION_MAC
+};
+
+/// [`PROVIDER_STATE_MAC`] with the names that columns have in an access state.
+static JOINED_PROVIDER_MAC: RowMac = RowMac {
+    columns: &["provider_id", "provider_state"],
+    mac: "provider_mac",
+    id: ("provider_id", ""),
+    ..PROVIDER_STATE_MAC
+};
+
+/// Ensures that the hub has written every row of an access state. The row of a successor decides nothing but the error code of
+/// a replaced connection, and is not verified.
+fn verify_access_state(row: &Row) -> Result<()> {
+    row.verify(&JOINED_CONNECTION_MAC)?;
+    row.verify(&JOINED_TERMS_MAC)?;
+    row.verify(&JOINED_CLIENT_MAC)?;
+    // Without a registration, the recipient gets no access.
+    if !row.is_null("registration_state")? {
+        row.verify(&JOINED_REGISTRATION_MAC)?;
+    }
+    row.verify(&JOINED_PROVIDER_MAC)
+}
+
 impl FromRow for AccessState {
     fn from_row(row: &mut Row) -> Result<Self> {
+        verify_access_state(row)?;
         Ok(Self {
             connection_id: row.get("connection_id")?,
             client_id: row.get("client_id")?,

@@ -7,19 +7,41 @@ use domain::secret::TokenHashes;
 
 use crate::error::Result;
 use crate::row::{FromRow, Row};
+use crate::row_mac::RowMac;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
 macro_rules! request_columns {
     () => {
-        "id, connection_id, client_id, provider_id, redirect_uri, scope, client_state, code_challenge, language, status,
-        cookie_hash, data_key, verifier, purpose, page_version, agreed_at, correlation_id, created_at, expires_at"
+        "id, connection_id, client_id, provider_id, redirect_uri, scope, client_state, code_challenge, cookie_hash,
+        expires_at, mac, language, status, data_key, verifier, purpose, page_version, agreed_at, correlation_id, created_at"
     };
 }
 
+/// The MAC over the parties of an authorization request, the data that it requests and the browser that it belongs to.
+pub(crate) static REQUEST_MAC: RowMac = RowMac {
+    table: "authorization_requests",
+    part: "",
+    columns: &[
+        "id",
+        "connection_id",
+        "client_id",
+        "provider_id",
+        "redirect_uri",
+        "scope",
+        "client_state",
+        "code_challenge",
+        "cookie_hash",
+        "expires_at",
+    ],
+    mac: "mac",
+    id: ("id", AuthorizationRequestId::PREFIX),
+};
+
 impl FromRow for AuthorizationRequest {
     fn from_row(row: &mut Row) -> Result<Self> {
+        row.verify(&REQUEST_MAC)?;
         Ok(Self {
             id: row.get("id")?,
             connection_id: row.get("connection_id")?,

@@ -2,18 +2,19 @@
 
 use domain::id::ClientId;
 use domain::model::audit_event::AuditHead;
-use domain::model::client::{Client, ClientProfile, LocalizedText, Recipient};
+use domain::model::client::{Client, ClientProfile, ClientState, LocalizedText, Recipient};
 
 use crate::error::Result;
 use crate::row::{FromRow, Row};
+use crate::row_mac::RowMac;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::{ToValue, values};
+use crate::value::{ToValue, Value, to_json, values};
 
 macro_rules! client_columns {
     () => {
-        "id, kind, owner_id, profile, state, name, purpose_en, purpose_fr, scope, redirect_uris, secret_hash,
-        credential_generation, require_pkce, max_duration_days, audit_head"
+        "id, profile, state, state_mac, kind, owner_id, name, purpose_en, purpose_fr, scope, redirect_uris, secret_hash,
+        credential_generation, require_pkce, max_duration_days, mac, audit_head"
     };
 }
 pub(crate) use client_columns;
@@ -26,8 +27,66 @@ macro_rules! client_profile_columns {
 }
 pub(crate) use client_profile_columns;
 
+/// The MAC over the state of a client, which the access check reads without the other columns.
+pub(crate) static CLIENT_STATE_MAC: RowMac = RowMac {
+    table: "clients",
+    part: "state",
+    columns: &["id", "profile", "state"],
+    mac: "state_mac",
+    id: ("id", ClientId::PREFIX),
+};
+
+/// The MAC over the credentials and permissions of a client, and over what customers see of it.
+pub(crate) static CLIENT_MAC: RowMac = RowMac {
+    table: "clients",
+    part: "",
+    columns: &[
+        "id",
+        "kind",
+        "owner_id",
+        "name",
+        "purpose_en",
+        "purpose_fr",
+        "scope",
+        "redirect_uris",
+        "secret_hash",
+        "credential_generation",
+        "require_pkce",
+        "max_duration_days",
+    ],
+    mac: "mac",
+    id: ("id", ClientId::PREFIX),
+};
+
+/// Computes the MAC over the state of a client whose state becomes `state`.
+pub(crate) fn compute_client_state_mac(tx: &Tx<'_>, client: &Client, state: ClientState) -> Value {
+    tx.compute_mac(&CLIENT_STATE_MAC, values![client.id, client.profile, state])
+}
+
+/// Computes the MAC over the other covered columns of a client.
+pub(crate) fn compute_client_mac(tx: &Tx<'_>, client: &Client) -> Result<Value> {
+    let c = client;
+    let values = values![
+        c.id,
+        c.kind,
+        c.owner_id,
+        c.name,
+        c.purpose.en,
+        c.purpose.fr,
+        c.scope,
+        to_json(&c.redirect_uris)?,
+        c.secret_hash,
+        c.credential_generation,
+        c.require_pkce,
+        c.max_duration_days.map(u32::from)
+    ];
+    Ok(tx.compute_mac(&CLIENT_MAC, values))
+}
+
 impl FromRow for Client {
     fn from_row(row: &mut Row) -> Result<Self> {
+        row.verify(&CLIENT_STATE_MAC)?;
+        row.verify(&CLIENT_MAC)?;
         Ok(Self {
             id: row.get("id")?,
             kind: row.get("kind")?,

@@ -8,20 +8,71 @@ use domain::model::connection::{Connection, ConnectionState, ConnectionStatus, E
 
 use crate::error::{Result, StoreError};
 use crate::row::{FromRow, Row};
+use crate::row_mac::RowMac;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::{ToValue, values};
+use crate::value::{ToValue, Value, values};
 
 macro_rules! connection_columns {
     () => {
         "id, client_id, provider_id, customer_id, sub, status, pending_until, cause, actor_kind, actor_id, ended_at,
-        terms_version, token_generation, credential_version, expires_at, provider_revocation, job_id, audit_head"
+        terms_version, token_generation, credential_version, expires_at, provider_revocation, job_id, audit_head, mac"
     };
 }
 pub(crate) use connection_columns;
 
+/// The MAC over the authority of a connection: its parties, its status and the end of its consent.
+pub(crate) static CONNECTION_MAC: RowMac = RowMac {
+    table: "connections",
+    part: "",
+    columns: &[
+        "id",
+        "client_id",
+        "provider_id",
+        "customer_id",
+        "sub",
+        "status",
+        "terms_version",
+        "token_generation",
+        "expires_at",
+    ],
+    mac: "mac",
+    id: ("id", ConnectionId::PREFIX),
+};
+
+/// The MAC over the authority of terms: the data that the recipient may read.
+pub(crate) static TERMS_MAC: RowMac = RowMac {
+    table: "connection_terms",
+    part: "",
+    columns: &["connection_id", "version", "clusters", "accounts"],
+    mac: "mac",
+    id: ("connection_id", ConnectionId::PREFIX),
+};
+
+/// Computes the MAC of a connection whose status becomes `status`.
+pub(crate) fn compute_connection_mac(
+    tx: &Tx<'_>,
+    connection: &Connection,
+    status: ConnectionStatus,
+) -> Value {
+    let c = connection;
+    let values = values![
+        c.id,
+        c.client_id,
+        c.provider_id,
+        c.customer_id,
+        c.sub,
+        status,
+        c.terms_version,
+        c.token_generation,
+        c.expires_at
+    ];
+    tx.compute_mac(&CONNECTION_MAC, values)
+}
+
 impl FromRow for Connection {
     fn from_row(row: &mut Row) -> Result<Self> {
+        row.verify(&CONNECTION_MAC)?;
         Ok(Self {
             id: row.get("id")?,
             client_id: row.get("client_id")?,
@@ -58,6 +109,7 @@ impl FromRow for ConnectionState {
 
 impl FromRow for Terms {
     fn from_row(row: &mut Row) -> Result<Self> {
+        row.verify(&TERMS_MAC)?;
         Ok(Self {
             clusters: row.get("clusters")?,
             accounts: row.get_optional_json("accounts")?,

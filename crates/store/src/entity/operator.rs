@@ -1,24 +1,47 @@
 //! The stored form of operators and their tokens.
 
+use domain::Timestamp;
 use domain::id::OperatorId;
 use domain::model::audit_event::AuditHead;
 use domain::model::operator::OperatorToken;
 
 use crate::error::Result;
 use crate::row::{FromRow, Row};
+use crate::row_mac::RowMac;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::values;
+use crate::value::{Value, values};
 
 macro_rules! operator_columns {
     () => {
-        "id, name, role, bootstrap, token_hash, created_at, expires_at, ended_at, audit_head"
+        "id, name, role, bootstrap, token_hash, expires_at, ended_at, mac, created_at, audit_head"
     };
 }
 pub(crate) use operator_columns;
 
+/// The MAC over the token and the role of an operator.
+static OPERATOR_MAC: RowMac = RowMac {
+    table: "operators",
+    part: "",
+    columns: &["id", "name", "role", "bootstrap", "token_hash", "expires_at", "ended_at"],
+    mac: "mac",
+    id: ("id", OperatorId::PREFIX),
+};
+
+/// Computes the MAC of an operator.
+pub(crate) fn compute_operator_mac(
+    tx: &Tx<'_>,
+    operator: &OperatorToken,
+    ended_at: Option<Timestamp>,
+) -> Value {
+    let o = operator;
+    let values = values![o.id, o.name, o.role, o.bootstrap, o.hash, o.expires_at, ended_at];
+    tx.compute_mac(&OPERATOR_MAC, values)
+}
+
 impl FromRow for OperatorToken {
     fn from_row(row: &mut Row) -> Result<Self> {
+        row.verify(&OPERATOR_MAC)?;
         Ok(Self {
             id: row.get("id")?,
             name: row.get("name")?,

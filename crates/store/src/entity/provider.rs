@@ -2,23 +2,58 @@
 
 use domain::id::ProviderId;
 use domain::model::audit_event::AuditHead;
-use domain::model::provider::Provider;
+use domain::model::provider::{Provider, ProviderState};
 
 use crate::error::Result;
 use crate::row::{FromRow, Row};
+use crate::row_mac::RowMac;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::values;
+use crate::value::{Value, to_json, values};
 
 macro_rules! provider_columns {
     () => {
-        "id, state, source, settings, audit_head"
+        "id, state, state_mac, source, settings, mac, audit_head"
     };
 }
 pub(crate) use provider_columns;
 
+/// The MAC over the state of a provider, which changes without the settings.
+pub(crate) static PROVIDER_STATE_MAC: RowMac =
+    RowMac { table: "providers", part: "state", columns: &["id", "state"], mac: "state_mac", id: ("id", "") };
+
+/// The MAC over the settings of a provider, which contain its endpoints.
+pub(crate) static PROVIDER_MAC: RowMac = RowMac {
+    table: "providers",
+    part: "",
+    columns: &["id", "source", "settings"],
+    mac: "mac",
+    id: ("id", ""),
+};
+
+/// The values of the columns that a new version of a provider's settings changes.
+pub(crate) struct ProviderSettingsColumns {
+    pub(crate) settings: String,
+    pub(crate) mac: Value,
+}
+
+impl ProviderSettingsColumns {
+    pub(crate) fn new(tx: &Tx<'_>, provider: &Provider) -> Result<Self> {
+        let settings = to_json(&provider.settings)?;
+        let mac = tx.compute_mac(&PROVIDER_MAC, values![provider.id, provider.source, settings]);
+        Ok(Self { settings, mac })
+    }
+}
+
+/// Computes the MAC over the state of a provider.
+pub(crate) fn compute_provider_state_mac(tx: &Tx<'_>, id: ProviderId, state: ProviderState) -> Value {
+    tx.compute_mac(&PROVIDER_STATE_MAC, values![id, state])
+}
+
 impl FromRow for Provider {
     fn from_row(row: &mut Row) -> Result<Self> {
+        row.verify(&PROVIDER_STATE_MAC)?;
+        row.verify(&PROVIDER_MAC)?;
         Ok(Self {
             id: row.get("id")?,
             state: row.get("state")?,

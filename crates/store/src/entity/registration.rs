@@ -1,24 +1,45 @@
 //! The stored form of registrations of recipients with providers, and of the upstream clients that belong to them.
 
 use domain::id::{ClientId, ProviderId};
-use domain::model::registration::Registration;
+use domain::model::registration::{Registration, RegistrationState};
 
 use crate::error::Result;
 use crate::row::{FromRow, Row};
+use crate::row_mac::RowMac;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::values;
+use crate::value::{Value, values};
 
 /// The columns of a registration, selected from `registrations r`.
 macro_rules! registration_columns {
     () => {
-        "r.client_id, r.provider_id, r.state, r.requested_at, r.reason"
+        "r.client_id, r.provider_id, r.state, r.mac, r.requested_at, r.reason"
     };
 }
 pub(crate) use registration_columns;
 
+/// The MAC over the state of a registration.
+pub(crate) static REGISTRATION_MAC: RowMac = RowMac {
+    table: "registrations",
+    part: "",
+    columns: &["client_id", "provider_id", "state"],
+    mac: "mac",
+    id: ("client_id", ClientId::PREFIX),
+};
+
+/// Computes the MAC of a registration whose state becomes `state`.
+pub(crate) fn compute_registration_mac(
+    tx: &Tx<'_>,
+    client: &ClientId,
+    provider: ProviderId,
+    state: RegistrationState,
+) -> Value {
+    tx.compute_mac(&REGISTRATION_MAC, values![client, provider, state])
+}
+
 impl FromRow for Registration {
     fn from_row(row: &mut Row) -> Result<Self> {
+        row.verify(&REGISTRATION_MAC)?;
         Ok(Self {
             client_id: row.get("client_id")?,
             provider_id: row.get("provider_id")?,

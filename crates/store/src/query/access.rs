@@ -6,10 +6,14 @@ use domain::rule::access::AccessState;
 use domain::secret::{TokenHash, TokenHashes};
 
 use crate::access_map::{AccessMap, ConnectionRow, Fill};
-use crate::entity::access_state::{access_state_columns, access_state_joins};
+use crate::entity::access_state::{
+    JOINED_CONNECTION_MAC, JOINED_TERMS_MAC, access_state_columns, access_state_joins,
+};
+use crate::entity::refresh_token::REFRESH_TOKEN_MAC;
 use crate::error::Result;
 use crate::operation::Query;
 use crate::row::{FromRow, Row};
+use crate::row_mac::RowMac;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::{ToValue, values};
@@ -48,13 +52,17 @@ impl Query for GetAccessState {
 /// The columns of a connection with its terms, selected from `connections c` and `connection_terms t`.
 macro_rules! connection_columns {
     () => {
-        "c.client_id, c.provider_id, c.sub, c.status, c.cause, c.replaced_by, c.provider_revocation, c.expires_at,
-        c.token_generation, t.clusters, t.accounts"
+        "c.id AS connection_id, c.client_id, c.provider_id, c.customer_id, c.sub, c.status, c.terms_version,
+        c.token_generation, c.expires_at, c.mac AS connection_mac, t.clusters, t.accounts, t.mac AS terms_mac, c.cause,
+        c.replaced_by, c.provider_revocation"
     };
 }
 
 impl FromRow for ConnectionRow {
     fn from_row(row: &mut Row) -> Result<Self> {
+        // A row is verified when it is read into memory, and not again at each check.
+        row.verify(&JOINED_CONNECTION_MAC)?;
+        row.verify(&JOINED_TERMS_MAC)?;
         Ok(Self {
             client_id: row.get("client_id")?,
             provider_id: row.get("provider_id")?,
@@ -109,6 +117,13 @@ pub struct StoredRefreshToken {
     pub access_state: AccessState,
 }
 
+/// [`REFRESH_TOKEN_MAC`] with the names that columns have next to those of the connection.
+static PRESENTED_TOKEN_MAC: RowMac = RowMac {
+    columns: &["token_hash", "connection_id", "token_client_id"],
+    mac: "token_mac",
+    ..REFRESH_TOKEN_MAC
+};
+
 /// A refresh token, with the access row of its connection.
 struct RefreshTokenRow {
     hash: TokenHash,
@@ -118,6 +133,7 @@ struct RefreshTokenRow {
 
 impl FromRow for RefreshTokenRow {
     fn from_row(row: &mut Row) -> Result<Self> {
+        row.verify(&PRESENTED_TOKEN_MAC)?;
         let hash = row.get("token_hash")?;
         let (client_id, last_used_at) = (row.get("token_client_id")?, row.get("last_used_at")?);
         let access = AccessRow::from_row(row)?;
@@ -134,10 +150,11 @@ struct TokenConnectionRow {
 
 impl FromRow for TokenConnectionRow {
     fn from_row(row: &mut Row) -> Result<Self> {
-        let connection_id = row.get("connection_id")?;
-        let (client_id, last_used_at) = (row.get("token_client_id")?, row.get("last_used_at")?);
-        let token = RefreshToken { connection_id, client_id, last_used_at };
-        Ok(Self { token, connection: ConnectionRow::from_row(row)? })
+        row.verify(&PRESENTED_TOKEN_MAC)?;
+        let connection = ConnectionRow::from_row(row)?;
+        let (connection_id, client_id) = (row.get("connection_id")?, row.get("token_client_id")?);
+        let token = RefreshToken { connection_id, client_id, last_used_at: row.get("last_used_at")? };
+        Ok(Self { token, connection })
     }
 }
 
@@ -182,7 +199,7 @@ static CONNECTION_WITH_TERMS: &Sql = sql!(concat!(
 
 static TOKEN_WITH_CONNECTION: &Sql = sql!(concat!(
     "-- find a refresh token with its connection
-    SELECT f.connection_id, f.client_id AS token_client_id, f.last_used_at, ",
+    SELECT f.token_hash, f.client_id AS token_client_id, f.mac AS token_mac, f.last_used_at, ",
     connection_columns!(),
     "\n    FROM refresh_tokens f JOIN connections c ON c.id = f.connection_id
     JOIN connection_terms t ON t.connection_id = c.id AND t.version = c.terms_version
@@ -208,7 +225,8 @@ macro_rules! refresh_tokens {
     ($condition:literal) => {
         concat!(
             "-- find a refresh token with the access state of its connection
-    SELECT f.token_hash AS lookup_key, f.token_hash, f.client_id AS token_client_id, f.last_used_at, c.replaced_by, ",
+    SELECT f.token_hash AS lookup_key, f.token_hash, f.client_id AS token_client_id, f.mac AS token_mac, f.last_used_at,
+        c.replaced_by, ",
             access_state_columns!(),
             "\n    FROM refresh_tokens f JOIN connections c ON c.id = f.connection_id ",
             access_state_joins!(),

@@ -168,7 +168,7 @@ static CONNECTION_SUMMARY: &Sql =
     sql!(concat!("-- find the summary of a connection\n", select_connection_summaries!(), " WHERE id = ?1"));
 static CONNECTION_TERMS: &Sql = sql!(
     "-- find the terms of a connection
-    SELECT clusters, accounts, purpose, language, page_version, expires_at, agreed_at
+    SELECT connection_id, version, clusters, accounts, mac, purpose, language, page_version, expires_at, agreed_at
     FROM connection_terms WHERE connection_id = ?1 AND version = ?2"
 );
 

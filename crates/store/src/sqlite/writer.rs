@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use domain::model::audit_event::AuditKey;
 use rusqlite::Connection;
 
 use super::checkpointer::Checkpointer;
@@ -28,7 +27,7 @@ use crate::commit_effect::CommitEffect;
 use crate::deferred_statement::DeferredStatement;
 use crate::error::{Result, StoreError};
 use crate::operation::Command;
-use crate::settings::StoreSettings;
+use crate::settings::{StoreKeys, StoreSettings};
 use crate::tx::Tx;
 use crate::waiting_command::{BoxedCommand, ReplyReceiver, WaitingCommand, box_command};
 
@@ -64,7 +63,7 @@ impl Writer {
         let thread = WriterThread {
             connection,
             queue: queue.clone(),
-            audit_key: settings.audit_key.clone(),
+            keys: settings.keys.clone(),
             wal,
             updates,
             is_failing: Arc::clone(&is_failing),
@@ -126,9 +125,9 @@ enum RunOutcome {
 
 impl QueuedCommand {
     /// Runs the body. `Err` means that the batch cannot continue, not that the body failed.
-    fn run(&mut self, connection: &mut Connection, key: &AuditKey) -> Result<RunOutcome> {
+    fn run(&mut self, connection: &mut Connection, keys: &StoreKeys) -> Result<RunOutcome> {
         // A panic must fail one command only: the writer thread serves all of them.
-        let result = catch_unwind(AssertUnwindSafe(|| run_body(&mut *self.command, connection, key)))
+        let result = catch_unwind(AssertUnwindSafe(|| run_body(&mut *self.command, connection, keys)))
             .unwrap_or_else(|_| Err(StoreError::Internal("a command panicked".into())));
         let (result, outcome) = match result {
             Err(error @ StoreError::FileFailed(_)) => return Err(error),
@@ -164,9 +163,9 @@ fn execute_cached(connection: &Connection, sql: &str) -> Result<()> {
 fn run_body(
     command: &mut dyn WaitingCommand,
     connection: &mut Connection,
-    key: &AuditKey,
+    keys: &StoreKeys,
 ) -> Result<Vec<CommitEffect>> {
-    let mut tx = Tx::for_command(SqliteTx::new(connection), key, command.moment());
+    let mut tx = Tx::for_command(SqliteTx::new(connection), keys, command.moment());
     poll_ready(command.run(&mut tx))?;
     let (deferred, effects) = tx.finish()?;
     let mut tx = SqliteTx::new(connection);
@@ -186,7 +185,7 @@ fn run_body(
 struct WriterThread {
     connection: Connection,
     queue: Arc<PriorityQueue<QueuedCommand>>,
-    audit_key: AuditKey,
+    keys: StoreKeys,
     wal: WriteAheadLog,
     updates: MapUpdates,
     is_failing: Arc<AtomicBool>,
@@ -269,7 +268,7 @@ impl WriterThread {
     fn run_batch(&mut self, batch: &mut Vec<QueuedCommand>) -> Result<Option<Vec<CommitEffect>>> {
         let mut effects = Vec::new();
         while let Some(command) = batch.last_mut() {
-            match command.run(&mut self.connection, &self.audit_key)? {
+            match command.run(&mut self.connection, &self.keys)? {
                 RunOutcome::Ok(requested) => effects.extend(requested),
                 RunOutcome::Failed => return Ok(None),
             }
@@ -288,7 +287,7 @@ impl WriterThread {
         let mut effects = Vec::new();
         for command in batch {
             execute_cached(&self.connection, "SAVEPOINT command")?;
-            match command.run(&mut self.connection, &self.audit_key)? {
+            match command.run(&mut self.connection, &self.keys)? {
                 RunOutcome::Ok(requested) => effects.extend(requested),
                 RunOutcome::Failed => execute_cached(&self.connection, "ROLLBACK TO command")?,
             }
@@ -413,10 +412,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hub.db");
         crate::sqlite::migrate(&path).unwrap();
-        let audit_key = AuditKey::new(1, &[1; 32]);
         let location = Location::Sqlite(path.clone());
-        let settings =
-            StoreSettings { location, connections: 1, queue_capacity: 100, access_map_bytes: 0, audit_key };
+        let settings = StoreSettings {
+            location,
+            connections: 1,
+            queue_capacity: 100,
+            access_map_bytes: 0,
+            keys: StoreKeys::for_tests(),
+        };
         let store = Arc::new(crate::sqlite::Sqlite::open(&path, &settings).unwrap());
         let (started_sender, started) = mpsc::sync_channel(1);
         let (resume_sender, resume) = mpsc::channel();

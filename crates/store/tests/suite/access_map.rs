@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use domain::id::ConnectionId;
 use domain::model::client::ClientState;
-use domain::model::connection::{ConnectionStatus, EndCause};
+use domain::model::connection::{ConnectionStatus, EndCause, UpstreamRevocation};
 use domain::model::provider::ProviderState;
 use domain::rule::access::AccessState;
 use store::AccessMapStats;
@@ -124,11 +124,12 @@ async fn commit_of_other_process_is_seen_by_next_question() {
         assert_eq!(stats(&kit).hits - before.hits, 1, "the rows are in memory");
 
         // The statement runs on a connection that the store does not know.
-        kit.execute_sql(&format!("UPDATE connections SET token_generation = {round} + 100")).await;
+        kit.execute_sql("UPDATE connections SET provider_revocation = 'unknown'").await;
 
-        assert_eq!(ask(&kit, &id).await.token_generation, round + 100);
+        let state = ask(&kit, &id).await;
+        assert_eq!(state.provider_revocation, UpstreamRevocation::Unknown, "round {round}");
         // The next commit of the store must not hide that of the other connection.
-        kit.execute_sql(&format!("UPDATE connections SET token_generation = {round} + 500")).await;
+        kit.execute_sql("UPDATE connections SET provider_revocation = 'refused'").await;
         assert!(
             kit.update_client(
                 "dc-other",
@@ -136,7 +137,8 @@ async fn commit_of_other_process_is_seen_by_next_question() {
             )
             .await
         );
-        assert_eq!(ask(&kit, &id).await.token_generation, round + 500);
+        let state = ask(&kit, &id).await;
+        assert_eq!(state.provider_revocation, UpstreamRevocation::Refused, "round {round}");
     }
 }
 
@@ -161,10 +163,14 @@ async fn access_map_stays_below_its_limit() {
     let kit = TestStore::open_sqlite().await;
     let mut ids = Vec::new();
     for round in 0..60 {
-        ids.push(kit.create_active_connection(&format!("n{round}"), "dc-acme", None).await);
+        let name = format!("n{round}");
+        kit.create_exchanging_request(&name, "dc-acme").await;
+        let mut open = kit.build_open_connection(&name, None);
+        open.terms.accounts = Some(vec!["an-account-of-the-provider".repeat(8); 100]);
+        kit.store.run(open).await.unwrap();
+        kit.redeem_code(&name, "dc-acme").await;
+        ids.push(connection_id(&name));
     }
-    let large_list = serde_json::to_string(&vec!["an-account-of-the-provider".repeat(8); 100]).unwrap();
-    kit.execute_sql(&format!("UPDATE connection_terms SET accounts = '{large_list}'")).await;
 
     for id in ids.iter().chain(&ids) {
         assert_eq!(ask(&kit, id).await.accounts.unwrap().len(), 100);

@@ -39,8 +39,7 @@ async fn list_client_ids(kit: &TestStore, query: &ListClients) -> Vec<String> {
 /// Creates a partner and then two recipients that it manages, each one day after the previous client.
 async fn create_partner_with_recipients(kit: &mut TestStore) {
     kit.advance_clock(DAY);
-    assert!(kit.register_client("pt-one").await);
-    kit.execute_sql("UPDATE clients SET kind = 'partner' WHERE id = id'pt-one'").await;
+    assert!(kit.register("pt-one", ClientKind::Partner, None).await);
     for id in ["dc-first", "dc-second"] {
         kit.advance_clock(DAY);
         kit.register_under_partner(id, "pt-one").await;

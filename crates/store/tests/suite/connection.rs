@@ -231,15 +231,7 @@ async fn expired_and_inactive_connections_are_ended(mut kit: TestStore) {
         "the grant at the provider must be revoked"
     );
     kit.advance_clock(DAY * 20);
-    let moment = kit.next_moment();
-    kit.store
-        .run(RecordRefreshTokenUse {
-            moment,
-            stored_hash: hash("refresh-c"),
-            current_hash: hash("refresh-c"),
-        })
-        .await
-        .unwrap();
+    kit.record_refresh_token_use("refresh-c", "refresh-c").await;
     kit.advance_clock(DAY * 11);
     assert_eq!(kit.store.query(&due(&kit)).await.unwrap().ids, std::slice::from_ref(&idle));
     assert_eq!(
@@ -255,18 +247,24 @@ async fn expired_and_inactive_connections_are_ended(mut kit: TestStore) {
     assert!(kit.store.query(&due(&kit)).await.unwrap().ids.is_empty());
 }
 
+impl TestStore {
+    /// Records the use of a refresh token, whose hash becomes that of another text.
+    pub(crate) async fn record_refresh_token_use(&self, stored: &str, current: &str) {
+        let known = self.store.query(&FindRefreshToken { hashes: hashes(stored) }).await.unwrap().unwrap();
+        let record = RecordRefreshTokenUse {
+            moment: self.next_moment(),
+            stored_hash: hash(stored),
+            current_hash: hash(current),
+            token: known.token,
+        };
+        self.store.run(record).await.unwrap();
+    }
+}
+
 async fn refresh_token_use_updates_last_use_and_hash(mut kit: TestStore) {
     kit.create_active_connection("a", "dc-acme", Some("alice")).await;
     kit.advance_clock(DAY);
-    let moment = kit.next_moment();
-    kit.store
-        .run(RecordRefreshTokenUse {
-            moment,
-            stored_hash: hash("refresh-a"),
-            current_hash: hash("re-hashed"),
-        })
-        .await
-        .unwrap();
+    kit.record_refresh_token_use("refresh-a", "re-hashed").await;
     assert!(kit.store.query(&FindRefreshToken { hashes: hashes("refresh-a") }).await.unwrap().is_none());
     let known = kit.store.query(&FindRefreshToken { hashes: hashes("re-hashed") }).await.unwrap().unwrap();
     assert_eq!(known.token.last_used_at, kit.now);

@@ -2,7 +2,7 @@
 
 use store::{Location, PostgresSettings, Store, StoreError, StoreSettings};
 
-use crate::support::{TestStore, audit_key, connect};
+use crate::support::{TestStore, connect, store_keys};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn read_only_postgres_is_rejected() {
@@ -16,13 +16,13 @@ async fn read_only_postgres_is_rejected() {
     ] {
         let client = connect(url.expose()).await;
         client.batch_execute(&format!("ALTER DATABASE {name} SET {key} = '{value}'")).await.unwrap();
-        let (location, audit_key) = (kit.location.clone(), audit_key());
+        let location = kit.location.clone();
         let opened = Store::open(StoreSettings {
             location,
             connections: 1,
             queue_capacity: 1,
             access_map_bytes: 0,
-            audit_key,
+            keys: store_keys(),
         })
         .await
         .err();

@@ -7,15 +7,19 @@ use std::time::Duration;
 use domain::id::ConnectionId;
 use domain::model::connection::{ConnectionState, EndCause, UpstreamRevocation};
 use futures_util::future::{join, join_all};
-use store::command::{EndOutcome, JobQueueDemand, RedeemOutcome};
+use store::command::{EndConnection, EndOutcome, JobQueueDemand, RedeemOutcome};
 use store::query::GetWriteCounters;
-use store::{Location, PostgresSettings};
+use store::{Location, PostgresSettings, StoreError};
 
 use crate::job::{REVOCATIONS, lease_jobs};
-use crate::support::{TestStore, connect, connection_id, on_both, replace_ids};
+use crate::support::{TestStore, connect, connection_id, on_both, operator_actor, replace_ids};
 use crate::write_amplification::{filled_connection_id, wait_for_empty_log};
 
-on_both!(concurrent_ends_each_get_their_own_outcome, ends_of_shared_grants_revoke_only_with_the_last,);
+on_both!(
+    concurrent_ends_each_get_their_own_outcome,
+    ends_of_shared_grants_revoke_only_with_the_last,
+    changed_connection_does_not_affect_other_ends_of_its_set,
+);
 
 async fn concurrent_ends_each_get_their_own_outcome(kit: TestStore) {
     let mut active = Vec::new();
@@ -161,6 +165,32 @@ async fn ends_that_wait_for_locks_leave_a_session_for_sets() {
 
     assert_eq!(outcome, EndOutcome::Ended(EndCause::Recipient));
     assert!(outcomes.iter().all(|outcome| matches!(outcome, EndOutcome::Ended(_))), "{outcomes:?}");
+}
+
+/// A connection that another program has changed fails on its own, and the others of its set end.
+async fn changed_connection_does_not_affect_other_ends_of_its_set(kit: TestStore) {
+    let mut ids = Vec::new();
+    for name in ["a", "b", "c"] {
+        ids.push(kit.create_active_connection(name, "dc-acme", None).await);
+    }
+    kit.execute_sql(&format!("UPDATE connections SET client_id = id'dc-other' WHERE id = id'{}'", ids[1]))
+        .await;
+    let end = |id: &ConnectionId| {
+        let (moment, connection_id) = (kit.next_moment(), id.clone());
+        let (cause, actor) = (EndCause::Recipient, operator_actor());
+        kit.store.end_connection(EndConnection { moment, connection_id, cause, actor, fence: None })
+    };
+
+    let outcomes = join_all(ids.iter().map(end)).await;
+
+    let is_ended = |outcome: &Result<EndOutcome, _>| matches!(outcome, Ok(EndOutcome::Ended(_)));
+    assert!(is_ended(&outcomes[0]) && is_ended(&outcomes[2]), "{outcomes:?}");
+    let expected = ids[1].as_str();
+    assert!(
+        matches!(&outcomes[1], Err(StoreError::UnverifiedRow { table: "connections", id }) if id == expected),
+        "{outcomes:?}"
+    );
+    assert!(kit.store.unverified_rows() > 0);
 }
 
 /// The number of ends whose pages are counted.

@@ -6,7 +6,7 @@ use store::Location;
 use store::command::{AnalyzeTables, EndOutcome, InstallLogInspection, SeedConnections, SeededConnection};
 use store::query::{GetDatabaseSize, GetPageImageBytes, GetWriteCounters};
 
-use crate::support::{DAY, TestStore, connection_id, hash, on_both, parse_client_id, test_clusters};
+use crate::support::{DAY, TestStore, connection_id, hash, on_both, parse_client_id, seal, test_clusters};
 
 on_both!(
     seeded_connections_have_the_audit_events_of_a_login,
@@ -22,8 +22,8 @@ impl TestStore {
             customer_id: format!("cus_{name}").parse::<CustomerId>().unwrap(),
             refresh_hash: Some(hash(&format!("refresh-{name}"))),
             code_hash: None,
-            data_key: b"a wrapped key".to_vec(),
-            credential: b"a sealed token".to_vec(),
+            access_token: seal("access token"),
+            refresh_token: seal("refresh token"),
         });
         self.seed(connections.collect()).await;
     }

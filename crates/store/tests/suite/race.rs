@@ -5,15 +5,15 @@ use std::time::Duration;
 use domain::model::connection::{ConnectionStatus, EndCause};
 use futures_util::future::{Either, join, join_all, select};
 use store::command::{
-    EndOutcome, JobQueueDemand, LeaseCredential, LeaseOutcome, OpenOutcome, RedeemOutcome,
-    StoreCredentialOutcome,
+    ClientSelector, EndOutcome, JobQueueDemand, LeaseCredential, LeaseOutcome, OpenOutcome, RedeemOutcome,
+    RemoveClient, StoreCredentialOutcome,
 };
 use store::query::{FindRefreshToken, GetUpstreamCredential};
 use store::{Location, PostgresSettings};
 
 use crate::credential::{acquire_lease, store_credential};
 use crate::job::{REVOCATIONS, finish_job, lease_job, lease_jobs};
-use crate::support::{TestStore, connect, hashes, on_both};
+use crate::support::{TestStore, connect, hashes, on_both, operator_actor, parse_client_id};
 
 on_both!(
     concurrent_lease_requests_grant_one_lease,
@@ -134,7 +134,17 @@ async fn open_connection_waits_for_client_removal_on_postgres() {
     let Location::Postgres(PostgresSettings { url, .. }) = &kit.location else { panic!("PostgreSQL") };
     kit.create_exchanging_request("n", "dc-acme").await;
     let (remover, observer) = (connect(url.expose()).await, connect(url.expose()).await);
-    remover.batch_execute("BEGIN; UPDATE clients SET state = 'closed' WHERE id = 'dc-acme'").await.unwrap();
+    // The removal is undone and then repeated by the transaction of this test, which commits when the test wants it to.
+    let read_mac = "SELECT state_mac FROM clients WHERE id = 'dc-acme'";
+    let active: Vec<u8> = remover.query_one(read_mac, &[]).await.unwrap().get(0);
+    let selector = ClientSelector { client_id: parse_client_id("dc-acme"), kind: None, partner: None };
+    let remove = RemoveClient { moment: kit.next_moment(), selector, actor: operator_actor() };
+    kit.store.run(remove).await.unwrap();
+    let closed: Vec<u8> = remover.query_one(read_mac, &[]).await.unwrap().get(0);
+    let set_state = "UPDATE clients SET state = $1, state_mac = $2 WHERE id = 'dc-acme'";
+    remover.execute(set_state, &[&"active", &active]).await.unwrap();
+    remover.batch_execute("BEGIN").await.unwrap();
+    remover.execute(set_state, &[&"closed", &closed]).await.unwrap();
     let opening = Box::pin(kit.store.run(kit.build_open_connection("n", None)));
     let waits = Box::pin(async {
         let waiting = "SELECT count(*) FROM pg_stat_activity

@@ -22,7 +22,7 @@ use store::command::{
     SealedValue, SendToProvider, SetProviderState, TakeRegistrationStep, UpdateClient, UpsertProvider,
 };
 use store::query::{CountJobs, GetAuditChain, GetClient, GetConnection, GetProvider};
-use store::{Location, PostgresSettings, Store, StoreSettings};
+use store::{Location, PostgresSettings, RowAuthenticator, Store, StoreKeys, StoreSettings};
 
 pub(crate) const DAY: Duration = Duration::from_hours(24);
 pub(crate) const REDIRECT_URI: &str = "https://app.example.org/back";
@@ -85,7 +85,7 @@ impl TestStore {
             connections: 4,
             queue_capacity: 100,
             access_map_bytes: ACCESS_MAP_BYTES,
-            audit_key: audit_key(),
+            keys: store_keys(),
         };
         let store = Store::open(settings).await.unwrap();
         let now = Timestamp::from_millis(TEST_EPOCH_MS);
@@ -105,10 +105,15 @@ impl TestStore {
     }
 
     pub(crate) async fn register_client(&self, id: &str) -> bool {
+        self.register(id, ClientKind::Recipient, None).await
+    }
+
+    /// Registers a client of a kind, which a partner may manage.
+    pub(crate) async fn register(&self, id: &str, kind: ClientKind, owner: Option<&str>) -> bool {
         let client = Client {
             id: parse_client_id(id),
-            kind: ClientKind::Recipient,
-            owner_id: None,
+            kind,
+            owner_id: owner.map(parse_client_id),
             profile: Profile::Flinks,
             state: ClientState::Active,
             name: "Acme".into(),
@@ -130,8 +135,7 @@ impl TestStore {
 
     /// Creates a recipient that a partner manages, without registrations.
     pub(crate) async fn register_under_partner(&self, id: &str, partner: &str) {
-        assert!(self.register_client(id).await);
-        self.execute_sql(&format!("UPDATE clients SET owner_id = id'{partner}' WHERE id = id'{id}'")).await;
+        assert!(self.register(id, ClientKind::Recipient, Some(partner)).await);
     }
 
     /// Changes a client as an operator; returns whether the client exists.
@@ -462,8 +466,12 @@ pub(crate) async fn connect(url: &str) -> tokio_postgres::Client {
     client
 }
 
-pub(crate) fn audit_key() -> AuditKey {
+fn audit_key() -> AuditKey {
     AuditKey::new(1, &[9; 32])
+}
+
+pub(crate) fn store_keys() -> StoreKeys {
+    StoreKeys { audit: audit_key(), rows: RowAuthenticator::new(&[9; 32]) }
 }
 
 pub(crate) fn operator_actor() -> Actor {

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use domain::id::{ConnectionId, ProviderId};
 use domain::model::connection::{ConnectionState, EndCause};
-use domain::secret::TokenHash;
 use store::Location;
-use store::command::{EndOutcome, RecordRefreshTokenUse, SeedConnections, SeededConnection};
+use store::command::{EndOutcome, SeedConnections, SeededConnection};
 
-use crate::support::{DAY, REDIRECT_URI, TestStore, hash, on_both, parse_client_id, test_clusters};
+use crate::support::{DAY, REDIRECT_URI, TestStore, on_both, parse_client_id, seal, test_clusters};
 
 on_both!(bulk_inserted_connections_are_active_and_can_be_ended);
 
@@ -17,10 +16,7 @@ const KEY_STEP: u64 = u64::MAX / 100_000;
 
 impl TestStore {
     pub(crate) async fn fill_connections(&self, numbers: std::ops::Range<u64>) {
-        let build = |number| {
-            let (data_key, credential) = (b"a wrapped key".to_vec(), b"a sealed token".to_vec());
-            SeededConnection::from_key(number * KEY_STEP, data_key, credential).unwrap()
-        };
+        let build = |number| SeededConnection::from_key(number * KEY_STEP, seal("a token")).unwrap();
         let fill = SeedConnections {
             moment: self.next_moment(),
             client_id: parse_client_id("dc-acme"),
@@ -101,15 +97,9 @@ async fn connection_end_writes_same_amount_after_many_refreshes() {
     let mut kit = TestStore::open_sqlite().await;
     let fresh = kit.create_active_connection("fresh", "dc-acme", Some("alice")).await;
     let often = kit.create_active_connection("often", "dc-acme", Some("bob")).await;
-    let stored: TokenHash = hash("refresh-often");
     for _ in 0..1_000 {
         kit.advance_clock(Duration::from_secs(1));
-        let used = RecordRefreshTokenUse {
-            moment: kit.next_moment(),
-            stored_hash: stored.clone(),
-            current_hash: stored.clone(),
-        };
-        kit.store.run(used).await.unwrap();
+        kit.record_refresh_token_use("refresh-often", "refresh-often").await;
     }
     let fresh = measure_end_bytes(&kit, &fresh).await;
     let often = measure_end_bytes(&kit, &often).await;

@@ -387,15 +387,11 @@ impl HubProcess {
     /// Returns whether a connection has ended. Asserts that its tokens and credentials are consistent with that, that at
     /// most one job revokes at the provider, and that its audit chain verifies up to the head in its row.
     pub(crate) async fn verify_consistency(&self, id: &ConnectionId) -> bool {
-        let audit_key = Vault::new(KeyFile::open(&self.path("hub.keys")).unwrap()).audit_key();
+        let keys = Vault::new(KeyFile::open(&self.path("hub.keys")).unwrap()).store_keys();
+        let audit_key = keys.audit.clone();
         let location = Location::parse(&self.store).unwrap();
-        let settings = store::StoreSettings {
-            location,
-            connections: 2,
-            queue_capacity: 1,
-            access_map_bytes: 0,
-            audit_key: audit_key.clone(),
-        };
+        let settings =
+            store::StoreSettings { location, connections: 2, queue_capacity: 1, access_map_bytes: 0, keys };
         let store = Store::open(settings).await.unwrap();
         let row = async || store.query(&GetConnection { id: id.clone() }).await.unwrap().unwrap();
         let events = GetAuditChain { kind: SubjectKind::Connection, id: id.to_string() };
