@@ -11,6 +11,7 @@ mod grants;
 mod ledger;
 mod login_sessions;
 mod oauth;
+mod oauth_error;
 mod pages;
 mod profile;
 mod register;
@@ -18,13 +19,14 @@ mod scope;
 mod state;
 mod statement_pdf;
 mod statements;
+mod token_faults;
 
 use std::io;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 
-pub use fault_settings::{EndpointStatus, FaultSettings, RevocationBehavior};
+pub use fault_settings::{EndpointStatus, FaultSettings};
 pub use state::{Bank, BankClock, BankSettings, Login};
 
 impl Bank {

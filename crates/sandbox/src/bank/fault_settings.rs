@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::profile::BankProfile;
+use super::token_faults::{RevocationBehavior, TokenResponseFault};
 
 const MAX_LATENCY_MS: u64 = 60_000;
 const MAX_CLOCK_SKEW_SECS: u64 = 366 * 86_400;
@@ -23,6 +24,8 @@ pub struct FaultSettings {
     pub fail_share: Amount,
     /// The availability of the token endpoint.
     pub token_endpoint: EndpointStatus,
+    /// The response of the token endpoint to requests that it has processed.
+    pub token_response: TokenResponseFault,
     /// The behavior of the revocation endpoint.
     pub revoke: RevocationBehavior,
     /// Every refresh returns a new refresh token and invalidates the old one.
@@ -47,29 +50,6 @@ pub enum EndpointStatus {
     Down,
 }
 
-/// The behavior of the revocation endpoint, as a fault setting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RevocationBehavior {
-    /// Responds with 200 and ends the grant.
-    Ok,
-    /// Responds with 400 `unsupported_token_type`; the grant stays active.
-    Refuse,
-    /// Responds with 200, as for a token that is already invalid, but does nothing.
-    Already,
-}
-
-impl RevocationBehavior {
-    /// Returns the value in JSON and in the form of the fault injection page.
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Refuse => "refuse",
-            Self::Already => "already",
-        }
-    }
-}
-
 impl Default for FaultSettings {
     fn default() -> Self {
         Self {
@@ -77,6 +57,7 @@ impl Default for FaultSettings {
             fail: None,
             fail_share: Amount(Decimal::ONE),
             token_endpoint: EndpointStatus::Up,
+            token_response: TokenResponseFault::Normal,
             revoke: RevocationBehavior::Ok,
             rotate_refresh: false,
             invalid_grant_to_all: false,

@@ -4,15 +4,16 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Form, Json, Router};
+use axum::{Form, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::fault_settings::{EndpointStatus, RevocationBehavior};
+use super::fault_settings::EndpointStatus;
 use super::grants::CustomerGrant;
 use super::login_sessions::{CodeOutcome, CodeRedemption, IssuedCode};
+use super::oauth_error::{BankOAuthError, bad_request};
 use super::state::Bank;
 use crate::random::{constant_time_eq, derive_text, hash};
 
@@ -36,28 +37,21 @@ struct TokenForm {
     client_secret: Option<String>,
 }
 
-/// An OAuth error response: status, error code and description.
-pub(super) struct BankOAuthError(pub(super) StatusCode, pub(super) &'static str, pub(super) &'static str);
-
-impl IntoResponse for BankOAuthError {
-    fn into_response(self) -> Response {
-        let body = Json(json!({"error": self.1, "error_description": self.2}));
-        (self.0, body).into_response()
-    }
-}
-
-pub(super) const fn bad_request(error: &'static str, description: &'static str) -> BankOAuthError {
-    BankOAuthError(StatusCode::BAD_REQUEST, error, description)
-}
-
 const INVALID_GRANT: BankOAuthError =
     bad_request("invalid_grant", "The grant is unknown, used, expired or ended");
 pub(super) const TEMPORARILY_UNAVAILABLE: BankOAuthError =
     BankOAuthError(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "Try again later");
 
 async fn issue_token(State(bank): State<Bank>, headers: HeaderMap, Form(form): Form<TokenForm>) -> Response {
-    if bank.faults().borrow().token_endpoint == EndpointStatus::Down {
+    let (endpoint, fault) = {
+        let faults = bank.faults().borrow();
+        (faults.token_endpoint, faults.token_response)
+    };
+    if endpoint == EndpointStatus::Down {
         return TEMPORARILY_UNAVAILABLE.into_response();
+    }
+    if let Some(rejection) = fault.rejection() {
+        return rejection.into_response();
     }
     let issued = bank.authenticate(&headers, &form).and_then(|client| match form.grant_type.as_str() {
         "authorization_code" => bank.exchange_code(&form, &client),
@@ -68,7 +62,7 @@ async fn issue_token(State(bank): State<Bank>, headers: HeaderMap, Form(form): F
         )),
     });
     match issued {
-        Ok(body) => Json(body).into_response(),
+        Ok(body) => fault.render(body),
         Err(error) => error.into_response(),
     }
 }
@@ -79,16 +73,11 @@ async fn revoke_token(State(bank): State<Bank>, headers: HeaderMap, Form(form): 
         Err(error) => return error.into_response(),
     };
     let behavior = bank.faults().borrow().revoke;
-    match behavior {
-        RevocationBehavior::Refuse => {
-            bad_request("unsupported_token_type", "This token cannot be revoked").into_response()
-        }
-        RevocationBehavior::Already => StatusCode::OK.into_response(),
-        RevocationBehavior::Ok => match bank.end_grant_of_token(&form.token, &client) {
-            Ok(()) => StatusCode::OK.into_response(),
-            Err(_) => TEMPORARILY_UNAVAILABLE.into_response(),
-        },
+    let is_access_token = bank.verify_access_token(&form.token, bank.now() / 1000).is_some();
+    if behavior.ends_grant(is_access_token) && bank.end_grant_of_token(&form.token, &client).is_err() {
+        return TEMPORARILY_UNAVAILABLE.into_response();
     }
+    behavior.render(is_access_token)
 }
 
 impl Bank {

@@ -11,7 +11,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::grants::BankClient;
-use super::oauth::{BankOAuthError, TEMPORARILY_UNAVAILABLE, bad_request, generate_secret};
+use super::oauth::{TEMPORARILY_UNAVAILABLE, generate_secret};
+use super::oauth_error::{BankOAuthError, bad_request};
 use super::scope;
 use super::state::Bank;
 use crate::random::{constant_time_eq, derive_text, hash};

@@ -13,6 +13,7 @@ use super::super::fault_injection;
 use super::super::fault_settings::{EndpointStatus, FaultSettings};
 use super::super::grants::GrantSummary;
 use super::super::state::{Bank, Login};
+use super::super::token_faults::{RevocationBehavior, TokenResponseFault};
 use super::form::FormFields;
 use super::page::{BankPageFrame, accepts_html, redirect_to, render_page};
 use crate::language::SandboxLanguage;
@@ -57,8 +58,14 @@ impl FaultsPage<'_> {
         self.faults.token_endpoint == EndpointStatus::Down
     }
 
-    fn has_revocation_behavior(&self, behavior: &str) -> bool {
-        self.faults.revoke.as_str() == behavior
+    /// Returns the values of a setting that has several, each with whether it is the current one.
+    fn options(&self, name: &str) -> Vec<(&'static str, bool)> {
+        let FaultSettings { token_response, revoke, .. } = &self.faults;
+        if name == "revoke" {
+            RevocationBehavior::ALL.iter().map(|value| (value.as_str(), value == revoke)).collect()
+        } else {
+            TokenResponseFault::ALL.iter().map(|value| (value.as_str(), value == token_response)).collect()
+        }
     }
 
     /// Returns the names and values of those fault settings that are booleans.
@@ -143,7 +150,7 @@ fn parse_fault_form(form: &FormFields) -> Value {
         let value = serde_json::from_str::<Number>(text).map_or_else(|_| Value::from(text), Value::Number);
         faults.insert(name.to_owned(), if text.is_empty() { Value::Null } else { value });
     }
-    for name in ["token_endpoint", "revoke"] {
+    for name in ["token_endpoint", "token_response", "revoke"] {
         faults.insert(name.to_owned(), form.get(name).unwrap_or_default().into());
     }
     // A browser does not send the field of an unchecked checkbox.
