@@ -278,8 +278,8 @@ CREATE INDEX refresh_tokens_idle ON refresh_tokens (last_used_at);
 
 -- Deferred calls to providers (transactional outbox). A job concerns a connection or, if `connection_id` is NULL, the
 -- registration of `client_id` with the provider. A job for an orphaned grant names a connection that was never opened.
--- `previous_job_id` is the job that the connection had before. `token` and `verifier` are sealed under `data_key`; `identity`
--- is a keyed hash.
+-- `previous_job_id` is the job that the connection had before. `token` and `verifier` are sealed under `data_key`,
+-- `access_token` under `access_key`; `identity` is a keyed hash. `token_type` is NULL unless `token` is to be revoked.
 -- `endpoint_group` names the endpoints that the job calls: the jobs of one group of one provider form a queue of their own.
 CREATE TABLE jobs (
     id BLOB NOT NULL PRIMARY KEY,
@@ -291,6 +291,9 @@ CREATE TABLE jobs (
     endpoint_group TEXT NOT NULL,
     data_key BLOB,
     token BLOB,
+    token_type TEXT,
+    access_key BLOB,
+    access_token BLOB,
     verifier BLOB,
     identity BLOB,
     outcome_unknown INTEGER NOT NULL CHECK (outcome_unknown IN (0, 1)),
@@ -312,6 +315,7 @@ CREATE INDEX jobs_failed ON jobs (id) WHERE state = 'failed';
 CREATE INDEX jobs_retryable ON jobs (provider_id, id)
     WHERE state = 'failed' AND (token IS NOT NULL OR kind = 'register_upstream_client');
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE state = 'done';
+CREATE INDEX jobs_failed_tokens ON jobs (finished_at) WHERE state = 'failed' AND token IS NOT NULL;
 
 -- Changes of the number of jobs, for metrics. Every command that queues, finishes, retries, closes or deletes jobs appends one;
 -- a task adds them to `job_counts` and deletes them. So no two commands update the same row.

@@ -19,7 +19,7 @@ pub struct BreakerOpenError;
 
 /// The outcome of a call for the breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CallOutcome {
+pub enum BreakerSignal {
     /// The provider responded without a server error.
     Succeeded,
     /// The provider failed, or did not respond.
@@ -110,21 +110,21 @@ impl Breaker {
         &self,
         provider: ProviderId,
         group: EndpointGroup,
-        outcome: CallOutcome,
+        outcome: BreakerSignal,
         now: Timestamp,
     ) {
         let mut states = self.lock();
         let state = states.entry((provider, group)).or_default();
         match outcome {
-            CallOutcome::Succeeded => *state = BreakerState::default(),
-            CallOutcome::Failed => {
+            BreakerSignal::Succeeded => *state = BreakerState::default(),
+            BreakerSignal::Failed => {
                 state.failures = state.failures.saturating_add(1);
                 if state.failures >= self.failure_threshold {
                     state.open_until = Some(now.plus(self.open_for));
                 }
             }
             // If this was the trial call, the next call is the trial instead.
-            CallOutcome::NotSent => state.open_until = state.open_until.map(|until| until.min(now)),
+            BreakerSignal::NotSent => state.open_until = state.open_until.map(|until| until.min(now)),
         }
     }
 
@@ -145,7 +145,7 @@ mod tests {
     fn breaker_after(failures: u32) -> Breaker {
         let breaker = Breaker { failure_threshold: 2, open_for: OPEN_FOR, states: Mutex::default() };
         for _ in 0..failures {
-            breaker.record_outcome(PROVIDER, GROUP, CallOutcome::Failed, NOW);
+            breaker.record_outcome(PROVIDER, GROUP, BreakerSignal::Failed, NOW);
         }
         breaker
     }
@@ -154,7 +154,7 @@ mod tests {
     fn breaker_allows_one_trial_call_and_closes_on_success() {
         let breaker = breaker_after(1);
         assert_eq!(breaker.ensure_closed(PROVIDER, GROUP, NOW), Ok(()));
-        breaker.record_outcome(PROVIDER, GROUP, CallOutcome::Failed, NOW);
+        breaker.record_outcome(PROVIDER, GROUP, BreakerSignal::Failed, NOW);
         assert_eq!(breaker.ensure_closed(PROVIDER, GROUP, NOW), Err(BreakerOpenError));
         assert!(breaker.is_open(PROVIDER, GROUP, NOW));
 
@@ -163,7 +163,7 @@ mod tests {
         let second = breaker.ensure_closed(PROVIDER, GROUP, later);
         assert_eq!(second, Err(BreakerOpenError), "only one trial call is allowed");
 
-        breaker.record_outcome(PROVIDER, GROUP, CallOutcome::Succeeded, later);
+        breaker.record_outcome(PROVIDER, GROUP, BreakerSignal::Succeeded, later);
         assert_eq!(breaker.ensure_closed(PROVIDER, GROUP, later), Ok(()));
     }
 
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!([0, 1, 2].map(|failures| limit(&breaker_after(failures), NOW)), [1, 1, 0]);
         let breaker = breaker_after(2);
         assert_eq!(limit(&breaker, NOW.plus(OPEN_FOR)), 1, "the trial call");
-        breaker.record_outcome(PROVIDER, GROUP, CallOutcome::Succeeded, NOW);
+        breaker.record_outcome(PROVIDER, GROUP, BreakerSignal::Succeeded, NOW);
         assert_eq!(limit(&breaker, NOW), 4);
     }
 
@@ -195,7 +195,7 @@ mod tests {
         let later = NOW.plus(OPEN_FOR);
         assert_eq!(breaker.ensure_closed(PROVIDER, GROUP, later), Ok(()));
 
-        breaker.record_outcome(PROVIDER, GROUP, CallOutcome::NotSent, later);
+        breaker.record_outcome(PROVIDER, GROUP, BreakerSignal::NotSent, later);
 
         assert_eq!(breaker.ensure_closed(PROVIDER, GROUP, later), Ok(()));
         assert!(breaker.is_open(PROVIDER, GROUP, later));

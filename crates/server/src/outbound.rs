@@ -4,6 +4,8 @@
 
 mod guard;
 
+use std::error::Error;
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -26,6 +28,25 @@ pub struct UpstreamResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
+}
+
+/// The part of a response that was received. Like [`UpstreamResponse`], it may contain tokens.
+pub struct PartialResponse {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub end: BodyEnd,
+}
+
+/// The way in which the body of a response ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyEnd {
+    /// The body is complete.
+    Complete,
+    /// The body is larger than the limit, and the rest was not read.
+    TooLarge,
+    /// The connection was closed, or the timeout passed, before the end of the body.
+    Interrupted,
 }
 
 /// A response of a provider whose body has not been read yet.
@@ -60,6 +81,25 @@ impl StreamingResponse {
         Ok(UpstreamResponse { status: self.status, headers: self.headers, body })
     }
 
+    /// Reads the body up to `max_bytes`, and keeps what was received if the body is larger or interrupted.
+    pub async fn read_available(mut self, max_bytes: usize) -> PartialResponse {
+        let mut body = Vec::new();
+        let end = loop {
+            match self.response.chunk().await {
+                Ok(None) => break BodyEnd::Complete,
+                Ok(Some(chunk)) => {
+                    let free = max_bytes - body.len();
+                    body.extend_from_slice(&chunk[..chunk.len().min(free)]);
+                    if chunk.len() > free {
+                        break BodyEnd::TooLarge;
+                    }
+                }
+                Err(_) => break BodyEnd::Interrupted,
+            }
+        };
+        PartialResponse { status: self.status, headers: self.headers, body: body.into(), end }
+    }
+
     /// Returns the body as a stream of chunks.
     pub fn into_chunks(self) -> BoxStream<'static, Result<Bytes, OutboundError>> {
         let next = |mut response: reqwest::Response| async move {
@@ -76,9 +116,12 @@ pub enum OutboundError {
     /// The URL leads to an address that the hub must not call, such as one of an internal network.
     #[error("the address is not allowed")]
     Forbidden,
-    /// The connection or the TLS handshake failed. The request was not sent.
+    /// No connection could be established. The request was not sent.
     #[error("no connection")]
     Connect,
+    /// The TLS handshake failed. The request was not sent.
+    #[error("the TLS handshake failed")]
+    Tls,
     /// The timeout passed. The request may have been processed.
     #[error("no response in time")]
     Timeout,
@@ -157,6 +200,15 @@ impl Outbound {
         self.open(request).await?.read_body(self.max_body).await
     }
 
+    /// Sends a request and reads the response, up to the configured size. A response that is larger or interrupted is
+    /// returned as far as it was received.
+    pub async fn send_and_read_available(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<PartialResponse, OutboundError> {
+        Ok(self.open(request).await?.read_available(self.max_body).await)
+    }
+
     /// Sends a request and reads the status and headers of the response, but not the body.
     pub async fn open(&self, request: RequestBuilder) -> Result<StreamingResponse, OutboundError> {
         let mut response = request.send().await.map_err(|e| classify_error(&e))?;
@@ -169,9 +221,20 @@ impl Outbound {
     }
 }
 
+/// Returns whether an error, or one of its causes, is a failure of TLS.
+fn has_tls_error(error: &(dyn Error + 'static)) -> bool {
+    // An I/O error hides the error that it wraps: its source is the source of that error.
+    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    error.is::<rustls::Error>()
+        || inner.is_some_and(|inner| has_tls_error(inner))
+        || error.source().is_some_and(has_tls_error)
+}
+
 fn classify_error(error: &reqwest::Error) -> OutboundError {
     // A timeout while connecting counts as a failed connection, because the request was not sent.
-    if error.is_connect() {
+    if error.is_connect() && has_tls_error(error) {
+        OutboundError::Tls
+    } else if error.is_connect() {
         OutboundError::Connect
     } else if error.is_timeout() {
         OutboundError::Timeout

@@ -1,6 +1,7 @@
 //! Calls to data providers: authorization, tokens, data, revocation and client registration.
 
 mod attempt_report;
+mod call_report;
 mod callback;
 mod check_result;
 mod client;
@@ -16,6 +17,7 @@ mod response;
 mod revocation;
 mod sealed_token;
 mod token_endpoint;
+mod token_response;
 mod urls;
 
 pub use attempt_report::{AttemptError, AttemptReport};
@@ -33,4 +35,4 @@ pub use fetch::{StreamedDocument, fetch, fetch_with, open_document};
 pub(crate) use provider_check::ProviderCheck;
 pub use provider_check::check_provider;
 pub use revocation::run_revocation;
-pub use token_endpoint::TokenResponse;
+pub use token_response::TokenResponse;

@@ -33,7 +33,6 @@ pub use crate::entity::provider::SealedProviderSecret;
 pub use crate::entity::registration::SealedUpstreamClient;
 pub use authorization_request::{
     DenyRequest, FailRequest, OpenAuthorizationRequest, ReceiveCode, SendToProvider, SendToProviderOutcome,
-    UnrevokedToken,
 };
 pub use client::{
     ClientSelector, ClientUpdate, FinishClientRemoval, RegisterClient, RemoveClient, RemoveClientOutcome,
@@ -44,12 +43,13 @@ pub use delete_tokens::{DeleteEndedTokens, DeletedTokens};
 pub use end_connection::{EndConnection, EndOutcome, ExpireConnection};
 pub use invalid_grant::{HandleInvalidGrant, InvalidGrantOutcome};
 pub use job_count::FoldJobTransitions;
+pub use job_queue::UnrevokedToken;
 pub use lease::Lease;
 pub use open_connection::{OpenConnection, OpenOutcome, SealedGrant};
 pub use operator::{AddOperator, AddOperatorOutcome, IssueBootstrapToken, OperatorAddedBy, RemoveOperator};
 pub use provider::{AddProvider, SetProviderState, UpsertProvider};
 pub use purge::Purge;
-pub use recover_exchange::RecoverExchange;
+pub use recover_exchange::{RecoverExchange, RecoveryCause};
 pub use redeem_code::{RedeemCode, RedeemOutcome};
 pub use refresh_token::RecordRefreshTokenUse;
 pub use registration::{

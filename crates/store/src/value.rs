@@ -274,6 +274,7 @@ impl_text_value!(
     domain::model::client::ClientKind,
     domain::model::client::Profile,
     domain::model::client::ClientState,
+    domain::model::job::TokenType,
     domain::model::provider::EndpointGroup,
     domain::model::provider::ProviderState,
     domain::model::provider::ProviderSource,

@@ -170,8 +170,8 @@ pub struct EndTransition {
 pub struct UpstreamState {
     /// The hub can revoke grants at the provider (`revoke` in its settings).
     pub supports_revocation: bool,
-    /// The hub has a refresh token of the provider.
-    pub has_refresh_token: bool,
+    /// The hub has a token of the provider: a refresh token, or at least an access token.
+    pub has_token: bool,
     /// A refresh is in flight or has no known outcome, so that the provider may have issued a token that is not stored.
     pub refresh_outcome_unknown: bool,
     /// Another live connection uses the same grant, which a revocation would end too.
@@ -183,13 +183,13 @@ impl UpstreamState {
     /// one.
     pub fn new(
         settings: &ProviderSettings,
-        has_refresh_token: bool,
+        has_token: bool,
         lease: Option<Timestamp>,
         grant_shared: bool,
     ) -> Self {
         Self {
             supports_revocation: !settings.revoke.is_empty(),
-            has_refresh_token,
+            has_token,
             // Even an expired lease counts: a refresh that finished would have released it. One that still runs queues
             // a revocation job for the token that it gets.
             refresh_outcome_unknown: lease.is_some(),
@@ -203,7 +203,7 @@ impl UpstreamState {
         } else if self.grant_shared {
             // The last connection of the grant revokes it.
             UpstreamRevocation::NotNeeded
-        } else if self.has_refresh_token {
+        } else if self.has_token {
             UpstreamRevocation::Pending
         } else if self.refresh_outcome_unknown {
             UpstreamRevocation::Unknown
@@ -317,7 +317,7 @@ mod tests {
 
     const REVOCABLE: UpstreamState = UpstreamState {
         supports_revocation: true,
-        has_refresh_token: true,
+        has_token: true,
         refresh_outcome_unknown: false,
         grant_shared: false,
     };
@@ -356,7 +356,7 @@ mod tests {
             UpstreamRevocation::Unsupported
         );
         assert_eq!(
-            revocation(UpstreamState { has_refresh_token: false, ..REVOCABLE }),
+            revocation(UpstreamState { has_token: false, ..REVOCABLE }),
             UpstreamRevocation::NotNeeded
         );
         assert_eq!(
@@ -371,11 +371,7 @@ mod tests {
             UpstreamState { grant_shared: true, supports_revocation: false, ..REVOCABLE };
         assert_eq!(revocation(shared_and_unsupported), UpstreamRevocation::Unsupported);
         assert_eq!(
-            revocation(UpstreamState {
-                has_refresh_token: false,
-                refresh_outcome_unknown: true,
-                ..REVOCABLE
-            }),
+            revocation(UpstreamState { has_token: false, refresh_outcome_unknown: true, ..REVOCABLE }),
             UpstreamRevocation::Unknown
         );
     }

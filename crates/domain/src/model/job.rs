@@ -47,6 +47,25 @@ crate::str_enum! {
     }
 }
 
+crate::str_enum! {
+    /// The type of a token at a provider. The values are those of `token_type_hint` (RFC 7009 §2.1).
+    pub enum TokenType {
+        /// A refresh token.
+        RefreshToken = "refresh_token",
+        /// An access token.
+        AccessToken = "access_token",
+    }
+}
+
+/// The sealed access token of the grant whose refresh token a job revokes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedAccessToken {
+    /// The wrapped (encrypted) key of the token.
+    pub data_key: Vec<u8>,
+    /// The token, sealed under the key.
+    pub token: Vec<u8>,
+}
+
 /// A job that a worker has leased.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -65,6 +84,10 @@ pub struct Job {
     /// The sealed secret that the job needs: a token to revoke, the authorization code of an interrupted exchange, or
     /// the client configuration access of a client to delete (RFC 7592).
     pub token: Vec<u8>,
+    /// The type of `token`, if the job revokes one.
+    pub token_type: TokenType,
+    /// The access token of the same grant. It is tried if the provider does not revoke refresh tokens.
+    pub access_token: Option<SealedAccessToken>,
     /// The sealed PKCE verifier of an interrupted exchange.
     pub verifier: Option<Vec<u8>>,
     /// The keyed hash of the customer's identity, if no connection identifies the customer of the token.
@@ -128,7 +151,7 @@ pub enum ResolveJobError {
     /// The job has not failed. The value is its state.
     #[error("The job is {0}; only a failed job can be retried or closed")]
     NotFailed(JobState),
-    /// The provider refused permanently, and the token was deleted.
+    /// The token was deleted, because the job failed too long ago.
     #[error("The token of the job was deleted; the job can only be closed")]
     NoToken,
 }
@@ -259,6 +282,8 @@ mod tests {
             client_id: None,
             data_key: vec![],
             token: vec![],
+            token_type: TokenType::RefreshToken,
+            access_token: None,
             verifier: None,
             identity: None,
             refresh_outcome_unknown: false,

@@ -248,7 +248,7 @@ pub const NOT_REGISTERED: OAuthError = OAuthError::new(
 );
 
 /// Computes the granted scope: the data clusters that are in all four sets, that is requested, granted by the provider,
-/// allowed for the recipient and offered by the provider. Without `ACCOUNT_BASIC` the authorization is denied.
+/// allowed for the recipient and offered by the provider. Without `ACCOUNT_BASIC` the authorization fails.
 pub fn compute_granted_scope(
     requested: Clusters,
     provider_granted: Clusters,
@@ -256,10 +256,14 @@ pub fn compute_granted_scope(
     provider: Clusters,
 ) -> Result<Clusters, OAuthError> {
     let granted = requested.intersection(provider_granted).intersection(client).intersection(provider);
-    if granted.contains(DataCluster::AccountBasic) { Ok(granted) } else { Err(ACCESS_DENIED) }
+    if granted.contains(DataCluster::AccountBasic) { Ok(granted) } else { Err(SCOPE_NOT_GRANTED) }
 }
 
-/// Error for an authorization that the customer denied, or in which `ACCOUNT_BASIC` was not granted.
+/// Error for a grant without the data that every connection needs.
+pub const SCOPE_NOT_GRANTED: OAuthError =
+    OAuthError::new(OAuthCode::InvalidScope, "The provider did not grant ACCOUNT_BASIC");
+
+/// Error for an authorization that the customer denied.
 pub const ACCESS_DENIED: OAuthError = OAuthError::new(OAuthCode::AccessDenied, "The user denied the access");
 
 #[cfg(test)]

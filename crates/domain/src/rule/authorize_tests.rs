@@ -223,7 +223,7 @@ fn granted_scope_is_intersection_of_all_scopes() {
         compute_granted_scope(all, set("ACCOUNT_BASIC TRANSACTIONS"), all, all),
         Ok(set("ACCOUNT_BASIC TRANSACTIONS"))
     );
-    assert_eq!(compute_granted_scope(all, set("TRANSACTIONS"), all, all), Err(ACCESS_DENIED));
+    assert_eq!(compute_granted_scope(all, set("TRANSACTIONS"), all, all), Err(SCOPE_NOT_GRANTED));
 }
 
 #[test]

@@ -22,6 +22,9 @@ pub enum DataError {
     Fdx(ErrorCode, &'static str),
     /// The provider is not available: code 503, with the time to wait.
     ProviderUnavailable(Duration),
+    /// The provider cannot be called for a reason that is not its maintenance: code 500 with the status 503, and the time
+    /// to wait.
+    ProviderUnreachable(Duration, &'static str),
     /// The provider limits the rate of requests, or the hub limits the requests to it: code 1207.
     ProviderRateLimited(Duration),
     /// The recipient or the connection sends too many requests: code 1207.
@@ -57,16 +60,26 @@ impl DataError {
             Self::ProviderUnavailable(_) => Some(ErrorCode::Maintenance),
             Self::ProviderRateLimited(_) | Self::RateLimited(_) => Some(ErrorCode::TooManyRequests),
             Self::Internal(error) if error.is_transient() => Some(ErrorCode::Maintenance),
-            Self::Internal(_) => Some(ErrorCode::Internal),
+            // The documented message of the code 503 is "Scheduled maintenance", which would be wrong.
+            Self::ProviderUnreachable(..) | Self::Internal(_) => Some(ErrorCode::Internal),
+        }
+    }
+
+    /// Returns the HTTP status of the response.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::ProviderUnreachable(..) => 503,
+            error => error.code().map_or(401, ErrorCode::status),
         }
     }
 
     /// Returns the time to wait before a retry, if it is known.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::ProviderUnavailable(wait) | Self::ProviderRateLimited(wait) | Self::RateLimited(wait) => {
-                Some(*wait)
-            }
+            Self::ProviderUnavailable(wait)
+            | Self::ProviderUnreachable(wait, _)
+            | Self::ProviderRateLimited(wait)
+            | Self::RateLimited(wait) => Some(*wait),
             Self::Internal(error) if error.is_transient() => Some(Duration::from_secs(1)),
             _ => None,
         }
@@ -81,7 +94,7 @@ impl DataError {
                 return ErrorBody { message, ..ErrorBody::default() };
             }
             Self::ConnectionEnded => "The customer's consent has ended: a new authorization is needed",
-            Self::Fdx(_, message) => message,
+            Self::Fdx(_, message) | Self::ProviderUnreachable(_, message) => message,
             Self::ProviderUnavailable(_) => "The data provider is temporarily unavailable",
             Self::ProviderRateLimited(_) => "The data provider limits the number of requests",
             Self::RateLimited(_) => "Too many requests from this recipient or for this connection",
@@ -141,6 +154,14 @@ impl From<UpstreamError> for DataError {
         const RETRY_AFTER: Duration = Duration::from_secs(5);
         match error {
             UpstreamError::Unavailable | UpstreamError::NoResponse => Self::ProviderUnavailable(RETRY_AFTER),
+            UpstreamError::TlsFailed => Self::ProviderUnreachable(
+                RETRY_AFTER,
+                "The hub cannot establish a secure connection to the data provider",
+            ),
+            UpstreamError::ClientRejected => Self::ProviderUnreachable(
+                Duration::from_mins(1),
+                "The data provider rejects the hub, whose operator must correct its registration there",
+            ),
             UpstreamError::RateLimited(wait) => Self::ProviderRateLimited(wait),
             UpstreamError::FdxError(code @ ErrorCode::CustomerNotFound) => {
                 Self::Fdx(code, "The data provider does not find this customer")

@@ -122,8 +122,7 @@ fn render_error(error: &DataError) -> Response {
     if let DataError::Internal(error) = error {
         tracing::error!(%error, "FDX request failed with an internal error");
     }
-    let status = error.code().map_or(401, fdx::ErrorCode::status);
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = json_response(status, &error.body());
     let headers = response.headers_mut();
     if let Some(challenge) = bearer_challenge(error) {

@@ -307,6 +307,8 @@ impl DataOperationExt for OperationSpec {
                 provider_error(UpstreamError::RateLimited(Duration::from_secs(30))),
                 DataError::RateLimited(Duration::from_secs(1)),
                 provider_error(UpstreamError::Failed),
+                provider_error(UpstreamError::TlsFailed),
+                provider_error(UpstreamError::ClientRejected),
             ])
             .with_errors(more)
             .with_internal_errors()
@@ -330,7 +332,7 @@ impl DataOperationExt for OperationSpec {
 
 /// Describes the response for an error, with the error's body as the example.
 fn error_response(error: &DataError) -> ResponseSpec {
-    let status = error.code().map_or(401, ErrorCode::status);
+    let status = error.status();
     let headers: &[&str] = match status {
         401 => &["www-authenticate"],
         405 => &["allow"],

@@ -2,7 +2,7 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use store::StoreError;
-use store::command::{EndOutcome, ExpireConnection, RecoverExchange};
+use store::command::{EndOutcome, ExpireConnection, RecoverExchange, RecoveryCause};
 use store::query::{DueConnections, ListDueConnections, ListInterruptedExchanges};
 
 use crate::connections::skip_unverified;
@@ -53,7 +53,8 @@ pub async fn recover_exchanges(ctx: &RequestContext) -> Result<usize, InternalEr
     let interrupted = ctx.ask(&ListInterruptedExchanges { now: ctx.now(), limit: BATCH_SIZE }).await?;
     let mut recovered = 0;
     for request_id in interrupted {
-        let recover = RecoverExchange { moment: ctx.new_moment()?, request_id: request_id.clone() };
+        let cause = RecoveryCause::LeaseExpired;
+        let recover = RecoverExchange { moment: ctx.new_moment()?, request_id: request_id.clone(), cause };
         // The command returns false if another node has queued the job or the exchange was completed.
         let is_recovered = match ctx.run(recover).await {
             // A request that another program has changed must not keep the others from being recovered.

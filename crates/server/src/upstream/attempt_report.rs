@@ -14,8 +14,8 @@ pub struct AttemptReport {
     /// A description of the attempt for operators. It never contains text from the provider, which could include a
     /// token.
     pub description: String,
-    /// A token that the attempt obtained and could not revoke. A job of its own revokes it later.
-    pub unrevoked: Option<UnrevokedToken>,
+    /// The tokens that the attempt obtained and could not revoke. A job of its own revokes each later.
+    pub unrevoked: Vec<UnrevokedToken>,
 }
 
 /// The reason why an attempt of a job has no report.
@@ -40,9 +40,9 @@ impl<E: Into<InternalError>> From<E> for AttemptError {
 }
 
 impl AttemptReport {
-    /// Creates a report without an unrevoked token.
+    /// Creates a report without unrevoked tokens.
     pub fn new(outcome: AttemptOutcome, description: impl Into<String>) -> Self {
-        Self { outcome, description: description.into(), unrevoked: None }
+        Self { outcome, description: description.into(), unrevoked: Vec::new() }
     }
 
     /// Creates the report of an attempt that failed temporarily or whose result is unknown, so that the job is retried.

@@ -6,31 +6,32 @@ use domain::model::authorization_request::{AuthorizationRequest, RequestStatus, 
 use domain::model::client::Client;
 use domain::model::connection::{Terms, consent_expiry, is_valid_account_list, is_valid_grant_id};
 use domain::model::provider::{CustomerIdentity, Provider};
-use domain::rule::authorize::{ACCESS_DENIED, compute_granted_scope};
+use domain::rule::authorization_failure::{
+    FAILED, NO_ACCOUNT_SELECTED, UNAVAILABLE, describe_exchange_failure, map_authorization_error,
+};
+use domain::rule::authorize::compute_granted_scope;
+use domain::rule::provider_response::CallOutcome;
 use domain::secret::TokenHashes;
 use domain::{Secret, Timestamp};
 use store::command::{
-    FailRequest, OpenConnection, OpenOutcome, ReceiveCode, SealedGrant, SealedValue, UnrevokedToken,
+    FailRequest, OpenConnection, OpenOutcome, ReceiveCode, RecoverExchange, RecoveryCause, SealedGrant,
+    SealedValue, UnrevokedToken,
 };
 use store::query::FindAuthorizationRequestByState;
 
+use super::call_report::CallReport;
 use super::client::OnBehalfOf;
 use super::consent::{
     ConsentError, build_client_redirect, load_client_and_provider, login_owner, max_consent_duration,
 };
 use super::endpoints::ProviderEndpoints;
-use super::error::UpstreamError;
-use super::sealed_token::seal_token;
-use super::token_endpoint::{TokenGrant, TokenResponse};
+use super::sealed_token::{seal_found_tokens, seal_token};
+use super::token_endpoint::{TokenCallError, TokenGrant};
+use super::token_response::{FoundToken, TokenResponse};
 use super::urls::callback_uri;
 use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::vault::{DataKey, SealPurpose};
-
-const UNAVAILABLE: OAuthError =
-    OAuthError::new(OAuthCode::TemporarilyUnavailable, "The provider is not available at present");
-const FAILED: OAuthError =
-    OAuthError::new(OAuthCode::ServerError, "The provider did not complete the authorization");
 
 /// The parameters of a provider's authorization response (RFC 6749 §4.1.2).
 #[derive(Debug)]
@@ -96,7 +97,7 @@ pub async fn receive_callback(
     let request = received.request;
     let result = match (received.may_continue, callback.result) {
         (Err(error), _) => Err(error),
-        (Ok(()), Err(error_code)) => Err(map_provider_error(&error_code)),
+        (Ok(()), Err(error_code)) => Err(map_authorization_error(&error_code)),
         (Ok(()), Ok(code)) => {
             let (client, request) = (client.clone(), request.clone());
             let exchange = CodeExchange { ctx, client, provider, request, key, leased_at };
@@ -109,15 +110,6 @@ pub async fn receive_callback(
     let url = build_client_redirect(&client, &request, result.as_ref().map(String::as_str));
     let url = url.ok_or(ConsentError::Rejected(RequestStepError::Unknown))?;
     Ok(CallbackOutcome { request_id: request.id, url })
-}
-
-/// Maps the error code of a provider to an error for the recipient. Text from the provider is not passed on.
-fn map_provider_error(error_code: &str) -> OAuthError {
-    match error_code {
-        "access_denied" => ACCESS_DENIED,
-        "temporarily_unavailable" => UNAVAILABLE,
-        _ => FAILED,
-    }
 }
 
 /// An exchange of a provider's authorization code for tokens (RFC 6749 §4.1.3).
@@ -133,27 +125,36 @@ struct CodeExchange {
 
 /// The reason why an exchange results in no connection.
 enum ExchangeError {
-    /// The exchange failed. If the provider issued a refresh token, it must be revoked.
-    Failed { error: OAuthError, unrevoked: Option<UnrevokedToken> },
-    /// The outcome is unknown: the provider may have accepted the code. The authorization request keeps its status, so
-    /// that recovery handles it.
-    OutcomeUnknown(OAuthError),
+    /// The exchange failed. The tokens that the provider issued must be revoked.
+    Failed { error: OAuthError, unrevoked: Vec<UnrevokedToken> },
+    /// The provider may still process the code. The authorization request keeps its status, so that recovery handles it
+    /// when the lease has expired.
+    Interrupted(OAuthError),
+    /// The provider's response proves nothing, so recovery begins immediately. `found` contains the tokens that were found
+    /// in the response.
+    OutcomeUnknown { error: OAuthError, found: Vec<UnrevokedToken> },
 }
 
 impl From<OAuthError> for ExchangeError {
     fn from(error: OAuthError) -> Self {
-        Self::Failed { error, unrevoked: None }
+        Self::Failed { error, unrevoked: Vec::new() }
     }
 }
 
 impl CodeExchange {
-    /// Runs the exchange and returns the recipient's authorization code. If the exchange failed, a job revokes the
-    /// refresh token that the provider issued.
+    /// Runs the exchange and returns the recipient's authorization code. If the exchange failed, jobs revoke the tokens
+    /// that the provider issued or may have issued.
     async fn run(self, provider_code: Secret<String>) -> Result<String, OAuthError> {
         match self.exchange(provider_code.expose()).await {
             Ok(code) => Ok(code),
-            Err(ExchangeError::OutcomeUnknown(error)) => {
+            Err(ExchangeError::Interrupted(error)) => {
                 tracing::warn!(request = %self.request.id, "code exchange interrupted; recovery will handle it");
+                Err(error)
+            }
+            Err(ExchangeError::OutcomeUnknown { error, found }) => {
+                if let Err(error) = self.recover(found).await {
+                    tracing::error!(%error, request = %self.request.id, "code exchange could not be recovered yet");
+                }
                 Err(error)
             }
             Err(ExchangeError::Failed { error, unrevoked }) => {
@@ -166,22 +167,49 @@ impl CodeExchange {
         }
     }
 
+    /// Queues the jobs that recover the grant. If this fails, the sweep does it when the lease has expired.
+    async fn recover(&self, found: Vec<UnrevokedToken>) -> Result<(), InternalError> {
+        let request_id = self.request.id.clone();
+        let cause = RecoveryCause::OutcomeUnknown(found);
+        self.ctx.run(RecoverExchange { moment: self.ctx.new_moment()?, request_id, cause }).await?;
+        self.ctx.app().job_notify().notify_one();
+        Ok(())
+    }
+
     /// Stores that the exchange failed. Has no effect if another command has completed the request.
-    async fn fail_request(&self, unrevoked: Option<UnrevokedToken>) -> Result<(), InternalError> {
+    async fn fail_request(&self, unrevoked: Vec<UnrevokedToken>) -> Result<(), InternalError> {
         let request_id = self.request.id.clone();
         let command = FailRequest { moment: self.ctx.new_moment()?, request_id, unrevoked };
-        Ok(self.ctx.run(command).await?)
+        self.ctx.run(command).await?;
+        self.ctx.app().job_notify().notify_one();
+        Ok(())
     }
 
     async fn exchange(&self, provider_code: &str) -> Result<String, ExchangeError> {
         let tokens = self.request_tokens(provider_code).await?;
-        let seal = |token| self.seal(SealPurpose::RefreshToken, token);
-        let refresh_token = tokens.refresh_token.as_ref().map(seal).transpose();
-        let refresh_token = refresh_token.map_err(to_server_error)?;
-        let identity = derive_identity(&self.ctx, &self.provider, &tokens);
-        let opened = self.open_connection(&tokens, identity.clone(), refresh_token.clone()).await;
-        let unrevoked = refresh_token.map(|token| UnrevokedToken { token, identity });
-        opened.map_err(|error| ExchangeError::Failed { error, unrevoked })
+        let grant = self.seal_grant(&tokens).map_err(to_server_error)?;
+        let unrevoked = grant.to_unrevoked();
+        let opened = self.open_connection(&tokens, grant).await;
+        opened.map_err(|error| ExchangeError::Failed { error, unrevoked: vec![unrevoked] })
+    }
+
+    fn seal_grant(&self, tokens: &TokenResponse) -> Result<SealedGrant, InternalError> {
+        Ok(SealedGrant {
+            identity: derive_identity(&self.ctx, &self.provider, tokens),
+            grant_id: self
+                .provider
+                .settings
+                .grant_field
+                .as_deref()
+                .and_then(|name| tokens.string_field(name)),
+            access_token: self.seal(SealPurpose::AccessToken, &tokens.access_token)?,
+            access_expires_at: tokens.access_expires_at,
+            refresh_token: tokens
+                .refresh_token
+                .as_ref()
+                .map(|token| self.seal(SealPurpose::RefreshToken, token))
+                .transpose()?,
+        })
     }
 
     async fn request_tokens(&self, provider_code: &str) -> Result<TokenResponse, ExchangeError> {
@@ -193,7 +221,7 @@ impl CodeExchange {
         // A task that stalled must not send the code: recovery may have sent it in the meantime, and a code that is
         // used twice can make the provider revoke the tokens of its first use (RFC 6749 §4.1.2).
         if !self.ctx.app().has_time_left(self.leased_at).map_err(to_server_error)? {
-            return Err(ExchangeError::OutcomeUnknown(UNAVAILABLE));
+            return Err(ExchangeError::Interrupted(UNAVAILABLE));
         }
         let on_behalf_of = OnBehalfOf::Recipient(self.request.client_id.clone());
         let endpoints = ProviderEndpoints::new(&self.ctx, &self.provider, on_behalf_of);
@@ -202,33 +230,43 @@ impl CodeExchange {
             redirect_uri: &redirect_uri,
             verifier: verifier.expose(),
         };
-        endpoints.request_tokens(grant).await.map_err(|error| match error {
-            UpstreamError::NoResponse => ExchangeError::OutcomeUnknown(UNAVAILABLE),
-            UpstreamError::Unavailable | UpstreamError::RateLimited(_) => UNAVAILABLE.into(),
-            _ => FAILED.into(),
-        })
+        match endpoints.request_tokens(grant).await {
+            Ok(tokens) => Ok(tokens),
+            Err(TokenCallError::CircuitOpen) => Err(UNAVAILABLE.into()),
+            Err(TokenCallError::Failed { report, found }) => Err(self.evaluate_failure(&report, found)),
+        }
+    }
+
+    /// Decides the consequence of an exchange that returned no usable tokens.
+    fn evaluate_failure(&self, report: &CallReport, found: Vec<FoundToken>) -> ExchangeError {
+        let error = describe_exchange_failure(report.outcome);
+        match report.outcome {
+            // Without a status the request may still be under way, so its code must not be sent a second time yet.
+            CallOutcome::Unknown(_) if report.status.is_none() => ExchangeError::Interrupted(error),
+            CallOutcome::Unknown(_) => {
+                let owner = login_owner(&self.request);
+                match seal_found_tokens(&self.ctx, &self.provider, owner, found) {
+                    Ok(found) => ExchangeError::OutcomeUnknown { error, found },
+                    Err(internal) => ExchangeError::Interrupted(to_server_error(internal)),
+                }
+            }
+            CallOutcome::Succeeded | CallOutcome::Refused(_) | CallOutcome::NeverProcessed(_) => error.into(),
+        }
     }
 
     async fn open_connection(
         &self,
         tokens: &TokenResponse,
-        identity: Option<Vec<u8>>,
-        refresh_token: Option<SealedValue>,
+        grant: SealedGrant,
     ) -> Result<String, OAuthError> {
         let terms = self.build_terms(tokens)?;
         // Without the configured identity, the hub could not recognize that two connections belong to one customer.
-        if identity.is_none() && self.provider.settings.customer_identity != CustomerIdentity::None {
+        if grant.identity.is_none() && self.provider.settings.customer_identity != CustomerIdentity::None {
             return Err(FAILED);
         }
-        let grant_id =
-            self.provider.settings.grant_field.as_deref().and_then(|name| tokens.string_field(name));
-        if grant_id.as_deref().is_some_and(|id| !is_valid_grant_id(id)) {
+        if grant.grant_id.as_deref().is_some_and(|id| !is_valid_grant_id(id)) {
             return Err(FAILED);
         }
-        let access_token = self.seal(SealPurpose::AccessToken, &tokens.access_token);
-        let access_token = access_token.map_err(to_server_error)?;
-        let access_expires_at = tokens.access_expires_at;
-        let grant = SealedGrant { identity, grant_id, access_token, access_expires_at, refresh_token };
         match self.store_connection(terms, grant).await.map_err(to_server_error)? {
             (code, OpenOutcome::Opened) => Ok(code.expose().clone()),
             (_, OpenOutcome::Refused(error)) => Err(error),
@@ -275,7 +313,7 @@ impl CodeExchange {
             }
         };
         if accounts.as_ref().is_some_and(Vec::is_empty) {
-            return Err(ACCESS_DENIED);
+            return Err(NO_ACCOUNT_SELECTED);
         }
         let agreed_at = request.agreed_at.ok_or(FAILED)?;
         let max_duration = max_consent_duration(&self.ctx);

@@ -2,9 +2,8 @@
 
 use http::{StatusCode, header};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::token_endpoint::TokenErrorBody;
 use crate::outbound::UpstreamResponse;
 
 /// The error codes of RFC 6749 §5.2 and RFC 7009 §2.2.1. They are the only text of a provider's response that a result
@@ -77,6 +76,12 @@ fn find_problem_of_response(response: &UpstreamResponse) -> Option<&'static str>
         false if is_html => Some("the response is an HTML page, so the URL is not that of an endpoint"),
         false => None,
     })
+}
+
+/// An error response of RFC 6749 §5.2.
+#[derive(Deserialize)]
+struct TokenErrorBody {
+    error: String,
 }
 
 /// Parses an error of RFC 6749 §5.2. Returns `None` if the body is none, and an empty code if its code is unknown.

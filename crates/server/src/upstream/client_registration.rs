@@ -9,11 +9,13 @@ use domain::model::provider::{DynamicRegistration, EndpointGroup, Provider};
 use domain::rule::client_registration::{
     ClientManagement, ClientMetadata, RegistrationResponse, deletion_outcome, parse_response,
 };
+use domain::rule::provider_response::ProviderCall;
 use http::header;
 use reqwest::RequestBuilder;
 use url::Url;
 
 use super::attempt_report::{AttemptError, AttemptReport};
+use super::call_report::CallReport;
 use super::client::{OnBehalfOf, load_initial_access_token};
 use super::endpoints::ProviderEndpoints;
 use super::response::parse_retry_after;
@@ -21,7 +23,7 @@ use super::urls::callback_uri;
 use crate::breaker::BreakerOpenError;
 use crate::context::RequestContext;
 use crate::error::InternalError;
-use crate::outbound::{OutboundError, StreamingResponse};
+use crate::outbound::{BodyEnd, OutboundError, StreamingResponse};
 
 const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
@@ -55,20 +57,25 @@ pub async fn register_upstream_client(
     let response = match send_request(&endpoints, "register", request).await? {
         Ok(response) => response,
         Err(error) => {
+            endpoints.record_report(&CallReport::from_error(ProviderCall::Registration, &error));
             let (outcome, description) = (RegistrationResponse::RetryLater, error.to_string());
             return Ok(RegistrationReport { outcome, description, retry_after: None });
         }
     };
-    let (status, retry_after) = (response.status.as_u16(), parse_retry_after(&response.headers));
-    let outcome = match response.read_body(MAX_RESPONSE_BYTES).await {
-        Ok(response) => parse_response(status, &response.body, &provider.settings, &redirect_uri),
+    let response = response.read_available(MAX_RESPONSE_BYTES).await;
+    let status = response.status.as_u16();
+    let outcome = match response.end {
+        BodyEnd::Complete => parse_response(status, &response.body, &provider.settings, &redirect_uri),
         // The status means that a client was registered, so a retry would register a second one.
-        Err(OutboundError::TooLarge) if matches!(status, 200 | 201) => {
+        BodyEnd::TooLarge if matches!(status, 200 | 201) => {
             RegistrationResponse::Unusable { problem: "the response is too large", management: None }
         }
-        Err(_) => RegistrationResponse::RetryLater,
+        BodyEnd::TooLarge | BodyEnd::Interrupted => RegistrationResponse::RetryLater,
     };
-    Ok(RegistrationReport { outcome, description: format!("HTTP {status}"), retry_after })
+    let is_registered = matches!(outcome, RegistrationResponse::Registered(_));
+    let report = CallReport::from_response(ProviderCall::Registration, &response, is_registered);
+    endpoints.record_report(&report);
+    Ok(RegistrationReport { outcome, description: format!("HTTP {status}"), retry_after: report.retry_after })
 }
 
 /// Deletes a recipient's client at a provider (RFC 7592 §2.3).

@@ -1,13 +1,15 @@
 //! The parts that all calls to a provider have in common: client authentication, the circuit breaker and metrics.
 
 use domain::model::provider::{EndpointGroup, Provider};
+use domain::rule::provider_response::ProviderErrorCode;
 use http::{StatusCode, header};
 use url::Url;
 
+use super::call_report::CallReport;
 use super::client::{OnBehalfOf, build_authenticated_form, load_upstream_credentials};
-use crate::breaker::{BreakerOpenError, CallOutcome};
+use crate::breaker::{BreakerOpenError, BreakerSignal};
 use crate::context::RequestContext;
-use crate::outbound::{OutboundError, UpstreamResponse};
+use crate::outbound::{OutboundError, PartialResponse};
 
 /// The endpoints of a provider, called during one request or job. Other modules add a method for each call.
 pub(super) struct ProviderEndpoints<'a> {
@@ -30,7 +32,7 @@ impl<'a> ProviderEndpoints<'a> {
         &self,
         endpoint: &str,
         fields: Vec<(&str, &str)>,
-    ) -> Result<UpstreamResponse, OutboundError> {
+    ) -> Result<PartialResponse, OutboundError> {
         let outbound = self.ctx.app().outbound();
         let url = Url::parse(endpoint).map_err(|_| OutboundError::Forbidden)?;
         let credentials = load_upstream_credentials(self.ctx, self.provider, &self.on_behalf_of).await;
@@ -40,7 +42,7 @@ impl<'a> ProviderEndpoints<'a> {
         })?;
         let auth = self.provider.settings.auth;
         let request = build_authenticated_form(outbound, auth, &url, fields, &credentials)?;
-        outbound.send(request.header(header::ACCEPT, "application/json")).await
+        outbound.send_and_read_available(request.header(header::ACCEPT, "application/json")).await
     }
 
     /// Returns the value of the header `x-fapi-interaction-id`: the correlation id, or a UUID that is derived from it.
@@ -62,6 +64,18 @@ impl<'a> ProviderEndpoints<'a> {
         self.ctx.app().breaker().ensure_closed(self.provider.id, group, self.ctx.now())
     }
 
+    /// Logs and counts a call that did not succeed. The provider's own text is never logged.
+    pub(super) fn record_report(&self, report: &CallReport) {
+        let Some(reason) = report.outcome.reason() else { return };
+        let CallReport { call, status, error_code, .. } = *report;
+        let provider = self.provider.id;
+        tracing::warn!(%provider, %call, %reason, status, error_code = error_code.map(ProviderErrorCode::as_str),
+            "call to the provider failed");
+        let labels =
+            [("provider", provider.to_string()), ("call", call.to_string()), ("reason", reason.to_string())];
+        self.ctx.app().telemetry().count("bowline_provider_call_failures_total", &labels);
+    }
+
     /// Counts a call in the metrics and in the circuit breaker.
     pub(super) fn record_outcome(
         &self,
@@ -73,12 +87,12 @@ impl<'a> ProviderEndpoints<'a> {
         let outcome = match result {
             // 501 means that the provider does not implement this operation. Its other operations may work.
             Ok(status) if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED => {
-                CallOutcome::Failed
+                BreakerSignal::Failed
             }
-            Ok(_) => CallOutcome::Succeeded,
+            Ok(_) => BreakerSignal::Succeeded,
             // The URL or the client credentials cannot be used.
-            Err(OutboundError::Forbidden) => CallOutcome::NotSent,
-            Err(_) => CallOutcome::Failed,
+            Err(OutboundError::Forbidden) => BreakerSignal::NotSent,
+            Err(_) => BreakerSignal::Failed,
         };
         // The open time starts now, at the end of the call. A call may take as long as the open time.
         let now = self.ctx.app().now().unwrap_or(self.ctx.now());

@@ -9,12 +9,18 @@ use crate::outbound::OutboundError;
 /// The reason why a call to a provider failed. It never contains text from the provider.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamError {
-    /// The provider cannot be reached, or reports that it is temporarily unavailable. It has not processed the request.
+    /// The provider cannot be reached, or reports that it is temporarily unavailable.
     #[error("the provider is not available")]
     Unavailable,
     /// The request was sent, but no complete response arrived. The provider may have processed the request.
     #[error("the provider did not respond")]
     NoResponse,
+    /// The TLS handshake with the provider failed. Nothing was sent.
+    #[error("the TLS handshake with the provider failed")]
+    TlsFailed,
+    /// The provider rejects the hub's client, which an operator must correct. It says nothing about the grant.
+    #[error("the provider rejects the hub's client")]
+    ClientRejected,
     /// The provider returned an error without a documented meaning, or a response that cannot be read.
     #[error("the provider returned an unexpected response")]
     Failed,
@@ -43,6 +49,7 @@ impl From<OutboundError> for UpstreamError {
         match error {
             // The connection could not be established, so no request was sent.
             OutboundError::Connect => Self::Unavailable,
+            OutboundError::Tls => Self::TlsFailed,
             OutboundError::Timeout | OutboundError::Interrupted => Self::NoResponse,
             OutboundError::Forbidden | OutboundError::TooLarge => Self::Failed,
         }

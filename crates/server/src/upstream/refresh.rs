@@ -21,7 +21,8 @@ use super::client::OnBehalfOf;
 use super::endpoints::ProviderEndpoints;
 use super::error::{ReadError, UpstreamError};
 use super::sealed_token::{open_token, seal_token};
-use super::token_endpoint::{TokenGrant, TokenResponse};
+use super::token_endpoint::{TokenCallError, TokenGrant};
+use super::token_response::TokenResponse;
 use crate::context::RequestContext;
 use crate::vault::{SealOwner, SealPurpose};
 
@@ -129,15 +130,23 @@ struct RefreshTask {
 impl RefreshTask {
     async fn run(self) -> Result<UpstreamAccessToken, RefreshError> {
         let Some(sealed) = &self.lease.refresh_token else {
-            return self.release_lease(UpstreamError::TokenRefused).await;
+            return self.release_lease(UpstreamError::TokenRefused, false).await;
         };
         let refresh_token = open_token(&self.ctx, self.owner(), SealPurpose::RefreshToken, sealed)?;
         let on_behalf_of = OnBehalfOf::Connection(self.id.clone());
         let endpoints = ProviderEndpoints::new(&self.ctx, &self.provider, on_behalf_of);
         match endpoints.request_tokens(TokenGrant::Refresh { token: refresh_token.expose() }).await {
             Ok(tokens) => self.store_tokens(tokens).await,
-            Err(UpstreamError::GrantEnded) => self.handle_invalid_grant().await,
-            Err(error) => self.release_lease(error).await,
+            Err(error) => {
+                // A refresh with an unknown outcome may have replaced the stored refresh token by one that the hub never
+                // received. Revoking the stored one then does not prove that the grant has ended.
+                let outcome_unknown =
+                    matches!(&error, TokenCallError::Failed { report, .. } if report.outcome.is_unknown());
+                match UpstreamError::from(error) {
+                    UpstreamError::GrantEnded => self.handle_invalid_grant().await,
+                    error => self.release_lease(error, outcome_unknown).await,
+                }
+            }
         }
     }
 
@@ -190,14 +199,16 @@ impl RefreshTask {
     }
 
     /// Releases the lease after a refresh that failed, so that the next read can try again.
-    async fn release_lease(&self, error: UpstreamError) -> Result<UpstreamAccessToken, RefreshError> {
+    async fn release_lease(
+        &self,
+        error: UpstreamError,
+        outcome_unknown: bool,
+    ) -> Result<UpstreamAccessToken, RefreshError> {
         let release = ReleaseLease {
             moment: self.ctx.new_moment()?,
             connection_id: self.id.clone(),
             lease: self.lease.id.clone(),
-            // Without a response, the provider may have issued a refresh token that the hub never received. Revoking
-            // the stored token then does not prove that the grant has ended.
-            outcome_unknown: error == UpstreamError::NoResponse,
+            outcome_unknown,
         };
         self.ctx.run(release).await?;
         Err(RefreshError::Failed(ReadError::Upstream(error)))

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use domain::model::job::AttemptOutcome;
 use http::{HeaderMap, StatusCode, header};
 
 use super::error::UpstreamError;
@@ -13,10 +12,9 @@ const MAX_RETRY_AFTER: Duration = Duration::from_mins(1);
 /// The wait if the provider sends no valid `Retry-After`.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Returns the outcome of a job's attempt that is retried: after `Retry-After` if the provider sent it, otherwise after
-/// the back-off of the job.
-pub(super) fn retry_later(response: &UpstreamResponse) -> AttemptOutcome {
-    AttemptOutcome::RetryLater { retry_after: parse_retry_after(&response.headers) }
+/// Returns the wait that is passed on to a recipient: the provider's `Retry-After`, within limits.
+pub(super) fn limit_retry_after(retry_after: Option<Duration>) -> Duration {
+    retry_after.unwrap_or(DEFAULT_RETRY_AFTER).min(MAX_RETRY_AFTER)
 }
 
 /// Parses `Retry-After` as a number of seconds. Returns `None` for the other form of RFC 9110 §10.2.3, a date.
@@ -31,8 +29,7 @@ pub(super) fn classify_error_response(response: &UpstreamResponse) -> UpstreamEr
     let code = code.and_then(map_error_code);
     match (response.status, code) {
         (StatusCode::TOO_MANY_REQUESTS, _) | (_, Some(fdx::ErrorCode::TooManyRequests)) => {
-            let retry_after = parse_retry_after(&response.headers).unwrap_or(DEFAULT_RETRY_AFTER);
-            UpstreamError::RateLimited(retry_after.min(MAX_RETRY_AFTER))
+            UpstreamError::RateLimited(limit_retry_after(parse_retry_after(&response.headers)))
         }
         // These come from a gateway in front of the provider, or during scheduled maintenance.
         (StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT, _)
@@ -87,7 +84,6 @@ mod tests {
                 if let UpstreamError::RateLimited(after) = classify_error_response(&response(status, &body, retry.as_bytes())) {
                     prop_assert!(after <= MAX_RETRY_AFTER);
                 }
-                let _ = retry_later(&response(status, &body, retry.as_bytes()));
             }
         }
     }

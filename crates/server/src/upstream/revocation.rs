@@ -2,18 +2,20 @@
 
 use domain::Secret;
 use domain::id::{ClientId, ConnectionId};
-use domain::model::job::{AttemptOutcome, Job, JobKind};
+use domain::model::job::{AttemptOutcome, Job, JobKind, SealedAccessToken, TokenType};
 use domain::model::provider::{EndpointGroup, GrantScope, Provider};
-use store::command::UnrevokedToken;
+use domain::rule::provider_response::{CallOutcome, FailureReason, RevocationStep, next_revocation_step};
+use store::command::{SealedValue, UnrevokedToken};
 use store::query::{GetProvider, IsGrantShared};
 
 use super::attempt_report::{AttemptError, AttemptReport};
+use super::call_report::CallReport;
 use super::callback::derive_identity;
 use super::client::OnBehalfOf;
 use super::endpoints::ProviderEndpoints;
-use super::error::UpstreamError;
-use super::sealed_token::seal_token;
-use super::token_endpoint::TokenGrant;
+use super::sealed_token::{open_token, seal_found_tokens, seal_purpose, seal_token};
+use super::token_endpoint::{TokenCallError, TokenGrant};
+use super::token_response::{FoundToken, TokenResponse};
 use super::urls::callback_uri;
 use crate::breaker::BreakerOpenError;
 use crate::context::RequestContext;
@@ -34,9 +36,8 @@ pub async fn run_revocation(ctx: &RequestContext, job: &Job) -> Result<AttemptRe
         let code = key.open_text(&owner.bind(SealPurpose::ProviderCode), &job.token)?;
         revocation.recover_authorization_code(&key, &code).await
     } else {
-        // A provider that issued no refresh token gets its access token back.
-        let purposes = [SealPurpose::RefreshToken, SealPurpose::AccessToken];
-        let token = ctx.app().vault().open_text(owner, &purposes, (&job.data_key, &job.token))?;
+        let sealed = SealedValue { key: job.data_key.clone(), sealed: job.token.clone() };
+        let token = open_token(ctx, owner, seal_purpose(job.token_type), &sealed)?;
         revocation.revoke(&token).await
     }
 }
@@ -60,7 +61,33 @@ impl RevocationJob<'_> {
         if self.is_grant_shared(self.job.identity.clone()).await? {
             return Ok(report_grant_shared());
         }
-        Ok(self.endpoints().revoke(token.expose()).await?)
+        let Some(endpoint) = &self.provider.settings.revocation_endpoint else {
+            return Ok(report_no_endpoint());
+        };
+        let other_token =
+            self.job.access_token.as_ref().map(|sealed| self.open_other_token(sealed)).transpose()?;
+        let (endpoints, attempts) = (self.endpoints(), self.job.attempt + 1);
+        let report = endpoints.revoke(endpoint, token.expose(), self.job.token_type).await?;
+        match next_revocation_step(report.outcome, attempts, other_token.is_some()) {
+            RevocationStep::TryOtherToken => {}
+            step => return Ok(AttemptReport::new(attempt_outcome(step, &report), report.to_string())),
+        }
+        // The provider does not revoke refresh tokens. It may still end the grant with its access token, which does not
+        // prove that the refresh token has become invalid: the job stays refused.
+        let access_token = other_token.as_ref().map(|token| token.expose().as_str()).unwrap_or_default();
+        let other = endpoints.revoke(endpoint, access_token, TokenType::AccessToken).await?;
+        let outcome = match next_revocation_step(other.outcome, attempts, false) {
+            RevocationStep::Retry => attempt_outcome(RevocationStep::Retry, &other),
+            RevocationStep::Accepted | RevocationStep::Refused | RevocationStep::TryOtherToken => {
+                AttemptOutcome::Refused
+            }
+        };
+        Ok(AttemptReport::new(outcome, format!("refresh token: {report}; access token: {other}")))
+    }
+
+    fn open_other_token(&self, sealed: &SealedAccessToken) -> Result<Secret<String>, InternalError> {
+        let token = SealedValue { key: sealed.data_key.clone(), sealed: sealed.token.clone() };
+        Ok(open_token(self.ctx, self.owner, SealPurpose::AccessToken, &token)?)
     }
 
     /// Sends the authorization code of an interrupted exchange again, and revokes the tokens that the provider issues.
@@ -79,47 +106,71 @@ impl RevocationJob<'_> {
         if !self.ctx.app().has_time_left(self.ctx.now())? {
             return Ok(AttemptReport::lease_expired());
         }
-        let endpoints = self.endpoints();
         let grant = TokenGrant::Code {
             code: code.expose(),
             redirect_uri: &redirect_uri,
             verifier: verifier.expose(),
         };
+        let endpoints = self.endpoints();
         endpoints.ensure_circuit_closed(EndpointGroup::Token)?;
-        let tokens = match endpoints.send_token_request(grant).await {
-            Ok(tokens) => tokens,
+        match endpoints.send_token_request(grant).await {
+            Ok(tokens) => self.revoke_recovered_tokens(&endpoints, tokens).await,
+            Err(TokenCallError::CircuitOpen) => Err(AttemptError::BreakerOpen),
+            Err(TokenCallError::Failed { report, found }) => self.report_failed_recovery(&report, found),
+        }
+    }
+
+    fn report_failed_recovery(
+        &self,
+        report: &CallReport,
+        found: Vec<FoundToken>,
+    ) -> Result<AttemptReport, AttemptError> {
+        let outcome = match report.outcome {
             // The code has expired or was used. If the interrupted exchange used it, its grant may be active, but the
             // hub has no token to revoke it: the job reports a grant that may be active, not a success.
-            Err(error @ UpstreamError::GrantEnded) => {
-                return Ok(AttemptReport::new(AttemptOutcome::AlreadyGone, error.to_string()));
-            }
-            Err(error @ UpstreamError::RateLimited(wait)) => {
-                let outcome = AttemptOutcome::RetryLater { retry_after: Some(wait) };
-                return Ok(AttemptReport::new(outcome, error.to_string()));
-            }
-            Err(error) => return Ok(AttemptReport::retry_later(&error)),
+            CallOutcome::Refused(FailureReason::GrantRejected) => AttemptOutcome::AlreadyGone,
+            _ => AttemptOutcome::RetryLater { retry_after: report.retry_after },
         };
+        let unrevoked = seal_found_tokens(self.ctx, self.provider, self.owner, found)?;
+        Ok(AttemptReport { unrevoked, ..AttemptReport::new(outcome, report.to_string()) })
+    }
+
+    async fn revoke_recovered_tokens(
+        &self,
+        endpoints: &ProviderEndpoints<'_>,
+        tokens: TokenResponse,
+    ) -> Result<AttemptReport, AttemptError> {
         let identity = derive_identity(self.ctx, self.provider, &tokens);
         if self.is_grant_shared(identity.clone()).await? {
             return Ok(report_grant_shared());
         }
-        let (purpose, token) = match tokens.refresh_token {
-            Some(token) => (SealPurpose::RefreshToken, token),
-            None => (SealPurpose::AccessToken, tokens.access_token),
+        let (token, token_type) = match tokens.refresh_token {
+            Some(token) => (token, TokenType::RefreshToken),
+            None => (tokens.access_token, TokenType::AccessToken),
         };
-        // The code is used up, so the token must be kept even if the breaker of the revocation endpoint is open.
-        let revocation = endpoints.revoke(token.expose()).await.unwrap_or_else(|BreakerOpenError| {
-            AttemptReport::retry_later(&"waits for the provider's revocation endpoint")
-        });
-        let unrevoked = if revocation.outcome == AttemptOutcome::Accepted {
-            None
+        let (outcome, description) = match &self.provider.settings.revocation_endpoint {
+            None => (AttemptOutcome::Refused, report_no_endpoint().description),
+            Some(endpoint) => match endpoints.revoke(endpoint, token.expose(), token_type).await {
+                Ok(report) => {
+                    let step = next_revocation_step(report.outcome, 1, false);
+                    (attempt_outcome(step, &report), report.to_string())
+                }
+                // The code is used up, so the token must be kept even if the breaker of the revocation endpoint is open.
+                Err(BreakerOpenError) => (
+                    AttemptOutcome::RetryLater { retry_after: None },
+                    "waits for the provider's revocation endpoint".to_owned(),
+                ),
+            },
+        };
+        let unrevoked = if outcome == AttemptOutcome::Accepted {
+            Vec::new()
         } else {
-            let token = seal_token(self.ctx, self.owner, purpose, &token)?;
-            Some(UnrevokedToken { token, identity })
+            let token = seal_token(self.ctx, self.owner, seal_purpose(token_type), &token)?;
+            vec![UnrevokedToken { token, token_type, identity, is_complete: true }]
         };
         // The code is used up, so this job is complete. Another job revokes a token that could not be revoked here.
-        let description = format!("tokens were issued; their revocation: {}", revocation.description);
-        Ok(AttemptReport { outcome: AttemptOutcome::Accepted, description, unrevoked })
+        let description = format!("tokens were issued; their revocation: {description}");
+        Ok(AttemptReport { unrevoked, ..AttemptReport::new(AttemptOutcome::Accepted, description) })
     }
 
     /// Returns whether revoking the job's token would also end another connection of the same customer.
@@ -133,6 +184,19 @@ impl RevocationJob<'_> {
             }
         }
     }
+}
+
+const fn attempt_outcome(step: RevocationStep, report: &CallReport) -> AttemptOutcome {
+    match step {
+        RevocationStep::Accepted => AttemptOutcome::Accepted,
+        RevocationStep::Refused | RevocationStep::TryOtherToken => AttemptOutcome::Refused,
+        RevocationStep::Retry => AttemptOutcome::RetryLater { retry_after: report.retry_after },
+    }
+}
+
+fn report_no_endpoint() -> AttemptReport {
+    let description = "the provider has no revocation endpoint in its settings";
+    AttemptReport::new(AttemptOutcome::Refused, description)
 }
 
 fn report_grant_shared() -> AttemptReport {

@@ -1,8 +1,11 @@
 //! Seals the hub's tokens at providers, each under a key of its own.
 
 use domain::Secret;
-use store::command::SealedValue;
+use domain::model::job::TokenType;
+use domain::model::provider::{GrantScope, Provider};
+use store::command::{SealedValue, UnrevokedToken};
 
+use super::token_response::FoundToken;
 use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::vault::{SealOwner, SealPurpose, UnsealError};
@@ -28,4 +31,32 @@ pub(super) fn open_token(
     token: &SealedValue,
 ) -> Result<Secret<String>, UnsealError> {
     ctx.app().vault().open_text(owner, &[purpose], (&token.key, &token.sealed))
+}
+
+/// Returns the purpose to which a token of a type is bound.
+pub(super) const fn seal_purpose(token_type: TokenType) -> SealPurpose {
+    match token_type {
+        TokenType::RefreshToken => SealPurpose::RefreshToken,
+        TokenType::AccessToken => SealPurpose::AccessToken,
+    }
+}
+
+/// Seals tokens that were found in an unreadable response. A job revokes each.
+///
+/// Returns none if all connections of a customer share one grant: the response does not show whose grant it is, and the
+/// revocation could end another connection.
+pub(super) fn seal_found_tokens(
+    ctx: &RequestContext,
+    provider: &Provider,
+    owner: SealOwner<'_>,
+    found: Vec<FoundToken>,
+) -> Result<Vec<UnrevokedToken>, InternalError> {
+    if provider.settings.grant_scope == GrantScope::PerClientCustomer {
+        return Ok(Vec::new());
+    }
+    let seal = |FoundToken { token, token_type }: FoundToken| {
+        let token = seal_token(ctx, owner, seal_purpose(token_type), &token)?;
+        Ok(UnrevokedToken { token, token_type, identity: None, is_complete: false })
+    };
+    found.into_iter().map(seal).collect()
 }

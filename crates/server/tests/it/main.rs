@@ -39,6 +39,7 @@ mod matrix;
 mod missing_hub;
 mod openapi;
 mod provider_isolation;
+mod provider_outcomes;
 mod race;
 mod readme;
 mod recovery;

@@ -92,7 +92,7 @@ async fn invalid_token_responses_create_no_connection(kit: TestHub) {
         (json!({"accounts": ["a\u{0}b"]}), "server_error"),
         (json!({"grant_id": "g".repeat(256)}), "server_error"),
         (json!({"grant_id": "g\u{0}"}), "server_error"),
-        (json!({"scope": "fdx:transactions:read"}), "access_denied"),
+        (json!({"scope": "fdx:transactions:read"}), "invalid_scope"),
     ] {
         evil.set_token_response(&other);
         assert_eq!(MaliciousProvider::connect(&kit).await.unwrap_err(), error, "{:.80}", other.to_string());

@@ -8,7 +8,7 @@ use bowline::vault::{SealOwner, SealPurpose};
 use domain::id::{ProviderId, Seed};
 use domain::model::audit_event::{Actor, SubjectKind};
 use domain::model::authorization_request::AuthorizationRequest;
-use domain::model::job::{AttemptOutcome, Job, JobKind};
+use domain::model::job::{AttemptOutcome, Job, JobKind, TokenType};
 use domain::model::provider::Provider;
 use domain::secret::TokenHashes;
 use http::Method;
@@ -197,6 +197,8 @@ async fn stalled_worker_does_not_send_code_after_lease_expiry() {
         client_id: Some(request.client_id.clone()),
         data_key: request.data_key.clone(),
         token: key.seal(&owner.bind(SealPurpose::ProviderCode), code.as_bytes()).unwrap(),
+        token_type: TokenType::RefreshToken,
+        access_token: None,
         verifier: request.verifier.clone(),
         identity: None,
         refresh_outcome_unknown: false,
@@ -211,7 +213,7 @@ async fn stalled_worker_does_not_send_code_after_lease_expiry() {
     let in_time = bowline::upstream::run_revocation(&jobs::new_job_context(kit.app(), "test").unwrap(), &job)
         .await
         .unwrap();
-    assert_eq!((in_time.outcome, in_time.unrevoked), (AttemptOutcome::Accepted, None));
+    assert_eq!((in_time.outcome, in_time.unrevoked), (AttemptOutcome::Accepted, vec![]));
     assert_eq!(kit.list_grant_states().await, ["ended"]);
 }
 

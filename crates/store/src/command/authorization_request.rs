@@ -5,13 +5,11 @@ use std::time::Duration;
 use domain::error::OAuthError;
 use domain::id::{AuthorizationRequestId, ProviderId};
 use domain::model::authorization_request::{AuthorizationRequest, RequestStatus, RequestStepError};
-use domain::model::job::JobKind;
 use domain::rule::authorize::{NOT_REGISTERED, ensure_may_continue};
 use domain::secret::{TokenHash, TokenHashes};
 use domain::{Moment, Timestamp};
 
-use super::job_queue::{SealedToken, queue_job};
-use super::sealed_value::SealedValue;
+use super::job_queue::{UnrevokedToken, queue_orphaned_revocations};
 use crate::entity::authorization_request::{REQUEST_MAC, lock_request, lock_request_by_state};
 use crate::entity::client::lock_client_shared;
 use crate::entity::provider::find_provider;
@@ -214,24 +212,15 @@ impl Command for ReceiveCode {
     }
 }
 
-/// Records that the exchange of a provider's code failed, and queues the revocation of the token that it obtained, if
-/// any. Does nothing if the request is no longer being exchanged: the command that ended the exchange has already
+/// Records that the exchange of a provider's code failed, and queues the revocation of the tokens that it obtained.
+/// Does nothing if the request is no longer being exchanged: the command that ended the exchange has already
 /// handled the token and deleted the key.
 #[derive(Debug)]
 pub struct FailRequest {
     pub moment: Moment,
     pub request_id: AuthorizationRequestId,
-    /// The token that the provider issued, if the exchange obtained one.
-    pub unrevoked: Option<UnrevokedToken>,
-}
-
-/// A refresh token of a grant for which no connection was opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnrevokedToken {
-    /// The refresh token that the provider has issued. A job revokes it.
-    pub token: SealedValue,
-    /// The keyed hash of the customer's identity, if the provider disclosed it.
-    pub identity: Option<Vec<u8>>,
+    /// The tokens that the provider issued, if the exchange obtained any.
+    pub unrevoked: Vec<UnrevokedToken>,
 }
 
 impl Command for FailRequest {
@@ -244,7 +233,7 @@ impl Command for FailRequest {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
         let request = lock_request(tx, &self.request_id).await?;
         if let Some(request) = request.filter(|r| r.status == RequestStatus::Exchanging) {
-            fail_request_and_revoke(tx, &self.moment, &request, self.unrevoked.clone());
+            fail_request_and_revoke(tx, &self.moment, &request, &self.unrevoked);
         }
         Ok(())
     }
@@ -264,18 +253,15 @@ pub(super) async fn ensure_still_allowed(
     Ok(ensure_may_continue(&client, provider.as_ref(), registration.as_ref(), &request.redirect_uri))
 }
 
-/// Fails a locked request and queues the revocation of the token that its exchange obtained.
+/// Fails a locked request and queues the revocation of the tokens that its exchange obtained.
 pub(super) fn fail_request_and_revoke(
     tx: &mut Tx<'_>,
     moment: &Moment,
     request: &AuthorizationRequest,
-    unrevoked: Option<UnrevokedToken>,
+    unrevoked: &[UnrevokedToken],
 ) {
     fail_request(tx, &request.id);
-    if let Some(UnrevokedToken { token, identity }) = unrevoked {
-        let sealed = SealedToken { identity, ..SealedToken::new(token.key, token.sealed) };
-        queue_job(tx, moment, JobKind::RevokeOrphanedGrant, request, sealed);
-    }
+    queue_orphaned_revocations(tx, moment, request, unrevoked);
 }
 
 /// The value that replaces the data key of a finished request.

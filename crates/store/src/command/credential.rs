@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use domain::id::{ConnectionId, LeaseId};
 use domain::model::connection::ConnectionState;
+use domain::model::job::TokenType;
 use domain::{Moment, Timestamp};
 
 use super::job_queue::{SealedToken, queue_late_revocation};
@@ -141,7 +142,7 @@ impl Command for StoreCredential {
             // The revocation at the end of the connection covers only the token that was stored then. This token is
             // newer.
             if let Some(token) = self.refresh_token.clone().filter(|_| can_revoke) {
-                let sealed = SealedToken::new(token.key, token.sealed);
+                let sealed = SealedToken::to_revoke(token, TokenType::RefreshToken);
                 queue_late_revocation(tx, &self.moment, &connection, sealed);
             }
             return Ok(StoreCredentialOutcome::LeaseLost);

@@ -304,17 +304,18 @@ fn decide_end<'a>(
     ids: IdSource,
 ) -> Result<DecidedEnd<'a>, AlreadyEndedError> {
     let end = EndDetails { cause: reason.cause, actor: reason.actor.clone(), at: reason.moment.now };
-    let has_refresh_token = facts.refresh_token.is_some();
+    let now = reason.moment.now;
+    let token = facts.take_token_to_revoke(now);
     let upstream_state =
-        UpstreamState::new(&facts.settings, has_refresh_token, facts.lease_until, is_grant_shared);
+        UpstreamState::new(&facts.settings, token.is_some(), facts.lease_until, is_grant_shared);
     let transition = connection.end(end, upstream_state)?;
     // A refresh that is running may return a newer token, so revoking the stored token does not prove that the grant is
     // revoked.
     let outcome_unknown = facts.outcome_unknown || upstream_state.refresh_outcome_unknown;
     let is_revoked = transition.provider_revocation == UpstreamRevocation::Pending;
-    let to_revoke = facts.refresh_key.take().zip(facts.refresh_token.take()).filter(|_| is_revoked);
-    let to_revoke =
-        to_revoke.map(|(key, token)| SealedToken { outcome_unknown, ..SealedToken::new(key, token) });
+    let to_revoke = token.filter(|_| is_revoked);
+    let to_revoke = to_revoke
+        .map(|token| SealedToken { outcome_unknown: outcome_unknown || token.outcome_unknown, ..token });
     Ok(DecidedEnd { connection, reason, transition, to_revoke, ids })
 }
 

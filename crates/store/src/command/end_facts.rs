@@ -6,8 +6,11 @@ use std::sync::Arc;
 use domain::Timestamp;
 use domain::id::{ConnectionId, ProviderId};
 use domain::model::connection::Connection;
+use domain::model::job::TokenType;
 use domain::model::provider::{GrantScope, ProviderSettings};
 
+use super::job_queue::SealedToken;
+use super::sealed_value::SealedValue;
 use crate::entity::connection::lock_customer;
 use crate::entity::provider::PROVIDER_MAC;
 use crate::error::{Result, StoreError};
@@ -22,15 +25,47 @@ pub(super) struct EndFacts {
     /// The wrapped key of the refresh token.
     pub(super) refresh_key: Option<Vec<u8>>,
     pub(super) refresh_token: Option<Vec<u8>>,
+    /// The wrapped key of the access token.
+    pub(super) access_key: Option<Vec<u8>>,
+    pub(super) access_token: Option<Vec<u8>>,
+    pub(super) access_expires_at: Option<Timestamp>,
     /// The end of the lease of a refresh that has not stored its result.
     pub(super) lease_until: Option<Timestamp>,
     pub(super) outcome_unknown: bool,
+}
+
+impl EndFacts {
+    /// Takes the token with which the grant is revoked: the refresh token or, if the provider issued none, the access token.
+    ///
+    /// A refresh token is accompanied by the access token while that is valid, because some providers revoke only access
+    /// tokens.
+    pub(super) fn take_token_to_revoke(&mut self, now: Timestamp) -> Option<SealedToken> {
+        let seal = |(key, sealed)| SealedValue { key, sealed };
+        let refresh_token = self.refresh_key.take().zip(self.refresh_token.take()).map(seal);
+        let access_token = self.access_key.take().zip(self.access_token.take()).map(seal);
+        let is_valid = self.access_expires_at.is_some_and(|expires_at| now < expires_at);
+        let Some(refresh_token) = refresh_token else {
+            // Even an expired token is revoked: the provider may accept it longer than it announced. But it also accepts the
+            // revocation of an invalid token (RFC 7009 section 2.2), so the grant may stay active.
+            return access_token.map(|token| SealedToken {
+                outcome_unknown: !is_valid,
+                ..SealedToken::to_revoke(token, TokenType::AccessToken)
+            });
+        };
+        Some(SealedToken {
+            access_token: access_token.filter(|_| is_valid),
+            ..SealedToken::to_revoke(refresh_token, TokenType::RefreshToken)
+        })
+    }
 }
 
 struct CredentialRow {
     connection_id: ConnectionId,
     refresh_key: Option<Vec<u8>>,
     refresh_token: Option<Vec<u8>>,
+    access_key: Option<Vec<u8>>,
+    access_token: Option<Vec<u8>>,
+    access_expires_at: Option<Timestamp>,
     lease_until: Option<Timestamp>,
     outcome_unknown: bool,
 }
@@ -41,6 +76,9 @@ impl FromRow for CredentialRow {
             connection_id: row.get("id")?,
             refresh_key: row.get("refresh_key")?,
             refresh_token: row.get("refresh_token")?,
+            access_key: row.get("access_key")?,
+            access_token: row.get("access_token")?,
+            access_expires_at: row.get("access_expires_at")?,
             lease_until: row.get("lease_until")?,
             // The column is null if the connection has no credential any more.
             outcome_unknown: row.get::<Option<_>>("outcome_unknown")?.unwrap_or(false),
@@ -63,8 +101,16 @@ pub(super) async fn load_end_facts(
         let settings = load_settings(tx, &mut settings, connection.provider_id).await?;
         let row = credentials.remove(&connection.id);
         let row = row.ok_or_else(|| StoreError::Internal("a locked connection does not exist".into()))?;
-        let CredentialRow { refresh_key, refresh_token, lease_until, outcome_unknown, .. } = row;
-        let fact = EndFacts { settings, refresh_key, refresh_token, lease_until, outcome_unknown };
+        let fact = EndFacts {
+            settings,
+            refresh_key: row.refresh_key,
+            refresh_token: row.refresh_token,
+            access_key: row.access_key,
+            access_token: row.access_token,
+            access_expires_at: row.access_expires_at,
+            lease_until: row.lease_until,
+            outcome_unknown: row.outcome_unknown,
+        };
         facts.insert(connection.id.clone(), fact);
     }
     Ok(facts)
@@ -91,7 +137,8 @@ macro_rules! credentials {
     ($condition:literal) => {
         concat!(
             "-- find the credentials of connections that end
-            SELECT c.id, c.refresh_key, u.refresh_token, u.lease_until, u.outcome_unknown
+            SELECT c.id, c.refresh_key, u.refresh_token, c.access_key, u.access_token, u.access_expires_at, u.lease_until,
+                u.outcome_unknown
             FROM connections c LEFT JOIN upstream_credentials u ON u.connection_id = c.id
             WHERE c.id = ",
             $condition

@@ -9,9 +9,10 @@ use domain::Moment;
 use domain::id::{ClientId, ConnectionId, IdSource, JobId, ProviderId};
 use domain::model::authorization_request::AuthorizationRequest;
 use domain::model::connection::{Connection, UpstreamRevocation};
-use domain::model::job::{Job, JobKind, JobState};
+use domain::model::job::{Job, JobKind, JobState, TokenType};
 
 use super::job_count::record_job_transition;
+use super::sealed_value::SealedValue;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::{Value, values};
@@ -25,6 +26,10 @@ pub(super) struct SealedToken {
     pub(super) data_key: Option<Vec<u8>>,
     /// The token to revoke, the code to exchange, or the client configuration access (RFC 7592).
     pub(super) token: Option<Vec<u8>>,
+    /// The type of the token, if it is one to revoke.
+    pub(super) token_type: Option<TokenType>,
+    /// The access token of the grant whose refresh token is to be revoked.
+    pub(super) access_token: Option<SealedValue>,
     /// The sealed PKCE verifier, if the token is an authorization code.
     pub(super) verifier: Option<Vec<u8>>,
     /// The keyed hash of the customer's identity, if no connection identifies the customer.
@@ -38,10 +43,35 @@ impl SealedToken {
         Self { data_key: Some(data_key), token: Some(token), ..Self::empty() }
     }
 
+    /// Returns a token to revoke.
+    pub(super) fn to_revoke(token: SealedValue, token_type: TokenType) -> Self {
+        Self { token_type: Some(token_type), ..Self::new(token.key, token.sealed) }
+    }
+
     /// Returns a value without a token, for a job that registers an upstream client.
     pub(super) const fn empty() -> Self {
-        Self { data_key: None, token: None, verifier: None, identity: None, outcome_unknown: false }
+        Self {
+            data_key: None,
+            token: None,
+            token_type: None,
+            access_token: None,
+            verifier: None,
+            identity: None,
+            outcome_unknown: false,
+        }
     }
+}
+
+/// A token of a grant for which no connection was opened. A job revokes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnrevokedToken {
+    pub token: SealedValue,
+    pub token_type: TokenType,
+    /// The keyed hash of the customer's identity, if the provider disclosed it.
+    pub identity: Option<Vec<u8>>,
+    /// True if the token comes from a readable response. A string that was found in an unreadable one may not be the whole
+    /// token, so its revocation does not prove that the grant has ended.
+    pub is_complete: bool,
 }
 
 /// The connection or the registration that a job belongs to.
@@ -108,6 +138,23 @@ pub(super) fn queue_job<'a>(
     id
 }
 
+/// Queues the revocation of tokens of a grant for which no connection exists.
+pub(super) fn queue_orphaned_revocations<'a>(
+    tx: &mut Tx<'_>,
+    moment: &Moment,
+    subject: impl Into<JobSubject<'a>> + Copy,
+    tokens: &[UnrevokedToken],
+) {
+    for UnrevokedToken { token, token_type, identity, is_complete } in tokens {
+        let sealed = SealedToken {
+            identity: identity.clone(),
+            outcome_unknown: !is_complete,
+            ..SealedToken::to_revoke(token.clone(), *token_type)
+        };
+        queue_job(tx, moment, JobKind::RevokeOrphanedGrant, subject, sealed);
+    }
+}
+
 /// Builds the parameters of [`QUEUE_JOBS`] for a job that is due immediately. Returns its id, too.
 ///
 /// The caller must record the transition of the job.
@@ -120,7 +167,9 @@ pub(super) fn build_job_row(
 ) -> (JobId, Vec<Value>) {
     let (id, seed) = (ids.mint::<JobId>(), ids.draw_seed());
     let JobSubject { connection, previous_job, provider, client } = subject;
-    let SealedToken { data_key, token, verifier, identity, outcome_unknown } = sealed;
+    let SealedToken { data_key, token, token_type, access_token, verifier, identity, outcome_unknown } =
+        sealed;
+    let (access_key, access_token) = access_token.map(|token| (token.key, token.sealed)).unzip();
     let row = values![
         id,
         kind,
@@ -131,6 +180,9 @@ pub(super) fn build_job_row(
         kind.endpoint_group(),
         data_key,
         token,
+        token_type,
+        access_key,
+        access_token,
         verifier,
         identity,
         outcome_unknown,
@@ -146,7 +198,8 @@ macro_rules! queue_jobs {
         concat!(
             "-- queue jobs
             INSERT INTO jobs (id, kind, connection_id, previous_job_id, provider_id, client_id, endpoint_group, data_key,
-                token, verifier, identity, outcome_unknown, seed, due_at, retry_until, created_at, state, attempt)
+                token, token_type, access_key, access_token, verifier, identity, outcome_unknown, seed, due_at,
+                retry_until, created_at, state, attempt)
             ",
             $source
         )
@@ -155,15 +208,16 @@ macro_rules! queue_jobs {
 
 pub(super) static QUEUE_JOBS: &Sql = sql!(
     sqlite: queue_jobs!(
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?14, 'pending', 0)"
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?17, 'pending', 0)"
     ),
     postgres: queue_jobs!(
         "SELECT j.*, j.due_at, 'pending', 0
             FROM unnest(?1::bytea[], ?2::text[], ?3::bytea[], ?4::bytea[], ?5::bigint[], ?6::bytea[], ?7::text[],
-                ?8::bytea[], ?9::bytea[], ?10::bytea[], ?11::bytea[], ?12::boolean[], ?13::bytea[], ?14::bigint[],
-                ?15::bigint[])
+                ?8::bytea[], ?9::bytea[], ?10::text[], ?11::bytea[], ?12::bytea[], ?13::bytea[], ?14::bytea[],
+                ?15::boolean[], ?16::bytea[], ?17::bigint[], ?18::bigint[])
                 AS j (id, kind, connection_id, previous_job_id, provider_id, client_id, endpoint_group, data_key, token,
-                    verifier, identity, outcome_unknown, seed, due_at, retry_until)"
+                    token_type, access_key, access_token, verifier, identity, outcome_unknown, seed, due_at,
+                    retry_until)"
     )
 );
 

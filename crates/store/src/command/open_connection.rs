@@ -6,14 +6,14 @@ use domain::id::{AuthorizationRequestId, ConnectionId, CustomerId};
 use domain::model::audit_event::{Actor, AuditAction, AuditHead, SubjectKind};
 use domain::model::authorization_request::{AuthorizationRequest, RequestStatus};
 use domain::model::connection::{ConnectionStatus, Terms, UpstreamRevocation};
+use domain::model::job::TokenType;
 use domain::secret::TokenHash;
 use domain::{Moment, Timestamp};
 use serde_json::json;
 
 use super::audit_entry::build_audit_entry;
-use super::authorization_request::{
-    EMPTY_KEY, UnrevokedToken, ensure_still_allowed, fail_request_and_revoke,
-};
+use super::authorization_request::{EMPTY_KEY, ensure_still_allowed, fail_request_and_revoke};
+use super::job_queue::UnrevokedToken;
 use super::sealed_value::SealedValue;
 use crate::entity::authorization_code::CODE_MAC;
 use crate::entity::authorization_request::lock_request;
@@ -31,7 +31,7 @@ const FIRST_GENERATION: i64 = 1;
 
 /// The tokens that the provider issued. Each is sealed under a key of its own, so that the end of the connection can keep the
 /// key of the one that must be revoked and delete the other.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SealedGrant {
     /// The keyed hash of the customer's identity; `None` if the provider does not identify its customers.
     pub identity: Option<Vec<u8>>,
@@ -42,6 +42,19 @@ pub struct SealedGrant {
     pub access_expires_at: Timestamp,
     /// The refresh token, if the provider issued one.
     pub refresh_token: Option<SealedValue>,
+}
+
+impl SealedGrant {
+    /// Returns the token with which the grant is revoked if no connection is opened: the refresh token or, if the provider
+    /// issued none, the access token.
+    pub fn to_unrevoked(&self) -> UnrevokedToken {
+        let (token, token_type) = match &self.refresh_token {
+            Some(token) => (token, TokenType::RefreshToken),
+            None => (&self.access_token, TokenType::AccessToken),
+        };
+        let (token, identity) = (token.clone(), self.identity.clone());
+        UnrevokedToken { token, token_type, identity, is_complete: true }
+    }
 }
 
 /// Opens a pending connection for a request whose exchange succeeded.
@@ -80,9 +93,7 @@ impl Command for OpenConnection {
             request.ok_or_else(|| StoreError::Internal("the request is not being exchanged".into()))?;
         if let Err(error) = ensure_still_allowed(tx, &request).await? {
             // The recipient lost its permission in the meantime, so the new grant must not stay active at the provider.
-            let identity = self.grant.identity.clone();
-            let unrevoked = self.grant.refresh_token.clone().map(|token| UnrevokedToken { token, identity });
-            fail_request_and_revoke(tx, &self.moment, &request, unrevoked);
+            fail_request_and_revoke(tx, &self.moment, &request, &[self.grant.to_unrevoked()]);
             return Ok(OpenOutcome::Refused(error));
         }
         let customer = self.find_or_create_customer(tx, &request).await?;

@@ -20,6 +20,8 @@ use crate::value::{Value, values};
 const CODE_RETENTION: Duration = Duration::from_hours(1);
 /// The time that done jobs are kept. Failed ones are kept until an operator closes them.
 const FINISHED_JOB_RETENTION: Duration = Duration::from_hours(30 * 24);
+/// The time that a failed job keeps its token, so that an operator can retry it.
+const FAILED_JOB_TOKEN_RETENTION: Duration = Duration::from_hours(90 * 24);
 /// The time that counters of refreshes are kept; longer than the window of `evaluate_invalid_grant`.
 const REFRESH_STATS_RETENTION: Duration = Duration::from_hours(1);
 
@@ -40,14 +42,15 @@ impl Command for Purge {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<u32> {
         let now = self.moment.now;
-        let mut deletions: [(&'static Sql, i64); 4] = [
+        let mut deletions: [(&'static Sql, i64); 5] = [
             (OLD_CODES, now.minus(CODE_RETENTION).millis()),
             (OLD_REQUESTS, now.millis()),
             (OLD_JOBS, now.minus(FINISHED_JOB_RETENTION).millis()),
+            (OLD_JOB_TOKENS, now.minus(FAILED_JOB_TOKEN_RETENTION).millis()),
             (OLD_REFRESH_STATS, epoch_minute(now.minus(REFRESH_STATS_RETENTION))),
         ];
         // A random table comes first in each batch, so that one with many rows cannot use up the limit every time.
-        deletions.rotate_left(usize::from(tx.ids().draw_seed().bytes()[0] % 4));
+        deletions.rotate_left(usize::from(tx.ids().draw_seed().bytes()[0] % 5));
         let mut remaining = self.limit;
         for (delete, until) in deletions {
             if remaining == 0 {
@@ -109,6 +112,17 @@ static OLD_JOBS: &Sql = sql!(
     ) RETURNING kind"
 );
 
+// The job itself stays, so that an operator learns that it has failed.
+static OLD_JOB_TOKENS: &Sql = sql!(
+    "-- delete the tokens of old failed jobs
+    UPDATE jobs SET data_key = NULL, token = NULL, access_key = NULL, access_token = NULL, verifier = NULL
+    WHERE id IN (
+        SELECT id FROM jobs WHERE state = 'failed' AND token IS NOT NULL AND finished_at <= ?1
+        ORDER BY finished_at LIMIT ?2
+        FOR UPDATE SKIP LOCKED
+    )"
+);
+
 static OLD_REFRESH_STATS: &Sql = sql!(
     "-- delete old counters of refreshes
     DELETE FROM provider_refresh_stats WHERE (provider_id, since, minute, shard) IN (
@@ -118,4 +132,5 @@ static OLD_REFRESH_STATS: &Sql = sql!(
     )"
 );
 
-pub(crate) static HOT_STATEMENTS: &[&Sql] = &[OLD_CODES, OLD_REQUESTS, OLD_JOBS, OLD_REFRESH_STATS];
+pub(crate) static HOT_STATEMENTS: &[&Sql] =
+    &[OLD_CODES, OLD_REQUESTS, OLD_JOBS, OLD_JOB_TOKENS, OLD_REFRESH_STATS];

@@ -1,12 +1,12 @@
 //! Recovery of an interrupted exchange: a job exchanges the code again and revokes the result, so that no unknown grant stays
 //! active at the provider.
 
-use domain::Moment;
 use domain::id::AuthorizationRequestId;
 use domain::model::job::JobKind;
+use domain::{Moment, Timestamp};
 
 use super::authorization_request::fail_request;
-use super::job_queue::{SealedToken, queue_job};
+use super::job_queue::{SealedToken, UnrevokedToken, queue_job, queue_orphaned_revocations};
 use crate::entity::authorization_request::lock_request;
 use crate::error::{Result, StoreError};
 use crate::operation::Command;
@@ -14,15 +14,25 @@ use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
-/// Fails a request whose exchange was interrupted, and queues a job that recovers the grant with the sealed code.
+/// Fails a request whose exchange has no known outcome, and queues a job that recovers the grant with the sealed code.
 #[derive(Debug)]
 pub struct RecoverExchange {
     pub moment: Moment,
     pub request_id: AuthorizationRequestId,
+    pub cause: RecoveryCause,
+}
+
+/// The reason why an exchange is recovered.
+#[derive(Clone, Debug)]
+pub enum RecoveryCause {
+    /// The lease of the exchange has expired without a result.
+    LeaseExpired,
+    /// The provider's response proves nothing. The value contains the tokens that were found in it.
+    OutcomeUnknown(Vec<UnrevokedToken>),
 }
 
 impl Command for RecoverExchange {
-    /// `false` if the request does not exist or its exchange was not interrupted.
+    /// `false` if the request does not exist or its exchange has a result or may still be running.
     type Reply = bool;
 
     fn moment(&self) -> &Moment {
@@ -33,7 +43,12 @@ impl Command for RecoverExchange {
         let Some(request) = lock_request(tx, &self.request_id).await? else {
             return Ok(false);
         };
-        let params = values![request.id, self.moment.now];
+        let (until, found) = match &self.cause {
+            RecoveryCause::LeaseExpired => (self.moment.now, &[][..]),
+            // The exchange has ended, so the end of its lease does not matter.
+            RecoveryCause::OutcomeUnknown(found) => (Timestamp::from_millis(i64::MAX), found.as_slice()),
+        };
+        let params = values![request.id, until];
         let code: Option<Option<Vec<u8>>> =
             tx.fetch_value(INTERRUPTED_EXCHANGE, params, "provider_code").await?;
         let Some(code) = code else {
@@ -44,6 +59,7 @@ impl Command for RecoverExchange {
         let verifier = request.verifier.clone();
         let sealed = SealedToken { verifier, ..SealedToken::new(request.data_key.clone(), code) };
         queue_job(tx, &self.moment, JobKind::RecoverAuthorizationCode, &request, sealed);
+        queue_orphaned_revocations(tx, &self.moment, &request, found);
         Ok(true)
     }
 }

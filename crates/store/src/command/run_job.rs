@@ -10,9 +10,8 @@ use domain::model::job::{AttemptOutcome, Job, JobKind, JobState, JobStep, Orphan
 use serde_json::json;
 
 use super::audit_entry::build_audit_entry;
-use super::authorization_request::UnrevokedToken;
 use super::job_count::record_job_transition;
-use super::job_queue::{JOB_RETRY_WINDOW, SealedToken, queue_job};
+use super::job_queue::{JOB_RETRY_WINDOW, UnrevokedToken, queue_orphaned_revocations};
 use crate::entity::connection::lock_connection;
 use crate::entity::job::{JobQueue, lock_due_jobs, lock_leased_job};
 use crate::entity::provider::lock_provider;
@@ -116,8 +115,8 @@ pub struct FinishJob {
     pub attempt: AttemptOutcome,
     /// A description of the outcome for operators. It must not contain a token.
     pub outcome: String,
-    /// A token that the attempt obtained and could not revoke; another job is queued to revoke it.
-    pub unrevoked: Option<UnrevokedToken>,
+    /// The tokens that the attempt obtained and could not revoke; a job of its own is queued to revoke each.
+    pub unrevoked: Vec<UnrevokedToken>,
 }
 
 impl Command for FinishJob {
@@ -154,15 +153,10 @@ impl Command for FinishJob {
         {
             self.record_provider_revocation(tx, &job, revocation).await?;
         }
-        match (&self.unrevoked, job.orphaned_grant_after(self.attempt, step)) {
-            (Some(UnrevokedToken { token, identity }), _) => {
-                let identity = identity.clone();
-                let sealed =
-                    SealedToken { identity, ..SealedToken::new(token.key.clone(), token.sealed.clone()) };
-                queue_job(tx, &self.moment, JobKind::RevokeOrphanedGrant, &job, sealed);
-            }
-            (None, Some(grant)) => self.record_orphaned_grant(tx, &job, grant).await?,
-            (None, None) => {}
+        queue_orphaned_revocations(tx, &self.moment, &job, &self.unrevoked);
+        match job.orphaned_grant_after(self.attempt, step) {
+            Some(grant) if self.unrevoked.is_empty() => self.record_orphaned_grant(tx, &job, grant).await?,
+            _ => {}
         }
         Ok(Some(step))
     }
@@ -172,11 +166,12 @@ impl FinishJob {
     /// Sets the final state of the job. Deletes its token unless the last attempt had no final result, because an operator
     /// may then retry the job.
     fn close(&self, tx: &mut Tx<'_>, job: &Job, state: JobState) {
-        let keep_token = matches!(self.attempt, AttemptOutcome::RetryLater { .. });
+        // An operator may retry a job that has failed, so it keeps its token until it is closed or too old.
+        let keep_token = state == JobState::Failed;
         let finish_and_wipe = sql!(
             "-- finish a job and delete its token
             UPDATE jobs SET state = ?2, attempt = attempt + 1, outcome = ?3, finished_at = ?4, lease_id = NULL,
-                lease_until = NULL, data_key = NULL, token = NULL, verifier = NULL
+                lease_until = NULL, data_key = NULL, token = NULL, access_key = NULL, access_token = NULL, verifier = NULL
             WHERE id = ?1"
         );
         let finish = sql!(

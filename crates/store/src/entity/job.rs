@@ -2,7 +2,7 @@
 
 use domain::Timestamp;
 use domain::id::{JobId, LeaseId, ProviderId};
-use domain::model::job::Job;
+use domain::model::job::{Job, SealedAccessToken, TokenType};
 use domain::model::provider::EndpointGroup;
 
 use crate::error::Result;
@@ -13,8 +13,8 @@ use crate::value::values;
 
 macro_rules! job_columns {
     () => {
-        "id, kind, connection_id, provider_id, client_id, data_key, token, verifier, identity, outcome_unknown, attempt,
-        seed, retry_until"
+        "id, kind, connection_id, provider_id, client_id, data_key, token, token_type, access_key, access_token, verifier,
+        identity, outcome_unknown, attempt, seed, retry_until"
     };
 }
 
@@ -39,6 +39,11 @@ impl FromRow for Job {
             // Jobs that register a client have no token.
             data_key: row.get::<Option<_>>("data_key")?.unwrap_or_default(),
             token: row.get::<Option<_>>("token")?.unwrap_or_default(),
+            token_type: row.get::<Option<_>>("token_type")?.unwrap_or(TokenType::RefreshToken),
+            access_token: row
+                .get::<Option<_>>("access_key")?
+                .zip(row.get("access_token")?)
+                .map(|(data_key, token)| SealedAccessToken { data_key, token }),
             verifier: row.get("verifier")?,
             identity: row.get("identity")?,
             refresh_outcome_unknown: row.get("outcome_unknown")?,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use domain::id::ProviderId;
 use domain::model::authorization_request::RequestStepError;
+use domain::model::job::TokenType;
 use domain::model::registration::RegistrationStep;
 use store::command::{
     DenyRequest, FailRequest, OpenAuthorizationRequest, OpenOutcome, ReceiveCode, SendToProvider,
@@ -28,7 +29,12 @@ async fn open_request(kit: &TestStore, name: &str) {
 
 /// Builds the command that fails an authorization request after its exchange has obtained a token.
 fn build_fail_request(kit: &TestStore, name: &str) -> FailRequest {
-    let unrevoked = Some(UnrevokedToken { token: seal("sealed"), identity: None });
+    let unrevoked = vec![UnrevokedToken {
+        token: seal("sealed"),
+        token_type: TokenType::RefreshToken,
+        identity: None,
+        is_complete: true,
+    }];
     FailRequest { moment: kit.next_moment(), request_id: kit.build_request(name, "dc-acme").id, unrevoked }
 }
 

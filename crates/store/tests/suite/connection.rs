@@ -93,7 +93,7 @@ async fn data_key_of_request_is_erased_after_exchange(kit: TestStore) {
     );
     assert!(key_of("a").await.is_empty(), "the data key now belongs to the connection only");
     let request_id = kit.create_exchanging_request("b", "dc-acme").await;
-    kit.store.run(FailRequest { moment: kit.next_moment(), request_id, unrevoked: None }).await.unwrap();
+    kit.store.run(FailRequest { moment: kit.next_moment(), request_id, unrevoked: vec![] }).await.unwrap();
     assert!(key_of("b").await.is_empty());
 }
 

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use domain::id::{JobId, LeaseId, ProviderId};
 use domain::model::connection::{EndCause, UpstreamRevocation};
-use domain::model::job::{AttemptOutcome, Job, JobState, JobStep, ResolveJobError};
+use domain::model::job::{
+    AttemptOutcome, Job, JobState, JobStep, ResolveJobError, SealedAccessToken, TokenType,
+};
 use domain::model::provider::EndpointGroup;
 use store::Location;
 use store::command::{
-    FailedJobAction, FinishJob, JobQueue, JobQueueDemand, LeaseJobs, LeasedJob, ReleaseJob, ResolveFailedJob,
-    UnrevokedToken, UpsertProvider,
+    FailedJobAction, FinishJob, JobQueue, JobQueueDemand, LeaseJobs, LeasedJob, Purge, ReleaseJob,
+    ResolveFailedJob, UnrevokedToken, UpsertProvider,
 };
 use store::query::{JobSummary, ListConnectionJobs, ListDueQueues, ListJobs};
 
@@ -21,7 +23,9 @@ on_both!(
     job_is_leased_once_and_done_after_acceptance,
     job_is_retried_and_fails_after_retry_window,
     failed_job_can_be_retried_or_closed_by_operator,
-    job_refused_by_provider_can_be_closed_but_not_retried,
+    refused_job_keeps_its_token_for_90_days,
+    access_token_is_revoked_if_there_is_no_refresh_token,
+    valid_access_token_accompanies_refresh_token,
 );
 
 /// The queue of the revocations at the provider of the tests.
@@ -47,7 +51,7 @@ pub(crate) async fn finish_job(
     lease: LeaseId,
     attempt: AttemptOutcome,
 ) -> Option<JobStep> {
-    finish_job_with(kit, job, lease, attempt, None).await
+    finish_job_with(kit, job, lease, attempt, vec![]).await
 }
 
 pub(crate) async fn finish_job_with(
@@ -55,7 +59,7 @@ pub(crate) async fn finish_job_with(
     job: &Job,
     lease: LeaseId,
     attempt: AttemptOutcome,
-    unrevoked: Option<UnrevokedToken>,
+    unrevoked: Vec<UnrevokedToken>,
 ) -> Option<JobStep> {
     let (job_id, outcome) = (job.id.clone(), "tested".to_owned());
     kit.store
@@ -247,11 +251,59 @@ async fn failed_job_can_be_retried_or_closed_by_operator(mut kit: TestStore) {
     );
 }
 
-async fn job_refused_by_provider_can_be_closed_but_not_retried(kit: TestStore) {
+async fn access_token_is_revoked_if_there_is_no_refresh_token(mut kit: TestStore) {
+    let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
+    kit.execute_sql(
+        "UPDATE upstream_credentials SET refresh_token = NULL; UPDATE connections SET refresh_key = NULL",
+    )
+    .await;
+    // Even an expired token is revoked: the provider may accept it longer than it announced.
+    kit.advance_clock(DAY);
+
+    kit.end_connection(&id, EndCause::Recipient, None).await;
+
+    assert_eq!(kit.get_connection(&id).await.provider_revocation, UpstreamRevocation::Pending);
+    let (job, _) = lease_job(&kit).await.unwrap();
+    assert_eq!((job.token.as_slice(), job.token_type), (&b"sealed access"[..], TokenType::AccessToken));
+    assert_eq!(job.access_token, None);
+    assert!(job.refresh_outcome_unknown, "the provider accepts the revocation of an expired token too");
+}
+
+async fn valid_access_token_accompanies_refresh_token(mut kit: TestStore) {
+    for (name, expected) in [("a", true), ("b", false)] {
+        let id = kit.create_active_connection(name, "dc-acme", None).await;
+        if !expected {
+            kit.advance_clock(Duration::from_mins(5));
+        }
+
+        kit.end_connection(&id, EndCause::Recipient, None).await;
+
+        let (job, lease_id) = lease_job(&kit).await.unwrap();
+        assert_eq!(job.token_type, TokenType::RefreshToken);
+        let token = SealedAccessToken {
+            data_key: b"key of sealed access".to_vec(),
+            token: b"sealed access".to_vec(),
+        };
+        assert_eq!(job.access_token, expected.then_some(token), "{name}");
+        finish_job(&kit, &job, lease_id, AttemptOutcome::Accepted).await;
+    }
+}
+
+async fn refused_job_keeps_its_token_for_90_days(mut kit: TestStore) {
     let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
     kit.end_connection(&id, EndCause::Recipient, None).await;
     let (job, lease_id) = lease_job(&kit).await.unwrap();
     assert_eq!(finish_job(&kit, &job, lease_id, AttemptOutcome::Refused).await, Some(JobStep::Failed));
+    kit.advance_clock((DAY * 90).saturating_sub(Duration::from_millis(1)));
+    kit.store.run(Purge { moment: kit.next_moment(), limit: 100 }).await.unwrap();
+    assert_eq!(resolve_job(&kit, &job.id, FailedJobAction::Retry).await, Some(Ok(())));
+    let (job, lease_id) = lease_job(&kit).await.unwrap();
+    assert_eq!(job.token, b"sealed refresh a", "the token is complete");
+    finish_job(&kit, &job, lease_id, AttemptOutcome::Refused).await;
+
+    kit.advance_clock(DAY * 90);
+    kit.store.run(Purge { moment: kit.next_moment(), limit: 100 }).await.unwrap();
+
     assert_eq!(resolve_job(&kit, &job.id, FailedJobAction::Retry).await, Some(Err(ResolveJobError::NoToken)));
     assert_eq!(resolve_job(&kit, &job.id, FailedJobAction::Close).await, Some(Ok(())));
     assert_eq!(kit.get_connection(&id).await.provider_revocation, UpstreamRevocation::Refused);

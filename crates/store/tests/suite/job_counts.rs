@@ -66,7 +66,7 @@ impl TestStore {
         let Some(job) = self.list_jobs(Some(JobState::Failed)).await.pop() else { return };
         let action = if retry { FailedJobAction::Retry } else { FailedJobAction::Close };
         let (moment, job_id, actor): (_, JobId, _) = (self.next_moment(), job.id, operator_actor());
-        // A job that the provider has refused cannot be retried. Then nothing may change.
+        // A job whose token was deleted cannot be retried. Then nothing may change.
         let _ = self.store.run(ResolveFailedJob { moment, job_id, action, actor }).await.unwrap();
     }
 }

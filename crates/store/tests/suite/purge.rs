@@ -132,6 +132,7 @@ async fn purge_removes_done_jobs_after_30_days_and_keeps_failed(mut kit: TestSto
     kit.advance_clock(ONE_MS);
     assert_eq!(purge(&kit, 500).await, 1);
     kit.advance_clock(DAY * 400);
+    assert_eq!(purge(&kit, 500).await, 1, "the failed job has lost its token");
     assert_eq!(purge(&kit, 500).await, 0);
     let left = [
         kit.count_jobs("revoke_at_provider", "done").await,

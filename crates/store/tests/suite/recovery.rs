@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use domain::id::AuthorizationRequestId;
-use domain::model::job::{AttemptOutcome, JobKind};
+use domain::model::job::{AttemptOutcome, JobKind, TokenType};
 use serde_json::json;
-use store::command::{FailRequest, RecoverExchange, UnrevokedToken};
+use store::command::{FailRequest, RecoverExchange, RecoveryCause, UnrevokedToken};
 use store::query::{GetAuthorizationRequest, ListInterruptedExchanges};
 
 use crate::job::{finish_job, finish_job_with, lease_job};
@@ -21,11 +21,16 @@ on_both!(
 );
 
 fn build_unrevoked_token(token: &str) -> UnrevokedToken {
-    UnrevokedToken { token: seal(token), identity: Some(b"alice".to_vec()) }
+    UnrevokedToken {
+        token: seal(token),
+        token_type: TokenType::RefreshToken,
+        identity: Some(b"alice".to_vec()),
+        is_complete: true,
+    }
 }
 
 fn build_recover_exchange(kit: &TestStore, id: &AuthorizationRequestId) -> RecoverExchange {
-    RecoverExchange { moment: kit.next_moment(), request_id: id.clone() }
+    RecoverExchange { moment: kit.next_moment(), request_id: id.clone(), cause: RecoveryCause::LeaseExpired }
 }
 
 async fn list_due_recoveries(kit: &TestStore) -> Vec<AuthorizationRequestId> {
@@ -78,7 +83,7 @@ async fn finished_exchange_is_not_recovered(mut kit: TestStore) {
     kit.create_pending_connection("a", "dc-acme", Some("alice")).await;
     let failed = kit.create_exchanging_request("b", "dc-acme").await;
     let moment = kit.next_moment();
-    kit.store.run(FailRequest { moment, request_id: failed.clone(), unrevoked: None }).await.unwrap();
+    kit.store.run(FailRequest { moment, request_id: failed.clone(), unrevoked: vec![] }).await.unwrap();
     kit.advance_clock(DAY);
     assert_eq!(list_due_recoveries(&kit).await, []);
     let connected = kit.build_request("a", "dc-acme").id;
@@ -116,7 +121,7 @@ async fn orphaned_grant_outcome_is_in_provider_audit_log(mut kit: TestStore) {
     let fail = FailRequest {
         moment: kit.next_moment(),
         request_id: id,
-        unrevoked: Some(build_unrevoked_token("sealed")),
+        unrevoked: vec![build_unrevoked_token("sealed")],
     };
     kit.store.run(fail).await.unwrap();
     let (job, lease_id) = lease_job(&kit).await.unwrap();
@@ -146,7 +151,7 @@ async fn unrevoked_recovered_token_gets_its_own_job(mut kit: TestStore) {
         &job,
         lease_id,
         AttemptOutcome::Accepted,
-        Some(build_unrevoked_token("sealed refresh")),
+        vec![build_unrevoked_token("sealed refresh")],
     )
     .await;
     assert_eq!(kit.provider_audit_events().await.len(), before, "the outcome is still open");

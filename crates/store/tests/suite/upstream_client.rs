@@ -8,8 +8,8 @@ use domain::model::provider::{DynamicRegistration, UpstreamClientMode};
 use domain::model::registration::{RegistrationState, RegistrationStep};
 use serde_json::json;
 use store::command::{
-    ClientSelector, DetachUpstreamClient, FailedJobAction, FinishClientRemoval, RecoverExchange,
-    RemoveClient, RequestRegistrations, ResolveFailedJob, SealedUpstreamClient, StepRejected,
+    ClientSelector, DetachUpstreamClient, FailedJobAction, FinishClientRemoval, Purge, RecoverExchange,
+    RecoveryCause, RemoveClient, RequestRegistrations, ResolveFailedJob, SealedUpstreamClient, StepRejected,
     TakeRegistrationStep, UpsertProvider,
 };
 use store::query::{HasPendingRevocations, ListJobs};
@@ -214,7 +214,8 @@ async fn pending_exchange_blocks_upstream_client_deletion(mut kit: TestStore) {
         kit.store.query(&has_pending).await.unwrap(),
         "the exchange was interrupted and is not recovered yet"
     );
-    let recover = RecoverExchange { moment: kit.next_moment(), request_id: id };
+    let cause = RecoveryCause::LeaseExpired;
+    let recover = RecoverExchange { moment: kit.next_moment(), request_id: id, cause };
     assert!(kit.store.run(recover).await.unwrap());
     assert!(kit.store.query(&has_pending).await.unwrap(), "a job exchanges the code again");
     let found = kit
@@ -259,9 +260,12 @@ async fn failed_revocation_blocks_upstream_client_deletion(mut kit: TestStore) {
     let (revocation, lease_id) = lease_job(&kit).await.unwrap();
     assert_eq!(finish_job(&kit, &revocation, lease_id, AttemptOutcome::Refused).await, Some(JobStep::Failed));
     assert!(
-        !kit.store.query(&has_pending).await.unwrap(),
-        "the provider refused, and no token is left for another attempt"
+        kit.store.query(&has_pending).await.unwrap(),
+        "an operator may retry the job, which needs the client"
     );
+    kit.advance_clock(DAY * 90);
+    kit.store.run(Purge { moment: kit.next_moment(), limit: 100 }).await.unwrap();
+    assert!(!kit.store.query(&has_pending).await.unwrap(), "the token was deleted after 90 days");
 }
 
 async fn waiting_deletion_job_does_not_expire(mut kit: TestStore) {

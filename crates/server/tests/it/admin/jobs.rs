@@ -86,7 +86,7 @@ async fn failed_jobs_of_a_provider_are_retried_in_batches(kit: TestHub) {
          SELECT {copied_id}, kind, connection_id, provider_id, client_id, endpoint_group, data_key, token,
              outcome_unknown, state, attempt, seed, due_at, retry_until, created_at, finished_at FROM jobs, numbers");
     kit.sql(&copy).await;
-    // The provider has refused the revocation, so the job can only be closed.
+    // The token was deleted after 90 days, so the job can only be closed.
     kit.sql("UPDATE jobs SET token = NULL WHERE id = 'job_copy7'").await;
     kit.sql("UPDATE jobs SET provider_id = 2000 WHERE id IN ('job_copy8', 'job_copy9')").await;
     kit.inject_faults(json!({"revoke": "already", "fail": null})).await;

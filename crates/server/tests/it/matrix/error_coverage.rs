@@ -95,6 +95,14 @@ fn expected_denial() -> ExpectedResponse {
     ExpectedResponse::RedirectError(OAuthCode::AccessDenied, "The user denied the access".into())
 }
 
+/// Returns the expected error of a provider whose TLS handshake fails, which `provider_outcomes` tests.
+pub(crate) const fn expected_tls_failure() -> ExpectedResponse {
+    ExpectedResponse::Fdx(
+        ErrorCode::Internal,
+        "The hub cannot establish a secure connection to the data provider",
+    )
+}
+
 /// Returns the expected errors over a rate limit, which `limit` tests.
 pub(crate) fn expected_rate_limit_errors() -> [ExpectedResponse; 2] {
     let retry_later = "Too many requests, please try again later";
@@ -123,6 +131,7 @@ fn collect_expected_responses() -> Vec<ExpectedResponse> {
     all.extend(expected_rate_limit_errors());
     all.extend(expected_role_errors());
     all.push(expected_denial());
+    all.push(expected_tls_failure());
     all
 }
 
@@ -155,6 +164,10 @@ fn list_data_errors() -> Vec<DataError> {
         DataError::ProviderRateLimited(Duration::from_secs(1)),
         DataError::Internal(InternalError::new("broken")),
         DataError::RateLimited(Duration::from_secs(1)),
+        DataError::ProviderUnreachable(
+            Duration::from_secs(1),
+            "The hub cannot establish a secure connection to the data provider",
+        ),
     ];
     let number = |error: &DataError| match error {
         DataError::InvalidToken => 0,
@@ -164,8 +177,9 @@ fn list_data_errors() -> Vec<DataError> {
         DataError::ProviderRateLimited(_) => 4,
         DataError::Internal(_) => 5,
         DataError::RateLimited(_) => 6,
+        DataError::ProviderUnreachable(..) => 7,
     };
-    assert!(all.iter().map(number).eq(0..7));
+    assert!(all.iter().map(number).eq(0..8));
     all
 }
 

@@ -346,7 +346,10 @@ async fn callback_with_unexpected_code_ends_only_its_login_flow() {
                 let query = bad.build_query(&[(name, "c-1"), ("state", &state)], name);
                 let raw = RawRequest::get(format!("/callback/1000?{query}")).header("cookie", cookie);
                 let answer = kit.send_raw(&raw).await;
-                let description = "The provider did not complete the authorization";
+                let description = match name {
+                    "code" => "The provider rejects the authorization code that it issued",
+                    _ => "The provider did not complete the authorization",
+                };
                 let expected = ExpectedResponse::RedirectError(
                     domain::error::OAuthCode::ServerError,
                     description.into(),

@@ -1,0 +1,173 @@
+//! The errors with which recipients and customers learn why an authorization at a provider failed. Each names the real
+//! cause. None contains text of the provider.
+
+use crate::error::{OAuthCode, OAuthError};
+
+use super::authorize::ACCESS_DENIED;
+use super::provider_response::{CallOutcome, FailureReason};
+
+/// Error for a provider that cannot be reached.
+pub const UNAVAILABLE: OAuthError =
+    OAuthError::new(OAuthCode::TemporarilyUnavailable, "The provider is not available at present");
+/// Error for a failure whose cause is not known more exactly.
+pub const FAILED: OAuthError =
+    OAuthError::new(OAuthCode::ServerError, "The provider did not complete the authorization");
+/// Error for a grant that covers no account.
+pub const NO_ACCOUNT_SELECTED: OAuthError =
+    OAuthError::new(OAuthCode::AccessDenied, "The user selected no account at the provider");
+
+const NOT_SIGNED_IN: OAuthError =
+    OAuthError::new(OAuthCode::AccessDenied, "The user did not sign in at the provider");
+const NO_CONSENT: OAuthError =
+    OAuthError::new(OAuthCode::AccessDenied, "The user did not consent at the provider");
+const NO_ACCOUNT: OAuthError =
+    OAuthError::new(OAuthCode::AccessDenied, "The user has no account at the provider that can be shared");
+const TOO_LATE: OAuthError =
+    OAuthError::new(OAuthCode::AccessDenied, "The user did not complete the steps at the provider in time");
+const PROVIDER_FAILED: OAuthError =
+    OAuthError::new(OAuthCode::ServerError, "The provider reports an internal error");
+const SCOPE_REJECTED: OAuthError =
+    OAuthError::new(OAuthCode::InvalidScope, "The provider rejects the requested scope");
+const CLIENT_REJECTED: OAuthError = OAuthError::new(
+    OAuthCode::TemporarilyUnavailable,
+    "The provider rejects the hub, whose operator must correct its registration there",
+);
+const REQUEST_REJECTED: OAuthError =
+    OAuthError::new(OAuthCode::ServerError, "The provider rejects the hub's request");
+const CODE_REJECTED: OAuthError =
+    OAuthError::new(OAuthCode::ServerError, "The provider rejects the authorization code that it issued");
+const TLS_FAILED: OAuthError = OAuthError::new(
+    OAuthCode::TemporarilyUnavailable,
+    "The hub cannot establish a secure connection to the provider",
+);
+const RATE_LIMITED: OAuthError =
+    OAuthError::new(OAuthCode::TemporarilyUnavailable, "The provider limits the number of requests");
+const UNREADABLE: OAuthError =
+    OAuthError::new(OAuthCode::ServerError, "The hub cannot read the response of the provider");
+
+/// The error codes of authorization responses, in lower case, with the error for the recipient. In addition to those of RFC 6749
+/// §4.1.2.1 and OpenID Connect Core §3.1.2.6, the table has codes that single providers invented.
+const AUTHORIZATION_ERRORS: &[(&[&str], OAuthError)] = &[
+    (
+        &[
+            "access_denied",
+            "authorization_denied",
+            "cancelled",
+            "canceled",
+            "declined",
+            "user_cancelled",
+            "user_canceled",
+            "user_cancel",
+            "user_declined",
+            "user_denied",
+            "user_rejected",
+        ],
+        ACCESS_DENIED,
+    ),
+    (
+        &[
+            "authentication_failed",
+            "authentication_required",
+            "interaction_required",
+            "login_failed",
+            "login_required",
+            "unmet_authentication_requirements",
+            "user_not_authenticated",
+        ],
+        NOT_SIGNED_IN,
+    ),
+    (
+        &["consent_declined", "consent_denied", "consent_rejected", "consent_required", "consent_revoked"],
+        NO_CONSENT,
+    ),
+    (&["account_selection_required", "no_account_selected", "no_accounts_selected"], NO_ACCOUNT_SELECTED),
+    (&["account_not_eligible", "no_account", "no_accounts", "no_eligible_accounts"], NO_ACCOUNT),
+    (&["consent_expired", "login_timeout", "request_expired", "session_expired", "timeout"], TOO_LATE),
+    (&["maintenance", "service_unavailable", "temporarily_unavailable"], UNAVAILABLE),
+    (&["internal_error", "internal_server_error", "server_error"], PROVIDER_FAILED),
+    (&["insufficient_scope", "invalid_scope", "scope_not_allowed"], SCOPE_REJECTED),
+    (&["client_not_authorized", "invalid_client", "unauthorized_client"], CLIENT_REJECTED),
+    (
+        &[
+            "invalid_redirect_uri",
+            "invalid_request",
+            "invalid_request_object",
+            "invalid_request_uri",
+            "registration_not_supported",
+            "request_not_supported",
+            "request_uri_not_supported",
+            "unsupported_response_type",
+        ],
+        REQUEST_REJECTED,
+    ),
+];
+
+/// Maps the error code of a provider's authorization response to the error for the recipient.
+pub fn map_authorization_error(code: &str) -> OAuthError {
+    let code = code.trim().to_ascii_lowercase();
+    let known = AUTHORIZATION_ERRORS.iter().find(|(codes, _)| codes.contains(&&*code));
+    known.map_or(FAILED, |(_, error)| error.clone())
+}
+
+/// Returns the error for an exchange of the provider's code that returned no usable tokens.
+pub fn describe_exchange_failure(outcome: CallOutcome) -> OAuthError {
+    match outcome.reason() {
+        Some(
+            FailureReason::NotConnected
+            | FailureReason::NoResponse
+            | FailureReason::Unavailable
+            | FailureReason::ServerError,
+        ) => UNAVAILABLE,
+        Some(FailureReason::TlsFailed) => TLS_FAILED,
+        Some(FailureReason::RateLimited) => RATE_LIMITED,
+        Some(FailureReason::ClientRejected | FailureReason::NotSent) => CLIENT_REJECTED,
+        Some(FailureReason::GrantRejected) => CODE_REJECTED,
+        Some(FailureReason::RequestRejected) => REQUEST_REJECTED,
+        Some(FailureReason::Unreadable | FailureReason::TooLarge | FailureReason::Encoded) => UNREADABLE,
+        _ => FAILED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn each_code_is_in_the_table_once() {
+        let codes: Vec<_> = AUTHORIZATION_ERRORS.iter().flat_map(|(codes, _)| codes.iter()).collect();
+
+        assert_eq!(codes.iter().collect::<HashSet<_>>().len(), codes.len());
+        assert!(codes.iter().all(|code| **code == code.to_ascii_lowercase()));
+    }
+
+    #[test]
+    fn only_a_denial_is_reported_as_one() {
+        for (code, expected) in [
+            ("access_denied", ACCESS_DENIED),
+            ("USER_DENIED", ACCESS_DENIED),
+            ("login_required", NOT_SIGNED_IN),
+            ("consent_required", NO_CONSENT),
+            ("temporarily_unavailable", UNAVAILABLE),
+            ("invalid_scope", SCOPE_REJECTED),
+            ("unauthorized_client", CLIENT_REJECTED),
+            ("something_else", FAILED),
+            ("", FAILED),
+        ] {
+            assert_eq!(map_authorization_error(code), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn failed_exchange_names_its_cause() {
+        for (reason, expected) in [
+            (FailureReason::TlsFailed, TLS_FAILED),
+            (FailureReason::ClientRejected, CLIENT_REJECTED),
+            (FailureReason::GrantRejected, CODE_REJECTED),
+            (FailureReason::Unreadable, UNREADABLE),
+            (FailureReason::ServerError, UNAVAILABLE),
+        ] {
+            assert_eq!(describe_exchange_failure(CallOutcome::Unknown(reason)), expected, "{reason}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The report of one call to a provider: what its result proves, and the facts that operators may see.
+
+use std::fmt;
+use std::time::Duration;
+
+use domain::rule::provider_response::{
+    CallOutcome, FailureReason, ProviderCall, ProviderErrorCode, ProviderReply, ResponseBody, classify,
+};
+use http::header;
+
+use super::response::parse_retry_after;
+use crate::outbound::{BodyEnd, OutboundError, PartialResponse};
+
+/// The report of one call. It contains nothing of a response but its status and a known error code.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CallReport {
+    pub(super) call: ProviderCall,
+    pub(super) outcome: CallOutcome,
+    /// The HTTP status; `None` if no response arrived.
+    pub(super) status: Option<u16>,
+    pub(super) error_code: Option<ProviderErrorCode>,
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl CallReport {
+    /// Reports a call without a response.
+    pub(super) const fn from_error(call: ProviderCall, error: &OutboundError) -> Self {
+        let reply = match error {
+            OutboundError::Connect => ProviderReply::NotConnected,
+            OutboundError::Tls => ProviderReply::TlsFailed,
+            OutboundError::Forbidden => ProviderReply::NotSent,
+            OutboundError::Timeout | OutboundError::Interrupted | OutboundError::TooLarge => {
+                ProviderReply::NoResponse
+            }
+        };
+        let outcome = classify(call, reply);
+        Self { call, outcome, status: None, error_code: None, retry_after: None }
+    }
+
+    /// Reports a call with a response. `is_complete` is true if the body has the form of a success of this call.
+    pub(super) fn from_response(call: ProviderCall, response: &PartialResponse, is_complete: bool) -> Self {
+        let error_code = parse_error_code(&response.body);
+        let is_encoded = response.headers.get(header::CONTENT_ENCODING).is_some_and(|c| c != "identity");
+        let body = match (response.end, error_code) {
+            (BodyEnd::TooLarge, _) => ResponseBody::TooLarge,
+            _ if is_encoded => ResponseBody::Encoded,
+            _ if is_complete => ResponseBody::Complete,
+            (_, Some(code)) => ResponseBody::OAuthError(code),
+            (_, None) => ResponseBody::Other,
+        };
+        let status = response.status.as_u16();
+        let reply = match response.end {
+            BodyEnd::Interrupted => ProviderReply::NoResponse,
+            BodyEnd::Complete | BodyEnd::TooLarge => ProviderReply::Response {
+                status,
+                has_retry_after: response.headers.contains_key(header::RETRY_AFTER),
+                body,
+            },
+        };
+        let retry_after = parse_retry_after(&response.headers);
+        Self { call, outcome: classify(call, reply), status: Some(status), error_code, retry_after }
+    }
+}
+
+impl fmt::Display for CallReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.status, self.outcome.reason()) {
+            (None, None) => f.write_str("no response"),
+            (None, Some(reason)) => f.write_str(describe_reason(reason)),
+            (Some(status), _) => {
+                write!(f, "HTTP {status}")?;
+                self.error_code.map_or(Ok(()), |code| write!(f, " {code}"))
+            }
+        }
+    }
+}
+
+const fn describe_reason(reason: FailureReason) -> &'static str {
+    match reason {
+        FailureReason::NotConnected => "no connection",
+        FailureReason::TlsFailed => "the TLS handshake failed",
+        FailureReason::NotSent => "the request could not be sent",
+        FailureReason::ClientRejected => "the provider rejects the hub's client",
+        _ => "no complete response",
+    }
+}
+
+/// Parses an error response of RFC 6749 §5.2. Returns `None` if the body is none, or if the hub does not know its code.
+fn parse_error_code(body: &[u8]) -> Option<ProviderErrorCode> {
+    let body: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
+    body.get("error")?.as_str()?.parse().ok()
+}
+
+#[cfg(test)]
+#[path = "outcome_corpus_tests.rs"]
+mod corpus_tests;

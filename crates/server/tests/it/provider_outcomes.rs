@@ -1,0 +1,266 @@
+//! Scenarios of provider responses that prove less than they seem to. Each ends with the journal of the bank: no grant may be
+//! active there while the hub reports that it has ended.
+
+use std::time::Duration;
+
+use bowline::jobs;
+use domain::model::connection::UpstreamRevocation;
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::support::{ConnectionTokens, TestHub, on_both, query_parameter};
+
+on_both!(
+    exchange_with_unknown_outcome_leaves_no_grant_active,
+    access_token_is_revoked_without_refresh_token,
+    refresh_with_unknown_outcome_is_reported_at_the_end,
+    every_2xx_accepts_a_revocation,
+);
+
+/// Logs alice in and shares an account while the bank has a fault. Returns the error code with which the recipient's app is
+/// called; `None` if the authorization succeeded.
+async fn authorize_with_fault(kit: &TestHub, faults: Value) -> Option<String> {
+    let (at, page) = kit.reach_account_page(&TestHub::build_authorization_query(&kit.acme()), "alice").await;
+    kit.inject_faults(faults).await;
+    let (back, _) = kit.submit(&at, &page, &[("accounts", "mt-alice-card"), ("decision", "approve")]).await;
+    query_parameter(&back, "error")
+}
+
+async fn wait_until_grants_have_ended(kit: &TestHub, what: &str) {
+    kit.wait_until(&format!("every grant has ended: {what}"), async || {
+        kit.advance(Duration::from_secs(10));
+        kit.app().job_notify().notify_one();
+        let states = kit.list_grant_states().await;
+        !states.is_empty() && states.iter().all(|state| state == "ended")
+    })
+    .await;
+}
+
+async fn wait_for_revocation(kit: &TestHub, tokens: &ConnectionTokens, expected: UpstreamRevocation) {
+    kit.wait_until(&format!("the revocation is {expected}"), async || {
+        let revocation = kit.load_connection(&tokens.id).await.provider_revocation;
+        // Whatever the hub reports in the meantime, it must be true.
+        if matches!(revocation, UpstreamRevocation::Accepted | UpstreamRevocation::NotNeeded) {
+            let states = kit.list_grant_states().await;
+            assert!(states.iter().all(|state| state == "ended"), "{revocation} although {states:?}");
+        }
+        revocation == expected
+    })
+    .await;
+}
+
+async fn count_jobs(kit: &TestHub, kind: &str) -> usize {
+    kit.send_admin_request(Method::GET, &format!("/jobs?kind={kind}&limit=100")).await.json()["items"]
+        .as_array()
+        .unwrap()
+        .len()
+}
+
+async fn exchange_with_unknown_outcome_leaves_no_grant_active(kit: TestHub) {
+    for (fault, found) in [
+        ("server_error", 0),
+        ("retry_after", 0),
+        ("gateway_timeout", 0),
+        ("redirect", 0),
+        ("accepted", 0),
+        ("html", 0),
+        ("gzip", 2),
+        ("empty_refresh_token", 1),
+        ("byte_order_mark", 2),
+        ("non_ascii", 2),
+        ("too_large", 2),
+        ("truncated", 2),
+    ] {
+        let before = (
+            count_jobs(&kit, "recover_authorization_code").await,
+            count_jobs(&kit, "revoke_orphaned_grant").await,
+        );
+
+        let error = authorize_with_fault(&kit, json!({"token_response": fault})).await;
+        kit.inject_faults(json!({"token_response": "normal"})).await;
+
+        assert!(error.is_some(), "{fault}");
+        wait_until_grants_have_ended(&kit, fault).await;
+        let after = (
+            count_jobs(&kit, "recover_authorization_code").await,
+            count_jobs(&kit, "revoke_orphaned_grant").await,
+        );
+        assert_eq!((after.0 - before.0, after.1 - before.1), (1, found), "{fault}");
+    }
+    assert!(
+        !kit.sql("SELECT detail FROM audit_events").await.iter().any(|detail| detail.contains("\"revoked\"")),
+        "neither a used code nor a string in an unreadable body proves that the grant has ended"
+    );
+}
+
+async fn access_token_is_revoked_without_refresh_token(kit: TestHub) {
+    kit.inject_faults(json!({"token_response": "no_refresh_token"})).await;
+    let tokens = kit.connect(&kit.acme()).await;
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
+    kit.inject_faults(json!({"token_response": "normal"})).await;
+
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204);
+
+    wait_for_revocation(&kit, &tokens, UpstreamRevocation::Accepted).await;
+    assert_eq!(kit.list_grant_states().await, ["ended"]);
+
+    // An exchange that fails after the tokens were issued.
+    kit.update_provider_settings(1000, |settings| settings.accounts_field = Some("none".into())).await;
+    let error = authorize_with_fault(&kit, json!({"token_response": "no_refresh_token"})).await;
+    assert_eq!(error.as_deref(), Some("server_error"));
+    wait_until_grants_have_ended(&kit, "failed exchange").await;
+}
+
+async fn refresh_with_unknown_outcome_is_reported_at_the_end(kit: TestHub) {
+    for fault in
+        ["server_error", "retry_after", "gateway_timeout", "html", "empty_refresh_token", "truncated"]
+    {
+        let tokens = kit.connect(&kit.acme()).await;
+        kit.sql("UPDATE upstream_credentials SET access_expires_at = 0").await;
+        kit.inject_faults(json!({"rotate_refresh": true, "token_response": fault})).await;
+
+        let read = kit.read("/accounts", &tokens.access).await;
+        kit.inject_faults(json!({"rotate_refresh": false, "token_response": "normal"})).await;
+        assert_eq!(kit.revoke(&tokens.access).await.status, 204);
+
+        assert!(matches!(read.status, 500 | 503), "{fault}: {}", read.body);
+        // The bank accepts the revocation of the token that the hub has, but the grant has another one now.
+        wait_for_revocation(&kit, &tokens, UpstreamRevocation::Unknown).await;
+        assert!(kit.list_grant_states().await.contains(&"active".to_owned()), "{fault}");
+        kit.advance(Duration::from_mins(1));
+    }
+}
+
+async fn every_2xx_accepts_a_revocation(kit: TestHub) {
+    for behavior in ["created", "accepted"] {
+        let tokens = kit.connect(&kit.acme()).await;
+        kit.inject_faults(json!({"revoke": behavior})).await;
+
+        assert_eq!(kit.revoke(&tokens.access).await.status, 204);
+
+        wait_for_revocation(&kit, &tokens, UpstreamRevocation::Accepted).await;
+    }
+}
+
+#[tokio::test]
+async fn revocation_is_retried_until_the_provider_decides() {
+    let kit = TestHub::new().await;
+    for behavior in [
+        "wrong_client",
+        "not_found",
+        "method_not_allowed",
+        "conflict",
+        "misdirected",
+        "too_early",
+        "server_error",
+        "invalid_request",
+    ] {
+        let tokens = kit.connect(&kit.acme()).await;
+        kit.inject_faults(json!({"revoke": behavior})).await;
+        assert_eq!(kit.revoke(&tokens.access).await.status, 204);
+        kit.wait_until("the revocation was attempted", async || {
+            let shown =
+                kit.send_admin_request(Method::GET, &format!("/connections/{}", tokens.id)).await.json();
+            shown["jobs"][0]["attempts"].as_i64() > Some(0)
+        })
+        .await;
+
+        let revocation = kit.load_connection(&tokens.id).await.provider_revocation;
+        kit.inject_faults(json!({"revoke": "ok"})).await;
+        kit.advance(Duration::from_secs(10));
+        kit.app().job_notify().notify_one();
+
+        assert_eq!(revocation, UpstreamRevocation::Pending, "{behavior}");
+        wait_for_revocation(&kit, &tokens, UpstreamRevocation::Accepted).await;
+    }
+}
+
+#[tokio::test]
+async fn refused_revocation_can_be_retried_with_its_token() {
+    let kit = TestHub::new().await;
+    for behavior in ["invalid_token", "refuse"] {
+        let tokens = kit.connect(&kit.acme()).await;
+        kit.inject_faults(json!({"revoke": behavior})).await;
+        assert_eq!(kit.revoke(&tokens.access).await.status, 204);
+        wait_for_revocation(&kit, &tokens, UpstreamRevocation::Refused).await;
+        let shown = kit.send_admin_request(Method::GET, &format!("/connections/{}", tokens.id)).await.json();
+        let job = &shown["jobs"][0];
+
+        kit.inject_faults(json!({"revoke": "ok"})).await;
+        let path = format!("/jobs/{}/retry", job["id"].as_str().unwrap());
+        let retried = kit.send_operator_request(kit.admin_token(), Method::POST, &path, None).await;
+
+        assert_eq!((&job["state"], &job["holds_token"]), (&json!("failed"), &json!(true)), "{behavior}");
+        assert_eq!(retried.status, 200, "{}", retried.body);
+        wait_for_revocation(&kit, &tokens, UpstreamRevocation::Accepted).await;
+    }
+}
+
+#[tokio::test]
+async fn other_token_is_tried_if_refresh_tokens_are_not_revoked() {
+    let kit = TestHub::new().await;
+    let tokens = kit.connect(&kit.acme()).await;
+    kit.inject_faults(json!({"revoke": "access_tokens_only"})).await;
+
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204);
+
+    // The refresh token may still be valid, so the revocation counts as refused although this bank has ended the grant.
+    wait_for_revocation(&kit, &tokens, UpstreamRevocation::Refused).await;
+    assert_eq!(kit.list_grant_states().await, ["ended"]);
+    let shown = kit.send_admin_request(Method::GET, &format!("/connections/{}", tokens.id)).await.json();
+    assert_eq!(
+        shown["jobs"][0]["outcome"],
+        "refresh token: HTTP 400 unsupported_token_type; access token: HTTP 200"
+    );
+}
+
+#[tokio::test]
+async fn lenient_token_responses_open_connections() {
+    let kit = TestHub::new().await;
+    for fault in ["created", "expiry_as_text", "scope_as_list", "narrow_scope"] {
+        kit.inject_faults(json!({"token_response": fault})).await;
+        let tokens = kit.connect(&kit.acme()).await;
+        kit.inject_faults(json!({"token_response": "normal"})).await;
+
+        let shown = kit.send_admin_request(Method::GET, &format!("/connections/{}", tokens.id)).await.json();
+
+        let clusters = shown["terms"]["clusters"].as_str().unwrap().split(' ').count();
+        assert_eq!(clusters, if fault == "narrow_scope" { 1 } else { 3 }, "{fault}: {shown}");
+        assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn interrupted_exchange_is_recovered_by_the_sweep_only_once() {
+    let kit = TestHub::new().await;
+
+    let error = authorize_with_fault(&kit, json!({"token_response": "html"})).await;
+    kit.inject_faults(json!({"token_response": "normal"})).await;
+    kit.advance(kit.app().refresh_lease_duration());
+    let swept = jobs::recover_exchanges(&jobs::new_job_context(kit.app(), "test").unwrap()).await.unwrap();
+
+    assert_eq!((error.as_deref(), swept), (Some("server_error"), 0), "recovery has begun with the response");
+    wait_until_grants_have_ended(&kit, "html").await;
+}
+
+#[tokio::test]
+async fn tls_failure_is_not_reported_as_maintenance() {
+    let kit = TestHub::new().await;
+    let tokens = kit.connect(&kit.acme()).await;
+    // The bank speaks plain HTTP, so the handshake fails.
+    let to_https = |url: &mut String| *url = url.replace("http://", "https://");
+    kit.update_provider_settings(1000, |settings| to_https(&mut settings.fdx.base_url)).await;
+
+    let read = kit.read("/accounts", &tokens.access).await;
+    kit.update_provider_settings(1000, |settings| to_https(&mut settings.token_endpoint)).await;
+    let callback = crate::recovery::approve_and_capture_callback(&kit).await;
+    let back = kit.get(&callback.replace(kit.app().public_url(), "")).await.location.unwrap();
+
+    let body = read.json();
+    assert_eq!((read.status, &body["code"]), (503, &json!(500)), "{}", read.body);
+    assert_eq!(body["debugMessage"], "The hub cannot establish a secure connection to the data provider");
+    assert!(read.headers.contains_key("retry-after"));
+    assert_eq!(query_parameter(&back, "error").as_deref(), Some("temporarily_unavailable"));
+    let description = query_parameter(&back, "error_description");
+    assert_eq!(description.as_deref(), Some("The hub cannot establish a secure connection to the provider"));
+}
