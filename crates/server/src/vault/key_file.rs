@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
 use super::DataKey;
-use crate::http::current_user_id;
 
 /// The root keys that a key file contains.
 pub struct KeyFile {
@@ -84,7 +83,7 @@ impl KeyFile {
         let metadata = file.metadata().map_err(io_error)?;
         let (owner, mode) = (metadata.uid(), metadata.mode() & 0o777);
         let is_own_group = is_own_group(metadata.gid()).map_err(io_error)?;
-        match check_access(owner, current_user_id(), is_own_group, mode) {
+        match check_access(owner, rustix::process::geteuid().as_raw(), is_own_group, mode) {
             FileAccess::Private => {}
             FileAccess::ForeignOwner => return Err(KeyFileError::ForeignOwner(path.into(), owner)),
             FileAccess::ReadableByOthers => return Err(KeyFileError::ReadableByOthers(path.into(), mode)),
