@@ -1,5 +1,6 @@
 //! Builds the program that is distributed: optimized across crates, with its debug information in a file of its own.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -10,17 +11,23 @@ use crate::tidy;
 /// The maximum size of the distributed program, in bytes.
 const MAX_PROGRAM_BYTES: u64 = 30 * 1024 * 1024;
 
-/// Builds `target/dist/bowline` and `target/dist/bowline.debug`. Debuggers find the second file by its name, which the program
-/// contains.
+/// Builds `target/dist/package/bowline` and `bowline.debug` next to it. Debuggers find the second file by its name, which the
+/// program contains.
 pub(crate) fn build_program() -> Result<()> {
     let root = tidy::root();
     run(&root, "cargo", &["build", "--locked", "--profile", "dist", "-p", "bowline"])?;
-    let folder = root.join("target/dist");
-    // Cargo can only strip all debug information or leave it in the program.
-    run(&folder, "objcopy", &["--only-keep-debug", "--compress-debug-sections", "bowline", "bowline.debug"])?;
-    run(&folder, "objcopy", &["--strip-all", "--add-gnu-debuglink=bowline.debug", "bowline"])?;
+    let folder = root.join("target/dist/package");
+    fs::create_dir_all(&folder)?;
+    // Cargo can only strip all debug information or leave it in the program. The program that Cargo has built is not changed,
+    // because Cargo would not build it again.
+    run(
+        &folder,
+        "objcopy",
+        &["--only-keep-debug", "--compress-debug-sections", "../bowline", "bowline.debug"],
+    )?;
+    run(&folder, "objcopy", &["--strip-all", "--add-gnu-debuglink=bowline.debug", "../bowline", "bowline"])?;
     for file in ["bowline", "bowline.debug"] {
-        println!("target/dist/{file}: {} bytes", size_of_file(&folder.join(file))?);
+        println!("target/dist/package/{file}: {} bytes", size_of_file(&folder.join(file))?);
     }
     let size = size_of_file(&folder.join("bowline"))?;
     ensure!(

@@ -98,6 +98,8 @@ pub fn validate_redirect_uris(
 /// Returns what is wrong with the part of a redirect URI that names its host. The parser follows the rules of browsers, which
 /// repair such a text, and OAuth compares the text itself (RFC 6749 §3.1.2.3).
 fn find_authority_error(uri: &str) -> Option<&'static str> {
+    // A scheme may have uppercase letters (RFC 3986 §3.1).
+    let uri = uri.to_ascii_lowercase();
     if uri.contains(",http://") || uri.contains(",https://") {
         return Some("must be one URL, not a list separated by commas");
     }
@@ -292,7 +294,9 @@ mod tests {
             "redirect_uris[1] must be an https URL without a fragment"
         );
         assert_eq!(uris(&["https://a.example/", "https://a.example/"]), "redirect_uris[1] is given twice");
-        for no_host in ["https:///cb", "https:a.example/cb", "https:/a.example/cb", "https://?x=1"] {
+        for no_host in
+            ["https:///cb", "https:a.example/cb", "HTTPS:///cb", "Https:a.example/cb", "https://?x=1"]
+        {
             assert_eq!(uris(&[no_host]), "redirect_uris[0] must have a host after `https://`", "{no_host}");
         }
         for empty_label in ["https://a..b/cb", "https://.example/cb"] {

@@ -12,7 +12,7 @@ use store::{Location, RowAuthenticator, SCHEMA_VERSION, Store, StoreError, Store
 use super::data_lock::DataLock;
 use super::error::CliError;
 use super::globals::GlobalArgs;
-use super::hub::parse_store_location;
+use super::hub::{parse_store_location, protect_keys};
 use super::output::escape_terminal;
 use super::terminal::print_line;
 use crate::clock::{Clock, MAX_CLOCK_SKEW_MS};
@@ -20,7 +20,7 @@ use crate::config::{Config, store_folder};
 use crate::outbound::Outbound;
 use crate::server::KEYS_METADATA_NAME;
 use crate::upstream::{ProviderCheck, UpstreamClientCredentials, read_secret};
-use crate::vault::{KeyFile, Vault};
+use crate::vault::{KeyFile, KeyFileError, Vault};
 
 /// The result of one check, with a fix if it found a problem.
 struct CheckFinding {
@@ -65,6 +65,10 @@ async fn run_checks(config: &Config) -> Vec<CheckFinding> {
         ),
         count => CheckFinding::ok("configuration", format!("{count} provider(s)")),
     }];
+    // The checks below take long enough for a debugger to read the keys.
+    if let Err(error) = protect_keys(config) {
+        findings.push(CheckFinding::problem("process", error, "set keys.allow_core_dumps to true"));
+    }
     let keys = KeyFile::open(&config.keys.file).map(Vault::new);
     findings.extend(check_store(config, keys.as_ref().ok()).await);
     findings.push(match &keys {
@@ -74,11 +78,7 @@ async fn run_checks(config: &Config) -> Vec<CheckFinding> {
             error,
             "start `bowline serve`, which creates the file of a new hub; for an existing hub restore it from a backup",
         ),
-        Err(error) => CheckFinding::problem(
-            "keys",
-            error,
-            "make the file readable by the hub's user only (chmod 600), or restore it from a backup",
-        ),
+        Err(error) => CheckFinding::problem("keys", error, find_key_file_remedy(error)),
     });
     match Outbound::new(&config.upstream) {
         Err(error) => {
@@ -95,6 +95,17 @@ async fn run_checks(config: &Config) -> Vec<CheckFinding> {
         }
     }
     findings
+}
+
+/// Returns what an operator should do about a key file that cannot be used.
+const fn find_key_file_remedy(error: &KeyFileError) -> &'static str {
+    match error {
+        KeyFileError::Io { .. } => "make the file readable for the hub's user",
+        KeyFileError::ReadableByOthers(..) => "make the file readable by the hub's user only (chmod 600)",
+        KeyFileError::ForeignOwner(..) => "let the file belong to the hub's user (chown)",
+        KeyFileError::SymbolicLink(_) => "set keys.file to the path of the file itself, or copy the file",
+        KeyFileError::Malformed(_) => "restore the file from a backup",
+    }
 }
 
 /// Checks the store, its schema, its key file and its clock.

@@ -77,7 +77,7 @@ pub(super) async fn open_existing_app(config: Config) -> Result<App, CliError> {
 }
 
 /// Protects the memory of this process before it contains keys, unless the configuration permits core dumps.
-fn protect_keys(config: &Config) -> Result<(), CliError> {
+pub(super) fn protect_keys(config: &Config) -> Result<(), CliError> {
     if config.keys.allow_core_dumps {
         return Ok(());
     }

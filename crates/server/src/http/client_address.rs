@@ -61,11 +61,13 @@ pub fn current_user_id() -> u32 {
 /// Returns the client's address as the outermost trusted proxy saw it, or the address of the peer without proxies.
 pub(super) fn caller_address(peer: IpAddr, headers: &HeaderMap, settings: &ServerSection) -> IpAddr {
     let Some(index) = settings.trusted_proxies.checked_sub(1) else { return peer };
-    let entries = match settings.client_address_header {
-        ClientAddressHeader::XForwardedFor => list_entries(headers, "x-forwarded-for"),
+    let entries: Vec<&str> = match settings.client_address_header {
+        ClientAddressHeader::XForwardedFor => {
+            list_lines(headers, "x-forwarded-for").flat_map(|line| line.split(',')).collect()
+        }
         ClientAddressHeader::Forwarded => {
-            let elements = list_entries(headers, "forwarded");
-            elements.into_iter().map(|element| find_forwarded_for(element).unwrap_or_default()).collect()
+            let elements = list_lines(headers, "forwarded").flat_map(|line| split_unquoted(line, ','));
+            elements.map(|element| find_forwarded_for(element).unwrap_or_default()).collect()
         }
     };
     // Each proxy appends the address that it sees. Entries are counted from the right, because the client may have
@@ -74,22 +76,35 @@ pub(super) fn caller_address(peer: IpAddr, headers: &HeaderMap, settings: &Serve
     entries.into_iter().rev().nth(index).and_then(parse_node).unwrap_or(peer)
 }
 
-/// Returns the entries of all lines of a header that contains a list.
-fn list_entries<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
-    let lines = headers.get_all(name).iter();
-    lines.flat_map(|line| line.to_str().unwrap_or_default().split(',')).map(str::trim).collect()
+fn list_lines<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
+    headers.get_all(name).iter().map(|line| line.to_str().unwrap_or_default())
+}
+
+/// Splits a text where a delimiter is not part of a quoted string (RFC 7230 §3.2.6). A proxy may quote what the client has sent.
+fn split_unquoted(text: &str, delimiter: char) -> impl Iterator<Item = &str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    text.split(move |c| {
+        let was_escaped = std::mem::replace(&mut is_escaped, false);
+        match c {
+            '\\' if is_quoted && !was_escaped => is_escaped = true,
+            '"' if !was_escaped => is_quoted = !is_quoted,
+            _ => {}
+        }
+        c == delimiter && !is_quoted
+    })
 }
 
 /// Returns the value of the parameter `for` of an element of `Forwarded`.
 fn find_forwarded_for(element: &str) -> Option<&str> {
-    element.split(';').find_map(|parameter| {
+    split_unquoted(element, ';').find_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("for").then_some(value.trim())
+        name.trim().eq_ignore_ascii_case("for").then_some(value)
     })
 }
 
 /// Parses an address with an optional port, such as `192.0.2.9:5123` or `[2001:db8::1]:443`. `Forwarded` may quote it.
 fn parse_node(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
     let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
     let bracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
     let address = bracketed.unwrap_or(text).parse();
@@ -140,6 +155,10 @@ mod tests {
             (Forwarded, r#"for=198.51.100.1, proto=https; For="[2001:db8::1]:4711""#, "2001:db8::1"),
             (Forwarded, "for=_hidden", "10.0.0.1"),
             (Forwarded, "by=203.0.113.1", "10.0.0.1"),
+            // The proxy quotes the host that the client has sent.
+            (Forwarded, r#"for=192.0.2.9;host="x,for=6.6.6.6;y""#, "192.0.2.9"),
+            (Forwarded, r#"for=192.0.2.9;host="x\",for=6.6.6.6;y""#, "192.0.2.9"),
+            (Forwarded, r#"host="a;for=6.6.6.6";for=192.0.2.9"#, "192.0.2.9"),
         ] {
             let mut headers = HeaderMap::new();
             // The other header is invented by the client.

@@ -13,8 +13,8 @@ use crate::error::InternalError;
 /// The time that a request for metrics waits for the store. The other metrics are needed most while the store is slow.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Updates the metrics of the access map, `bowline_unverified_rows_total`, `bowline_breaker_open`, `bowline_jobs` and `bowline_providers`. If the store
-/// does not respond in time, the latter two keep their values.
+/// Updates the metrics of the access map, `bowline_unverified_rows_total`, `bowline_breaker_open`, `bowline_jobs` and
+/// `bowline_providers`. If the store does not respond in time, the latter two keep their values.
 pub async fn update_gauges(app: &App) {
     update_access_map_metrics(app);
     let unverified = app.store().unverified_rows() + app.vault().unopened_values();

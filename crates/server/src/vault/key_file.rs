@@ -165,11 +165,11 @@ enum FileAccess {
     ReadableByOthers,
 }
 
-/// Returns who can access a file. A file of root may be readable by the hub's group, as orchestrators mount secrets.
+/// Returns who can access a file. A file of root may be readable by the hub's group, as orchestrators mount secrets for processes of other users.
 const fn check_access(owner: u32, user: u32, is_own_group: bool, mode: u32) -> FileAccess {
     let is_permitted = match (owner == user, owner == 0) {
-        (_, true) if is_own_group => mode & 0o137 == 0,
-        (true, _) | (_, true) => mode & 0o077 == 0,
+        (_, true) if is_own_group => mode & !0o640 == 0,
+        (true, _) | (_, true) => mode & !0o700 == 0,
         (false, false) => return FileAccess::ForeignOwner,
     };
     if is_permitted { FileAccess::Private } else { FileAccess::ReadableByOthers }
