@@ -241,6 +241,7 @@ CREATE TABLE connection_terms (
 
 -- The hub's tokens at a provider, each sealed under its own key in the connection. A refresh takes the lease first.
 -- `outcome_unknown`: an earlier refresh broke off, so the provider may have issued a token that was never stored.
+-- `invalid_grant_at`: the time of the first `invalid_grant` for the current version, which a second refresh must confirm.
 CREATE TABLE upstream_credentials (
     connection_id BLOB NOT NULL PRIMARY KEY,
     access_token BLOB NOT NULL,
@@ -249,6 +250,7 @@ CREATE TABLE upstream_credentials (
     lease_id BLOB,
     lease_until INTEGER,
     outcome_unknown INTEGER NOT NULL CHECK (outcome_unknown IN (0, 1)),
+    invalid_grant_at INTEGER,
     updated_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
@@ -333,6 +335,16 @@ CREATE TABLE job_counts (
     jobs INTEGER NOT NULL,
     PRIMARY KEY (kind, state)
 ) STRICT, WITHOUT ROWID;
+
+-- Failed calls to providers that an audit event of a connection has recorded: each reason is recorded once a day.
+CREATE TABLE recorded_failures (
+    connection_id BLOB NOT NULL,
+    call TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    recorded_at INTEGER NOT NULL,
+    PRIMARY KEY (connection_id, call, reason)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX recorded_failures_time ON recorded_failures (recorded_at);
 
 -- Operators of the hub. Names are unique among those that have not ended. `bootstrap` marks the single-use token with which
 -- the first administrator is created.

@@ -12,4 +12,5 @@ pub mod pkce;
 pub mod provider;
 pub mod provider_response;
 pub mod token;
+pub mod token_lifetime;
 pub mod validation;

@@ -16,7 +16,7 @@ use crate::model::audit_event::{ActorKind, AuditAction, SubjectKind};
 use crate::model::authorization_request::RequestStatus;
 use crate::model::client::{ClientKind, ClientState, Profile};
 use crate::model::connection::{ConnectionStatus, EndCause, UpstreamRevocation};
-use crate::model::job::{JobKind, JobState, OrphanedGrantStatus};
+use crate::model::job::{JobKind, JobState, OrphanedGrantStatus, TokenType};
 use crate::model::operator::Role;
 use crate::model::provider::{
     AccountType, ClientAuthentication, ConsentShownBy, CustomerIdentity, DynamicRegistration, EndpointGroup,
@@ -69,6 +69,7 @@ fn stored_enum_values_are_unchanged() {
             "code_replayed",
             "consent_end",
             "idle",
+            "access_token_ended",
             "never_redeemed",
         ]
     );
@@ -84,8 +85,10 @@ fn stored_enum_values_are_unchanged() {
             "recover_authorization_code",
             "register_upstream_client",
             "delete_upstream_client",
+            "confirm_invalid_grant",
         ]
     );
+    assert_eq!(values::<TokenType>(), ["refresh_token", "access_token"]);
     assert_eq!(values::<JobState>(), ["pending", "done", "failed"]);
     assert_eq!(values::<EndpointGroup>(), ["token", "data", "revocation", "registration"]);
     assert_eq!(values::<OrphanedGrantStatus>(), ["revoked", "possibly_active"]);
@@ -106,12 +109,14 @@ fn audit_values_are_unchanged() {
             "client.removed",
             "provider.changed",
             "provider.orphaned_grant_resolved",
+            "provider.call_failed",
             "registration.changed",
             "connection.opened",
             "connection.activated",
             "connection.ended",
             "connection.code_rejected",
             "connection.provider_revocation_changed",
+            "connection.call_failed",
             "job.retried",
             "job.closed",
             "operator.bootstrap_token_issued",

@@ -34,6 +34,9 @@ pub struct Breaker {
     open_for: Duration,
     /// Entries are never removed. There are at most four for each provider.
     states: Mutex<HashMap<(ProviderId, EndpointGroup), BreakerState>>,
+    /// The clients that providers have rejected, each with the time until which it is not used; `None` if it was accepted
+    /// again. A provider has one client, or one for each registration.
+    rejected_clients: Mutex<HashMap<(ProviderId, String), Option<Timestamp>>>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -55,7 +58,59 @@ impl Breaker {
             failure_threshold: section.breaker_failures.max(1),
             open_for: section.breaker_open.duration(),
             states: Mutex::default(),
+            rejected_clients: Mutex::default(),
         }
+    }
+
+    /// Returns an error if the provider rejects the client. After the open time, one trial call is allowed.
+    pub(crate) fn ensure_client_accepted(
+        &self,
+        provider: ProviderId,
+        client: &str,
+        now: Timestamp,
+    ) -> Result<(), BreakerOpenError> {
+        let mut clients = self.lock_clients();
+        // Usually no client is rejected.
+        if clients.is_empty() {
+            return Ok(());
+        }
+        match clients.get_mut(&(provider, client.to_owned())) {
+            Some(Some(until)) if now < *until => Err(BreakerOpenError),
+            Some(Some(until)) => {
+                *until = now.plus(self.open_for);
+                Ok(())
+            }
+            Some(None) | None => Ok(()),
+        }
+    }
+
+    /// Records that a provider rejects a client.
+    pub(crate) fn reject_client(&self, provider: ProviderId, client: &str, now: Timestamp) {
+        self.lock_clients().insert((provider, client.to_owned()), Some(now.plus(self.open_for)));
+    }
+
+    /// Records that a provider accepts a client.
+    pub(crate) fn accept_client(&self, provider: ProviderId, client: &str) {
+        let mut clients = self.lock_clients();
+        if clients.is_empty() {
+            return;
+        }
+        if let Some(until) = clients.get_mut(&(provider, client.to_owned())) {
+            *until = None;
+        }
+    }
+
+    /// Returns the number of rejected clients of each provider that has ever rejected one.
+    pub(crate) fn count_rejected_clients(&self) -> HashMap<ProviderId, u32> {
+        let mut counts = HashMap::new();
+        for ((provider, _), until) in self.lock_clients().iter() {
+            *counts.entry(*provider).or_default() += u32::from(until.is_some());
+        }
+        counts
+    }
+
+    fn lock_clients(&self) -> MutexGuard<'_, HashMap<(ProviderId, String), Option<Timestamp>>> {
+        self.rejected_clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns an error if endpoints must not be called now. After the open time, one trial call is allowed.
@@ -143,7 +198,12 @@ mod tests {
     const GROUP: EndpointGroup = EndpointGroup::Data;
 
     fn breaker_after(failures: u32) -> Breaker {
-        let breaker = Breaker { failure_threshold: 2, open_for: OPEN_FOR, states: Mutex::default() };
+        let breaker = Breaker {
+            failure_threshold: 2,
+            open_for: OPEN_FOR,
+            states: Mutex::default(),
+            rejected_clients: Mutex::default(),
+        };
         for _ in 0..failures {
             breaker.record_outcome(PROVIDER, GROUP, BreakerSignal::Failed, NOW);
         }
@@ -165,6 +225,27 @@ mod tests {
 
         breaker.record_outcome(PROVIDER, GROUP, BreakerSignal::Succeeded, later);
         assert_eq!(breaker.ensure_closed(PROVIDER, GROUP, later), Ok(()));
+    }
+
+    #[test]
+    fn rejected_client_is_probed_and_affects_no_other_client() {
+        let breaker = breaker_after(0);
+        let (later, count) = (NOW.plus(OPEN_FOR), |breaker: &Breaker| breaker.count_rejected_clients());
+        breaker.reject_client(PROVIDER, "a", NOW);
+
+        assert_eq!(breaker.ensure_client_accepted(PROVIDER, "a", NOW), Err(BreakerOpenError));
+        assert_eq!(breaker.ensure_client_accepted(PROVIDER, "b", NOW), Ok(()));
+        assert_eq!(breaker.ensure_client_accepted(ProviderId::new(2), "a", NOW), Ok(()));
+        assert_eq!(breaker.ensure_closed(PROVIDER, EndpointGroup::Token, NOW), Ok(()));
+        assert_eq!(count(&breaker), HashMap::from([(PROVIDER, 1)]));
+
+        assert_eq!(breaker.ensure_client_accepted(PROVIDER, "a", later), Ok(()));
+        let second = breaker.ensure_client_accepted(PROVIDER, "a", later);
+        assert_eq!(second, Err(BreakerOpenError), "only one trial call is allowed");
+
+        breaker.accept_client(PROVIDER, "a");
+        assert_eq!(breaker.ensure_client_accepted(PROVIDER, "a", later), Ok(()));
+        assert_eq!(count(&breaker), HashMap::from([(PROVIDER, 0)]));
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub fn skip_unverified(outcome: Result<EndOutcome, StoreError>) -> Result<Option
     }
 }
 
-/// Handles an `invalid_grant` response to a refresh (RFC 6749 §5.2): ends the connection.
+/// Handles an `invalid_grant` response to a refresh (RFC 6749 §5.2): the second one ends the connection.
 ///
 /// If a provider returns the error for an unusual number of connections, the provider is paused instead.
 pub async fn handle_invalid_grant(
@@ -54,6 +54,9 @@ pub async fn handle_invalid_grant(
         }
         InvalidGrantOutcome::ProviderPaused => {
             tracing::warn!(connection = %id, %provider, "invalid_grant from a paused provider was ignored");
+        }
+        InvalidGrantOutcome::AwaitingConfirmation => {
+            tracing::info!(connection = %id, %provider, "invalid_grant: the refresh will be repeated");
         }
         // The connection had ended before, or the response was for an older credential: nothing has changed.
         InvalidGrantOutcome::AlreadyEnded | InvalidGrantOutcome::Fenced => {}

@@ -34,5 +34,6 @@ pub use error::{ReadError, UpstreamError};
 pub use fetch::{StreamedDocument, fetch, fetch_with, open_document};
 pub(crate) use provider_check::ProviderCheck;
 pub use provider_check::check_provider;
+pub use refresh::confirm_invalid_grant;
 pub use revocation::run_revocation;
 pub use token_response::TokenResponse;

@@ -54,6 +54,8 @@ crate::str_enum! {
         ProviderChanged = "provider.changed",
         /// The job for an orphaned grant ended: the provider has revoked the grant, or it may still be active.
         OrphanedGrantResolved = "provider.orphaned_grant_resolved",
+        /// An exchange of the provider's code failed, or a revocation of a grant without a connection.
+        ProviderCallFailed = "provider.call_failed",
         /// A registration was requested, or changed its state.
         RegistrationChanged = "registration.changed",
         /// The provider granted access, and a connection waits for the exchange of its code.
@@ -66,6 +68,8 @@ crate::str_enum! {
         CodeRejected = "connection.code_rejected",
         /// The status of the revocation at the provider changed.
         ProviderRevocationChanged = "connection.provider_revocation_changed",
+        /// A call to the provider failed: each revocation, and of other calls each reason once a day.
+        ConnectionCallFailed = "connection.call_failed",
         /// An operator scheduled a failed job for another attempt.
         JobRetried = "job.retried",
         /// An operator closed a failed job, which deleted its token.

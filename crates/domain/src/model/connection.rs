@@ -34,6 +34,8 @@ crate::str_enum! {
         ConsentEnd = "consent_end",
         /// The refresh token expired after inactivity.
         Idle = "idle",
+        /// The provider rejected the access token, and it had issued no refresh token.
+        AccessTokenEnded = "access_token_ended",
         /// The authorization code was never exchanged.
         NeverRedeemed = "never_redeemed",
     }
@@ -235,7 +237,7 @@ impl EndCause {
     /// Returns the status of a connection that ended for this cause.
     pub const fn status(self) -> ConnectionStatus {
         match self {
-            Self::ConsentEnd | Self::Idle => ConnectionStatus::Expired,
+            Self::ConsentEnd | Self::Idle | Self::AccessTokenEnded => ConnectionStatus::Expired,
             Self::NeverRedeemed => ConnectionStatus::Abandoned,
             _ => ConnectionStatus::Revoked,
         }

@@ -22,6 +22,8 @@ crate::str_enum! {
         RegisterUpstreamClient = "register_upstream_client",
         /// Deletes an upstream client that is no longer needed at the provider (RFC 7592).
         DeleteUpstreamClient = "delete_upstream_client",
+        /// Repeats a refresh that the provider rejected with `invalid_grant`, before the connection ends.
+        ConfirmInvalidGrant = "confirm_invalid_grant",
     }
 }
 
@@ -183,7 +185,7 @@ impl JobKind {
         match self {
             Self::RevokeAtProvider | Self::RevokeOrphanedGrant => EndpointGroup::Revocation,
             // The code is exchanged first. Only then is there a token to revoke.
-            Self::RecoverAuthorizationCode => EndpointGroup::Token,
+            Self::RecoverAuthorizationCode | Self::ConfirmInvalidGrant => EndpointGroup::Token,
             Self::RegisterUpstreamClient | Self::DeleteUpstreamClient => EndpointGroup::Registration,
         }
     }
@@ -226,7 +228,10 @@ impl Job {
     ) -> Option<OrphanedGrantStatus> {
         match (self.kind, attempt, step) {
             (
-                JobKind::RevokeAtProvider | JobKind::RegisterUpstreamClient | JobKind::DeleteUpstreamClient,
+                JobKind::RevokeAtProvider
+                | JobKind::RegisterUpstreamClient
+                | JobKind::DeleteUpstreamClient
+                | JobKind::ConfirmInvalidGrant,
                 ..,
             )
             | (_, _, JobStep::Retry(_)) => None,

@@ -1,7 +1,7 @@
 //! The decision to pause a provider that rejects too many refreshes with `invalid_grant`.
 //!
-//! A single `invalid_grant` means that the customer has ended the grant at the provider. Many of them within a short time
-//! mean that the provider has lost its grants or does not recognize the hub. No connection may end because of that, so
+//! An `invalid_grant` that a second refresh confirms means that the customer has ended the grant at the provider. A single
+//! one may come from a node of the provider that does not know the token yet. Many of them within a short time mean that the provider has lost its grants or does not recognize the hub. No connection may end because of that, so
 //! the hub pauses the provider until an operator releases it.
 
 use std::time::Duration;
@@ -16,7 +16,7 @@ const TRUSTED_FAILURES: i64 = 20;
 /// The percentage of failed refreshes within the period above which a provider is paused.
 const MAX_FAILURE_PERCENT: i64 = 2;
 
-/// Counts of refreshes at a provider within the period, including the refresh that is evaluated.
+/// Counts of refreshes at a provider within the period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefreshStats {
     /// Refreshes to which the provider responded.
@@ -26,6 +26,12 @@ pub struct RefreshStats {
 }
 
 impl RefreshStats {
+    /// Adds the refresh that is being evaluated, which was rejected with `invalid_grant`.
+    #[must_use]
+    pub const fn with_invalid_grant(self) -> Self {
+        Self { completed: self.completed + 1, invalid_grants: self.invalid_grants + 1 }
+    }
+
     const fn has_too_many_failures(self) -> bool {
         // A limit in percent only would pause a small provider after its first failure.
         self.invalid_grants > TRUSTED_FAILURES
@@ -38,20 +44,54 @@ impl RefreshStats {
 pub enum InvalidGrantDecision {
     /// The grant has ended, and the connection ends too.
     EndConnection,
+    /// The refresh must be repeated with the same token. A second `invalid_grant` ends the connection.
+    AwaitConfirmation,
     /// The provider is paused; no connection ends.
     PauseProvider,
     /// The provider was already paused; no connection ends.
     ProviderPaused,
 }
 
+/// The phase of an `invalid_grant` for one version of a credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidGrantPhase {
+    /// The first one, which must be confirmed.
+    First,
+    /// The second one after the delay, or the only one if none must be confirmed.
+    Confirmed,
+}
+
+/// Determines the phase of an `invalid_grant` at `now`. `first_at` is the time of the first one for the same version of the
+/// credential, unless the state of the provider has changed since. Returns `None` if it repeats the first one too early, so
+/// that it proves nothing new.
+pub fn invalid_grant_phase(
+    first_at: Option<Timestamp>,
+    delay: Duration,
+    now: Timestamp,
+) -> Option<InvalidGrantPhase> {
+    match first_at {
+        _ if delay.is_zero() => Some(InvalidGrantPhase::Confirmed),
+        None => Some(InvalidGrantPhase::First),
+        Some(first_at) if now >= first_at.plus(delay) => Some(InvalidGrantPhase::Confirmed),
+        Some(_) => None,
+    }
+}
+
 /// Decides the consequence of an `invalid_grant`.
-pub const fn evaluate_invalid_grant(state: ProviderState, refreshes: RefreshStats) -> InvalidGrantDecision {
+pub const fn evaluate_invalid_grant(
+    state: ProviderState,
+    refreshes: RefreshStats,
+    phase: InvalidGrantPhase,
+) -> InvalidGrantDecision {
     match state {
         ProviderState::Paused | ProviderState::Retired | ProviderState::AutoPaused => {
             InvalidGrantDecision::ProviderPaused
         }
         ProviderState::Active if refreshes.has_too_many_failures() => InvalidGrantDecision::PauseProvider,
-        ProviderState::Active => InvalidGrantDecision::EndConnection,
+        ProviderState::Active => match phase {
+            InvalidGrantPhase::First => InvalidGrantDecision::AwaitConfirmation,
+            InvalidGrantPhase::Confirmed => InvalidGrantDecision::EndConnection,
+        },
     }
 }
 
@@ -90,14 +130,29 @@ mod tests {
     #[test]
     fn invalid_grant_is_evaluated_for_active_provider_only() {
         let (few, many) = (stats(1, 1), stats(30, 30));
-        assert_eq!(evaluate_invalid_grant(ProviderState::Active, few), InvalidGrantDecision::EndConnection);
-        assert_eq!(evaluate_invalid_grant(ProviderState::Active, many), InvalidGrantDecision::PauseProvider);
-        for paused in [ProviderState::Paused, ProviderState::Retired, ProviderState::AutoPaused] {
-            assert_eq!(
-                [evaluate_invalid_grant(paused, few), evaluate_invalid_grant(paused, many)],
-                [InvalidGrantDecision::ProviderPaused; 2]
-            );
+        for (phase, decision) in [
+            (InvalidGrantPhase::First, InvalidGrantDecision::AwaitConfirmation),
+            (InvalidGrantPhase::Confirmed, InvalidGrantDecision::EndConnection),
+        ] {
+            let evaluate = |state, stats| evaluate_invalid_grant(state, stats, phase);
+            assert_eq!(evaluate(ProviderState::Active, few), decision);
+            assert_eq!(evaluate(ProviderState::Active, many), InvalidGrantDecision::PauseProvider);
+            for paused in [ProviderState::Paused, ProviderState::Retired, ProviderState::AutoPaused] {
+                let decisions = [evaluate(paused, few), evaluate(paused, many)];
+                assert_eq!(decisions, [InvalidGrantDecision::ProviderPaused; 2]);
+            }
         }
+    }
+
+    #[test]
+    fn invalid_grant_is_confirmed_by_second_one_after_delay() {
+        let (first, delay) = (Timestamp::from_millis(1_000), Duration::from_secs(5));
+        let phase = |first_at, delay, now| invalid_grant_phase(first_at, delay, Timestamp::from_millis(now));
+
+        assert_eq!(phase(None, delay, 1_000), Some(InvalidGrantPhase::First));
+        assert_eq!(phase(Some(first), delay, 5_999), None);
+        assert_eq!(phase(Some(first), delay, 6_000), Some(InvalidGrantPhase::Confirmed));
+        assert_eq!(phase(None, Duration::ZERO, 1_000), Some(InvalidGrantPhase::Confirmed));
     }
 
     #[test]

@@ -162,6 +162,19 @@ impl CallOutcome {
     }
 }
 
+/// The facts about a failed call that logs, metrics and audit events contain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallFailure {
+    /// The kind of call.
+    pub call: ProviderCall,
+    /// The reason.
+    pub reason: FailureReason,
+    /// The HTTP status; absent if no response arrived.
+    pub status: Option<u16>,
+    /// The error code of the response, if it is a known one.
+    pub error_code: Option<ProviderErrorCode>,
+}
+
 /// Classifies the result of a call.
 pub const fn classify(call: ProviderCall, reply: ProviderReply) -> CallOutcome {
     match reply {

@@ -35,7 +35,8 @@ pub(super) struct ListJobsArgs {
     state: Option<String>,
     /// Select jobs of this kind: `revoke_at_provider` (the grant of an ended connection), `revoke_orphaned_grant` (a grant
     /// that belongs to no connection), `recover_authorization_code` (a code whose exchange had no known result),
-    /// `register_upstream_client` or `delete_upstream_client` (the client of a recipient at a provider)
+    /// `register_upstream_client` or `delete_upstream_client` (the client of a recipient at a provider),
+    /// `confirm_invalid_grant` (a refresh that the provider rejected once)
     #[arg(long)]
     kind: Option<String>,
     /// Select jobs that call the provider with this id

@@ -81,7 +81,7 @@ section! {
     /// Limits of calls to providers, and their circuit breakers.
     UpstreamSection { connect_timeout: HumanDuration, timeout: HumanDuration, max_body: ByteSize, statement_timeout: HumanDuration,
         max_statement: ByteSize, allow_loopback: bool,
-        breaker_failures: u32, breaker_open: HumanDuration,
+        breaker_failures: u32, breaker_open: HumanDuration, invalid_grant_delay: HumanDuration,
     }
 }
 section! {

@@ -46,6 +46,7 @@ impl Config {
             ("token.access_ttl", &self.token.access_ttl, 300, "300s"),
             ("token.code_ttl", &self.token.code_ttl, 60, "60s"),
             ("connection.max_duration", &self.connection.max_duration, 366 * DAY, "366d"),
+            ("upstream.invalid_grant_delay", &self.upstream.invalid_grant_delay, 60, "60s"),
         ];
         for (key, value, max_seconds, max_text) in max_durations {
             if value.duration() > Duration::from_secs(max_seconds) {

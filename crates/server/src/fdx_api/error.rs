@@ -142,6 +142,10 @@ impl From<ReadError> for DataError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::ConnectionEnded => Self::ConnectionEnded,
+            ReadError::AccessTokenEnded => Self::Fdx(
+                ErrorCode::NotAuthorized,
+                "The data provider rejects its access token and issued no refresh token: a new authorization is needed",
+            ),
             ReadError::ProviderPaused => DataAccessError::Paused(PauseReason::ProviderPaused).into(),
             ReadError::Internal(error) => Self::Internal(error),
             ReadError::Upstream(error) => error.into(),
@@ -161,6 +165,10 @@ impl From<UpstreamError> for DataError {
             UpstreamError::ClientRejected => Self::ProviderUnreachable(
                 Duration::from_mins(1),
                 "The data provider rejects the hub, whose operator must correct its registration there",
+            ),
+            UpstreamError::GrantUnconfirmed(wait) => Self::ProviderUnreachable(
+                wait,
+                "The data provider rejects the consent; the hub repeats the request before the connection ends",
             ),
             UpstreamError::RateLimited(wait) => Self::ProviderRateLimited(wait),
             UpstreamError::FdxError(code @ ErrorCode::CustomerNotFound) => {

@@ -309,6 +309,8 @@ impl DataOperationExt for OperationSpec {
                 provider_error(UpstreamError::Failed),
                 provider_error(UpstreamError::TlsFailed),
                 provider_error(UpstreamError::ClientRejected),
+                provider_error(UpstreamError::GrantUnconfirmed(Duration::from_secs(5))),
+                ReadError::AccessTokenEnded.into(),
             ])
             .with_errors(more)
             .with_internal_errors()

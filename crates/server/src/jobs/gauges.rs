@@ -46,6 +46,10 @@ fn update_breaker_gauges(ctx: &RequestContext) {
         let labels = [("provider", provider.to_string()), ("endpoint", group.to_string())];
         ctx.app().telemetry().set_gauge("bowline_breaker_open", &labels, u32::from(is_open));
     }
+    for (provider, clients) in ctx.app().breaker().count_rejected_clients() {
+        let labels = [("provider", provider.to_string())];
+        ctx.app().telemetry().set_gauge("bowline_rejected_clients", &labels, clients);
+    }
 }
 
 async fn update_store_gauges(ctx: &RequestContext) -> Result<(), InternalError> {

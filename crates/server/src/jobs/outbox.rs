@@ -9,7 +9,7 @@ use store::command::{FinishJob, LeasedJob, ReleaseJob};
 use super::upstream_client;
 use crate::context::RequestContext;
 use crate::error::InternalError;
-use crate::upstream::{AttemptError, AttemptReport, run_revocation};
+use crate::upstream::{AttemptError, AttemptReport, confirm_invalid_grant, run_revocation};
 
 /// Runs one attempt of a leased job, and stores its result. The time of `ctx` must not be later than the start of the
 /// lease.
@@ -29,6 +29,7 @@ async fn run_attempt(ctx: &RequestContext, leased: LeasedJob) -> Result<(), Inte
         }
         JobKind::RegisterUpstreamClient => upstream_client::register(ctx, &job).await,
         JobKind::DeleteUpstreamClient => upstream_client::delete(ctx, &job).await,
+        JobKind::ConfirmInvalidGrant => confirm_invalid_grant(ctx, &job).await,
     };
     let report = match report {
         Ok(report) => report,
@@ -82,8 +83,8 @@ fn log_step(job: &Job, step: Option<JobStep>, outcome: &str) {
 /// status.
 const fn log_message(kind: JobKind, step: JobStep) -> &'static str {
     use JobKind::{
-        DeleteUpstreamClient, RecoverAuthorizationCode, RegisterUpstreamClient, RevokeAtProvider,
-        RevokeOrphanedGrant,
+        ConfirmInvalidGrant, DeleteUpstreamClient, RecoverAuthorizationCode, RegisterUpstreamClient,
+        RevokeAtProvider, RevokeOrphanedGrant,
     };
     match (kind, step) {
         (RevokeAtProvider, JobStep::Done) => "revocation at the provider completed",
@@ -105,6 +106,9 @@ const fn log_message(kind: JobKind, step: JobStep) -> &'static str {
         (DeleteUpstreamClient, JobStep::Failed) => {
             "client at the provider could not be deleted; manual action required"
         }
+        (ConfirmInvalidGrant, JobStep::Done) => "repeated refresh completed",
+        (ConfirmInvalidGrant, JobStep::Failed) => "repeated refresh failed; manual action required",
+        (ConfirmInvalidGrant, JobStep::Retry(_)) => "repeated refresh will be retried",
         (DeleteUpstreamClient, JobStep::Retry(_)) => "deletion of the client at the provider will be retried",
     }
 }

@@ -60,6 +60,12 @@ impl CallReport {
         let retry_after = parse_retry_after(&response.headers);
         Self { call, outcome: classify(call, reply), status: Some(status), error_code, retry_after }
     }
+
+    /// Reports a call that was not sent, because the provider rejects the hub's client.
+    pub(super) const fn client_blocked(call: ProviderCall) -> Self {
+        let outcome = CallOutcome::NeverProcessed(FailureReason::ClientRejected);
+        Self { call, outcome, status: None, error_code: None, retry_after: None }
+    }
 }
 
 impl fmt::Display for CallReport {

@@ -224,7 +224,8 @@ impl CodeExchange {
             return Err(ExchangeError::Interrupted(UNAVAILABLE));
         }
         let on_behalf_of = OnBehalfOf::Recipient(self.request.client_id.clone());
-        let endpoints = ProviderEndpoints::new(&self.ctx, &self.provider, on_behalf_of);
+        let endpoints = ProviderEndpoints::new(&self.ctx, &self.provider, on_behalf_of)
+            .for_connection(&self.request.connection_id);
         let grant = TokenGrant::Code {
             code: provider_code,
             redirect_uri: &redirect_uri,

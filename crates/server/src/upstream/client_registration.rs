@@ -57,7 +57,7 @@ pub async fn register_upstream_client(
     let response = match send_request(&endpoints, "register", request).await? {
         Ok(response) => response,
         Err(error) => {
-            endpoints.record_report(&CallReport::from_error(ProviderCall::Registration, &error));
+            endpoints.record_report(&CallReport::from_error(ProviderCall::Registration, &error)).await;
             let (outcome, description) = (RegistrationResponse::RetryLater, error.to_string());
             return Ok(RegistrationReport { outcome, description, retry_after: None });
         }
@@ -74,7 +74,7 @@ pub async fn register_upstream_client(
     };
     let is_registered = matches!(outcome, RegistrationResponse::Registered(_));
     let report = CallReport::from_response(ProviderCall::Registration, &response, is_registered);
-    endpoints.record_report(&report);
+    endpoints.record_report(&report).await;
     Ok(RegistrationReport { outcome, description: format!("HTTP {status}"), retry_after: report.retry_after })
 }
 

@@ -1,14 +1,20 @@
 //! The parts that all calls to a provider have in common: client authentication, the circuit breaker and metrics.
 
+use domain::id::ConnectionId;
 use domain::model::provider::{EndpointGroup, Provider};
+use domain::rule::provider_response::CallFailure;
 use domain::rule::provider_response::ProviderErrorCode;
 use http::{StatusCode, header};
+use store::command::RecordCallFailure;
 use url::Url;
 
 use super::call_report::CallReport;
-use super::client::{OnBehalfOf, build_authenticated_form, load_upstream_credentials};
+use super::client::{
+    OnBehalfOf, UpstreamClientCredentials, build_authenticated_form, load_upstream_credentials,
+};
 use crate::breaker::{BreakerOpenError, BreakerSignal};
 use crate::context::RequestContext;
+use crate::error::InternalError;
 use crate::outbound::{OutboundError, PartialResponse};
 
 /// The endpoints of a provider, called during one request or job. Other modules add a method for each call.
@@ -16,6 +22,8 @@ pub(super) struct ProviderEndpoints<'a> {
     pub(super) ctx: &'a RequestContext,
     pub(super) provider: &'a Provider,
     on_behalf_of: OnBehalfOf,
+    /// The connection that the calls concern; its id may be reserved for one that is not opened yet.
+    connection: Option<ConnectionId>,
 }
 
 impl<'a> ProviderEndpoints<'a> {
@@ -24,24 +32,34 @@ impl<'a> ProviderEndpoints<'a> {
         provider: &'a Provider,
         on_behalf_of: OnBehalfOf,
     ) -> Self {
-        Self { ctx, provider, on_behalf_of }
+        Self { ctx, provider, on_behalf_of, connection: None }
+    }
+
+    /// Names the connection that the calls concern, to whose audit log failures are added.
+    pub(super) fn for_connection(self, connection: &ConnectionId) -> Self {
+        Self { connection: Some(connection.clone()), ..self }
+    }
+
+    /// Loads the credentials of the client with which the provider is called.
+    pub(super) async fn load_credentials(&self) -> Result<UpstreamClientCredentials, OutboundError> {
+        let credentials = load_upstream_credentials(self.ctx, self.provider, &self.on_behalf_of).await;
+        credentials.map_err(|error| {
+            tracing::error!(%error, provider = %self.provider.id, "client credentials could not be loaded");
+            OutboundError::Forbidden
+        })
     }
 
     /// Posts a form with client authentication (RFC 6749 §2.3.1).
     pub(super) async fn post_form(
         &self,
+        credentials: &UpstreamClientCredentials,
         endpoint: &str,
         fields: Vec<(&str, &str)>,
     ) -> Result<PartialResponse, OutboundError> {
         let outbound = self.ctx.app().outbound();
         let url = Url::parse(endpoint).map_err(|_| OutboundError::Forbidden)?;
-        let credentials = load_upstream_credentials(self.ctx, self.provider, &self.on_behalf_of).await;
-        let credentials = credentials.map_err(|error| {
-            tracing::error!(%error, provider = %self.provider.id, "client credentials could not be loaded");
-            OutboundError::Forbidden
-        })?;
         let auth = self.provider.settings.auth;
-        let request = build_authenticated_form(outbound, auth, &url, fields, &credentials)?;
+        let request = build_authenticated_form(outbound, auth, &url, fields, credentials)?;
         outbound.send_and_read_available(request.header(header::ACCEPT, "application/json")).await
     }
 
@@ -64,8 +82,26 @@ impl<'a> ProviderEndpoints<'a> {
         self.ctx.app().breaker().ensure_closed(self.provider.id, group, self.ctx.now())
     }
 
-    /// Logs and counts a call that did not succeed. The provider's own text is never logged.
-    pub(super) fn record_report(&self, report: &CallReport) {
+    /// Returns an error while the provider rejects a client.
+    pub(super) fn ensure_client_accepted(&self, client: &str) -> Result<(), BreakerOpenError> {
+        self.ctx.app().breaker().ensure_client_accepted(self.provider.id, client, self.ctx.now())
+    }
+
+    /// Records whether the provider accepts a client. A rejected one is not used for some time, except for trial calls.
+    pub(super) fn record_client(&self, client: &str, report: &CallReport) {
+        let (breaker, provider) = (self.ctx.app().breaker(), self.provider.id);
+        if report.outcome.is_client_rejected() {
+            tracing::error!(%provider, client, call = %report.call, status = report.status,
+                "the provider rejects the hub's client: correct its id, secret or permissions");
+            breaker.reject_client(provider, client, self.ctx.app().now().unwrap_or(self.ctx.now()));
+        } else if report.status.is_some() && !report.outcome.is_unknown() {
+            breaker.accept_client(provider, client);
+        }
+    }
+
+    /// Logs and counts a call that did not succeed, and adds it to the audit log of its connection. The provider's own text
+    /// is never used.
+    pub(super) async fn record_report(&self, report: &CallReport) {
         let Some(reason) = report.outcome.reason() else { return };
         let CallReport { call, status, error_code, .. } = *report;
         let provider = self.provider.id;
@@ -74,6 +110,22 @@ impl<'a> ProviderEndpoints<'a> {
         let labels =
             [("provider", provider.to_string()), ("call", call.to_string()), ("reason", reason.to_string())];
         self.ctx.app().telemetry().count("bowline_provider_call_failures_total", &labels);
+        let Some(connection) = &self.connection else { return };
+        let failure = CallFailure { call, reason, status, error_code };
+        // The consequences of the failure do not depend on this event.
+        if let Err(error) = self.record_in_audit_log(connection, failure).await {
+            tracing::error!(%error, %provider, "a failed call could not be added to the audit log");
+        }
+    }
+
+    async fn record_in_audit_log(
+        &self,
+        connection: &ConnectionId,
+        failure: CallFailure,
+    ) -> Result<(), InternalError> {
+        let (provider_id, connection_id) = (self.provider.id, connection.clone());
+        let moment = self.ctx.new_moment()?;
+        Ok(self.ctx.run(RecordCallFailure { moment, provider_id, connection_id, failure }).await?)
     }
 
     /// Counts a call in the metrics and in the circuit breaker.

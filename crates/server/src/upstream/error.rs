@@ -21,6 +21,9 @@ pub enum UpstreamError {
     /// The provider rejects the hub's client, which an operator must correct. It says nothing about the grant.
     #[error("the provider rejects the hub's client")]
     ClientRejected,
+    /// The provider rejected the grant once, which a second refresh must confirm. The value is the time until then.
+    #[error("the provider has rejected the grant once")]
+    GrantUnconfirmed(Duration),
     /// The provider returned an error without a documented meaning, or a response that cannot be read.
     #[error("the provider returned an unexpected response")]
     Failed,
@@ -61,6 +64,8 @@ impl From<OutboundError> for UpstreamError {
 pub enum ReadError {
     /// The connection ended after access had been granted.
     ConnectionEnded,
+    /// The provider rejects the access token of the connection, and has issued no refresh token. The connection has ended.
+    AccessTokenEnded,
     /// The provider was paused after access had been granted.
     ProviderPaused,
     /// The call to the provider failed.

@@ -9,14 +9,19 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable};
 use domain::Secret;
 use domain::id::{ClientId, ConnectionId};
-use domain::model::provider::Provider;
+use domain::model::audit_event::{Actor, ActorKind};
+use domain::model::connection::EndCause;
+use domain::model::job::{AttemptOutcome, Job};
+use domain::model::provider::{Provider, ProviderState};
 use domain::rule::access::GrantedAccess;
+use domain::rule::token_lifetime::needs_refresh;
 use store::command::{
-    HandleInvalidGrant, InvalidGrantOutcome, Lease, LeaseCredential, LeaseOutcome, ReleaseLease,
-    StoreCredential, StoreCredentialOutcome,
+    EndConnection, EndOutcome, HandleInvalidGrant, InvalidGrantOutcome, Lease, LeaseCredential, LeaseOutcome,
+    ReleaseLease, StoreCredential, StoreCredentialOutcome,
 };
-use store::query::GetUpstreamCredential;
+use store::query::{GetProvider, GetUpstreamCredential, UpstreamCredential};
 
+use super::attempt_report::{AttemptError, AttemptReport};
 use super::client::OnBehalfOf;
 use super::endpoints::ProviderEndpoints;
 use super::error::{ReadError, UpstreamError};
@@ -24,10 +29,11 @@ use super::sealed_token::{open_token, seal_token};
 use super::token_endpoint::{TokenCallError, TokenGrant};
 use super::token_response::TokenResponse;
 use crate::context::RequestContext;
+use crate::error::InternalError;
 use crate::vault::{SealOwner, SealPurpose};
 
-/// The remaining lifetime below which an access token is refreshed, so that it does not expire during a call.
-const TOKEN_EXPIRY_MARGIN: Duration = Duration::from_secs(30);
+/// The number of attempts of a job that repeats a refresh. Afterwards the next read repeats it.
+const MAX_CONFIRMATION_ATTEMPTS: u32 = 5;
 
 const MIN_POLL_DELAY: Duration = Duration::from_millis(20);
 const MAX_POLL_DELAY: Duration = Duration::from_millis(500);
@@ -85,20 +91,129 @@ async fn try_obtain_access_token(
     rejected_version: Option<i64>,
 ) -> Result<UpstreamAccessToken, RefreshError> {
     let (id, client_id) = (access.connection_id(), access.client_id());
+    let owner = CredentialOwner { provider, id, client_id };
     // Time has passed since an earlier attempt, so the expiry must be compared with the current time.
     let ctx = ctx.refreshed()?;
     let credential = ctx.ask(&GetUpstreamCredential { connection_id: id.clone() }).await?;
     let credential = credential.ok_or(ReadError::ConnectionEnded)?;
-    let is_fresh = ctx.now().plus(TOKEN_EXPIRY_MARGIN) < credential.access_expires_at;
-    if is_fresh && Some(credential.version) != rejected_version {
-        let owner = SealOwner::for_connection(id, client_id, provider.id);
-        let token = open_token(&ctx, owner, SealPurpose::AccessToken, &credential.access_token)?;
-        return Ok(UpstreamAccessToken { token, version: credential.version });
+    let is_rejected = Some(credential.version) == rejected_version;
+    let is_stale = needs_refresh(credential.issued_at, credential.access_expires_at, ctx.now());
+    match (credential.has_refresh_token, is_rejected) {
+        (false, true) => return Err(end_with_access_token(&ctx, owner, credential.version).await),
+        // Without a refresh token, the access token is used until the provider rejects it, whatever lifetime it announced.
+        (false, false) => return open_access_token(&ctx, owner, &credential),
+        (true, false) if !is_stale => return open_access_token(&ctx, owner, &credential),
+        (true, _) => {}
     }
+    // While an `invalid_grant` waits for its confirmation, the refresh token must not be sent.
+    if let Some(wait) = confirmation_wait(&ctx, &credential) {
+        return Err(RefreshError::Failed(ReadError::Upstream(UpstreamError::GrantUnconfirmed(wait))));
+    }
+    refresh_credential(ctx, owner, credential.version).await
+}
+
+/// The connection that a credential belongs to, with its recipient and provider.
+#[derive(Clone, Copy)]
+struct CredentialOwner<'a> {
+    provider: &'a Provider,
+    id: &'a ConnectionId,
+    client_id: &'a ClientId,
+}
+
+fn open_access_token(
+    ctx: &RequestContext,
+    CredentialOwner { provider, id, client_id }: CredentialOwner<'_>,
+    credential: &UpstreamCredential,
+) -> Result<UpstreamAccessToken, RefreshError> {
+    let owner = SealOwner::for_connection(id, client_id, provider.id);
+    let token = open_token(ctx, owner, SealPurpose::AccessToken, &credential.access_token)?;
+    Ok(UpstreamAccessToken { token, version: credential.version })
+}
+
+/// Returns the time until a refresh that was rejected once may be repeated; `None` if it may be sent now.
+fn confirmation_wait(ctx: &RequestContext, credential: &UpstreamCredential) -> Option<Duration> {
+    let delay = ctx.app().config().upstream.invalid_grant_delay.duration();
+    let repeated_at = credential.invalid_grant_at?.plus(delay);
+    (ctx.now() < repeated_at).then(|| repeated_at.since(ctx.now()))
+}
+
+/// Ends a connection whose access token is rejected and for which there is no refresh token.
+async fn end_with_access_token(
+    ctx: &RequestContext,
+    owner: CredentialOwner<'_>,
+    version: i64,
+) -> RefreshError {
+    let end = async {
+        let command = EndConnection {
+            moment: ctx.new_moment()?,
+            connection_id: owner.id.clone(),
+            cause: EndCause::AccessTokenEnded,
+            actor: Actor::new(ActorKind::Provider, owner.provider.id.to_string()),
+            fence: Some(version),
+        };
+        Ok::<_, InternalError>(crate::connections::end(ctx, command).await?)
+    };
+    match end.await {
+        Ok(EndOutcome::Fenced) => RefreshError::Busy,
+        Ok(EndOutcome::Ended(_)) => RefreshError::Failed(ReadError::AccessTokenEnded),
+        Ok(EndOutcome::AlreadyEnded(_) | EndOutcome::NotFound) => {
+            RefreshError::Failed(ReadError::ConnectionEnded)
+        }
+        Err(error) => error.into(),
+    }
+}
+
+/// Runs one attempt of a job that repeats a refresh which the provider rejected with `invalid_grant`.
+pub async fn confirm_invalid_grant(ctx: &RequestContext, job: &Job) -> Result<AttemptReport, AttemptError> {
+    let report = |outcome, description: &str| Ok(AttemptReport::new(outcome, description));
+    let provider = ctx.ask(&GetProvider { id: job.provider_id }).await?;
+    let provider = provider.ok_or(InternalError::new("the provider of a job does not exist"))?;
+    let id = job.connection_id.as_ref().ok_or(InternalError::new("a job has no connection"))?;
+    let client_id = job.client_id.as_ref().ok_or(InternalError::new("a job has no recipient"))?;
+    let owner = CredentialOwner { provider: &provider, id, client_id };
+    let Some(credential) = ctx.ask(&GetUpstreamCredential { connection_id: id.clone() }).await? else {
+        return report(AttemptOutcome::Superseded, "the connection has ended");
+    };
+    if credential.invalid_grant_at.is_none() {
+        return report(AttemptOutcome::Superseded, "the provider has accepted the grant again");
+    }
+    if provider.state != ProviderState::Active {
+        return report(
+            AttemptOutcome::Superseded,
+            "the provider is paused; a later read repeats the refresh",
+        );
+    }
+    let error = match refresh_credential(ctx.refreshed()?, owner, credential.version).await {
+        Ok(_) => return report(AttemptOutcome::Accepted, "the provider has accepted the grant again"),
+        Err(RefreshError::Failed(ReadError::ConnectionEnded | ReadError::AccessTokenEnded)) => {
+            return report(AttemptOutcome::Accepted, "invalid_grant again: the connection has ended");
+        }
+        Err(RefreshError::Failed(ReadError::ProviderPaused)) => {
+            return report(
+                AttemptOutcome::Superseded,
+                "the provider is paused; a later read repeats the refresh",
+            );
+        }
+        Err(RefreshError::Failed(ReadError::Internal(error))) => return Err(error.into()),
+        Err(RefreshError::Busy) => "another refresh is running".to_owned(),
+        Err(RefreshError::Failed(ReadError::Upstream(error))) => error.to_string(),
+    };
+    if job.attempt + 1 >= MAX_CONFIRMATION_ATTEMPTS {
+        return report(AttemptOutcome::Superseded, &format!("{error}; a later read repeats the refresh"));
+    }
+    report(AttemptOutcome::RetryLater { retry_after: None }, &error)
+}
+
+/// Refreshes the credential with this version, unless another request or node does so.
+async fn refresh_credential(
+    ctx: RequestContext,
+    CredentialOwner { provider, id, client_id }: CredentialOwner<'_>,
+    seen_version: i64,
+) -> Result<UpstreamAccessToken, RefreshError> {
     let lease = LeaseCredential {
         moment: ctx.new_moment()?,
         connection_id: id.clone(),
-        seen_version: credential.version,
+        seen_version,
         lease_ttl: ctx.app().refresh_lease_duration(),
     };
     match ctx.run(lease).await? {
@@ -134,7 +249,8 @@ impl RefreshTask {
         };
         let refresh_token = open_token(&self.ctx, self.owner(), SealPurpose::RefreshToken, sealed)?;
         let on_behalf_of = OnBehalfOf::Connection(self.id.clone());
-        let endpoints = ProviderEndpoints::new(&self.ctx, &self.provider, on_behalf_of);
+        let endpoints =
+            ProviderEndpoints::new(&self.ctx, &self.provider, on_behalf_of).for_connection(&self.id);
         match endpoints.request_tokens(TokenGrant::Refresh { token: refresh_token.expose() }).await {
             Ok(tokens) => self.store_tokens(tokens).await,
             Err(error) => {
@@ -179,16 +295,22 @@ impl RefreshTask {
         }
     }
 
-    /// Handles `invalid_grant`: ends the connection, unless the refresh used an outdated credential or the provider is
-    /// paused.
+    /// Handles `invalid_grant`: the second one ends the connection, unless the refresh used an outdated credential or the
+    /// provider is paused.
     async fn handle_invalid_grant(&self) -> Result<UpstreamAccessToken, RefreshError> {
+        let confirmation_delay = self.ctx.app().config().upstream.invalid_grant_delay.duration();
         let command = HandleInvalidGrant {
             moment: self.ctx.new_moment()?,
             connection_id: self.id.clone(),
             lease: self.lease.clone(),
+            confirmation_delay,
         };
         match crate::connections::handle_invalid_grant(&self.ctx, self.provider.id, command).await? {
             InvalidGrantOutcome::Fenced => Err(RefreshError::Busy),
+            InvalidGrantOutcome::AwaitingConfirmation => {
+                let error = UpstreamError::GrantUnconfirmed(confirmation_delay);
+                Err(RefreshError::Failed(ReadError::Upstream(error)))
+            }
             InvalidGrantOutcome::Ended | InvalidGrantOutcome::AlreadyEnded => {
                 Err(RefreshError::Failed(ReadError::ConnectionEnded))
             }

@@ -54,7 +54,7 @@ struct RevocationJob<'a> {
 impl RevocationJob<'_> {
     fn endpoints(&self) -> ProviderEndpoints<'_> {
         let on_behalf_of = OnBehalfOf::Recipient(self.client.clone());
-        ProviderEndpoints::new(self.ctx, self.provider, on_behalf_of)
+        ProviderEndpoints::new(self.ctx, self.provider, on_behalf_of).for_connection(self.connection)
     }
 
     async fn revoke(&self, token: &Secret<String>) -> Result<AttemptReport, AttemptError> {

@@ -5,11 +5,13 @@ use domain::model::provider::EndpointGroup;
 use domain::rule::provider_response::{FailureReason, ProviderCall};
 
 use super::call_report::CallReport;
+use super::client::UpstreamClientCredentials;
 use super::endpoints::ProviderEndpoints;
 use super::error::UpstreamError;
 use super::response::limit_retry_after;
 use super::token_response::{FoundToken, TokenReply, TokenResponse};
 use crate::breaker::BreakerOpenError;
+use crate::outbound::{OutboundError, PartialResponse};
 
 /// The grant in a token request: a code or a refresh token.
 pub(super) enum TokenGrant<'a> {
@@ -79,6 +81,22 @@ impl From<TokenCallError> for UpstreamError {
 }
 
 impl ProviderEndpoints<'_> {
+    /// Posts a form as a client. Returns the client's id, too.
+    async fn post_form_as(
+        &self,
+        credentials: Result<UpstreamClientCredentials, OutboundError>,
+        endpoint: &str,
+        fields: Vec<(&str, &str)>,
+    ) -> (Option<String>, Result<PartialResponse, OutboundError>) {
+        match credentials {
+            Ok(credentials) => {
+                let result = self.post_form(&credentials, endpoint, fields).await;
+                (Some(credentials.id), result)
+            }
+            Err(error) => (None, Err(error)),
+        }
+    }
+
     /// Requests tokens for a grant.
     pub(super) async fn request_tokens(
         &self,
@@ -94,10 +112,19 @@ impl ProviderEndpoints<'_> {
         grant: TokenGrant<'_>,
     ) -> Result<TokenResponse, TokenCallError> {
         let call = grant.call();
-        let result = self.post_form(&self.provider.settings.token_endpoint, grant.to_form_fields()).await;
+        let credentials = self.load_credentials().await;
+        if credentials.as_ref().is_ok_and(|client| self.ensure_client_accepted(&client.id).is_err()) {
+            let report = CallReport::client_blocked(call);
+            return Err(TokenCallError::Failed { report, found: Vec::new() });
+        }
+        let endpoint = &self.provider.settings.token_endpoint;
+        let (client, result) = self.post_form_as(credentials, endpoint, grant.to_form_fields()).await;
         self.record_outcome("token", EndpointGroup::Token, result.as_ref().map(|response| response.status));
         let TokenReply { report, tokens, found } = TokenReply::read(call, result, self.ctx.now());
-        self.record_report(&report);
+        if let Some(client) = client {
+            self.record_client(&client, &report);
+        }
+        self.record_report(&report).await;
         tokens.ok_or(TokenCallError::Failed { report, found })
     }
 
@@ -112,14 +139,18 @@ impl ProviderEndpoints<'_> {
         const CALL: ProviderCall = ProviderCall::Revocation;
         self.ensure_circuit_closed(EndpointGroup::Revocation)?;
         let fields = vec![("token", token), ("token_type_hint", token_type.as_str())];
-        let result = self.post_form(endpoint, fields).await;
+        // Each job is a trial call: it has a back-off of its own, and no other call waits for it.
+        let (client, result) = self.post_form_as(self.load_credentials().await, endpoint, fields).await;
         let status = result.as_ref().map(|response| response.status);
         self.record_outcome("revoke", EndpointGroup::Revocation, status);
         let report = match &result {
             Ok(response) => CallReport::from_response(CALL, response, false),
             Err(error) => CallReport::from_error(CALL, error),
         };
-        self.record_report(&report);
+        if let Some(client) = client {
+            self.record_client(&client, &report);
+        }
+        self.record_report(&report).await;
         Ok(report)
     }
 }

@@ -12,7 +12,7 @@ on_both!(
     injected_faults_map_to_documented_responses,
     consent_ended_at_provider_ends_connection,
     rotated_refresh_tokens_are_stored,
-    single_invalid_grant_ends_connection_with_602,
+    confirmed_invalid_grant_ends_connection_with_602,
     revocation_response_sets_provider_revocation_status,
     provider_clock_skew_does_not_break_reads,
     intermittent_provider_failures_are_passed_to_client,
@@ -68,6 +68,8 @@ async fn consent_ended_at_provider_ends_connection(kit: TestHub) {
         BrowserRequest::new(Method::POST, &format!("{}/consents/end", kit.world.maple().faults_url()));
     end.json = Some(json!({"username": "alice"}));
     assert_eq!(kit.send(end).await.json()["ended"], 1);
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 503, "a second refresh must confirm it");
+    kit.advance(std::time::Duration::from_secs(5));
     let expected = (401, json!(602), json!("Customer not authorized"), false);
     assert_eq!(summarize(&kit.read("/accounts", &tokens.access).await), expected);
     assert_eq!(kit.load_end_cause(&tokens.id).await, Some(EndCause::Provider));
@@ -91,7 +93,7 @@ async fn rotated_refresh_tokens_are_stored(kit: TestHub) {
     kit.wait_until("the newest token is revoked", async || kit.list_grant_states().await == ["ended"]).await;
 }
 
-async fn single_invalid_grant_ends_connection_with_602(kit: TestHub) {
+async fn confirmed_invalid_grant_ends_connection_with_602(kit: TestHub) {
     let acme = kit.acme();
     let tokens = kit.connect(&acme).await;
     kit.inject_faults(json!({"invalid_grant_to_all": true})).await;
@@ -102,6 +104,8 @@ async fn single_invalid_grant_ends_connection_with_602(kit: TestHub) {
     );
     kit.advance(std::time::Duration::from_mins(10));
     let fresh = kit.refresh(&acme, &tokens.refresh).await.json()["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(kit.read("/accounts", &fresh).await.status, 503, "a second refresh must confirm it");
+    kit.advance(std::time::Duration::from_secs(5));
     let expected = (401, json!(602), json!("Customer not authorized"), false);
     assert_eq!(summarize(&kit.read("/accounts", &fresh).await), expected);
     assert_eq!(kit.load_end_cause(&tokens.id).await, Some(EndCause::Provider));

@@ -38,7 +38,7 @@ async fn fetch_metrics(kit: &TestHub) -> String {
 
 #[tokio::test]
 async fn invalid_grant_burst_ends_twenty_connections_then_pauses() {
-    let kit = TestHub::new().await;
+    let kit = TestHub::with_settings(&[("upstream.invalid_grant_delay", "0s")]).await;
     let mut all = Vec::new();
     for _ in 0..CONNECTIONS {
         let recipient = kit.register_recipient(&[1000], SCOPE, false).await;

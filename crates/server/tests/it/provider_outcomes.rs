@@ -1,10 +1,12 @@
 //! Scenarios of provider responses that prove less than they seem to. Each ends with the journal of the bank: no grant may be
 //! active there while the hub reports that it has ended.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use bowline::cli::BrowserRequest;
 use bowline::jobs;
-use domain::model::connection::UpstreamRevocation;
+use domain::model::connection::{EndCause, UpstreamRevocation};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -263,4 +265,150 @@ async fn tls_failure_is_not_reported_as_maintenance() {
     assert_eq!(query_parameter(&back, "error").as_deref(), Some("temporarily_unavailable"));
     let description = query_parameter(&back, "error_description");
     assert_eq!(description.as_deref(), Some("The hub cannot establish a secure connection to the provider"));
+}
+
+/// Expires the hub's access tokens at the provider, so that the next read refreshes them.
+async fn expire_upstream_tokens(kit: &TestHub) {
+    kit.sql("UPDATE upstream_credentials SET access_expires_at = 0").await;
+}
+
+async fn fetch_metrics(kit: &TestHub) -> String {
+    let url = format!("http://{}/metrics", kit.world.node.probes);
+    kit.send(BrowserRequest::new(Method::GET, &url)).await.body
+}
+
+/// Lists the details of the audit events with an action.
+async fn list_audit_details(kit: &TestHub, action: &str) -> Vec<Value> {
+    let events =
+        kit.send_admin_request(Method::GET, &format!("/audit?action={action}&limit=100")).await.json();
+    events["items"].as_array().unwrap().iter().map(|event| event["detail"].clone()).collect()
+}
+
+#[tokio::test]
+async fn rejected_client_is_an_error_of_the_hub_and_ends_nothing() {
+    let kit = TestHub::new().await;
+    let tokens = kit.connect(&kit.acme()).await;
+    let calls = async || {
+        let metrics = fetch_metrics(&kit).await;
+        let lines = metrics.lines().filter(|line| line.starts_with("bowline_upstream_requests_total"));
+        let lines = lines.filter(|line| line.contains(r#"call="token""#));
+        lines.map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    for (fault, status) in [("wrong_client", 401), ("unauthorized_client", 400)] {
+        expire_upstream_tokens(&kit).await;
+        kit.inject_faults(json!({"token_response": fault})).await;
+
+        let first = kit.read("/accounts", &tokens.access).await;
+        let before = calls().await;
+        let second = kit.read("/accounts", &tokens.access).await;
+
+        for read in [first, second] {
+            assert_eq!(read.status, 503, "{fault}: {}", read.body);
+            let message = read.json()["debugMessage"].as_str().unwrap().to_owned();
+            assert!(message.contains("rejects the hub"), "{message}");
+        }
+        assert_eq!(calls().await, before, "{fault}: the client is not used while the provider rejects it");
+        assert!(before.iter().any(|line| line.contains(&format!("outcome=\"{status}\""))), "{before:?}");
+        assert!(fetch_metrics(&kit).await.contains(r#"bowline_rejected_clients{provider="1000"} 1"#));
+        assert_eq!(kit.load_end_cause(&tokens.id).await, None);
+
+        kit.inject_faults(json!({"token_response": "normal"})).await;
+        kit.advance(kit.app().config().upstream.breaker_open.duration());
+        assert_eq!(
+            kit.read("/accounts", &tokens.access).await.status,
+            200,
+            "{fault}: the trial call succeeds"
+        );
+        assert!(fetch_metrics(&kit).await.contains(r#"bowline_rejected_clients{provider="1000"} 0"#));
+    }
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204);
+    wait_for_revocation(&kit, &tokens, UpstreamRevocation::Accepted).await;
+}
+
+#[tokio::test]
+async fn single_invalid_grant_ends_no_connection() {
+    let kit = TestHub::new().await;
+    let tokens = kit.connect(&kit.acme()).await;
+    expire_upstream_tokens(&kit).await;
+    kit.inject_faults(json!({"invalid_grant_to_all": true})).await;
+
+    let first = kit.read("/accounts", &tokens.access).await;
+    kit.inject_faults(json!({"invalid_grant_to_all": false})).await;
+    let early = kit.read("/accounts", &tokens.access).await;
+    kit.advance(Duration::from_secs(5));
+    kit.app().job_notify().notify_one();
+    kit.wait_until("the job has repeated the refresh", async || {
+        kit.load_connection(&tokens.id).await.credential_version == 2
+    })
+    .await;
+
+    for read in [first, early] {
+        assert_eq!((read.status, read.headers["retry-after"].as_bytes()), (503, &b"5"[..]), "{}", read.body);
+    }
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
+    assert_eq!(kit.load_end_cause(&tokens.id).await, None);
+}
+
+#[tokio::test]
+async fn connection_without_refresh_token_ends_with_its_access_token() {
+    let kit = TestHub::new().await;
+    let acme = kit.acme();
+    kit.inject_faults(json!({"token_response": "no_refresh_token"})).await;
+    let tokens = kit.connect(&acme).await;
+    kit.inject_faults(json!({"token_response": "normal"})).await;
+    // The bank accepts the token longer than it announced.
+    expire_upstream_tokens(&kit).await;
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
+    kit.advance(Duration::from_mins(6));
+    let fresh = kit.refresh(&acme, &tokens.refresh).await.json()["access_token"].as_str().unwrap().to_owned();
+
+    let read = kit.read("/accounts", &fresh).await;
+
+    assert_eq!((read.status, &read.json()["code"]), (401, &json!(602)), "{}", read.body);
+    let message = read.json()["debugMessage"].as_str().unwrap().to_owned();
+    assert!(message.contains("issued no refresh token"), "{message}");
+    assert_eq!(kit.load_end_cause(&tokens.id).await, Some(EndCause::AccessTokenEnded));
+    // The bank accepts the revocation of an expired token, which proves nothing.
+    wait_for_revocation(&kit, &tokens, UpstreamRevocation::Unknown).await;
+}
+
+#[tokio::test]
+async fn failed_calls_are_in_the_audit_log() {
+    let kit = TestHub::new().await;
+    authorize_with_fault(&kit, json!({"token_response": "server_error"})).await;
+    kit.inject_faults(json!({"token_response": "normal"})).await;
+    wait_until_grants_have_ended(&kit, "server_error").await;
+    let exchanges = list_audit_details(&kit, "provider.call_failed").await;
+    let facts = |detail: &Value| {
+        ["call", "reason", "error_code"].map(|name| detail[name].as_str().unwrap_or_default().to_owned())
+    };
+    let exchange = ["code_exchange", "server_error", "server_error"].map(str::to_owned);
+    assert!(exchanges.iter().any(|detail| facts(detail) == exchange), "{exchanges:?}");
+
+    let tokens = kit.connect(&kit.acme()).await;
+    kit.inject_faults(json!({"token_response": "html"})).await;
+    for _ in 0..3 {
+        expire_upstream_tokens(&kit).await;
+        assert_eq!(kit.read("/accounts", &tokens.access).await.status, 500);
+    }
+    let refresh = ["refresh", "unreadable", ""].map(str::to_owned);
+    let refreshes = list_audit_details(&kit, "connection.call_failed").await;
+    assert_eq!(refreshes.iter().map(facts).collect::<Vec<_>>(), [refresh], "one event a day");
+
+    kit.inject_faults(json!({"token_response": "normal", "revoke": "conflict"})).await;
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204);
+    kit.wait_until("two revocations have failed", async || {
+        kit.advance(Duration::from_secs(30));
+        kit.app().job_notify().notify_one();
+        let details = list_audit_details(&kit, "connection.call_failed").await;
+        details.iter().filter(|detail| detail["call"] == "revocation" && detail["status"] == 409).count() >= 2
+    })
+    .await;
+    let metrics = fetch_metrics(&kit).await;
+    for (call, reason) in
+        [("code_exchange", "server_error"), ("refresh", "unreadable"), ("revocation", "unexpected_status")]
+    {
+        let labels = format!("{{provider=\"1000\",call=\"{call}\",reason=\"{reason}\"}}");
+        assert!(metrics.contains(&format!("bowline_provider_call_failures_total{labels}")), "{labels}");
+    }
 }

@@ -90,7 +90,7 @@ async fn load_grant_status(kit: &TestHub, request: &AuthorizationRequest) -> Opt
     let chain = GetAuditChain { kind: SubjectKind::Provider, id: "1000".into() };
     let events = kit.app().store().query(&chain).await.unwrap();
     let of = |detail: &str| serde_json::from_str::<Value>(detail).unwrap();
-    let mut details = events.iter().map(|e| of(&e.entry.detail));
+    let mut details = events.iter().map(|e| of(&e.entry.detail)).filter(|detail| detail["grant"].is_string());
     let settled = details.find(|detail| detail["connection"] == request.connection_id.as_str())?;
     settled["grant"].as_str().map(str::to_owned)
 }

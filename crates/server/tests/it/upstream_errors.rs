@@ -89,9 +89,17 @@ async fn invalid_grant_on_refresh_ends_connection(kit: TestHub) {
     );
     end.json = Some(json!({"username": "alice"}));
     kit.send(end).await;
+    let first = kit.read("/accounts", &fresh).await;
+    assert_eq!((first.status, first.headers["retry-after"].as_bytes()), (503, &b"5"[..]), "{}", first.body);
+    assert_eq!(kit.load_end_cause(&tokens.id).await, None, "the first invalid_grant ends nothing");
+    kit.advance(Duration::from_secs(5));
+    kit.app().job_notify().notify_one();
+    kit.wait_until("a job confirms the invalid_grant", async || {
+        kit.load_end_cause(&tokens.id).await == Some(EndCause::Provider)
+    })
+    .await;
     let read = kit.read("/accounts", &fresh).await;
     assert_eq!((read.status, &read.json()["code"]), (401, &602.into()));
-    assert_eq!(kit.load_end_cause(&tokens.id).await, Some(EndCause::Provider));
     assert_eq!(kit.refresh(&acme, &tokens.refresh).await.json()["error"], "invalid_grant");
 }
 

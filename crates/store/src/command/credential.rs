@@ -173,11 +173,16 @@ impl StoreCredential {
             sql!(
                 "-- replace a credential
                 UPDATE upstream_credentials SET access_token = ?2, access_expires_at = ?3,
-                    refresh_token = COALESCE(?4, refresh_token), lease_id = NULL, lease_until = NULL, updated_at = ?5
+                    refresh_token = COALESCE(?4, refresh_token), lease_id = NULL, lease_until = NULL,
+                    invalid_grant_at = NULL, updated_at = ?5
                 WHERE connection_id = ?1"
             ),
             values![
-                self.connection_id, self.access_token.sealed, self.access_expires_at, refresh_token, self.moment.now
+                self.connection_id,
+                self.access_token.sealed,
+                self.access_expires_at,
+                refresh_token,
+                self.moment.now
             ],
         );
         tx.defer(

@@ -330,7 +330,8 @@ fn write_ends(tx: &mut Tx<'_>, ends: Vec<DecidedEnd<'_>>) {
     for mut end in ends {
         let job = end.to_revoke.take().map(|token| {
             let subject = JobSubject::from(end.connection);
-            build_job_row(&mut end.ids, end.reason.moment, JobKind::RevokeAtProvider, &subject, token)
+            let moment = end.reason.moment;
+            build_job_row(&mut end.ids, moment, JobKind::RevokeAtProvider, &subject, token, moment.now)
         });
         let job_id = job.as_ref().map(|(id, _)| id.clone());
         jobs.extend(job.map(|(_, row)| row));

@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use domain::Moment;
 use domain::id::{ClientId, ConnectionId, IdSource, JobId, ProviderId};
 use domain::model::authorization_request::AuthorizationRequest;
 use domain::model::connection::{Connection, UpstreamRevocation};
 use domain::model::job::{Job, JobKind, JobState, TokenType};
+use domain::{Moment, Timestamp};
 
 use super::job_count::record_job_transition;
 use super::sealed_value::SealedValue;
@@ -132,10 +132,24 @@ pub(super) fn queue_job<'a>(
     subject: impl Into<JobSubject<'a>>,
     sealed: SealedToken,
 ) -> JobId {
-    let (id, row) = build_job_row(tx.ids(), moment, kind, &subject.into(), sealed);
+    let (id, row) = build_job_row(tx.ids(), moment, kind, &subject.into(), sealed, moment.now);
     tx.defer_rows(QUEUE_JOBS, vec![row]);
     record_job_transition(tx, kind.as_str(), None, Some(JobState::Pending), 1);
     id
+}
+
+/// Queues a job without a token that is due at a later time. It does not belong to the chain of the connection's jobs.
+pub(super) fn queue_job_at<'a>(
+    tx: &mut Tx<'_>,
+    moment: &Moment,
+    kind: JobKind,
+    subject: impl Into<JobSubject<'a>>,
+    due_at: Timestamp,
+) {
+    let subject = JobSubject { previous_job: None, ..subject.into() };
+    let (_, row) = build_job_row(tx.ids(), moment, kind, &subject, SealedToken::empty(), due_at);
+    tx.defer_rows(QUEUE_JOBS, vec![row]);
+    record_job_transition(tx, kind.as_str(), None, Some(JobState::Pending), 1);
 }
 
 /// Queues the revocation of tokens of a grant for which no connection exists.
@@ -155,7 +169,7 @@ pub(super) fn queue_orphaned_revocations<'a>(
     }
 }
 
-/// Builds the parameters of [`QUEUE_JOBS`] for a job that is due immediately. Returns its id, too.
+/// Builds the parameters of [`QUEUE_JOBS`] for a job. Returns its id, too.
 ///
 /// The caller must record the transition of the job.
 pub(super) fn build_job_row(
@@ -164,6 +178,7 @@ pub(super) fn build_job_row(
     kind: JobKind,
     subject: &JobSubject<'_>,
     sealed: SealedToken,
+    due_at: Timestamp,
 ) -> (JobId, Vec<Value>) {
     let (id, seed) = (ids.mint::<JobId>(), ids.draw_seed());
     let JobSubject { connection, previous_job, provider, client } = subject;
@@ -187,8 +202,9 @@ pub(super) fn build_job_row(
         identity,
         outcome_unknown,
         seed,
-        moment.now,
-        moment.now.plus(JOB_RETRY_WINDOW)
+        due_at,
+        moment.now.plus(JOB_RETRY_WINDOW),
+        moment.now
     ];
     (id, row.to_vec())
 }
@@ -208,16 +224,16 @@ macro_rules! queue_jobs {
 
 pub(super) static QUEUE_JOBS: &Sql = sql!(
     sqlite: queue_jobs!(
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?17, 'pending', 0)"
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, 'pending', 0)"
     ),
     postgres: queue_jobs!(
-        "SELECT j.*, j.due_at, 'pending', 0
+        "SELECT j.*, 'pending', 0
             FROM unnest(?1::bytea[], ?2::text[], ?3::bytea[], ?4::bytea[], ?5::bigint[], ?6::bytea[], ?7::text[],
                 ?8::bytea[], ?9::bytea[], ?10::text[], ?11::bytea[], ?12::bytea[], ?13::bytea[], ?14::bytea[],
-                ?15::boolean[], ?16::bytea[], ?17::bigint[], ?18::bigint[])
+                ?15::boolean[], ?16::bytea[], ?17::bigint[], ?18::bigint[], ?19::bigint[])
                 AS j (id, kind, connection_id, previous_job_id, provider_id, client_id, endpoint_group, data_key, token,
                     token_type, access_key, access_token, verifier, identity, outcome_unknown, seed, due_at,
-                    retry_until)"
+                    retry_until, created_at)"
     )
 );
 

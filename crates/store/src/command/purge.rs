@@ -22,6 +22,8 @@ const CODE_RETENTION: Duration = Duration::from_hours(1);
 const FINISHED_JOB_RETENTION: Duration = Duration::from_hours(30 * 24);
 /// The time that a failed job keeps its token, so that an operator can retry it.
 const FAILED_JOB_TOKEN_RETENTION: Duration = Duration::from_hours(90 * 24);
+/// The time that failed calls are remembered, so that each reason is recorded once a day.
+const RECORDED_FAILURE_RETENTION: Duration = Duration::from_hours(24);
 /// The time that counters of refreshes are kept; longer than the window of `evaluate_invalid_grant`.
 const REFRESH_STATS_RETENTION: Duration = Duration::from_hours(1);
 
@@ -42,15 +44,16 @@ impl Command for Purge {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<u32> {
         let now = self.moment.now;
-        let mut deletions: [(&'static Sql, i64); 5] = [
+        let mut deletions: [(&'static Sql, i64); 6] = [
             (OLD_CODES, now.minus(CODE_RETENTION).millis()),
             (OLD_REQUESTS, now.millis()),
             (OLD_JOBS, now.minus(FINISHED_JOB_RETENTION).millis()),
             (OLD_JOB_TOKENS, now.minus(FAILED_JOB_TOKEN_RETENTION).millis()),
+            (OLD_FAILURES, now.minus(RECORDED_FAILURE_RETENTION).millis()),
             (OLD_REFRESH_STATS, epoch_minute(now.minus(REFRESH_STATS_RETENTION))),
         ];
         // A random table comes first in each batch, so that one with many rows cannot use up the limit every time.
-        deletions.rotate_left(usize::from(tx.ids().draw_seed().bytes()[0] % 5));
+        deletions.rotate_left(usize::from(tx.ids().draw_seed().bytes()[0] % 6));
         let mut remaining = self.limit;
         for (delete, until) in deletions {
             if remaining == 0 {
@@ -123,6 +126,15 @@ static OLD_JOB_TOKENS: &Sql = sql!(
     )"
 );
 
+static OLD_FAILURES: &Sql = sql!(
+    "-- delete old failures
+    DELETE FROM recorded_failures WHERE (connection_id, call, reason) IN (
+        SELECT connection_id, call, reason FROM recorded_failures WHERE recorded_at <= ?1
+        ORDER BY recorded_at LIMIT ?2
+        FOR UPDATE SKIP LOCKED
+    )"
+);
+
 static OLD_REFRESH_STATS: &Sql = sql!(
     "-- delete old counters of refreshes
     DELETE FROM provider_refresh_stats WHERE (provider_id, since, minute, shard) IN (
@@ -133,4 +145,4 @@ static OLD_REFRESH_STATS: &Sql = sql!(
 );
 
 pub(crate) static HOT_STATEMENTS: &[&Sql] =
-    &[OLD_CODES, OLD_REQUESTS, OLD_JOBS, OLD_JOB_TOKENS, OLD_REFRESH_STATS];
+    &[OLD_CODES, OLD_REQUESTS, OLD_JOBS, OLD_JOB_TOKENS, OLD_FAILURES, OLD_REFRESH_STATS];

@@ -13,7 +13,7 @@ use crate::value::values;
 /// rarely wait for the lock of one row.
 const SHARDS: u8 = 16;
 
-/// Sums up the refreshes of the current window. The refresh that is being evaluated is included as an `invalid_grant`.
+/// Sums up the refreshes of the current window.
 pub(super) async fn load_refresh_stats(
     tx: &mut Tx<'_>,
     provider: ProviderId,
@@ -21,10 +21,7 @@ pub(super) async fn load_refresh_stats(
 ) -> Result<RefreshStats> {
     let row = tx.fetch_row(REFRESH_STATS, values![provider, first_window_minute(now)]).await?;
     let mut row = row.ok_or_else(|| StoreError::Internal("a sum has no row".into()))?;
-    Ok(RefreshStats {
-        completed: row.get::<i64>("refreshes")? + 1,
-        invalid_grants: row.get::<i64>("invalid_grants")? + 1,
-    })
+    Ok(RefreshStats { completed: row.get("refreshes")?, invalid_grants: row.get("invalid_grants")? })
 }
 
 // Rows that were counted before the last change of the provider's state have another `since` and are left out: a provider

@@ -23,7 +23,7 @@ macro_rules! job_columns {
 macro_rules! known_job_kind {
     () => {
         "COALESCE(kind, '') IN ('revoke_at_provider', 'revoke_orphaned_grant', 'recover_authorization_code', \
-        'register_upstream_client', 'delete_upstream_client')"
+        'register_upstream_client', 'delete_upstream_client', 'confirm_invalid_grant')"
     };
 }
 pub(crate) use known_job_kind;

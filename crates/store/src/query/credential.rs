@@ -27,6 +27,12 @@ pub struct UpstreamCredential {
     /// The hub's access token at the provider.
     pub access_token: SealedValue,
     pub access_expires_at: Timestamp,
+    /// The time at which the access token was issued.
+    pub issued_at: Timestamp,
+    /// True if the provider has issued a refresh token.
+    pub has_refresh_token: bool,
+    /// The time of the first `invalid_grant` for this version, which a second refresh must confirm.
+    pub invalid_grant_at: Option<Timestamp>,
 }
 
 impl FromRow for UpstreamCredential {
@@ -35,6 +41,9 @@ impl FromRow for UpstreamCredential {
             version: row.get("credential_version")?,
             access_token: SealedValue { key: row.get("access_key")?, sealed: row.get("access_token")? },
             access_expires_at: row.get("access_expires_at")?,
+            issued_at: row.get("updated_at")?,
+            has_refresh_token: row.get("has_refresh_token")?,
+            invalid_grant_at: row.get("invalid_grant_at")?,
         })
     }
 }
@@ -53,7 +62,8 @@ macro_rules! upstream_credentials {
             "-- find the upstream credential of a live connection
             SELECT ",
             "u.connection_id AS lookup_key, ",
-            "c.credential_version, c.access_key, u.access_token, u.access_expires_at
+            "c.credential_version, c.access_key, u.access_token, u.access_expires_at, u.updated_at, u.invalid_grant_at,
+                c.refresh_key IS NOT NULL AS has_refresh_token
             FROM upstream_credentials u JOIN connections c ON c.id = u.connection_id
             WHERE c.access_key IS NOT NULL AND u.connection_id = ",
             $condition

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::id::ConnectionId;
 use domain::model::connection::{ConnectionState, EndCause, UpstreamRevocation};
+use domain::model::job::JobKind;
 use domain::model::provider::ProviderState;
 use domain::rule::invalid_grant::{RefreshStats, epoch_minute};
 use serde_json::json;
@@ -21,6 +22,8 @@ on_both!(
     invalid_grants_up_to_two_percent_end_connections,
     stale_and_repeated_invalid_grants_are_not_counted,
     invalid_grant_at_paused_provider_ends_no_connection,
+    second_invalid_grant_ends_connection_and_counts_once,
+    first_invalid_grant_is_forgotten_after_refresh_or_release,
 );
 
 async fn create_leased_connections(
@@ -39,7 +42,12 @@ async fn create_leased_connections(
 }
 
 fn build_handle_invalid_grant(kit: &TestStore, (id, lease): &(ConnectionId, Lease)) -> HandleInvalidGrant {
-    HandleInvalidGrant { moment: kit.next_moment(), connection_id: id.clone(), lease: lease.clone() }
+    HandleInvalidGrant {
+        moment: kit.next_moment(),
+        connection_id: id.clone(),
+        lease: lease.clone(),
+        confirmation_delay: Duration::ZERO,
+    }
 }
 
 async fn handle_invalid_grant(kit: &TestStore, which: &(ConnectionId, Lease)) -> InvalidGrantOutcome {
@@ -178,4 +186,53 @@ async fn invalid_grant_at_paused_provider_ends_no_connection(kit: TestStore) {
     }
     kit.set_provider_state(ProviderState::Active).await;
     assert_eq!(handle_invalid_grant(&kit, &all[0]).await, InvalidGrantOutcome::Ended);
+}
+
+const DELAY: Duration = Duration::from_secs(5);
+
+async fn report_invalid_grant(kit: &TestStore, id: &ConnectionId, version: i64) -> InvalidGrantOutcome {
+    let lease = acquire_lease(kit, id, version).await;
+    let (moment, connection_id) = (kit.next_moment(), id.clone());
+    kit.store
+        .run(HandleInvalidGrant { moment, connection_id, lease, confirmation_delay: DELAY })
+        .await
+        .unwrap()
+}
+
+async fn second_invalid_grant_ends_connection_and_counts_once(mut kit: TestStore) {
+    let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
+
+    assert_eq!(report_invalid_grant(&kit, &id, 1).await, InvalidGrantOutcome::AwaitingConfirmation);
+    assert_eq!(report_invalid_grant(&kit, &id, 1).await, InvalidGrantOutcome::AwaitingConfirmation);
+    assert!(crate::job::lease_job(&kit).await.is_none(), "the job is not due yet");
+    kit.advance_clock(DELAY);
+
+    let (job, _) = crate::job::lease_job(&kit).await.unwrap();
+    assert_eq!((job.kind, job.connection_id), (JobKind::ConfirmInvalidGrant, Some(id.clone())));
+    assert_eq!(report_invalid_grant(&kit, &id, 1).await, InvalidGrantOutcome::Ended);
+    assert_eq!(kit.find_end_cause(&id).await, Some(EndCause::Provider));
+    assert_eq!(kit.count_jobs("confirm_invalid_grant", "pending").await, 1, "it was queued once");
+    // Nineteen others are within the limit of twenty, and the next one is not.
+    for n in 0..20 {
+        let name = format!("n{n}");
+        let id = kit.create_active_connection(&name, "dc-acme", Some(&name)).await;
+        let outcome = report_invalid_grant(&kit, &id, 1).await;
+        let expected = if n < 19 { InvalidGrantOutcome::AwaitingConfirmation } else { auto_paused(21) };
+        assert_eq!(outcome, expected, "{n}");
+    }
+}
+
+async fn first_invalid_grant_is_forgotten_after_refresh_or_release(mut kit: TestStore) {
+    let id = kit.create_active_connection("a", "dc-acme", Some("alice")).await;
+    report_invalid_grant(&kit, &id, 1).await;
+    kit.advance_clock(DELAY);
+    let lease = acquire_lease(&kit, &id, 1).await;
+    store_credential(&kit, &id, lease, "new").await;
+
+    assert_eq!(report_invalid_grant(&kit, &id, 2).await, InvalidGrantOutcome::AwaitingConfirmation);
+    kit.advance_clock(DELAY);
+    kit.set_provider_state(ProviderState::Paused).await;
+    assert_eq!(report_invalid_grant(&kit, &id, 2).await, InvalidGrantOutcome::ProviderPaused);
+    kit.set_provider_state(ProviderState::Active).await;
+    assert_eq!(report_invalid_grant(&kit, &id, 2).await, InvalidGrantOutcome::AwaitingConfirmation);
 }

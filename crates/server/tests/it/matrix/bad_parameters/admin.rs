@@ -194,8 +194,8 @@ const SELECTION_EXPECTED: &str = "expected either provider_id or all";
 /// The path of a list and its parameters, each with a valid value and the error for an invalid one.
 type ListParameters = (&'static str, &'static [(&'static str, &'static str, &'static str)]);
 const EXPECTED_ACTION: &str = "expected client.registered, client.state_changed, client.redirect_uris_replaced, \
-    client.secret_regenerated, client.removed, provider.changed, provider.orphaned_grant_resolved, registration.changed, \
-    connection.opened, connection.activated, connection.ended, connection.code_rejected, connection.provider_revocation_changed, \
+    client.secret_regenerated, client.removed, provider.changed, provider.orphaned_grant_resolved, provider.call_failed, registration.changed, \
+    connection.opened, connection.activated, connection.ended, connection.code_rejected, connection.provider_revocation_changed, connection.call_failed, \
     job.retried, job.closed, operator.bootstrap_token_issued, operator.added, operator.removed";
 const EXPECTED_TIME: &str = "expected a time in RFC 3339";
 const EXPECTED_CLIENT_ID: &str = "expected a client's id";
@@ -218,7 +218,7 @@ const LISTS: [ListParameters; 8] = [
             (
                 "kind",
                 "revoke_at_provider",
-                "expected revoke_at_provider, revoke_orphaned_grant, recover_authorization_code, register_upstream_client, delete_upstream_client",
+                "expected revoke_at_provider, revoke_orphaned_grant, recover_authorization_code, register_upstream_client, delete_upstream_client, confirm_invalid_grant",
             ),
             ("provider_id", "9999", "expected a positive integer"),
         ],
