@@ -1,15 +1,24 @@
 //! Tests of an attacker who can write to the database, but has neither the keys nor the tokens of others. Each test changes a
 //! row with plain SQL, and shows that the hub uses the row neither for a recipient nor for an operator, and reports it.
 
+use std::time::Duration;
+
 use bowline::cli::BrowserRequest;
+use bowline::jobs;
+use bowline::recipients::process_removals;
+use domain::model::connection::EndCause;
 use http::Method;
 
 use crate::recovery::approve_and_capture_callback;
 use crate::support::{
-    ConnectionTokens, HubProcess, RunningHub, TestClient, TestHub, authorize_url, on_both, wait_until,
+    ConnectionTokens, HubProcess, RunningHub, SCOPE, TestClient, TestHub, authorize_url, on_both, wait_until,
 };
 
-on_both!(changed_operator_role_is_rejected_and_counted, changed_recipient_of_a_login_is_rejected);
+on_both!(
+    changed_operator_role_is_rejected_and_counted,
+    changed_recipient_of_a_login_is_rejected,
+    removal_waits_for_changed_connection,
+);
 
 /// Declares two tests for each function, which gets a hub with two recipients and a connection of each.
 macro_rules! on_both_processes {
@@ -281,4 +290,34 @@ async fn changed_recipient_of_a_login_is_rejected(kit: TestHub) {
 
     assert_eq!((changed, open().await), (500, 302));
     assert_eq!(kit.sql("SELECT count(*) FROM connections").await, ["1"]);
+}
+
+/// The hub needs the recipient's client at the provider to revoke the grant of the changed connection, once it is restored.
+async fn removal_waits_for_changed_connection(kit: TestHub) {
+    kit.enable_client_registration().await;
+    let recipient = kit.create_approved_recipient().await;
+    kit.wait_for_registration_state(&recipient, "active").await;
+    let changed = kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
+    let other = kit.connect_at(1000, &recipient, "bob", &["mt-bob-chequing"], SCOPE).await;
+    let of_changed = format!("WHERE id = '{}'", changed.id);
+    let sub = kit.sql(&format!("SELECT sub FROM connections {of_changed}")).await.remove(0);
+    kit.sql(&format!("UPDATE connections SET sub = 'mallory' {of_changed}")).await;
+
+    kit.run_admin_operation(Method::DELETE, &format!("/recipients/{}", recipient.id), None).await;
+    let ctx = jobs::new_job_context(kit.app(), "test").unwrap();
+    let has_finished = process_removals(&ctx).await.unwrap();
+
+    assert!(!has_finished, "a removal that has to wait must not be repeated without a pause");
+    assert_eq!(kit.load_end_cause(&other.id).await, Some(EndCause::ClientRemoved));
+    assert_eq!(kit.sql("SELECT count(*) FROM client_removals").await, ["1"]);
+    assert_eq!(kit.world.maple().bank.client_ids().len(), 1, "the client is still needed");
+    kit.sql(&format!("UPDATE connections SET sub = '{sub}' {of_changed}")).await;
+    kit.app().removal_notify().notify_one();
+    kit.wait_until("the client is deleted", async || {
+        kit.advance(Duration::from_secs(30));
+        kit.world.maple().bank.client_ids().is_empty()
+    })
+    .await;
+    assert_eq!(kit.load_end_cause(&changed.id).await, Some(EndCause::ClientRemoved));
+    assert_eq!(kit.list_grant_states().await, ["ended", "ended"]);
 }

@@ -11,9 +11,11 @@ use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::{ToValue, Value, values};
 
-/// Lists removals that have not finished, the oldest first.
+/// Lists removals that have not finished, in the order of the ids of the recipients.
 #[derive(Clone, Debug)]
 pub struct ListClientRemovals {
+    /// The recipient after which the list begins; `None` lists from the beginning.
+    pub after: Option<ClientId>,
     pub limit: u32,
 }
 
@@ -44,9 +46,11 @@ impl Query for ListClientRemovals {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let removals = sql!(
             "-- list unfinished removals
-            SELECT client_id, actor_kind, actor_id, correlation_id FROM client_removals ORDER BY began_at LIMIT ?1"
+            SELECT client_id, actor_kind, actor_id, correlation_id FROM client_removals
+            WHERE client_id > ?1 ORDER BY client_id LIMIT ?2"
         );
-        tx.fetch_all(removals, values![self.limit]).await
+        let after = self.after.as_ref().map_or(Value::Blob(Vec::new()), ToValue::to_value);
+        tx.fetch_all(removals, &[after, i64::from(self.limit).to_value()]).await
     }
 }
 

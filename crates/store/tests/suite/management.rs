@@ -81,7 +81,7 @@ async fn client_removal_closes_client_before_its_connections_end(kit: TestStore)
     );
     assert_eq!(kit.find_end_cause(&active).await, None, "closing does not wait for connections to end");
 
-    let removals = kit.store.query(&ListClientRemovals { limit: 10 }).await.unwrap();
+    let removals = kit.store.query(&ListClientRemovals { after: None, limit: 10 }).await.unwrap();
     assert_eq!((removals.len(), &removals[0].client_id), (1, &parse_client_id("dc-acme")));
     assert_eq!(removals[0].actor, operator_actor());
     let finish = || FinishClientRemoval { moment: kit.next_moment(), client_id: parse_client_id("dc-acme") };
@@ -98,7 +98,7 @@ async fn client_removal_closes_client_before_its_connections_end(kit: TestStore)
         assert_eq!(kit.store.end_connection(end).await.unwrap(), EndOutcome::Ended(cause));
     }
     kit.store.run(finish()).await.unwrap();
-    assert!(kit.store.query(&ListClientRemovals { limit: 10 }).await.unwrap().is_empty());
+    assert!(kit.store.query(&ListClientRemovals { after: None, limit: 10 }).await.unwrap().is_empty());
     assert_eq!(kit.find_end_cause(&active).await, Some(EndCause::ClientRemoved));
     assert!(matches!(kit.get_connection(&pending).await.state, ConnectionState::Ended(_)));
     assert_eq!(kit.find_end_cause(&other).await, None, "another's connection remains active");
