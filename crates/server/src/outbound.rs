@@ -38,6 +38,18 @@ pub struct PartialResponse {
     pub end: BodyEnd,
 }
 
+impl PartialResponse {
+    /// Returns the status of a response that arrived completely, as far as the limit permitted. A provider that does not send
+    /// its bodies is as unavailable as one that sends nothing.
+    pub fn complete_status(&self) -> Result<StatusCode, &OutboundError> {
+        static INTERRUPTED: OutboundError = OutboundError::Interrupted;
+        match self.end {
+            BodyEnd::Complete | BodyEnd::TooLarge => Ok(self.status),
+            BodyEnd::Interrupted => Err(&INTERRUPTED),
+        }
+    }
+}
+
 /// The way in which the body of a response ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyEnd {
@@ -240,5 +252,24 @@ fn classify_error(error: &reqwest::Error) -> OutboundError {
         OutboundError::Timeout
     } else {
         OutboundError::Interrupted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn response_with_interrupted_body_has_no_complete_status() {
+        let response = |end| PartialResponse {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            end,
+        };
+
+        assert_eq!(response(BodyEnd::Complete).complete_status().ok(), Some(StatusCode::OK));
+        assert_eq!(response(BodyEnd::TooLarge).complete_status().ok(), Some(StatusCode::OK));
+        assert!(matches!(response(BodyEnd::Interrupted).complete_status(), Err(OutboundError::Interrupted)));
     }
 }

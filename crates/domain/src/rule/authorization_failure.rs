@@ -28,6 +28,10 @@ const PROVIDER_FAILED: OAuthError =
     OAuthError::new(OAuthCode::ServerError, "The provider reports an internal error");
 const SCOPE_REJECTED: OAuthError =
     OAuthError::new(OAuthCode::InvalidScope, "The provider rejects the requested scope");
+const NOT_CONFIGURED: OAuthError = OAuthError::new(
+    OAuthCode::TemporarilyUnavailable,
+    "The hub is not configured correctly for this provider, so it sent no request",
+);
 const CLIENT_REJECTED: OAuthError = OAuthError::new(
     OAuthCode::TemporarilyUnavailable,
     "The provider rejects the hub, whose operator must correct its registration there",
@@ -120,7 +124,8 @@ pub fn describe_exchange_failure(outcome: CallOutcome) -> OAuthError {
         ) => UNAVAILABLE,
         Some(FailureReason::TlsFailed) => TLS_FAILED,
         Some(FailureReason::RateLimited) => RATE_LIMITED,
-        Some(FailureReason::ClientRejected | FailureReason::NotSent) => CLIENT_REJECTED,
+        Some(FailureReason::ClientRejected) => CLIENT_REJECTED,
+        Some(FailureReason::NotSent) => NOT_CONFIGURED,
         Some(FailureReason::GrantRejected) => CODE_REJECTED,
         Some(FailureReason::RequestRejected) => REQUEST_REJECTED,
         Some(FailureReason::Unreadable | FailureReason::TooLarge | FailureReason::Encoded) => UNREADABLE,
@@ -163,6 +168,7 @@ mod tests {
         for (reason, expected) in [
             (FailureReason::TlsFailed, TLS_FAILED),
             (FailureReason::ClientRejected, CLIENT_REJECTED),
+            (FailureReason::NotSent, NOT_CONFIGURED),
             (FailureReason::GrantRejected, CODE_REJECTED),
             (FailureReason::Unreadable, UNREADABLE),
             (FailureReason::ServerError, UNAVAILABLE),

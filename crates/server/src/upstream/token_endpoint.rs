@@ -119,7 +119,8 @@ impl ProviderEndpoints<'_> {
         }
         let endpoint = &self.provider.settings.token_endpoint;
         let (client, result) = self.post_form_as(credentials, endpoint, grant.to_form_fields()).await;
-        self.record_outcome("token", EndpointGroup::Token, result.as_ref().map(|response| response.status));
+        let status = result.as_ref().and_then(PartialResponse::complete_status);
+        self.record_outcome("token", EndpointGroup::Token, status);
         let TokenReply { report, tokens, found } = TokenReply::read(call, result, self.ctx.now());
         if let Some(client) = client {
             self.record_client(&client, &report);
@@ -141,7 +142,7 @@ impl ProviderEndpoints<'_> {
         let fields = vec![("token", token), ("token_type_hint", token_type.as_str())];
         // Each job is a trial call: it has a back-off of its own, and no other call waits for it.
         let (client, result) = self.post_form_as(self.load_credentials().await, endpoint, fields).await;
-        let status = result.as_ref().map(|response| response.status);
+        let status = result.as_ref().and_then(PartialResponse::complete_status);
         self.record_outcome("revoke", EndpointGroup::Revocation, status);
         let report = match &result {
             Ok(response) => CallReport::from_response(CALL, response, false),
