@@ -2,6 +2,7 @@
 
 mod access;
 mod consent_sessions;
+mod data_faults;
 mod fault_injection;
 mod fault_settings;
 mod fdx_api;
@@ -26,7 +27,7 @@ use std::io;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 
-pub use fault_settings::{EndpointStatus, FaultSettings};
+pub use fault_settings::{DataFault, EndpointStatus, FaultSettings};
 pub use state::{Bank, BankClock, BankSettings, Login};
 
 impl Bank {
@@ -53,7 +54,11 @@ impl Bank {
         let faults_layer = || from_fn_with_state(self.clone(), fault_injection::apply_faults);
         Router::new()
             .merge(oauth::routes().merge(register::routes()).layer(faults_layer()))
-            .merge(fdx_api::routes(self.profile().fdx_version).layer(faults_layer()))
+            .merge(
+                fdx_api::routes(self.profile().fdx_version)
+                    .layer(from_fn_with_state(self.clone(), data_faults::apply_data_fault))
+                    .layer(faults_layer()),
+            )
             .merge(pages::routes(self))
             .layer(from_fn_with_state(self.clone(), fault_injection::add_bank_headers))
             .with_state(self.clone())

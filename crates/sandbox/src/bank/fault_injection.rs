@@ -12,6 +12,7 @@ use bytes::Bytes;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
+use super::data_faults::format_http_date;
 use super::fault_settings::FaultSettings;
 use super::state::Bank;
 
@@ -97,7 +98,7 @@ pub(super) async fn apply_faults(State(bank): State<Bank>, request: Request, nex
 pub(super) async fn add_bank_headers(State(bank): State<Bank>, request: Request, next: Next) -> Response {
     // `Date` shows the bank's own clock, so that a clock skew is visible to clients as it would be in reality.
     let now = jiff::Timestamp::from_millisecond(bank.now()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let date = format_http_date(now);
     let mut response = next.run(request).await;
     if let Ok(value) = HeaderValue::from_str(&date) {
         response.headers_mut().insert(header::DATE, value);

@@ -38,6 +38,10 @@ pub struct FaultSettings {
     pub clock_skew_s: i64,
     /// FDX responses are delayed until this setting is false again.
     pub hold: bool,
+    /// The behavior of the FDX API.
+    pub data: DataFault,
+    /// The number of days before which the bank has no data and responds with 702; none if there is no limit.
+    pub history_days: Option<u16>,
 }
 
 /// The availability of the token endpoint, as a fault setting.
@@ -48,6 +52,59 @@ pub enum EndpointStatus {
     Up,
     /// The endpoint responds with 503.
     Down,
+}
+
+macro_rules! data_faults {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)+) => {
+        /// The behavior of the FDX API, as a fault setting.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum DataFault { $($(#[$doc])* $name),+ }
+
+        impl DataFault {
+            pub(super) const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// Returns the value in JSON and in the form of the fault injection page.
+            pub(super) const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text),+ }
+            }
+        }
+    };
+}
+
+data_faults! {
+    /// Responds normally.
+    Normal = "normal",
+    /// Pages have null instead of their position and links.
+    NullPage = "null_page",
+    /// Lists are null.
+    NullList = "null_list",
+    /// Responses have no list.
+    MissingList = "missing_list",
+    /// Lists begin with null, and each element has a field of another type.
+    OddElements = "odd_elements",
+    /// Only the link to the next page has its offset.
+    LinkOnly = "link_only",
+    /// Every page has the same position of the next one.
+    SamePage = "same_page",
+    /// The parameter `limit` is ignored.
+    IgnoreLimit = "ignore_limit",
+    /// The dates of the request are ignored.
+    IgnoreDates = "ignore_dates",
+    /// Responds with 200 and the description of an error.
+    ErrorBody = "error_body",
+    /// Responds with 200 and a page of a gateway.
+    Html = "html",
+    /// Declares a `Content-Encoding` that was not asked for.
+    Encoded = "encoded",
+    /// Responds with 403 without an FDX code.
+    Forbidden = "forbidden",
+    /// Responds with 410 without an FDX code.
+    Gone = "gone",
+    /// Responds with 503 and `Retry-After` in seconds.
+    RetrySeconds = "retry_seconds",
+    /// Responds with 503 and `Retry-After` as a date.
+    RetryDate = "retry_date",
 }
 
 impl Default for FaultSettings {
@@ -64,6 +121,8 @@ impl Default for FaultSettings {
             rate_limited: false,
             clock_skew_s: 0,
             hold: false,
+            data: DataFault::Normal,
+            history_days: None,
         }
     }
 }

@@ -11,7 +11,9 @@ use axum::response::{IntoResponse, Response};
 use fdx::v6::{self, CrossVersion};
 use fdx::{ErrorBody, ErrorCode, HateoasLink, PageLinks, PageMetadata};
 use jiff::civil;
+use jiff::tz::TimeZone;
 
+use super::fault_settings::DataFault;
 use super::fdx_version::FdxVersion;
 use super::state::Bank;
 
@@ -31,6 +33,9 @@ impl IntoResponse for FdxApiError {
 /// The query parameters of a request, under the names of the bank's FDX version.
 pub(super) struct Parameters {
     version: FdxVersion,
+    fault: DataFault,
+    /// The first day of which the bank has data.
+    earliest: Option<civil::Date>,
     fields: BTreeMap<String, String>,
 }
 
@@ -53,6 +58,12 @@ impl Parameters {
     /// Parses the requested date range, whose ends are both optional in FDX 5.
     pub(super) fn date_range(&self) -> Result<(Option<civil::Date>, Option<civil::Date>), FdxApiError> {
         let (start, end) = (self.date("startTime")?, self.date("endTime")?);
+        if self.earliest.is_some_and(|earliest| start.is_none_or(|start| start < earliest)) {
+            return Err(FdxApiError(ErrorCode::InvalidDate, "The bank has no data of these days"));
+        }
+        if self.fault == DataFault::IgnoreDates {
+            return Ok((None, None));
+        }
         if start.zip(end).is_some_and(|(start, end)| start > end) {
             return Err(FdxApiError(ErrorCode::InvalidRange, "startTime must not be after endTime"));
         }
@@ -76,7 +87,8 @@ impl Parameters {
     ) -> Result<(PageMetadata, PageLinks, Vec<T>), FdxApiError> {
         const INVALID_PAGE: FdxApiError = FdxApiError(ErrorCode::InvalidInput, "limit or offset is invalid");
         let limit = self.get("limit").map_or(Ok(DEFAULT_PAGE_SIZE), str::parse).map_err(|_| INVALID_PAGE)?;
-        let limit = limit.clamp(1, MAX_PAGE_SIZE);
+        let limit =
+            if self.fault == DataFault::IgnoreLimit { usize::MAX } else { limit.clamp(1, MAX_PAGE_SIZE) };
         let total = items.len();
         if let Some(cursor) = self.get("offset") {
             let previous = items.iter().position(|item| id(item) == Some(cursor)).ok_or(INVALID_PAGE)?;
@@ -105,7 +117,12 @@ impl FromRequestParts<Bank> for Parameters {
         let query = Query::<BTreeMap<String, String>>::from_request_parts(parts, bank).await;
         let Query(fields) =
             query.map_err(|_| FdxApiError(ErrorCode::InvalidInput, "The query string cannot be parsed"))?;
-        Ok(Self { version, fields })
+        let faults = bank.faults().borrow().clone();
+        let earliest = faults.history_days.and_then(|days| {
+            let today = jiff::Timestamp::from_millisecond(bank.now()).ok()?.to_zoned(TimeZone::UTC).date();
+            today.checked_sub(jiff::Span::new().days(i64::from(days))).ok()
+        });
+        Ok(Self { version, fault: faults.data, earliest, fields })
     }
 }
 

@@ -65,6 +65,8 @@ async fn invalid_fault_setting_is_rejected_and_changes_nothing() {
         (json!({"rotate_refresh": "yes"}), "rotate_refresh"),
         (json!({"clock_skew_s": i64::MIN}), "clock_skew_s"),
         (json!({"hold": true, "rate_limited": null}), "rate_limited"),
+        (json!({"data": "odd"}), "data"),
+        (json!({"history_days": -1}), "history_days"),
         (json!(["hold"]), "object"),
     ] {
         let response = bank.set_faults(&changes).await;
@@ -135,14 +137,17 @@ async fn faults_page_shows_and_sets_every_fault() {
         ("fail", "503"),
         ("fail_share", "0.25"),
         ("token_endpoint", "down"),
+        ("token_response", "gzip"),
         ("revoke", "already"),
         ("clock_skew_s", "-3"),
         ("hold", "on"),
+        ("data", "null_page"),
+        ("history_days", "30"),
     ];
     assert_eq!(browser.submit("/faults", &form).await.location, "/faults?set");
     let expected = json!({"latency_ms": 5, "fail": 503, "fail_share": 0.25, "token_endpoint": "down",
-        "revoke": "already", "rotate_refresh": false, "invalid_grant_to_all": false, "rate_limited": false,
-        "clock_skew_s": -3, "hold": true});
+        "token_response": "gzip", "revoke": "already", "rotate_refresh": false, "invalid_grant_to_all": false,
+        "rate_limited": false, "clock_skew_s": -3, "hold": true, "data": "null_page", "history_days": 30});
     assert_eq!(bank.get("/faults").await.json(), expected);
 
     let page = browser.get("/faults?set").await;
@@ -194,4 +199,41 @@ async fn fault_injection_is_available_at_former_path_levers() {
     assert_eq!(set.status, StatusCode::OK);
     assert_eq!(bank.get("/faults").await.json()["fail"], 503);
     assert_eq!(bank.get("/levers/grants").await.json(), json!([]));
+}
+
+#[tokio::test]
+async fn data_fault_changes_form_of_fdx_responses() {
+    for (bank, account) in
+        [(TestBank::maple(), "mt-alice-chequing"), (TestBank::rideau(), "cr-alice-courant")]
+    {
+        let tokens = bank.grant_accounts(&[account]).await;
+        let token = text_member(&tokens, "access_token").to_owned();
+        let path = format!("/accounts/{account}/transactions?limit=2");
+        let normal = bank.read_raw(&token, &path).await.json();
+        assert_eq!(normal["transactions"].as_array().unwrap().len(), 2);
+        let read = async |fault: &str| {
+            bank.set_faults(&json!({"data": fault})).await;
+            bank.read_raw(&token, &path).await
+        };
+
+        assert!(read("null_page").await.json()["page"].is_null());
+        assert!(read("null_list").await.json()["transactions"].is_null());
+        assert!(read("missing_list").await.json().get("transactions").is_none());
+        assert!(read("odd_elements").await.json()["transactions"][0].is_null());
+        let link_only = read("link_only").await.json();
+        assert!(
+            link_only["links"]["next"]["href"].is_string()
+                && link_only["page"].as_object().unwrap().len() == 1
+        );
+        assert!(read("same_page").await.text.contains("\"same\""));
+        assert!(read("ignore_limit").await.json()["transactions"].as_array().unwrap().len() > 2);
+        assert_eq!(read("error_body").await.json()["code"], 500);
+        assert!(read("html").await.text.starts_with("<!DOCTYPE html>"));
+        assert_eq!(read("encoded").await.headers["content-encoding"], "gzip");
+        assert_eq!(read("forbidden").await.status, StatusCode::FORBIDDEN);
+        assert_eq!(read("gone").await.status, StatusCode::GONE);
+        assert_eq!(read("retry_seconds").await.headers["retry-after"], "120");
+        assert!(read("retry_date").await.headers["retry-after"].to_str().unwrap().ends_with(" GMT"));
+        assert_eq!(read("normal").await.json(), normal);
+    }
 }

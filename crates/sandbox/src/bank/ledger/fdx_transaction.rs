@@ -142,15 +142,16 @@ fn foreign_amount(
     (Some(amount), Some((*currency).to_owned()), Some(memo))
 }
 
-/// Returns the day with which the date filter of the FDX API compares a transaction.
+/// Returns the day with which the date filter of the FDX API compares a transaction: the day on which it was posted, or
+/// else on which it occurred.
 pub(crate) fn transaction_date(transaction: &Transaction) -> Option<civil::Date> {
-    let at = match transaction {
-        Transaction::DepositTransaction(t) => t.transaction_timestamp,
-        Transaction::LocTransaction(t) => t.transaction_timestamp,
-        Transaction::LoanTransaction(t) => t.transaction_timestamp,
-        Transaction::InvestmentTransaction(t) => t.transaction_timestamp,
-        Transaction::InsuranceTransaction(t) => t.transaction_timestamp,
-        Transaction::CommercialTransaction(t) => t.transaction_timestamp,
+    let (posted, occurred) = match transaction {
+        Transaction::DepositTransaction(t) => (t.posted_timestamp, t.transaction_timestamp),
+        Transaction::LocTransaction(t) => (t.posted_timestamp, t.transaction_timestamp),
+        Transaction::LoanTransaction(t) => (t.posted_timestamp, t.transaction_timestamp),
+        Transaction::InvestmentTransaction(t) => (t.posted_timestamp, t.transaction_timestamp),
+        Transaction::InsuranceTransaction(t) => (t.posted_timestamp, t.transaction_timestamp),
+        Transaction::CommercialTransaction(t) => (t.posted_timestamp, t.transaction_timestamp),
     };
-    at.map(|at| at.0.to_zoned(jiff::tz::TimeZone::UTC).date())
+    posted.or(occurred).map(|at| at.0.to_zoned(jiff::tz::TimeZone::UTC).date())
 }

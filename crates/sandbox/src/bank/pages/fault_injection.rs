@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde_json::{Map, Number, Value, json};
 
 use super::super::fault_injection;
-use super::super::fault_settings::{EndpointStatus, FaultSettings};
+use super::super::fault_settings::{DataFault, EndpointStatus, FaultSettings};
 use super::super::grants::GrantSummary;
 use super::super::state::{Bank, Login};
 use super::super::token_faults::{RevocationBehavior, TokenResponseFault};
@@ -66,6 +66,17 @@ impl FaultsPage<'_> {
         } else {
             TokenResponseFault::ALL.iter().map(|value| (value.as_str(), value == token_response)).collect()
         }
+    }
+
+    /// Returns the values of the setting `data`, and whether each is set.
+    fn data_faults(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        let current = self.faults.data;
+        DataFault::ALL.iter().map(move |fault| (fault.as_str(), *fault == current))
+    }
+
+    /// Returns the text of the setting `history_days`.
+    fn history_days(&self) -> String {
+        self.faults.history_days.map(|days| days.to_string()).unwrap_or_default()
     }
 
     /// Returns the names and values of those fault settings that are booleans.
@@ -144,13 +155,13 @@ async fn submit_faults(
 /// Converts the form to the JSON that `PUT /faults` accepts.
 fn parse_fault_form(form: &FormFields) -> Value {
     let mut faults = Map::new();
-    for name in ["latency_ms", "fail", "fail_share", "clock_skew_s"] {
+    for name in ["latency_ms", "fail", "fail_share", "clock_skew_s", "history_days"] {
         let text = form.get(name).unwrap_or_default().trim();
         // Text that is not a number stays text, so that the check of the settings reports it with its name.
         let value = serde_json::from_str::<Number>(text).map_or_else(|_| Value::from(text), Value::Number);
         faults.insert(name.to_owned(), if text.is_empty() { Value::Null } else { value });
     }
-    for name in ["token_endpoint", "token_response", "revoke"] {
+    for name in ["token_endpoint", "token_response", "revoke", "data"] {
         faults.insert(name.to_owned(), form.get(name).unwrap_or_default().into());
     }
     // A browser does not send the field of an unchecked checkbox.
