@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-fn assert_round_trip<T: DeserializeOwned + Serialize + PartialEq + Debug>(text: &[u8]) {
+fn assert_round_trip<T: DeserializeOwned + fdx::Shaped + Serialize + PartialEq + Debug>(text: &[u8]) {
     if let Ok(parsed) = fdx::parse::<T>(text) {
         let serialized = serde_json::to_vec(&parsed.value).expect("a parsed value can be serialized");
         let again = fdx::parse::<T>(&serialized).expect("a serialized value can be parsed");

@@ -174,7 +174,7 @@ fn provider_setting_names_are_unchanged() {
         ]
     );
     assert_eq!(schema_names::<DynamicRegistration>(), ["endpoint", "initial_access_token"]);
-    assert_eq!(schema_names::<FdxEndpoint>(), ["base_url", "version"]);
+    assert_eq!(schema_names::<FdxEndpoint>(), ["base_url", "date_parameters", "history_days", "version"]);
 }
 
 #[test]

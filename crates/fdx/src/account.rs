@@ -10,7 +10,7 @@ use crate::investment::{
     Contribution, Holding, InvestmentBalance, InvestmentLoan, OpenOrder, PensionSource, Vesting,
 };
 use crate::scalar::{Amount, Date, DateTime};
-use crate::shape::{Field, field};
+use crate::shape::{Field, Shape, Shaped, field};
 
 entity! {
     /// A bill for the premium of an insurance policy.
@@ -150,6 +150,10 @@ pub(crate) const ACCOUNT_TYPES: &[Field] = &[
     field!(AnnuityAccount: AnnuityAccount),
     field!(CommercialAccount: CommercialAccount),
 ];
+
+impl Shaped for Account {
+    const SHAPE: &'static Shape = &Shape::Element(ACCOUNT_TYPES);
+}
 
 macro_rules! match_account {
     ($account:expr, $inner:ident => $body:expr) => {

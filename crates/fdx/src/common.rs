@@ -4,8 +4,8 @@ use crate::entity::entity;
 use crate::scalar::Amount;
 
 entity! {
-    /// A currency, as in `{"currencyCode":"CAD"}` (ISO 4217).
-    Currency { currency_code: String, currency_rate: Amount, original_currency_code: String }
+    /// A currency, as in `{"currencyCode":"CAD"}` (ISO 4217). Some providers send only the code.
+    Currency as Currency { currency_code: String, currency_rate: Amount, original_currency_code: String }
 }
 entity! {
     /// An attribute that an institution adds and the standard does not define.

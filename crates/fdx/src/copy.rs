@@ -1,37 +1,58 @@
-//! Copies responses of data providers in one pass, without building their values.
+//! Copies the accounts, transactions and other items of responses, without building their values.
 //!
-//! The result is the same as if the response was parsed to the types of this crate, filtered and serialized: unknown
-//! fields are dropped and counted, every value of a known field is validated, even if it is left out, and amounts keep
-//! every digit. An item of a list is appended to the result only after the rules of the caller have accepted it.
+//! The values of known fields are copied from the provider's text to the result; amounts keep every digit. An item is
+//! appended to the result only after the rules of the caller have accepted it.
 
-mod value;
+mod page;
 
-use std::fmt::{self, Formatter};
-use std::marker::PhantomData;
+use std::borrow::Cow;
 
 use serde::Serialize;
-use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
+use serde::de::DeserializeOwned;
 
 use crate::account::ACCOUNT_TYPES;
-use crate::page::{PageLinks, PageMetadata};
-use crate::parse::{ParseError, Parsed};
+use crate::parse::{ParseError, read_document};
 use crate::payment::PaymentNetwork;
+use crate::read::{
+    DropReason, DropReport, ElementError, FdxTime, Id, Members, Path, Reading, Slot, Step, Version,
+    copy_fields, copy_value, is_unreadable, read_element, read_id, read_members, read_text, read_time,
+    write_name,
+};
 use crate::shape::{Field, FieldGroup, Shape, Shaped};
+use crate::statement::Statement;
 use crate::transaction::TRANSACTION_TYPES;
-use value::{NameSeed, ReadFields, ValueSeed, copy_member, field_index, write_json, write_name};
+pub use page::{CopiedPage, NextPage, PageParameter, PageWindow, copy_page};
 
 /// Copies an item of a list, or a single object.
 pub trait CopyItem {
-    /// Reads an item. Appends it to `out` and returns true if it is part of the result. Counts unknown fields in
-    /// `dropped`.
-    fn copy<'de, D: Deserializer<'de>>(
-        &mut self,
-        deserializer: D,
-        out: &mut Vec<u8>,
-        dropped: &mut usize,
-    ) -> Result<bool, D::Error>;
+    /// Reads an item, and appends it to `out` if it is part of the result. If it is not, `out` may contain a part of it.
+    fn copy(&mut self, item: Item<'_, '_>, out: &mut Vec<u8>) -> Result<ItemOutcome, ParseError>;
+}
+
+/// An item of a response.
+pub struct Item<'i, 'r> {
+    json: &'i str,
+    at: Path<'i>,
+    reading: &'i mut Reading<'r>,
+}
+
+/// The result of copying an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ItemOutcome {
+    /// The item is part of the result.
+    Copied,
+    /// The rules exclude the item.
+    Excluded,
+    /// The item cannot be read.
+    Unreadable {
+        /// True if the rules are known to cover the item.
+        is_covered: bool,
+    },
+    /// The item has a type that the hub does not serve.
+    UnknownType {
+        /// True if the rules are known to cover the item.
+        is_covered: bool,
+    },
 }
 
 /// The rules that decide which accounts or transactions are part of the result, and which of their fields.
@@ -48,88 +69,184 @@ pub trait ItemRules {
 
     /// Returns whether the fields of a group are part of the result.
     fn keeps(&self, group: FieldGroup) -> bool;
+
+    /// Returns whether a transaction of this time is part of the result.
+    fn includes(&self, _time: FdxTime) -> bool {
+        true
+    }
 }
 
-/// The result of copying one page of a list.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct CopiedPage {
-    /// The position of the page in the provider's list.
-    pub page: PageMetadata,
-    /// The number of items that the page has at the provider.
-    pub received: usize,
-    /// The number of items that were copied.
-    pub copied: usize,
-}
-
-/// Copies the items of the list `list` of a page to `out`, separated by commas. If `out` already contains items, those
-/// of the page are appended.
-pub fn copy_page(
-    text: &[u8],
-    list: &'static str,
-    items: &mut impl CopyItem,
-    out: &mut Vec<u8>,
-) -> Result<Parsed<CopiedPage>, ParseError> {
-    let mut dropped = 0;
-    // Usually most of a response is copied.
-    out.reserve(text.len());
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let visitor = PageVisitor { list, items, out, dropped: &mut dropped };
-    let value = deserializer.deserialize_map(visitor)?;
-    // Text after the value makes the response invalid.
-    deserializer.end()?;
-    Ok(Parsed { value, dropped })
-}
-
-/// Copies a single object to `out`. The value is false if the rules leave it out.
+/// Copies a single object to `out`. Returns false if the rules leave it out. What was left out of it is added to `report`.
 pub fn copy_item(
     text: &[u8],
+    version: Version,
     item: &mut impl CopyItem,
     out: &mut Vec<u8>,
-) -> Result<Parsed<bool>, ParseError> {
-    let mut dropped = 0;
+    report: &mut DropReport,
+) -> Result<bool, ParseError> {
     out.reserve(text.len());
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let value = item.copy(&mut deserializer, out, &mut dropped)?;
-    deserializer.end()?;
-    Ok(Parsed { value, dropped })
+    let json = read_document(text)?;
+    let mut reading = Reading { version, report, keeps_internal_fields: false };
+    match item.copy(Item { json, at: Path::ROOT, reading: &mut reading }, out)? {
+        ItemOutcome::Copied => Ok(true),
+        ItemOutcome::Excluded => Ok(false),
+        ItemOutcome::Unreadable { .. } | ItemOutcome::UnknownType { .. } => Err(ParseError::WrongShape),
+    }
 }
 
 /// Copies accounts or transactions according to rules.
 pub struct FilteredItem<R> {
     types: &'static [Field],
+    is_transaction: bool,
     rules: R,
-    /// The fields of the current item. They are appended to the result when the item is accepted.
-    fields: Vec<u8>,
 }
 
 impl<R: ItemRules> FilteredItem<R> {
     /// Creates a copier of accounts.
     pub const fn account(rules: R) -> Self {
-        Self { types: ACCOUNT_TYPES, rules, fields: Vec::new() }
+        Self { types: ACCOUNT_TYPES, is_transaction: false, rules }
     }
 
     /// Creates a copier of transactions.
     pub const fn transaction(rules: R) -> Self {
-        Self { types: TRANSACTION_TYPES, rules, fields: Vec::new() }
+        Self { types: TRANSACTION_TYPES, is_transaction: true, rules }
     }
 
     pub const fn rules(&self) -> &R {
         &self.rules
     }
-}
 
-impl<R: ItemRules> CopyItem for FilteredItem<R> {
-    fn copy<'de, D: Deserializer<'de>>(
+    fn copy_known(
         &mut self,
-        deserializer: D,
+        kind: &'static Field,
+        members: &Members<'_>,
+        item: Item<'_, '_>,
         out: &mut Vec<u8>,
-        dropped: &mut usize,
-    ) -> Result<bool, D::Error> {
-        deserializer.deserialize_map(ItemVisitor { item: self, out, dropped })
+    ) -> Result<ItemOutcome, ParseError> {
+        let Item { at, reading, .. } = item;
+        let at = at.then(Step::Name(kind.name));
+        let Ok(id) = read_account_id(members.find(ACCOUNT_ID), &at, reading) else {
+            return Ok(UNREADABLE);
+        };
+        // Only items that are covered are read further: nothing else about them is counted or reported.
+        let Some(shown_id) = self.rules.shown_account_id(id.as_deref()) else {
+            if id.is_some() {
+                return Ok(ItemOutcome::Excluded);
+            }
+            reading.drop_field(&at.then(Step::Name(ACCOUNT_ID)), DropReason::Unreadable);
+            return Ok(UNREADABLE);
+        };
+        if self.is_transaction {
+            if has_unreadable_field(members, &at, reading) {
+                return Ok(ItemOutcome::Unreadable { is_covered: true });
+            }
+            if find_time(members).is_some_and(|time| !self.rules.includes(time)) {
+                return Ok(ItemOutcome::Excluded);
+            }
+        }
+        out.push(b'{');
+        write_name(out, out.len(), kind.name);
+        out.push(b'{');
+        let start = out.len();
+        write_name(out, start, ACCOUNT_ID);
+        serde_json::to_writer(&mut *out, shown_id.as_ref())?;
+        if let Slot::Json(parent) = members.find(PARENT_ID)
+            && let Some(shown) = read_text(parent).and_then(|id| self.rules.shown_parent_id(&id))
+        {
+            write_name(out, start, PARENT_ID);
+            serde_json::to_writer(&mut *out, shown.as_ref())?;
+        }
+        let rules = &self.rules;
+        copy_fields(members, &at, reading, out, start, |field| match field.group {
+            FieldGroup::AccountId | FieldGroup::ParentAccountId => false,
+            group => rules.keeps(group),
+        });
+        out.extend_from_slice(b"}}");
+        Ok(ItemOutcome::Copied)
+    }
+
+    /// Returns whether the rules are known to cover an item of which only the account id is read.
+    fn covers(&mut self, json: &str) -> bool {
+        const ID: &[Field] = &[Field::new(ACCOUNT_ID, &Shape::Text)];
+        let slot = read_members(json, ID, Version::V5).map_or(Slot::Absent, |members| members.slot(0));
+        match slot {
+            Slot::Absent => self.rules.shown_account_id(None).is_some(),
+            Slot::Json(json) => match read_id(json) {
+                Id::Readable(id) => self.rules.shown_account_id(Some(&id)).is_some(),
+                Id::TooLong | Id::Unreadable => false,
+            },
+            Slot::Repeated => false,
+        }
     }
 }
 
-/// Copies items without leaving anything out but unknown fields.
+const ACCOUNT_ID: &str = "accountId";
+const PARENT_ID: &str = "parentAccountId";
+const UNREADABLE: ItemOutcome = ItemOutcome::Unreadable { is_covered: false };
+
+impl<R: ItemRules> CopyItem for FilteredItem<R> {
+    fn copy(&mut self, item: Item<'_, '_>, out: &mut Vec<u8>) -> Result<ItemOutcome, ParseError> {
+        match read_element(self.types, item.json, item.reading.version) {
+            Ok((kind, members)) => self.copy_known(kind, &members, item, out),
+            Err(ElementError::OtherVersion) => Err(ParseError::OtherVersion),
+            Err(ElementError::UnknownType(content)) => {
+                item.reading.drop_field(&item.at, DropReason::UnknownType);
+                Ok(ItemOutcome::UnknownType { is_covered: self.covers(content) })
+            }
+            Err(ElementError::Unreadable) => {
+                item.reading.drop_field(&item.at, DropReason::Unreadable);
+                Ok(ItemOutcome::Unreadable { is_covered: self.covers(item.json) })
+            }
+        }
+    }
+}
+
+/// The account id of an item cannot be read.
+struct UnreadableId;
+
+/// Reads the account id of an item; `None` if it has none. Reports an id that cannot be read.
+fn read_account_id<'t>(
+    slot: Slot<'t>,
+    at: &Path<'_>,
+    reading: &mut Reading<'_>,
+) -> Result<Option<Cow<'t, str>>, UnreadableId> {
+    let reason = match slot {
+        Slot::Absent => return Ok(None),
+        Slot::Repeated => DropReason::Repeated,
+        Slot::Json(json) => match read_id(json) {
+            Id::Readable(id) => return Ok(Some(id)),
+            Id::TooLong => DropReason::IdTooLong,
+            Id::Unreadable => DropReason::Unreadable,
+        },
+    };
+    reading.drop_field(&at.then(Step::Name(ACCOUNT_ID)), reason);
+    Err(UnreadableId)
+}
+
+/// Returns whether a transaction has a field that must be readable if it is present, and is not. Reports the field.
+fn has_unreadable_field(members: &Members<'_>, at: &Path<'_>, reading: &mut Reading<'_>) -> bool {
+    // Without the sign or the amount, a transaction would be misunderstood.
+    for name in ["transactionId", "amount", "debitCreditMemo"] {
+        let reason = match members.find(name) {
+            Slot::Json(json) if is_unreadable(name, json) => DropReason::Unreadable,
+            Slot::Repeated => DropReason::Repeated,
+            _ => continue,
+        };
+        reading.drop_field(&at.then(Step::Name(name)), reason);
+        return true;
+    }
+    false
+}
+
+/// Returns the time of a transaction: when it was posted, or else when it occurred.
+fn find_time(members: &Members<'_>) -> Option<FdxTime> {
+    ["postedTimestamp", "transactionTimestamp"].iter().find_map(|name| match members.find(name) {
+        Slot::Json(json) => read_time(json),
+        Slot::Absent | Slot::Repeated => None,
+    })
+}
+
+/// Copies items without leaving anything out but unknown and unreadable fields.
 pub struct UnchangedItem(&'static Shape);
 
 impl UnchangedItem {
@@ -140,297 +257,78 @@ impl UnchangedItem {
 }
 
 impl CopyItem for UnchangedItem {
-    fn copy<'de, D: Deserializer<'de>>(
-        &mut self,
-        deserializer: D,
-        out: &mut Vec<u8>,
-        dropped: &mut usize,
-    ) -> Result<bool, D::Error> {
-        ValueSeed { shape: self.0, out, dropped }.deserialize(deserializer)
+    fn copy(&mut self, item: Item<'_, '_>, out: &mut Vec<u8>) -> Result<ItemOutcome, ParseError> {
+        let start = out.len();
+        let is_copied = copy_value(self.0, item.json, &item.at, item.reading, out);
+        if is_copied && out.get(start..) != Some(b"{}") {
+            return Ok(ItemOutcome::Copied);
+        }
+        item.reading.drop_field(&item.at, DropReason::Unreadable);
+        Ok(ItemOutcome::Unreadable { is_covered: true })
     }
 }
 
-/// Copies items that are parsed to a type and converted, because their conversion needs several fields together.
-pub struct ConvertedItem<T, F> {
+/// Copies the statements of an account. They are parsed and converted, because their links need several fields together.
+pub struct StatementItem<'a, F> {
+    account_id: Option<&'a str>,
     convert: F,
-    item: PhantomData<fn(T)>,
 }
 
-impl<T, F: FnMut(T) -> Option<T>> ConvertedItem<T, F> {
-    /// Creates a copier of items. `convert` returns `None` for an item that is left out.
-    pub const fn new(convert: F) -> Self {
-        Self { convert, item: PhantomData }
-    }
-}
-
-impl<T: DeserializeOwned + Serialize, F: FnMut(T) -> Option<T>> CopyItem for ConvertedItem<T, F> {
-    fn copy<'de, D: Deserializer<'de>>(
-        &mut self,
-        deserializer: D,
-        out: &mut Vec<u8>,
-        dropped: &mut usize,
-    ) -> Result<bool, D::Error> {
-        let item = serde_ignored::deserialize(deserializer, |_| *dropped += 1)?;
-        match (self.convert)(item) {
-            None => Ok(false),
-            Some(item) => write_json(out, &item).map(|()| true),
-        }
+impl<'a, F: FnMut(Statement) -> Option<Statement>> StatementItem<'a, F> {
+    /// Creates a copier of the statements of an account; without its id, of any account. `convert` returns `None` for a
+    /// statement that is left out.
+    pub const fn new(account_id: Option<&'a str>, convert: F) -> Self {
+        Self { account_id, convert }
     }
 }
 
-/// Copies an account or a transaction, which is in an object whose only key names its type.
-struct ItemVisitor<'c, R> {
-    item: &'c mut FilteredItem<R>,
-    out: &'c mut Vec<u8>,
-    dropped: &'c mut usize,
-}
-
-impl<'de, R: ItemRules> Visitor<'de> for ItemVisitor<'_, R> {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("an object whose only key names the type of its content")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<bool, A::Error> {
-        let Self { item: FilteredItem { types, rules, fields }, out, dropped } = self;
-        let known = members.next_key_seed(field_index(types, 0))?.flatten();
-        let kind = known.and_then(|index| types.get(index)).ok_or_else(|| Error::custom("unknown type"))?;
-        let Shape::Object(known_fields) = kind.shape else { return Err(Error::custom("not an object")) };
-        fields.clear();
-        let shown_id = members.next_value_seed(ItemFieldsSeed { known_fields, rules, fields, dropped })?;
-        if members.next_key::<IgnoredAny>()?.is_some() {
-            return Err(Error::custom("an item has several types"));
-        }
-        // Nothing of the item is in `out` before this decision.
-        let Some(shown_id) = shown_id else { return Ok(false) };
-        out.push(b'{');
-        write_name(out, out.len(), kind.name);
-        out.extend_from_slice(b"{\"accountId\":");
-        write_json(out, shown_id.as_ref())?;
-        if !fields.is_empty() {
-            out.push(b',');
-            out.extend_from_slice(fields);
-        }
-        out.extend_from_slice(b"}}");
-        Ok(true)
-    }
-}
-
-/// Copies the fields of an account or transaction, except for its account id. Returns the id by which the account is
-/// shown; `None` if the item is left out.
-struct ItemFieldsSeed<'c, R> {
-    known_fields: &'static [Field],
-    rules: &'c mut R,
-    fields: &'c mut Vec<u8>,
-    dropped: &'c mut usize,
-}
-
-impl<'de, R: ItemRules> DeserializeSeed<'de> for ItemFieldsSeed<'_, R> {
-    type Value = Option<R::ShownId>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de, R: ItemRules> Visitor<'de> for ItemFieldsSeed<'_, R> {
-    type Value = Option<R::ShownId>;
-
-    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let Self { known_fields, rules, fields, dropped } = self;
-        let (mut read, mut next, mut decision) = (ReadFields::default(), 0, None);
-        while let Some(known) = members.next_key_seed(field_index(known_fields, next))? {
-            let Some((index, field)) = known.and_then(|index| Some((index, known_fields.get(index)?))) else {
-                members.next_value::<IgnoredAny>()?;
-                *dropped += 1;
-                continue;
-            };
-            read.insert(index)?;
-            next = index + 1;
-            let end = fields.len();
-            match field.group {
-                FieldGroup::AccountId => {
-                    decision =
-                        Some(members.next_value_seed(IdSeed(|id: Option<&str>| rules.shown_account_id(id)))?);
-                }
-                FieldGroup::ParentAccountId => {
-                    let seed = IdSeed(|id: Option<&str>| rules.shown_parent_id(id?));
-                    if let Some(shown_id) = members.next_value_seed(seed)? {
-                        write_name(fields, 0, field.name);
-                        write_json(fields, shown_id.as_ref())?;
-                    }
-                }
-                group => {
-                    copy_member(&mut members, field, 0, fields, dropped)?;
-                    // The value was read nevertheless: a response with an invalid value is rejected, whatever the
-                    // consent covers.
-                    if !rules.keeps(group) {
-                        fields.truncate(end);
-                    }
-                }
-            }
-        }
-        Ok(decision.unwrap_or_else(|| rules.shown_account_id(None)))
-    }
-}
-
-/// Passes an optional text to a function.
-struct IdSeed<F>(F);
-
-impl<'de, T, F: FnOnce(Option<&str>) -> T> DeserializeSeed<'de> for IdSeed<F> {
-    type Value = T;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
-        deserializer.deserialize_option(self)
-    }
-}
-
-impl<'de, T, F: FnOnce(Option<&str>) -> T> Visitor<'de> for IdSeed<F> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("a string or null")
-    }
-
-    fn visit_none<E: Error>(self) -> Result<T, E> {
-        Ok((self.0)(None))
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<T, E> {
-        Ok((self.0)(None))
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
-        deserializer.deserialize_str(NameSeed(|id: &str| (self.0)(Some(id))))
-    }
-}
-
-/// Copies the items of a page and reads its position.
-struct PageVisitor<'c, I> {
-    list: &'static str,
-    items: &'c mut I,
-    out: &'c mut Vec<u8>,
-    dropped: &'c mut usize,
-}
-
-/// A member of a page.
-#[derive(Clone, Copy)]
-enum PageMember {
-    Page,
-    Links,
-    Items,
-}
-
-impl<'de, I: CopyItem> Visitor<'de> for PageVisitor<'_, I> {
-    type Value = CopiedPage;
-
-    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("a page of a list")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<CopiedPage, A::Error> {
-        let Self { list, items, out, dropped } = self;
-        let member = |name: &str| match name {
-            "page" => Some(PageMember::Page),
-            "links" => Some(PageMember::Links),
-            name if name == list => Some(PageMember::Items),
-            _ => None,
+impl<F: FnMut(Statement) -> Option<Statement>> CopyItem for StatementItem<'_, F> {
+    fn copy(&mut self, item: Item<'_, '_>, out: &mut Vec<u8>) -> Result<ItemOutcome, ParseError> {
+        const IDS: &[Field] = &[Field::new(ACCOUNT_ID, &Shape::Text), Field::new(STATEMENT_ID, &Shape::Text)];
+        const STATEMENT_ID: &str = "statementId";
+        let Item { json, at, reading } = item;
+        let Some(ids) = read_members(json, IDS, reading.version) else {
+            reading.drop_field(&at, DropReason::Unreadable);
+            return Ok(ItemOutcome::Unreadable { is_covered: true });
         };
-        let (mut copied, mut read, mut scratch) = (CopiedPage::default(), ReadFields::default(), Vec::new());
-        while let Some(member) = members.next_key_seed(NameSeed(member))? {
-            let Some(member) = member else {
-                members.next_value::<IgnoredAny>()?;
-                *dropped += 1;
-                continue;
-            };
-            read.insert(member as usize)?;
-            let (scratch, dropped) = (&mut scratch, &mut *dropped);
-            match member {
-                PageMember::Page => {
-                    members.next_value_seed(ValueSeed {
-                        shape: PageMetadata::SHAPE,
-                        out: scratch,
-                        dropped,
-                    })?;
-                    copied.page = serde_json::from_slice(scratch).map_err(Error::custom)?;
-                }
-                // The provider's links are validated, but not used.
-                PageMember::Links => {
-                    let shape = &Shape::Omitted(PageLinks::SHAPE);
-                    members.next_value_seed(ValueSeed { shape, out: scratch, dropped })?;
-                }
-                PageMember::Items => {
-                    let seed = ItemsSeed { items: &mut *items, out: &mut *out, dropped };
-                    (copied.received, copied.copied) = members.next_value_seed(seed)?;
-                }
-            }
+        let Ok(account_id) = read_account_id(ids.slot(0), &at, reading) else { return Ok(UNREADABLE) };
+        if account_id.is_some_and(|id| self.account_id.is_some_and(|account_id| account_id != id)) {
+            return Ok(ItemOutcome::Excluded);
         }
-        Ok(copied)
-    }
-}
-
-/// Copies the items of a list. Returns the numbers of received and of copied items.
-struct ItemsSeed<'c, I> {
-    items: &'c mut I,
-    out: &'c mut Vec<u8>,
-    dropped: &'c mut usize,
-}
-
-impl<'de, I: CopyItem> DeserializeSeed<'de> for ItemsSeed<'_, I> {
-    type Value = (usize, usize);
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(usize, usize), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de, I: CopyItem> Visitor<'de> for ItemsSeed<'_, I> {
-    type Value = (usize, usize);
-
-    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(usize, usize), A::Error> {
-        let Self { items, out, dropped } = self;
-        let (mut received, mut copied) = (0, 0);
-        loop {
-            let end = out.len();
-            if end > 0 {
-                out.push(b',');
-            }
-            let seed = ItemSeed { items: &mut *items, out: &mut *out, dropped: &mut *dropped };
-            let Some(is_copied) = elements.next_element_seed(seed)? else {
-                out.truncate(end);
-                return Ok((received, copied));
-            };
-            received += 1;
-            if is_copied {
-                copied += 1;
-            } else {
-                out.truncate(end);
+        let reason = match ids.slot(1) {
+            Slot::Json(id) => match read_id(id) {
+                Id::Readable(_) => None,
+                Id::TooLong => Some(DropReason::IdTooLong),
+                Id::Unreadable => Some(DropReason::Unreadable),
+            },
+            // A recipient could not request the document of a statement without an id.
+            Slot::Absent => Some(DropReason::Unreadable),
+            Slot::Repeated => Some(DropReason::Repeated),
+        };
+        if let Some(reason) = reason {
+            reading.drop_field(&at.then(Step::Name(STATEMENT_ID)), reason);
+            return Ok(ItemOutcome::Unreadable { is_covered: true });
+        }
+        let statement = parse_copy(json, &at, reading).ok_or(ParseError::WrongShape)?;
+        match (self.convert)(statement) {
+            None => Ok(ItemOutcome::Excluded),
+            Some(statement) => {
+                serde_json::to_writer(out, &statement)?;
+                Ok(ItemOutcome::Copied)
             }
         }
     }
 }
 
-struct ItemSeed<'c, I> {
-    items: &'c mut I,
-    out: &'c mut Vec<u8>,
-    dropped: &'c mut usize,
-}
-
-impl<'de, I: CopyItem> DeserializeSeed<'de> for ItemSeed<'_, I> {
-    type Value = bool;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        self.items.copy(deserializer, self.out, self.dropped)
-    }
+fn parse_copy<T: DeserializeOwned + Serialize + Shaped>(
+    json: &str,
+    at: &Path<'_>,
+    reading: &mut Reading<'_>,
+) -> Option<T> {
+    let mut normal = Vec::with_capacity(json.len());
+    let is_copied = copy_value(T::SHAPE, json, at, reading, &mut normal);
+    // The copy contains only values that the type accepts.
+    serde_json::from_slice(&normal).ok().filter(|_| is_copied)
 }
 
 #[cfg(test)]

@@ -4,7 +4,10 @@
 // Enumerations of the standard are fields of type `String`: a value that a provider adds is passed on, and does not make
 // the whole response unreadable.
 macro_rules! entity {
-    ($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+    ($(#[$meta:meta])* $name:ident { $($fields:tt)* }) => {
+        $crate::entity::entity! { $(#[$meta])* $name as Object { $($fields)* } }
+    };
+    ($(#[$meta:meta])* $name:ident as $shape:ident { $($field:ident: $type:ty),* $(,)? }) => {
         $(#[$meta])*
         #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         #[serde(rename_all = "camelCase", default)]
@@ -15,7 +18,7 @@ macro_rules! entity {
 
         impl $crate::shape::Shaped for $name {
             const SHAPE: &'static $crate::shape::Shape =
-                &$crate::shape::Shape::Object(&[$($crate::shape::field!($field: $type)),*]);
+                &$crate::shape::Shape::$shape(&[$($crate::shape::field!($field: $type)),*]);
         }
     };
 }

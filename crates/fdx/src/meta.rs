@@ -12,8 +12,12 @@ entity! {
     AvailabilityList { availability: Vec<Availability> }
 }
 entity! {
+    /// An operation of the API that an implementation supports, with the FDX versions in which it does.
+    Operation { id: String, fdx_versions: Vec<String> }
+}
+entity! {
     /// The versions, the format and the operations that an implementation supports.
-    Capability { fdx_versions: Vec<String>, message_format: String, operations: Vec<String> }
+    Capability { fdx_versions: Vec<String>, message_format: String, operations: Vec<Operation> }
 }
 entity! {
     /// The metrics of one or more operations: the average response time in milliseconds and the percentage of

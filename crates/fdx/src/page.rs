@@ -7,6 +7,7 @@ use crate::account::Account;
 use crate::common::HateoasLink;
 use crate::entity::entity;
 use crate::payment::PaymentNetwork;
+use crate::shape::{Shape, Shaped, field};
 use crate::statement::Statement;
 use crate::transaction::Transaction;
 
@@ -33,6 +34,14 @@ macro_rules! list_page {
             pub links: PageLinks,
             $(#[$items_meta])*
             pub $items: Vec<$item>,
+        }
+
+        impl Shaped for $name {
+            const SHAPE: &'static Shape = &Shape::Object(&[
+                field!(page: PageMetadata),
+                field!(links: PageLinks),
+                field!($items: Vec<$item>),
+            ]);
         }
     };
 }

@@ -1,41 +1,136 @@
-//! Parses responses of data providers, and counts the fields that the hub does not know and drops.
+//! Parses responses of data providers to the types of this crate.
 
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
-/// A parsed value, with the number of fields that its type does not define.
+use crate::read::{DropReport, Path, Reading, Version, copy_value};
+use crate::shape::Shaped;
+
+/// A parsed value, with the number of fields that were left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed<T> {
-    /// The value, without the fields that its type does not define.
+    /// The value, without the fields that its type does not define or that could not be read.
     pub value: T,
-    /// The number of fields that were dropped because the type does not define them. With FDX 6.x it includes dropped
-    /// elements of lists.
+    /// The number of fields and elements of lists that were left out.
     pub dropped: usize,
 }
 
-/// Error for a text that cannot be parsed. It contains a position and no value, so that it can be logged.
-#[derive(Debug, thiserror::Error)]
-#[error("unreadable at line {line}, column {column}")]
-pub struct ParseError {
-    /// The line, starting at one; zero if the position is unknown.
-    pub line: usize,
-    /// The column, starting at one; zero if the position is unknown.
-    pub column: usize,
+/// The reason why a response cannot be read at all. It contains no value, so that it can be logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// The text is not JSON.
+    #[error("not JSON: unreadable at line {line}, column {column}")]
+    Syntax {
+        /// The line, starting at one; zero if the position is unknown.
+        line: usize,
+        /// The column, starting at one; zero if the position is unknown.
+        column: usize,
+    },
+    /// The JSON is not an object with a field that the call returns.
+    #[error("not the object that the call returns")]
+    WrongShape,
+    /// The object describes an error, although the status reports success.
+    #[error("an error in a successful response")]
+    ErrorInBody,
+    /// The object has no member with the list.
+    #[error("the list is missing")]
+    MissingList,
+    /// The member of the list is not a list, or there are two.
+    #[error("the list is not an array")]
+    InvalidList,
+    /// The list has elements, but none of them can be read.
+    #[error("no element of the list can be read")]
+    NoReadableElement,
+    /// The response has the form of another version of FDX than the configured one.
+    #[error("the response has the form of another FDX version than `fdx.version`")]
+    OtherVersion,
+    /// The response does not show whether the list has more pages, or how to request them.
+    #[error("the position of the next page cannot be read")]
+    UnknownPosition,
+}
+
+impl ParseError {
+    /// Returns the name of the reason in logs and metrics.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Syntax { .. } => "not_json",
+            Self::WrongShape => "wrong_shape",
+            Self::ErrorInBody => "error_in_body",
+            Self::MissingList => "missing_list",
+            Self::InvalidList => "invalid_list",
+            Self::NoReadableElement => "no_readable_element",
+            Self::OtherVersion => "other_fdx_version",
+            Self::UnknownPosition => "unknown_position",
+        }
+    }
 }
 
 impl From<serde_json::Error> for ParseError {
     fn from(error: serde_json::Error) -> Self {
-        Self { line: error.line(), column: error.column() }
+        Self::Syntax { line: error.line(), column: error.column() }
     }
 }
 
-/// Parses a JSON text in the form of FDX 5.x. Unknown fields are dropped and counted.
-pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<Parsed<T>, ParseError> {
-    let mut dropped = 0;
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let value = serde_ignored::deserialize(&mut deserializer, |_| dropped += 1)?;
-    // Text after the value makes the response invalid.
-    deserializer.end()?;
-    Ok(Parsed { value, dropped })
+/// Parses a JSON text in the form of FDX 5.x. Fields that are unknown or unreadable are dropped and counted.
+pub fn parse<T: DeserializeOwned + Shaped>(text: &[u8]) -> Result<Parsed<T>, ParseError> {
+    parse_version(text, Version::V5)
+}
+
+pub(crate) fn parse_version<T: DeserializeOwned + Shaped>(
+    text: &[u8],
+    version: Version,
+) -> Result<Parsed<T>, ParseError> {
+    let mut report = DropReport::default();
+    let value = parse_reported(text, version, true, &mut report)?;
+    Ok(Parsed { value, dropped: report.dropped() })
+}
+
+/// Parses a single object of a response. What is left out is added to `report`.
+pub fn parse_object<T: DeserializeOwned + Shaped>(
+    text: &[u8],
+    version: Version,
+    report: &mut DropReport,
+) -> Result<T, ParseError> {
+    parse_reported(text, version, false, report)
+}
+
+fn parse_reported<T: DeserializeOwned + Shaped>(
+    text: &[u8],
+    version: Version,
+    keeps_internal_fields: bool,
+    report: &mut DropReport,
+) -> Result<T, ParseError> {
+    let json = read_document(text)?;
+    let mut reading = Reading { version, report, keeps_internal_fields };
+    let mut normal = Vec::with_capacity(text.len());
+    if !copy_value(T::SHAPE, json, &Path::ROOT, &mut reading, &mut normal) {
+        return Err(ParseError::WrongShape);
+    }
+    // An object without a known field is not an entity without data: it is another object, such as an error.
+    let is_empty = json.strip_prefix('{').is_some_and(|rest| rest.trim_start() == "}");
+    if normal == b"{}" && !is_empty {
+        return Err(if is_error_body(json) { ParseError::ErrorInBody } else { ParseError::WrongShape });
+    }
+    // The copy contains only values that the type accepts.
+    serde_json::from_slice(&normal).map_err(|_| ParseError::WrongShape)
+}
+
+/// Returns the JSON text of a response, without white space around it. A byte order mark is removed.
+pub(crate) fn read_document(text: &[u8]) -> Result<&str, ParseError> {
+    Ok(serde_json::from_slice::<&RawValue>(without_byte_order_mark(text))?.get())
+}
+
+pub(crate) fn without_byte_order_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text)
+}
+
+/// Returns whether an object has a member by which providers report an error.
+fn is_error_body(json: &str) -> bool {
+    use crate::read::{Slot, read_members};
+    use crate::shape::{Field, Shape};
+    const ERROR: &[Field] = &[Field::new("code", &Shape::Text), Field::new("error", &Shape::Text)];
+    read_members(json, ERROR, Version::V5)
+        .is_some_and(|members| (0..ERROR.len()).any(|index| members.slot(index) != Slot::Absent))
 }
 
 #[cfg(test)]
@@ -147,11 +242,27 @@ mod tests {
 
     #[test]
     fn parse_error_names_position_and_no_value() {
-        for bad in
-            ["", "<html>secret</html>", r#"{"accounts":[{"petAccount":{}}]}"#, r#"{"accounts":7}"#, "{} x"]
-        {
-            let error = parse::<Accounts>(bad.as_bytes()).unwrap_err().to_string();
-            assert!(error.starts_with("unreadable at line 1"), "{error}");
+        for bad in ["", "<html>secret</html>", "{} secret", r#"{"accounts":secret}"#] {
+            let error = parse::<Accounts>(bad.as_bytes()).unwrap_err();
+            assert_eq!(error.reason(), "not_json");
+            assert!(error.to_string().starts_with("not JSON: unreadable at line 1"), "{error}");
+        }
+    }
+
+    #[test]
+    fn object_without_known_field_is_error() {
+        for (body, reason) in [
+            (r#"{"code":500,"message":"x"}"#, "error_in_body"),
+            (r#"{"error":"x"}"#, "error_in_body"),
+            (r#"{"Customer":{}}"#, "wrong_shape"),
+            ("[]", "wrong_shape"),
+            ("null", "wrong_shape"),
+            ("7", "wrong_shape"),
+        ] {
+            assert_eq!(parse::<Customer>(body.as_bytes()).unwrap_err().reason(), reason, "{body}");
+        }
+        for empty in ["{}", " { \n} "] {
+            assert_eq!(parse::<Customer>(empty.as_bytes()).unwrap().value, Customer::default());
         }
     }
 

@@ -6,7 +6,7 @@ use crate::scalar::{Amount, Date, DateTime};
 
 /// The shape of a JSON value.
 #[derive(Debug)]
-pub(crate) enum Shape {
+pub enum Shape {
     Text,
     Boolean,
     Integer,
@@ -17,24 +17,47 @@ pub(crate) enum Shape {
     DateTime,
     /// The code of an error, which is a number or a text.
     ErrorCode,
-    /// A value that must be valid, and is left out.
+    /// A value that no response to a recipient contains.
     Omitted(&'static Self),
     List(&'static Self),
     /// An object with these fields, all of them optional.
     Object(&'static [Field]),
+    /// An object with these fields, or the code of a currency as a text.
+    Currency(&'static [Field]),
+    /// An account or transaction of one of these types.
+    Element(&'static [Field]),
 }
 
 /// A field of an object.
 #[derive(Debug)]
-pub(crate) struct Field {
+pub struct Field {
     pub(crate) name: &'static str,
     pub(crate) shape: &'static Shape,
     pub(crate) group: FieldGroup,
+    /// True if the text consists of digits that may begin with zeros. A number that a provider sends for it is not
+    /// accepted, because its zeros are lost.
+    pub(crate) is_digits: bool,
 }
 
 impl Field {
     pub(crate) const fn new(name: &'static str, shape: &'static Shape) -> Self {
-        Self { name, shape, group: FieldGroup::of_account_field(name) }
+        const DIGITS: [&str; 13] = [
+            "accountNumber",
+            "accountNumberDisplay",
+            "routingTransitNumber",
+            "micrNumber",
+            "bankId",
+            "identifier",
+            "referenceBankId",
+            "referenceBranchId",
+            "taxId",
+            "governmentId",
+            "registeredId",
+            "postalCode",
+            "number",
+        ];
+        let is_digits = is_one_of(name, &DIGITS);
+        Self { name, shape, group: FieldGroup::of_account_field(name), is_digits }
     }
 }
 
@@ -116,7 +139,7 @@ const fn is_equal(left: &[u8], right: &[u8]) -> bool {
 }
 
 /// A type with a shape.
-pub(crate) trait Shaped {
+pub trait Shaped {
     /// The shape of the type's JSON values.
     const SHAPE: &'static Shape;
 }
@@ -137,7 +160,7 @@ impl<T: Shaped> Shaped for Vec<T> {
 }
 
 impl Shaped for ErrorBody {
-    // Free text of the provider may contain data that the customer did not consent to, so only the code is copied.
+    // Free text of the provider may contain data that the customer did not consent to, so recipients get only the code.
     const SHAPE: &'static Shape = &Shape::Object(&[
         Field::new("code", &Shape::ErrorCode),
         Field::new("message", &Shape::Omitted(&Shape::Text)),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::common::FiAttribute;
 use crate::entity::entity;
 use crate::scalar::{Amount, Date, DateTime};
-use crate::shape::{Field, field};
+use crate::shape::{Field, Shape, Shaped, field};
 
 entity! {
     /// One of the items of which a transaction consists.
@@ -128,6 +128,10 @@ pub(crate) const TRANSACTION_TYPES: &[Field] = &[
     field!(InsuranceTransaction: InsuranceTransaction),
     field!(CommercialTransaction: CommercialTransaction),
 ];
+
+impl Shaped for Transaction {
+    const SHAPE: &'static Shape = &Shape::Element(TRANSACTION_TYPES);
+}
 
 macro_rules! match_transaction {
     ($transaction:expr, $inner:ident => $body:expr) => {

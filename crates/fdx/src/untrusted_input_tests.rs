@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::{Account, Accounts, Customer, ErrorBody, Transaction, Transactions, parse};
+use crate::{Account, Accounts, Customer, ErrorBody, Shaped, Transaction, Transactions, parse};
 
 /// Valid responses. The generated responses contain field names and values from them.
 const SAMPLES: [&str; 4] = [
@@ -103,7 +103,7 @@ fn replace(value: &mut Value, left: &mut usize, by: &Value) -> bool {
     }
 }
 
-fn assert_round_trip<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(text: &[u8]) {
+fn assert_round_trip<T: DeserializeOwned + Shaped + Serialize + PartialEq + std::fmt::Debug>(text: &[u8]) {
     if let Ok(read) = parse::<T>(text) {
         let written = serde_json::to_vec(&read.value).unwrap();
         let reparsed = parse::<T>(&written).unwrap();

@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn fdx_types_keep_every_vocabulary_field() {
-        fn assert_all_fields_known<T: serde::de::DeserializeOwned>(value: &Value) {
+        fn assert_all_fields_known<T: serde::de::DeserializeOwned + crate::Shaped>(value: &Value) {
             let read = crate::parse::<T>(value.to_string().as_bytes()).unwrap();
             assert_eq!(read.dropped, 0, "{value}");
         }

@@ -14,6 +14,7 @@ use crate::error::ContextError;
 use crate::opaque_ids::OpaqueIds;
 use crate::outbound::Outbound;
 use crate::rate_limit::Limits;
+use crate::read_diagnostics::ReadDiagnostics;
 use crate::stats::OperationStats;
 use crate::sweep_progress::SweepProgress;
 use crate::telemetry::Telemetry;
@@ -33,6 +34,7 @@ struct Parts {
     breaker: Breaker,
     telemetry: Telemetry,
     operation_stats: OperationStats,
+    read_diagnostics: ReadDiagnostics,
     limits: Limits,
     clock: DatabaseClock,
     job_notify: tokio::sync::Notify,
@@ -77,6 +79,7 @@ impl App {
             breaker: Breaker::new(&config.upstream),
             telemetry: Telemetry::new(),
             operation_stats: OperationStats::new(clock.now()),
+            read_diagnostics: ReadDiagnostics::default(),
             limits: Limits::new(&config.limit),
             config,
             store,
@@ -150,6 +153,11 @@ impl App {
     /// Returns the call statistics of the FDX operations.
     pub fn operation_stats(&self) -> &OperationStats {
         &self.0.operation_stats
+    }
+
+    /// Returns the failed reads and the fields that were left out, since this node started.
+    pub(crate) fn read_diagnostics(&self) -> &ReadDiagnostics {
+        &self.0.read_diagnostics
     }
 
     /// Returns the origin of all public URLs, without a trailing slash.

@@ -25,6 +25,7 @@ mod process_protection;
 mod provider;
 mod recipient;
 mod registration;
+mod replay;
 mod sandbox;
 mod serve;
 mod stop_signals;
@@ -108,7 +109,7 @@ enum CliCommand {
     /// With --url, `list` and `show` need the role `viewer`, `suspend` and `reinstate` the role `operator`, the other
     /// commands the role `admin`.
     Recipient(WithHub<recipient::RecipientCommand>),
-    /// List, show, add, test, pause, release and retire data providers
+    /// List, show, add, test, pause, release and retire data providers; replay a saved response
     ///
     /// With --url, `list` and `show` need the role `viewer`, `add` the role `admin`, the other commands the role
     /// `operator`.
@@ -189,9 +190,7 @@ async fn execute(cli: Cli) -> Result<(), CliError> {
         CliCommand::Recipient(args) => {
             recipient::run(&args.hub.connect(&cli.globals).await?, args.command).await
         }
-        CliCommand::Provider(args) => {
-            provider::run(&args.hub.connect(&cli.globals).await?, args.command).await
-        }
+        CliCommand::Provider(args) => provider::run(&cli.globals, args).await,
         CliCommand::Registration(args) => {
             registration::run(&args.hub.connect(&cli.globals).await?, args.command).await
         }

@@ -10,6 +10,7 @@ mod filter;
 mod meta;
 mod page;
 mod payment_networks;
+mod position;
 mod statements;
 mod transactions;
 

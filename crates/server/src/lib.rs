@@ -1,4 +1,6 @@
 //! The hub and its command line: the APIs, the pages, the calls to providers and the background jobs.
+// The futures of a read from a provider are nested deeper than the default allows.
+#![recursion_limit = "256"]
 
 pub mod admin_api;
 mod api_docs;
@@ -22,6 +24,7 @@ pub mod pages;
 pub mod paging;
 pub mod partner_api;
 pub mod rate_limit;
+mod read_diagnostics;
 pub mod recipients;
 pub mod request;
 pub mod response;

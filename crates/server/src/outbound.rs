@@ -145,6 +145,20 @@ pub enum OutboundError {
     Interrupted,
 }
 
+impl OutboundError {
+    /// Returns the name of the reason in logs and metrics.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Forbidden => "address_not_allowed",
+            Self::Connect => "no_connection",
+            Self::Tls => "tls_failed",
+            Self::Timeout => "timeout",
+            Self::TooLarge => "too_large",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
 impl Outbound {
     /// Builds a client with the configured limits.
     pub fn new(section: &UpstreamSection) -> reqwest::Result<Self> {

@@ -8,6 +8,7 @@ mod client;
 mod client_registration;
 mod consent;
 mod data_endpoint;
+mod document;
 mod endpoints;
 mod error;
 mod fetch;
@@ -30,8 +31,9 @@ pub use consent::{
     AuthorizationStopped, ConsentError, ConsentPage, approve, build_redirect_url, deny, load_consent_page,
     may_redirect,
 };
+pub use document::StreamedDocument;
 pub use error::{ReadError, UpstreamError};
-pub use fetch::{StreamedDocument, fetch, fetch_with, open_document};
+pub use fetch::ConnectionSource;
 pub(crate) use provider_check::ProviderCheck;
 pub use provider_check::check_provider;
 pub use refresh::confirm_invalid_grant;

@@ -261,8 +261,8 @@ pub fn expiry_cause(
     }
 }
 
-/// The maximum length of a provider's account id. A longer one would not fit into the id that recipients see.
-pub const MAX_ACCOUNT_ID_BYTES: usize = 150;
+/// The maximum length of a provider's account id. Sealed, a longer one would not fit into the 256 characters of an FDX id.
+pub const MAX_ACCOUNT_ID_BYTES: usize = 172;
 const MAX_ACCOUNTS: usize = 1000;
 const MAX_GRANT_ID_BYTES: usize = 255;
 

@@ -207,6 +207,38 @@ pub struct FdxEndpoint {
     pub base_url: String,
     /// Version of FDX that the server implements.
     pub version: FdxVersion,
+    /// Number of days of history that the server has. Earlier data is not requested; without it, the hub requests the
+    /// configured history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_days: Option<u16>,
+    /// Names of the date parameters of lists. Without it, they are those of the version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date_parameters: Option<DateParameters>,
+}
+
+/// Names of the query parameters that select a range of days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DateParameters {
+    /// `startTime` and `endTime`, as in FDX 5.x.
+    #[serde(rename = "startTime")]
+    Time,
+    /// `startDate` and `endDate`, as in FDX 6.x.
+    #[serde(rename = "startDate")]
+    Date,
+}
+
+impl FdxEndpoint {
+    /// Returns the names of the query parameters for the first and the last day of a range.
+    pub fn date_parameter_names(&self) -> [&'static str; 2] {
+        let by_version = match self.version {
+            FdxVersion::V5 => DateParameters::Time,
+            FdxVersion::V6 => DateParameters::Date,
+        };
+        match self.date_parameters.unwrap_or(by_version) {
+            DateParameters::Time => ["startTime", "endTime"],
+            DateParameters::Date => ["startDate", "endDate"],
+        }
+    }
 }
 
 /// Version of FDX of a resource server.

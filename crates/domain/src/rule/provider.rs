@@ -14,6 +14,9 @@ pub fn check(settings: &ProviderSettings, allow_http: bool) -> Result<(), Valida
     validate_urls(settings, allow_http)?;
     validate_credential("client_id", &settings.client_id)?;
     validate_scopes_and_fields(settings)?;
+    if settings.fdx.history_days == Some(0) {
+        return Err(ValidationError::new("fdx.history_days", "expected at least 1"));
+    }
     validate_combinations(settings)
 }
 

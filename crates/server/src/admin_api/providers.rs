@@ -21,6 +21,7 @@ use super::page::{AdminPage, PageRequest};
 use super::params::Params;
 use crate::context::RequestContext;
 use crate::error::InternalError;
+use crate::read_diagnostics::DroppedCount;
 use crate::request::{RequestBody, parse_members};
 use crate::response::EnumValue;
 use crate::upstream::{CheckResult, HubSecrets, check_provider, seal_hub_secrets};
@@ -62,13 +63,34 @@ pub struct ProviderDetail {
     provider: AdminProviderBody,
     /// The settings, without the hub's secrets and their locations.
     settings: RedactedSettings,
+    /// The parts of responses that the responding node left out since its start, ordered by path.
+    dropped_fields: Vec<DroppedFieldBody>,
+}
+
+/// A part of the provider's responses that was left out.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DroppedField")]
+pub struct DroppedFieldBody {
+    /// The path, as in `accounts[].loanAccount.originatingDate`. `*` is any field that FDX does not define.
+    path: String,
+    /// The reason: `unknown`, `unreadable`, `repeated`, `unknown_type` or `id_too_long`.
+    reason: &'static str,
+    /// The number of times.
+    count: u64,
 }
 
 impl ProviderDetail {
-    fn from_provider(provider: Provider) -> Self {
+    fn from_provider(ctx: &RequestContext, provider: Provider) -> Self {
+        let dropped = ctx.app().read_diagnostics().list_dropped(provider.id).into_iter();
+        let to_body = |field: DroppedCount| DroppedFieldBody {
+            path: field.path,
+            reason: field.reason.as_str(),
+            count: field.count,
+        };
         Self {
             provider: AdminProviderBody::from_provider(&provider),
             settings: RedactedSettings(provider.settings),
+            dropped_fields: dropped.map(to_body).collect(),
         }
     }
 }
@@ -236,7 +258,7 @@ pub async fn list(
 
 /// Returns one provider with its settings, without secrets.
 pub async fn show(ctx: &RequestContext, [id]: &[String; 1]) -> Result<ProviderDetail, AdminError> {
-    find_provider(ctx, id).await.map(ProviderDetail::from_provider)
+    Ok(ProviderDetail::from_provider(ctx, find_provider(ctx, id).await?))
 }
 
 async fn find_provider(ctx: &RequestContext, id: &str) -> Result<Provider, AdminError> {
@@ -260,7 +282,7 @@ pub async fn add(
     tracing::info!(provider = %id, "provider added");
     let added = ctx.ask(&GetProvider { id }).await?;
     let added = added.ok_or(InternalError::new("a provider that was added does not exist"))?;
-    Ok(ProviderDetail::from_provider(added))
+    Ok(ProviderDetail::from_provider(ctx, added))
 }
 
 /// Checks whether connections with a provider could work. Nothing is changed in the hub or at the provider.
@@ -307,7 +329,7 @@ async fn set_state(
         return Err(NOT_FOUND);
     }
     tracing::info!(provider = %provider_id, %state, "provider state changed");
-    find_provider(ctx, id).await.map(ProviderDetail::from_provider)
+    Ok(ProviderDetail::from_provider(ctx, find_provider(ctx, id).await?))
 }
 
 #[cfg(test)]

@@ -8,9 +8,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use toml::Table;
 
-use super::admin_client::AdminClient;
+use super::admin_client::{AdminClient, WithHub};
 use super::args::{PageArgs, ProviderIdArgs, build_filtered_path, read_secret_input, read_text_input};
 use super::error::CliError;
+use super::globals::GlobalArgs;
+use super::output::Output;
+use super::replay::{self, ReplayArgs};
 
 /// The commands that manage data providers.
 #[derive(Subcommand, Debug)]
@@ -29,6 +32,11 @@ pub(super) enum ProviderCommand {
     /// Test the endpoints and the credentials of a provider; changes nothing
     #[command(after_help = "Example:\n  bowline provider test 1000")]
     Test(ProviderIdArgs),
+    /// Show how a saved response of a provider is read, and what is left out; needs no hub
+    #[command(
+        after_help = "Example:\n  bowline provider replay accounts.json --call accounts --fdx-version 6"
+    )]
+    Replay(ReplayArgs),
     /// Pause a provider: data requests get 503, new connections are rejected, tokens and connections stay valid
     #[command(after_help = "Example:\n  bowline provider pause 1000")]
     Pause(ProviderIdArgs),
@@ -51,8 +59,14 @@ pub(super) struct AddProviderArgs {
     client_secret_file: Option<String>,
 }
 
-pub(super) async fn run(admin: &AdminClient, command: ProviderCommand) -> Result<(), CliError> {
-    match command {
+pub(super) async fn run(globals: &GlobalArgs, args: WithHub<ProviderCommand>) -> Result<(), CliError> {
+    if let ProviderCommand::Replay(args) = &args.command {
+        return replay::run(&Output::new(globals), args);
+    }
+    let admin = &args.hub.connect(globals).await?;
+    match args.command {
+        // It was run above, without a hub.
+        ProviderCommand::Replay(_) => {}
         ProviderCommand::Add(args) => {
             let added = admin.post_json("/providers", &build_provider_body(&args)?).await?;
             admin.output.print_fields(&added, &STATE_FIELDS);

@@ -1,17 +1,19 @@
 //! The customer's accounts: `GET /accounts` and `GET /accounts/{accountId}`.
 
 use domain::scope::DataOperation;
-use fdx::v6::Form;
-use fdx::{ErrorCode, FilteredItem, PageLinks, PageMetadata};
+use fdx::{DropReport, ErrorCode, FilteredItem};
 
 use super::access::{ConfirmedResponse, DataReader, FdxRequest};
 use super::error::{DataError, NO_ACCOUNT};
 use super::filter::AccountRules;
-use super::page::{JsonText, PagedList};
+use super::page::{JsonText, ListRequest, PagedList};
 use crate::paging::{ListQuery, PagingError};
-use crate::upstream::{ReadError, fetch_with};
+use crate::upstream::{ConnectionSource, ReadError};
 
 const ACCOUNTS_PATH: &str = "/api/fdx/5/accounts";
+/// The parameters of the list, with the message for one that is given twice.
+const PARAMETERS: [(&str, &str); 2] =
+    [("resultType", "resultType is given twice"), ("accountIds", "accountIds is given twice")];
 const MAX_ACCOUNT_IDS: usize = 100;
 
 /// Reads a page of the accounts that the consent covers.
@@ -30,25 +32,29 @@ async fn read(reader: &DataReader, details: bool) -> Result<JsonText, DataError>
     if !matches!(get_result_type(query)?, None | Some("lightweight" | "details")) {
         return Err(DataError::invalid("resultType must be lightweight or details"));
     }
-    let page = reader.parse_page_query()?;
+    let request = ListRequest::parse(reader, ACCOUNTS_PATH, &PARAMETERS)?;
     let requested_ids = query.get("accountIds", "accountIds is given twice")?;
     let ids = requested_ids.map(|requested| visible_account_ids(reader, requested)).transpose()?;
     // Without a valid id nothing is requested: a provider might treat an empty `accountIds` as a request for all
     // accounts.
     if ids.as_ref().is_some_and(Vec::is_empty) {
-        return Ok(JsonText::from_page(&PageMetadata::default(), &PageLinks::default(), "accounts", b""));
+        return Ok(JsonText::from_empty_list("accounts"));
     }
     let upstream_ids = ids.as_ref().map(|ids| ids.join(","));
     let result_type = ("resultType", if details { "details" } else { "lightweight" });
-    let query_with = |ids| [Some(result_type), ids].into_iter().flatten().collect::<Vec<_>>();
+    let upstream_query: Vec<(&str, &str)> =
+        [Some(result_type), upstream_ids.as_deref().map(|ids| ("accountIds", ids))]
+            .into_iter()
+            .flatten()
+            .collect();
     let list = PagedList {
-        reader,
-        page,
-        list: ("accounts", &Form::Account),
-        path: ACCOUNTS_PATH,
-        query: &query_with(requested_ids.map(|ids| ("accountIds", ids))),
+        position: request.open_position()?,
+        request,
+        source: ConnectionSource::load(reader.ctx(), reader.access()).await?,
+        list: "accounts",
         upstream_path: &["accounts"],
-        upstream_query: &query_with(upstream_ids.as_deref().map(|ids| ("accountIds", ids))),
+        upstream_query: &upstream_query,
+        upstream_dates: None,
     };
     // The hub does not rely on the provider to filter. It compares every account with the consent and the requested
     // ids.
@@ -94,7 +100,7 @@ pub(super) async fn get_account(
         // The consent was checked for the requested account only.
         return Err(DataError::Fdx(ErrorCode::Internal, "The data provider returned a different account"));
     }
-    reader.confirm(JsonText(text)).await
+    reader.confirm(JsonText { text, omitted: 0 }).await
 }
 
 /// Reads an account that the consent covers, and copies it to `out`. Returns false if the provider sent another one.
@@ -108,8 +114,10 @@ async fn copy_account(reader: &DataReader, id: &str, out: &mut Vec<u8>) -> Resul
         show_parent: &seal_covered,
     };
     let mut item = FilteredItem::account(rules);
-    let copy = |text: &[u8]| fdx::copy_item(text, &mut item, out);
-    fetch_with(reader.ctx(), reader.access(), &["accounts", id], &[], Form::Account, copy).await
+    let source = ConnectionSource::load(reader.ctx(), reader.access()).await?;
+    let copy =
+        |text: &[u8], version, report: &mut DropReport| fdx::copy_item(text, version, &mut item, out, report);
+    source.read(&["accounts", id], &[], copy).await
 }
 
 /// Returns the provider's id of an account; `None` if the opaque id is invalid or the consent does not cover it.

@@ -1,11 +1,19 @@
 //! The parameters `startTime` and `endTime`, with which recipients request a range of days of a list.
 
-use fdx::ErrorCode;
+use fdx::{ErrorCode, FdxTime};
 use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
 
 use super::error::DataError;
 use crate::context::RequestContext;
 use crate::paging::ListQuery;
+
+/// The date parameters, with the message for one that is given twice.
+pub(super) const DATE_PARAMETERS: [(&str, &str); 2] =
+    [("startTime", "startTime is given twice"), ("endTime", "endTime is given twice")];
+
+/// Message for dates that the provider rejects.
+pub(super) const DATES_NOT_ACCEPTED: &str = "The data provider does not accept this range of dates";
 
 /// The range of days whose data recipients may read.
 #[derive(Clone, Copy)]
@@ -22,9 +30,47 @@ impl DateRangeLimits {
         Self { earliest: today.checked_sub(history).unwrap_or(Date::MIN), today }
     }
 
-    /// Moves a day outside of the range to the nearest day within it.
-    pub(super) fn clamp(self, day: Date) -> Date {
-        day.clamp(self.earliest, self.today)
+    /// Returns the days of a requested range that recipients may read; `None` if there are none. A missing start means the
+    /// earliest day, a missing end means today.
+    pub(super) fn intersect(self, start: Option<Date>, end: Option<Date>) -> Option<DateRange> {
+        DateRange { start: start.unwrap_or(self.earliest), end: end.unwrap_or(self.today) }
+            .intersect(DateRange { start: self.earliest, end: self.today })
+    }
+
+    /// Returns the days of a range that the history of a provider has; `None` if there are none.
+    pub(super) fn intersect_provider(self, range: DateRange, history_days: Option<u16>) -> Option<DateRange> {
+        let days = history_days.map(|days| jiff::Span::new().days(i64::from(days)));
+        let earliest = days.and_then(|days| self.today.checked_sub(days).ok()).unwrap_or(Date::MIN);
+        range.intersect(DateRange { start: earliest, end: range.end })
+    }
+}
+
+/// A range of days, including the first and the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct DateRange {
+    #[serde(rename = "s")]
+    pub(super) start: Date,
+    #[serde(rename = "e")]
+    pub(super) end: Date,
+}
+
+impl DateRange {
+    /// Returns the common days of two ranges; `None` if there are none.
+    pub(super) fn intersect(self, other: Self) -> Option<Self> {
+        let common = Self { start: self.start.max(other.start), end: self.end.min(other.end) };
+        (common.start <= common.end).then_some(common)
+    }
+
+    pub(super) fn contains(self, day: Date) -> bool {
+        (self.start..=self.end).contains(&day)
+    }
+
+    /// Returns whether a point in time is within the range, by the day that the provider wrote or by that in UTC.
+    ///
+    /// A provider may compare either of the two with the requested dates. With one of them only, a transaction around
+    /// midnight could be missing in both of two adjacent ranges.
+    pub(super) fn includes(self, time: FdxTime) -> bool {
+        self.contains(time.written_day) || self.contains(time.utc_day)
     }
 }
 
@@ -43,8 +89,8 @@ pub(super) fn parse_date_range(
     to_error: impl Fn(DateError) -> DataError,
 ) -> Result<(Option<Date>, Option<Date>), DataError> {
     let parse = |text: Option<&str>| text.map(parse_date).transpose().map_err(&to_error);
-    let start = parse(query.get("startTime", "startTime is given twice")?)?;
-    let end = parse(query.get("endTime", "endTime is given twice")?)?;
+    let [start, end] = DATE_PARAMETERS.map(|(name, given_twice)| parse(query.get(name, given_twice)?));
+    let (start, end) = (start?, end?);
     if start.zip(end).is_some_and(|(start, end)| start > end) {
         return Err(DataError::Fdx(ErrorCode::InvalidRange, "startTime must not be after endTime"));
     }

@@ -43,10 +43,13 @@ impl DataError {
         Self::Fdx(ErrorCode::InvalidInput, message)
     }
 
-    /// Converts the error of a failed read. The provider's error 1107 (data not found) becomes `not_found`.
+    /// Converts the error of a failed read. The provider's error 1107 (data not found), or 404 and 410 without an FDX code,
+    /// become `not_found`.
     pub(super) fn from_read_error(error: ReadError, not_found: Self) -> Self {
         match error {
-            ReadError::Upstream(UpstreamError::FdxError(ErrorCode::DataNotFound)) => not_found,
+            ReadError::Upstream(
+                UpstreamError::FdxError(ErrorCode::DataNotFound) | UpstreamError::NotFound,
+            ) => not_found,
             error => error.into(),
         }
     }
@@ -170,6 +173,7 @@ impl From<UpstreamError> for DataError {
                 wait,
                 "The data provider rejects the consent; the hub repeats the request before the connection ends",
             ),
+            UpstreamError::UnavailableFor(wait) => Self::ProviderUnavailable(wait),
             UpstreamError::RateLimited(wait) => Self::ProviderRateLimited(wait),
             UpstreamError::FdxError(code @ ErrorCode::CustomerNotFound) => {
                 Self::Fdx(code, "The data provider does not find this customer")
@@ -188,7 +192,7 @@ impl From<UpstreamError> for DataError {
             }
             // Other codes are about the hub's own request, such as an invalid parameter: the recipient did not cause
             // them and could not correct them.
-            UpstreamError::FdxError(_) | UpstreamError::Failed => {
+            UpstreamError::FdxError(_) | UpstreamError::NotFound | UpstreamError::Failed => {
                 Self::Fdx(ErrorCode::Internal, "The data provider did not return a valid response")
             }
         }

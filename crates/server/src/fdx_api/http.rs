@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -15,6 +15,9 @@ use crate::http::{RequestState, Segment, Segments, json_response, json_text_resp
 use crate::oauth::Bearer;
 use crate::paging::ListQuery;
 use crate::upstream::StreamedDocument;
+
+/// The number of elements of a list that the consent covers and that were left out because the hub cannot read them.
+const OMITTED: HeaderName = HeaderName::from_static("bowline-omitted");
 
 impl FromRequestParts<RequestState> for FdxRequest {
     type Rejection = StatusCode;
@@ -90,11 +93,13 @@ fn combine_accept_headers(headers: &HeaderMap) -> Option<String> {
 }
 
 fn render_document(document: StreamedDocument) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(document.kind)),
-        (header::CONTENT_LENGTH, HeaderValue::from(document.length)),
-    ];
-    (headers, Body::from_stream(document.body)).into_response()
+    let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static(document.kind))];
+    let mut response = (content_type, Body::from_stream(document.body)).into_response();
+    // Without a length, the end of the body shows whether the document is complete.
+    if let Some(length) = document.length {
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    response
 }
 
 /// Renders customer data, which must have passed the second access check.
@@ -105,7 +110,13 @@ fn render_confirmed<T: Serialize>(result: Result<ConfirmedResponse<T>, DataError
 /// Renders customer data that was copied as JSON, and that must have passed the second access check.
 fn render_text(result: Result<ConfirmedResponse<JsonText>, DataError>) -> Response {
     match result.map(ConfirmedResponse::into_inner) {
-        Ok(JsonText(text)) => json_text_response(StatusCode::OK, text),
+        Ok(JsonText { text, omitted }) => {
+            let mut response = json_text_response(StatusCode::OK, text);
+            if omitted > 0 {
+                response.headers_mut().insert(OMITTED, HeaderValue::from(omitted));
+            }
+            response
+        }
         Err(error) => render_error(&error),
     }
 }

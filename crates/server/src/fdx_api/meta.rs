@@ -5,7 +5,9 @@
 use domain::Timestamp;
 use domain::id::ProviderId;
 use domain::model::provider::{EndpointGroup, ProviderState};
-use fdx::{Amount, Availability, AvailabilityList, Capability, CertificationMetric, CertificationMetrics};
+use fdx::{
+    Amount, Availability, AvailabilityList, Capability, CertificationMetric, CertificationMetrics, Operation,
+};
 use rust_decimal::Decimal;
 use store::query::GetProvider;
 
@@ -59,10 +61,12 @@ fn is_circuit_open(ctx: &RequestContext, provider: ProviderId) -> bool {
 pub(super) async fn get_capability(request: FdxRequest) -> Result<Capability, DataError> {
     FdxCaller::authenticate(&request).await?;
     let operations = requested_operations(&request.query)?;
+    let versions = || Some(vec!["V5.2".to_owned()]);
+    let to_operation = |id: &str| Operation { id: Some(id.to_owned()), fdx_versions: versions() };
     Ok(Capability {
-        fdx_versions: Some(vec!["V5.2".to_owned()]),
+        fdx_versions: versions(),
         message_format: Some("JSON".to_owned()),
-        operations: Some(operations.into_iter().map(str::to_owned).collect()),
+        operations: Some(operations.into_iter().map(to_operation).collect()),
     })
 }
 

@@ -9,6 +9,7 @@ use ::fdx::{
 use domain::rule::access::{DataAccessError, PauseReason};
 use serde_json::{Value, json};
 
+use super::dates::DATES_NOT_ACCEPTED;
 use super::{DataError, http};
 use crate::error::InternalError;
 use crate::http::Route;
@@ -43,7 +44,10 @@ pub(crate) fn routes() -> Vec<Route> {
                 "/api/fdx/5/capability",
                 "Get Capability",
                 "",
-                json!({"fdxVersions": ["V5.2"], "messageFormat": "JSON", "operations": ["getAccount"]}),
+                json!({
+                    "fdxVersions": ["V5.2"], "messageFormat": "JSON",
+                    "operations": [{"id": "getAccount", "fdxVersions": ["V5.2"]}],
+                }),
             ),
             http::show_capability,
         ),
@@ -96,8 +100,7 @@ fn accounts() -> OperationSpec {
             json!({"type": "string"}),
         )
         .with_paging()
-        .with_json_response::<Accounts>(
-            200,
+        .with_list_response::<Accounts>(
             "A page of accounts",
             json!({"page": {"totalElements": 1}, "links": {}, "accounts": [deposit_account_example()]}),
         )
@@ -142,8 +145,7 @@ fn transactions() -> OperationSpec {
         )
         .with_date_range()
         .with_paging()
-        .with_json_response::<Transactions>(
-            200,
+        .with_list_response::<Transactions>(
             "A page of transactions",
             json!({"page": {}, "links": {}, "transactions": [{"depositTransaction": {
                 "accountId": "acc-…", "transactionId": "t-1", "postedTimestamp": "2026-11-20T00:00:00Z",
@@ -165,8 +167,7 @@ fn payment_networks() -> OperationSpec {
          by the transit number.",
     )
     .with_paging()
-    .with_json_response::<PaymentNetworks>(
-        200,
+    .with_list_response::<PaymentNetworks>(
         "A page of payment networks of the account",
         json!({"page": {}, "links": {}, "paymentNetworks": [{
             "bankId": "00300102", "identifier": "1234567", "identifierType": "ACCOUNT_NUMBER",
@@ -183,8 +184,7 @@ fn statements() -> OperationSpec {
              or not at all.")
         .with_date_range()
         .with_paging()
-        .with_json_response::<Statements>(
-            200,
+        .with_list_response::<Statements>(
             "A page of statements",
             json!({"page": {}, "links": {}, "statements": [{
                 "accountId": "acc-…", "statementId": "stm-…", "statementDate": "2026-10-31", "status": "AVAILABLE",
@@ -258,6 +258,8 @@ fn meta_operation<T: schemars::JsonSchema>(
 
 /// Builder methods for the documentation that operations of the FDX API have in common.
 trait DataOperationExt: Sized {
+    /// Adds the response with a page of a list.
+    fn with_list_response<T: schemars::JsonSchema>(self, description: &'static str, example: Value) -> Self;
     fn with_paging(self) -> Self;
     fn with_date_range(self) -> Self;
     /// Adds the errors that every read of customer data may return, and those in `more`.
@@ -270,6 +272,16 @@ trait DataOperationExt: Sized {
 }
 
 impl DataOperationExt for OperationSpec {
+    fn with_list_response<T: schemars::JsonSchema>(self, description: &'static str, example: Value) -> Self {
+        self.with_responses([ResponseSpec {
+            status: 200,
+            description,
+            content: ContentSpec::Json("application/json", schema_fn::<T>()),
+            example: Some(example),
+            headers: &["bowline-omitted"],
+        }])
+    }
+
     fn with_paging(self) -> Self {
         self.with_page_parameters().with_errors([
             DataError::invalid("limit must be a positive integer, given once"),
@@ -287,6 +299,7 @@ impl DataOperationExt for OperationSpec {
                     "startTime and endTime must be calendar dates in the form YYYY-MM-DD",
                 ),
                 DataError::Fdx(ErrorCode::InvalidRange, "startTime must not be after endTime"),
+                DataError::Fdx(ErrorCode::InvalidRange, DATES_NOT_ACCEPTED),
             ])
     }
 

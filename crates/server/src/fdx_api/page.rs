@@ -1,19 +1,30 @@
 //! Reads lists from a provider page by page, and returns them with the hub's own cursors and links.
 
-use fdx::v6::Form;
-use fdx::{CopiedPage, CopyItem, ErrorCode, HateoasLink, PageLinks, PageMetadata};
+use fdx::{CopiedPage, CopyItem, ErrorCode, HateoasLink, PageLinks, PageMetadata, PageWindow};
 
 use super::access::DataReader;
-use super::error::DataError;
-use crate::paging::{self, PageQuery};
-use crate::upstream::{ReadError, UpstreamError, fetch_with};
+use super::dates::{DATES_NOT_ACCEPTED, DateRange};
+use super::error::{DataError, NO_ACCOUNT};
+use super::position::ListPosition;
+use crate::paging::{self, ListQuery, PageQuery};
+use crate::upstream::{ConnectionSource, ReadError, UpstreamError};
 
 /// The text of a response of the FDX API, as JSON.
-pub(crate) struct JsonText(pub(crate) Vec<u8>);
+pub(crate) struct JsonText {
+    pub(crate) text: Vec<u8>,
+    /// The number of elements that the consent covers and that were left out because the hub cannot read them.
+    pub(crate) omitted: usize,
+}
 
 impl JsonText {
     /// Creates a response with one page of the list `list`, whose items are separated by commas.
-    pub(crate) fn from_page(page: &PageMetadata, links: &PageLinks, list: &str, items: &[u8]) -> Self {
+    pub(crate) fn from_page(
+        page: &PageMetadata,
+        links: &PageLinks,
+        list: &str,
+        items: &[u8],
+        omitted: usize,
+    ) -> Self {
         // The capacity is sufficient for a page without a link.
         let mut text = Vec::with_capacity(items.len() + list.len() + 96);
         // Writing to a vector and serializing these types cannot fail.
@@ -26,7 +37,12 @@ impl JsonText {
         text.extend_from_slice(b"\":[");
         text.extend_from_slice(items);
         text.extend_from_slice(b"]}");
-        Self(text)
+        Self { text, omitted }
+    }
+
+    /// Creates a response with an empty list.
+    pub(crate) fn from_empty_list(list: &str) -> Self {
+        Self::from_page(&PageMetadata::default(), &PageLinks::default(), list, b"", 0)
     }
 }
 
@@ -36,104 +52,54 @@ impl JsonText {
 /// recipient. The limit bounds the work for a customer with many accounts who shares few of them.
 const MAX_REFILL_PAGES: usize = 5;
 
-/// A list at a provider, and the page of it that the recipient requests.
-pub(super) struct PagedList<'a> {
-    pub(super) reader: &'a DataReader,
-    pub(super) page: PageQuery,
-    /// The name of the list in the response, and the form of its elements in FDX 6.x.
-    pub(super) list: (&'static str, &'static Form),
-    /// The path on the hub, used in links and cursors.
-    pub(super) path: &'a str,
-    /// The query on the hub without `limit` and `offset`, used in links and cursors.
-    pub(super) query: &'a [(&'a str, &'a str)],
-    /// The path segments at the provider, below its base URL.
-    pub(super) upstream_path: &'a [&'a str],
-    /// The query at the provider without `limit` and `offset`.
-    pub(super) upstream_query: &'a [(&'a str, &'a str)],
+/// A list on the hub, and the page of it that the recipient requests.
+pub(super) struct ListRequest<'a> {
+    reader: &'a DataReader,
+    page: PageQuery,
+    /// The path on the hub.
+    path: &'a str,
+    /// The query on the hub without `offset`, as the recipient sent it.
+    query: Vec<(&'static str, &'a str)>,
 }
 
-impl PagedList<'_> {
-    /// Reads the requested page of the list. `items` copies the items that are part of the response.
-    pub(super) async fn read(&self, items: &mut impl CopyItem) -> Result<JsonText, DataError> {
-        let ctx = self.reader.ctx();
+impl<'a> ListRequest<'a> {
+    /// Reads the paging parameters and those with the given names. Each name has a message for a parameter that is given
+    /// twice.
+    pub(super) fn parse(
+        reader: &'a DataReader,
+        path: &'a str,
+        names: &[(&'static str, &'static str)],
+    ) -> Result<Self, DataError> {
+        let page = reader.parse_page_query()?;
+        let given: &ListQuery = reader.query();
+        let mut query = Vec::with_capacity(names.len() + 1);
+        for (name, given_twice) in [("limit", "limit is given twice")].iter().chain(names) {
+            query.extend(given.get(name, given_twice)?.map(|value| (*name, value)));
+        }
+        Ok(Self { reader, page, path, query })
+    }
+
+    /// Returns the position that the request continues from; the default for the first page.
+    pub(super) fn open_position(&self) -> Result<ListPosition, DataError> {
         // Most requests need no cursor, so the text to which it is bound is built only for one.
-        let mut offset = match self.page.offset {
-            Some(_) => paging::open_page_cursor(ctx, &self.cursor_binding(), &self.page)?,
-            None => None,
-        };
-        let starts_at_first = offset.is_none();
-        let (mut copied, mut count, mut upstream_total, mut dropped_any) = (Vec::new(), 0, None, false);
-        for _ in 0..MAX_REFILL_PAGES {
-            let missing = self.page.limit.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX));
-            let upstream_page = self.fetch(missing, offset.as_deref(), items, &mut copied).await?;
-            count += upstream_page.copied;
-            dropped_any |= upstream_page.copied < upstream_page.received;
-            upstream_total = upstream_page.page.total_elements;
-            let next_offset = upstream_page.page.next_offset.filter(|next| !next.is_empty());
-            if next_offset.is_some() && next_offset == offset {
-                // A recipient that follows the links would never reach the end of the list.
-                let description = "The data provider returned the same page offset again";
-                return Err(DataError::Fdx(ErrorCode::Internal, description));
-            }
-            offset = next_offset;
-            if offset.is_none() || count >= self.page.limit as usize {
-                break;
-            }
+        if self.page.offset.is_none() {
+            return Ok(ListPosition::default());
         }
-        let total_elements = if starts_at_first && offset.is_none() {
-            Some(count as u64)
-        } else {
-            // The provider's total includes the items that were removed. It would be wrong, and would reveal that they
-            // exist.
-            upstream_total.filter(|_| !dropped_any)
-        };
-        let cursor = offset
-            .map(|offset| paging::seal_page_cursor(ctx, &self.cursor_binding(), &offset))
-            .transpose()?;
-        // There is no link to the previous page: the hub does not store which pages it has served.
-        let links = PageLinks { next: cursor.as_deref().map(|cursor| self.next_link(cursor)), prev: None };
-        let page = PageMetadata { next_offset: cursor, total_elements, ..PageMetadata::default() };
-        Ok(JsonText::from_page(&page, &links, self.list.0, &copied))
+        let text = paging::open_page_cursor(self.reader.ctx(), &self.cursor_binding(), &self.page)?;
+        let position = text.and_then(|text| ListPosition::parse(&text));
+        position.ok_or(DataError::invalid("offset is altered, expired or of another list"))
     }
 
-    /// Reads one page from the provider and appends its items to `copied`. The error "data not found" counts as an empty
-    /// page.
-    async fn fetch(
-        &self,
-        limit: u32,
-        offset: Option<&str>,
-        items: &mut impl CopyItem,
-        copied: &mut Vec<u8>,
-    ) -> Result<CopiedPage, DataError> {
-        let limit = limit.to_string();
-        let mut query = Vec::with_capacity(self.upstream_query.len() + 2);
-        query.push(("limit", limit.as_str()));
-        query.extend(self.upstream_query);
-        query.extend(offset.map(|offset| ("offset", offset)));
-        let (ctx, access) = (self.reader.ctx(), self.reader.access());
-        let (list, element) = self.list;
-        let copy = |text: &[u8]| fdx::copy_page(text, list, items, copied);
-        let form = Form::Page(list, element);
-        match fetch_with(ctx, access, self.upstream_path, &query, form, copy).await {
-            Ok(page) => Ok(page),
-            // Some providers report an empty list as "data not found" (1107).
-            Err(ReadError::Upstream(UpstreamError::FdxError(ErrorCode::DataNotFound))) => {
-                Ok(CopiedPage::default())
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Returns the text that binds a cursor to this list: connection, path and query. The cursor is invalid for any
-    /// other list.
+    /// Returns the text that binds a cursor to this list: connection, path and query. The cursor is invalid for any other
+    /// list. The dates are those that the recipient requested, so that a cursor stays valid when the day ends.
     fn cursor_binding(&self) -> String {
-        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(self.own_query()).finish();
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish();
         format!("{}\n{}\n{query}", self.reader.access().connection_id(), self.path)
     }
 
     fn next_link(&self, cursor: &str) -> HateoasLink {
         let query = form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(self.own_query())
+            .extend_pairs(&self.query)
             .append_pair("offset", cursor)
             .finish();
         let href = format!("{}{}?{query}", self.reader.ctx().app().public_url(), self.path);
@@ -144,10 +110,99 @@ impl PagedList<'_> {
             ..HateoasLink::default()
         }
     }
+}
 
-    /// Returns the query parameters of the hub's own URL of the list, including `limit` but not `offset`.
-    fn own_query(&self) -> impl Iterator<Item = (&str, String)> {
-        let limit = [("limit", self.page.limit.to_string())];
-        limit.into_iter().chain(self.query.iter().map(|(name, value)| (*name, (*value).to_owned())))
+/// A list at a provider, and the position from which it is read.
+pub(super) struct PagedList<'a> {
+    pub(super) request: ListRequest<'a>,
+    pub(super) position: ListPosition,
+    pub(super) source: ConnectionSource<'a>,
+    /// The name of the list in the response.
+    pub(super) list: &'static str,
+    /// The path segments at the provider, below its base URL.
+    pub(super) upstream_path: &'a [&'a str],
+    /// The query at the provider without the paging and date parameters.
+    pub(super) upstream_query: &'a [(&'a str, &'a str)],
+    /// The days that are requested from the provider; `None` for lists without dates.
+    pub(super) upstream_dates: Option<DateRange>,
+}
+
+impl PagedList<'_> {
+    /// Reads the requested page of the list. `items` copies the items that are part of the response.
+    pub(super) async fn read(mut self, items: &mut impl CopyItem) -> Result<JsonText, DataError> {
+        let limit = self.request.page.limit as usize;
+        let (mut copied, mut count, mut omitted, mut total) = (Vec::new(), 0, 0, None);
+        let mut has_more = true;
+        for _ in 0..MAX_REFILL_PAGES {
+            let page = self.fetch(limit - count, items, &mut copied).await?;
+            count += page.copied;
+            omitted += page.omitted;
+            // The total would be wrong, and would reveal that the items exist.
+            self.position.has_left_out |= page.left_out > 0;
+            total = page.total.filter(|_| !self.position.has_left_out);
+            if page.consumed < page.received {
+                // The provider sent more than was requested. The rest of its page is part of the next one.
+                self.position.skip = page.consumed;
+                break;
+            }
+            has_more = page.next.is_some();
+            if page.next.is_some_and(|next| !self.position.advance(next)) {
+                // A recipient that follows the links would never reach the end of the list.
+                let description = "The data provider returned the same page offset again";
+                return Err(DataError::Fdx(ErrorCode::Internal, description));
+            }
+            if !has_more || count >= limit {
+                break;
+            }
+        }
+        let cursor = if has_more { Some(self.seal_position()?) } else { None };
+        // There is no link to the previous page: the hub does not store which pages it has served.
+        let links =
+            PageLinks { next: cursor.as_deref().map(|cursor| self.request.next_link(cursor)), prev: None };
+        let page = PageMetadata { next_offset: cursor, total_elements: total, ..PageMetadata::default() };
+        Ok(JsonText::from_page(&page, &links, self.list, &copied, omitted))
+    }
+
+    fn seal_position(&self) -> Result<String, DataError> {
+        let text = self.position.to_text()?;
+        Ok(paging::seal_page_cursor(self.request.reader.ctx(), &self.request.cursor_binding(), &text)?)
+    }
+
+    /// Reads one page from the provider and appends its items to `copied`. The error "data not found" counts as an empty
+    /// page.
+    async fn fetch(
+        &self,
+        limit: usize,
+        items: &mut impl CopyItem,
+        copied: &mut Vec<u8>,
+    ) -> Result<CopiedPage, DataError> {
+        let limit_text = limit.to_string();
+        let dates = self.upstream_dates.map(|range| (range.start.to_string(), range.end.to_string()));
+        let mut query = Vec::with_capacity(self.upstream_query.len() + 4);
+        query.push(("limit", limit_text.as_str()));
+        query.extend(self.upstream_query);
+        if let Some((start, end)) = &dates {
+            query.extend(self.source.date_parameter_names().into_iter().zip([start.as_str(), end.as_str()]));
+        }
+        query.extend(self.position.parameter());
+        let window = PageWindow { list: self.list, skip: self.position.skip, limit };
+        let read = self.source.read(self.upstream_path, &query, |text, version, report| {
+            fdx::copy_page(text, version, window, items, copied, report)
+        });
+        match read.await {
+            // Some providers report an empty list as "data not found" (1107).
+            Err(ReadError::Upstream(UpstreamError::FdxError(ErrorCode::DataNotFound))) => {
+                Ok(CopiedPage::default())
+            }
+            // Without an FDX code, 404 does not prove that the list is empty. Below an account, the account is unknown.
+            Err(ReadError::Upstream(UpstreamError::NotFound)) if self.upstream_path.len() > 1 => {
+                Err(NO_ACCOUNT)
+            }
+            // The recipient chose the dates.
+            Err(ReadError::Upstream(UpstreamError::FdxError(
+                code @ (ErrorCode::InvalidDate | ErrorCode::InvalidRange),
+            ))) if self.upstream_dates.is_some() => Err(DataError::Fdx(code, DATES_NOT_ACCEPTED)),
+            result => Ok(result?),
+        }
     }
 }

@@ -2,12 +2,12 @@
 
 use domain::scope::DataOperation;
 use fdx::UnchangedItem;
-use fdx::v6::Form;
 
 use super::access::{ConfirmedResponse, DataReader, FdxRequest};
 use super::accounts::provider_account_id;
 use super::error::{DataError, NO_ACCOUNT};
-use super::page::{JsonText, PagedList};
+use super::page::{JsonText, ListRequest, PagedList};
+use crate::upstream::ConnectionSource;
 
 /// Reads a page of the payment networks of an account.
 pub(super) async fn list(
@@ -21,14 +21,16 @@ pub(super) async fn list(
 
 async fn read(reader: &DataReader, opaque_id: &str) -> Result<JsonText, DataError> {
     let id = provider_account_id(reader, opaque_id).ok_or(NO_ACCOUNT)?;
+    let path = format!("/api/fdx/5/accounts/{opaque_id}/payment-networks");
+    let request = ListRequest::parse(reader, &path, &[])?;
     let list = PagedList {
-        reader,
-        page: reader.parse_page_query()?,
-        list: ("paymentNetworks", &Form::Unchanged),
-        path: &format!("/api/fdx/5/accounts/{opaque_id}/payment-networks"),
-        query: &[],
+        position: request.open_position()?,
+        request,
+        source: ConnectionSource::load(reader.ctx(), reader.access()).await?,
+        list: "paymentNetworks",
         upstream_path: &["accounts", &id, "payment-networks"],
         upstream_query: &[],
+        upstream_dates: None,
     };
     list.read(&mut UnchangedItem::payment_network()).await
 }

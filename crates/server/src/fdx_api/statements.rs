@@ -3,17 +3,18 @@
 use std::cmp::Reverse;
 
 use domain::scope::DataOperation;
-use fdx::v6::Form;
-use fdx::{ConvertedItem, DOCUMENT_TYPES, ErrorCode, HateoasLink, Statement};
-use jiff::civil::Date;
+use fdx::{DOCUMENT_TYPES, ErrorCode, HateoasLink, Statement, StatementItem};
 
 use super::access::{ConfirmedResponse, DataReader, FdxRequest};
 use super::accounts::provider_account_id;
-use super::dates::{self, DateError, DateRangeLimits};
+use super::dates::{self, DateError, DateRange, DateRangeLimits};
 use super::error::{DataError, NO_ACCOUNT};
-use super::page::{JsonText, PagedList};
+use super::page::{JsonText, ListRequest, PagedList};
+use super::position::ListDates;
 use crate::paging::ListQuery;
-use crate::upstream::{ReadError, StreamedDocument, UpstreamError, open_document};
+use crate::upstream::{ConnectionSource, ReadError, StreamedDocument, UpstreamError};
+
+const LIST: &str = "statements";
 
 const NO_STATEMENT: DataError =
     DataError::Fdx(ErrorCode::DataNotFound, "statementId is not a statement of this account");
@@ -30,31 +31,40 @@ pub(super) async fn list(
 
 async fn read(reader: &DataReader, opaque_id: &str) -> Result<JsonText, DataError> {
     let id = provider_account_id(reader, opaque_id).ok_or(NO_ACCOUNT)?;
-    let page = reader.parse_page_query()?;
-    let (start, end) = parse_range(reader.query(), DateRangeLimits::from_context(reader.ctx()))?;
-    let (start, end) = (start.to_string(), end.to_string());
-    let dates = [("startTime", &*start), ("endTime", &*end)];
     let path = format!("/api/fdx/5/accounts/{opaque_id}/statements");
-    let list = PagedList {
-        reader,
-        page,
-        list: ("statements", &Form::Unchanged),
-        path: &path,
-        query: &dates,
-        upstream_path: &["accounts", &id, "statements"],
-        upstream_query: &dates,
+    let request = ListRequest::parse(reader, &path, &dates::DATE_PARAMETERS)?;
+    let history = DateRangeLimits::from_context(reader.ctx());
+    let range = parse_range(reader.query(), history)?;
+    let mut position = request.open_position()?;
+    let source = ConnectionSource::load(reader.ctx(), reader.access()).await?;
+    let dates = range.map(|served| ListDates {
+        served,
+        upstream: history.intersect_provider(served, source.history_days()),
+    });
+    let Some(ListDates { served: range, upstream: Some(upstream_range) }) = position.fix_dates(dates) else {
+        return Ok(JsonText::from_empty_list(LIST));
     };
     let list_url = format!("{}{path}", reader.ctx().app().public_url());
+    let list = PagedList {
+        request,
+        position,
+        source,
+        list: LIST,
+        upstream_path: &["accounts", &id, "statements"],
+        upstream_query: &[],
+        upstream_dates: Some(upstream_range),
+    };
     let convert = |statement: Statement| {
-        let belongs_to_account = statement.account_id.as_deref().is_none_or(|account_id| account_id == id);
-        let statement = Some(statement).filter(|_| belongs_to_account)?;
+        let is_in_range = statement.statement_date.is_none_or(|date| range.contains(date.0));
+        let statement = Some(statement).filter(|_| is_in_range)?;
         to_visible_statement(reader, &id, opaque_id, &list_url, statement)
     };
-    list.read(&mut ConvertedItem::new(convert)).await
+    list.read(&mut StatementItem::new(Some(&id), convert)).await
 }
 
-/// Parses the requested range of days and limits it to the served history. Statements require both dates or none.
-fn parse_range(query: &ListQuery, history: DateRangeLimits) -> Result<(Date, Date), DataError> {
+/// Parses the requested range of days and limits it to the served history. `None` if the history has none of its days.
+/// Statements require both dates or none.
+fn parse_range(query: &ListQuery, history: DateRangeLimits) -> Result<Option<DateRange>, DataError> {
     let to_error = |error| match error {
         DateError::Malformed => DataError::invalid("startTime and endTime must have the form YYYY-MM-DD"),
         DateError::Impossible => DataError::Fdx(
@@ -63,8 +73,7 @@ fn parse_range(query: &ListQuery, history: DateRangeLimits) -> Result<(Date, Dat
         ),
     };
     match dates::parse_date_range(query, to_error)? {
-        (None, None) => Ok((history.earliest, history.today)),
-        (Some(start), Some(end)) => Ok((history.clamp(start), history.clamp(end))),
+        dates @ ((None, None) | (Some(_), Some(_))) => Ok(history.intersect(dates.0, dates.1)),
         _ => Err(DataError::Fdx(ErrorCode::InvalidRange, "startTime and endTime must be given together")),
     }
 }
@@ -124,8 +133,9 @@ async fn open_preferred_type(
     );
     // Each acceptable type is tried with a request of its own, because a list of statements may omit the offered types.
     // The number of document types bounds the number of requests.
+    let source = ConnectionSource::load(reader.ctx(), reader.access()).await?;
     for media_type in negotiate_types(accept) {
-        match open_document(reader.ctx(), reader.access(), &path, media_type).await {
+        match source.open_document(&path, media_type).await {
             Err(ReadError::Upstream(UpstreamError::FdxError(code @ ErrorCode::ContentType))) => {
                 not_acceptable =
                     DataError::Fdx(code, "The data provider does not offer this statement in this type");
@@ -213,7 +223,7 @@ fn parse_quality(text: &str) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jiff::civil::date as day;
+    use jiff::civil::{Date, date as day};
     use proptest::prelude::*;
 
     #[test]
@@ -267,19 +277,21 @@ mod tests {
         }
     }
 
-    fn parse_raw_range(raw: &str) -> Result<(Date, Date), u16> {
+    fn parse_raw_range(raw: &str) -> Result<Option<(Date, Date)>, u16> {
         let history = DateRangeLimits { earliest: day(2024, 11, 24), today: day(2026, 11, 24) };
         parse_range(&ListQuery::parse(Some(raw)), history)
+            .map(|range| range.map(|range| (range.start, range.end)))
             .map_err(|error| error.code().map_or(0, ErrorCode::number))
     }
 
     #[test]
     fn statement_dates_require_pair_and_report_own_error_codes() {
-        assert_eq!(parse_raw_range(""), Ok((day(2024, 11, 24), day(2026, 11, 24))));
+        assert_eq!(parse_raw_range(""), Ok(Some((day(2024, 11, 24), day(2026, 11, 24)))));
         assert_eq!(
             parse_raw_range("startTime=1999-01-01&endTime=2026-05-05"),
-            Ok((day(2024, 11, 24), day(2026, 5, 5)))
+            Ok(Some((day(2024, 11, 24), day(2026, 5, 5))))
         );
+        assert_eq!(parse_raw_range("startTime=1999-01-01&endTime=1999-12-31"), Ok(None));
         for bad in ["yesterday", "2026-1-1", "2026-01-01T00:00:00Z", ""] {
             assert_eq!(parse_raw_range(&format!("startTime={bad}&endTime=2026-01-01")), Err(401), "{bad}");
         }

@@ -1,17 +1,19 @@
 //! The transactions of an account: `GET /accounts/{accountId}/transactions`.
 
 use domain::scope::DataOperation;
-use fdx::v6::Form;
 use fdx::{ErrorCode, FilteredItem};
-use jiff::civil::Date;
 
 use super::access::{ConfirmedResponse, DataReader, FdxRequest};
 use super::accounts::provider_account_id;
-use super::dates::{self, DateRangeLimits};
+use super::dates::{self, DateRange, DateRangeLimits};
 use super::error::{DataError, NO_ACCOUNT};
 use super::filter::TransactionRules;
-use super::page::{JsonText, PagedList};
+use super::page::{JsonText, ListRequest, PagedList};
+use super::position::ListDates;
 use crate::paging::ListQuery;
+use crate::upstream::ConnectionSource;
+
+const LIST: &str = "transactions";
 
 /// Reads a page of the transactions of an account.
 pub(super) async fn list(
@@ -25,41 +27,45 @@ pub(super) async fn list(
 
 async fn read(reader: &DataReader, opaque_id: &str) -> Result<JsonText, DataError> {
     let id = provider_account_id(reader, opaque_id).ok_or(NO_ACCOUNT)?;
-    let page = reader.parse_page_query()?;
-    let (start, end) = parse_range(reader.query(), DateRangeLimits::from_context(reader.ctx()))?;
-    let (start, end) = (start.to_string(), end.to_string());
-    // The resolved dates are repeated in the links, so that all pages of a list cover the same days.
-    let dates = [("startTime", &*start), ("endTime", &*end)];
-    let list = PagedList {
-        reader,
-        page,
-        list: ("transactions", &Form::Transaction),
-        path: &format!("/api/fdx/5/accounts/{opaque_id}/transactions"),
-        query: &dates,
-        upstream_path: &["accounts", &id, "transactions"],
-        upstream_query: &dates,
+    let path = format!("/api/fdx/5/accounts/{opaque_id}/transactions");
+    let request = ListRequest::parse(reader, &path, &dates::DATE_PARAMETERS)?;
+    let history = DateRangeLimits::from_context(reader.ctx());
+    let range = parse_range(reader.query(), history)?;
+    let mut position = request.open_position()?;
+    let source = ConnectionSource::load(reader.ctx(), reader.access()).await?;
+    let dates = range.map(|served| ListDates {
+        served,
+        upstream: history.intersect_provider(served, source.history_days()),
+    });
+    let Some(ListDates { served: range, upstream: Some(upstream_range) }) = position.fix_dates(dates) else {
+        return Ok(JsonText::from_empty_list(LIST));
     };
-    list.read(&mut FilteredItem::transaction(TransactionRules { account_id: &id, opaque_id })).await
+    let list = PagedList {
+        request,
+        position,
+        source,
+        list: LIST,
+        upstream_path: &["accounts", &id, "transactions"],
+        upstream_query: &[],
+        upstream_dates: Some(upstream_range),
+    };
+    list.read(&mut FilteredItem::transaction(TransactionRules { account_id: &id, opaque_id, range })).await
 }
 
-/// Parses the requested range of days and limits it to the served history. A missing start means the earliest served
-/// day, a missing end means today.
-fn parse_range(query: &ListQuery, history: DateRangeLimits) -> Result<(Date, Date), DataError> {
+/// Parses the requested range of days and limits it to the served history. `None` if the history has none of its days.
+fn parse_range(query: &ListQuery, history: DateRangeLimits) -> Result<Option<DateRange>, DataError> {
     const INVALID_DATE: DataError = DataError::Fdx(
         ErrorCode::InvalidDate,
         "startTime and endTime must be calendar dates in the form YYYY-MM-DD",
     );
     let (start, end) = dates::parse_date_range(query, |_| INVALID_DATE)?;
-    Ok((
-        start.map_or(history.earliest, |day| history.clamp(day)),
-        end.map_or(history.today, |day| history.clamp(day)),
-    ))
+    Ok(history.intersect(start, end))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jiff::civil::date as day;
+    use jiff::civil::{Date, date as day};
     use proptest::prelude::*;
 
     proptest! {
@@ -71,32 +77,35 @@ mod tests {
         ) {
             let query = form_urlencoded::Serializer::new(String::new()).append_pair("startTime", &start).append_pair("endTime", &end).finish();
             for raw in [query, raw] {
-                if let Ok((start, end)) = parse_raw_range(&raw) {
+                if let Ok(Some((start, end))) = parse_raw_range(&raw) {
                     prop_assert!(day(2024, 11, 24) <= start && start <= end && end <= day(2026, 11, 24));
                 }
             }
         }
     }
 
-    fn parse_raw_range(raw: &str) -> Result<(Date, Date), u16> {
+    fn parse_raw_range(raw: &str) -> Result<Option<(Date, Date)>, u16> {
         let history = DateRangeLimits { earliest: day(2024, 11, 24), today: day(2026, 11, 24) };
         parse_range(&ListQuery::parse(Some(raw)), history)
+            .map(|range| range.map(|range| (range.start, range.end)))
             .map_err(|error| error.code().map_or(0, ErrorCode::number))
     }
 
     #[test]
-    fn transaction_dates_are_defaulted_and_clamped() {
-        assert_eq!(parse_raw_range(""), Ok((day(2024, 11, 24), day(2026, 11, 24))));
-        assert_eq!(parse_raw_range("startTime=2026-01-02"), Ok((day(2026, 1, 2), day(2026, 11, 24))));
-        assert_eq!(parse_raw_range("endTime=2026-01-02"), Ok((day(2024, 11, 24), day(2026, 1, 2))));
-        assert_eq!(
-            parse_raw_range("startTime=1999-01-01&endTime=2999-01-01"),
-            Ok((day(2024, 11, 24), day(2026, 11, 24)))
-        );
-        assert_eq!(
-            parse_raw_range("startTime=2026-05-05&endTime=2026-05-05"),
-            Ok((day(2026, 5, 5), day(2026, 5, 5)))
-        );
+    fn transaction_dates_are_defaulted_and_limited_to_history() {
+        let (earliest, today) = (day(2024, 11, 24), day(2026, 11, 24));
+        for (raw, range) in [
+            ("", Some((earliest, today))),
+            ("startTime=2026-01-02", Some((day(2026, 1, 2), today))),
+            ("endTime=2026-01-02", Some((earliest, day(2026, 1, 2)))),
+            ("startTime=1999-01-01&endTime=2999-01-01", Some((earliest, today))),
+            ("startTime=2026-05-05&endTime=2026-05-05", Some((day(2026, 5, 5), day(2026, 5, 5)))),
+            ("startTime=1999-01-01&endTime=2024-11-24", Some((earliest, earliest))),
+            ("startTime=1999-01-01&endTime=2024-11-23", None),
+            ("startTime=2026-11-25", None),
+        ] {
+            assert_eq!(parse_raw_range(raw), Ok(range), "{raw}");
+        }
     }
 
     #[test]

@@ -216,6 +216,11 @@ fn response_headers() -> Value {
         },
         "www-authenticate": text("The authentication challenge (RFC 6750 §3)."),
         "location": text("The URI to which the browser is redirected."),
+        "bowline-omitted": {
+            "description": "The number of elements of this page that the consent covers and that were left out, because \
+             the hub could not read them or does not serve their type. Absent if there are none.",
+            "schema": {"type": "string", "pattern": "^[0-9]+$"},
+        },
         "allow": text("The allowed methods (RFC 9110 §10.2.1)."),
     })
 }

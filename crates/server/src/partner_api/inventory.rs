@@ -8,8 +8,8 @@ use domain::model::provider::ProviderSettings;
 use domain::scope::DataOperation;
 use fdx::sample::complete_values;
 use fdx::{
-    Account, Customer, FilteredItem, HateoasLink, PageLinks, PageMetadata, PaymentNetwork, PaymentNetworks,
-    Transaction, Transactions,
+    Account, Customer, DropReport, FilteredItem, HateoasLink, PageLinks, PageMetadata, PaymentNetwork,
+    PaymentNetworks, Transaction, Transactions, Version,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -77,7 +77,9 @@ fn copy_account(clusters: Clusters, details: bool, account: &Account) -> Value {
     let rules = AccountRules { clusters, details, show_account: &show, show_parent: &show };
     let (sample, mut copied) = (serde_json::to_vec(account).unwrap_or_default(), Vec::new());
     // Copying a sample cannot fail. If it did, its fields would be missing in the inventory, which the tests notice.
-    let _ = fdx::copy_item(&sample, &mut FilteredItem::account(rules), &mut copied);
+    let mut report = DropReport::default();
+    let mut item = FilteredItem::account(rules);
+    let _ = fdx::copy_item(&sample, Version::V5, &mut item, &mut copied, &mut report);
     serde_json::from_slice(&copied).unwrap_or_default()
 }
 

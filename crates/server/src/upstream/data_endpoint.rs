@@ -1,7 +1,8 @@
 //! Reads FDX resources and documents, such as statements, from a provider.
 
 use domain::model::provider::EndpointGroup;
-use http::{StatusCode, header};
+use domain::rule::provider_response::{ProviderCall, ProviderReply, ResponseBody, classify};
+use http::{HeaderMap, StatusCode, header};
 use url::Url;
 
 use super::endpoints::ProviderEndpoints;
@@ -19,7 +20,7 @@ impl ProviderEndpoints<'_> {
         url: &Url,
         bearer: &str,
     ) -> Result<UpstreamResponse, UpstreamError> {
-        self.ensure_circuit_closed(EndpointGroup::Data)?;
+        self.ensure_data_circuit_closed()?;
         let outbound = self.ctx.app().outbound();
         let response = async {
             let request = outbound
@@ -30,13 +31,90 @@ impl ProviderEndpoints<'_> {
         };
         let response = response.await;
         self.record_outcome("fdx", EndpointGroup::Data, response.as_ref().map(|response| response.status));
-        let response = response?;
+        let response = self.report_outbound_failure(response)?;
         match response.status {
             // FDX 6.4 defines 206 for a response in which a part of the requested data is missing. The body marks that
             // part.
-            StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(response),
-            _ => Err(classify_error_response(&response)),
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
+                self.ensure_not_encoded(response.status, &response.headers)?;
+                Ok(response)
+            }
+            _ => Err(self.report_error_response(&response)),
         }
+    }
+
+    /// Returns an error for a response with a `Content-Encoding`: the hub accepts none, and would pass on or read encoded
+    /// bytes as if they were the content.
+    fn ensure_not_encoded(&self, status: StatusCode, headers: &HeaderMap) -> Result<(), UpstreamError> {
+        let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+        if encodings.all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            return Ok(());
+        }
+        self.report_read_failure(reply_of(status, headers, ResponseBody::Encoded), "encoded");
+        Err(UpstreamError::Failed)
+    }
+
+    fn ensure_data_circuit_closed(&self) -> Result<(), UpstreamError> {
+        self.ensure_circuit_closed(EndpointGroup::Data).map_err(|error| {
+            self.report_read_failure(ProviderReply::NotSent, "circuit_open");
+            error.into()
+        })
+    }
+
+    fn report_outbound_failure<T>(&self, response: Result<T, OutboundError>) -> Result<T, UpstreamError> {
+        response.map_err(|error| {
+            self.report_outbound_error(&error);
+            error.into()
+        })
+    }
+
+    /// Reports that no response arrived, or not completely.
+    pub(super) fn report_outbound_error(&self, error: &OutboundError) {
+        let reply = match error {
+            OutboundError::Forbidden => ProviderReply::NotSent,
+            OutboundError::Connect => ProviderReply::NotConnected,
+            OutboundError::Tls => ProviderReply::TlsFailed,
+            OutboundError::Timeout | OutboundError::Interrupted => ProviderReply::NoResponse,
+            OutboundError::TooLarge => reply_of(StatusCode::OK, &HeaderMap::new(), ResponseBody::TooLarge),
+        };
+        self.report_read_failure(reply, error.reason());
+    }
+
+    /// Reports a response whose status reports a success and whose body cannot be read.
+    pub(super) fn report_unreadable(&self, status: StatusCode, detail: &'static str) {
+        self.report_read_failure(reply_of(status, &HeaderMap::new(), ResponseBody::Other), detail);
+    }
+
+    pub(super) fn report_status(&self, status: StatusCode, headers: &HeaderMap) {
+        self.report_read_failure(reply_of(status, headers, ResponseBody::Other), "error_status");
+    }
+
+    fn report_error_response(&self, response: &UpstreamResponse) -> UpstreamError {
+        let error = classify_error_response(response);
+        // A rejected token is refreshed first. Only the rejection of the new one is a failure.
+        if error != UpstreamError::TokenRefused {
+            self.report_status(response.status, &response.headers);
+        }
+        error
+    }
+
+    /// Counts a failed read, and writes at most one line for this provider and reason in ten seconds. `detail` is one of a
+    /// fixed set of texts.
+    fn report_read_failure(&self, reply: ProviderReply, detail: &'static str) {
+        let Some(reason) = classify(ProviderCall::Data, reply).reason() else { return };
+        let (app, provider, reason) = (self.ctx.app(), self.provider.id, reason.as_str());
+        let call = ProviderCall::Data.as_str();
+        let labels =
+            [("provider", provider.to_string()), ("call", call.to_owned()), ("reason", reason.to_owned())];
+        app.telemetry().count("bowline_provider_call_failures_total", &labels);
+        let Some(count) = app.read_diagnostics().count_failure(provider, reason, self.ctx.now()) else {
+            return;
+        };
+        let status = match reply {
+            ProviderReply::Response { status, .. } => Some(status),
+            _ => None,
+        };
+        tracing::warn!(%provider, call, status, reason, detail, count, "call to the provider failed");
     }
 
     /// Requests a document and returns its response, whose body is not read yet. Up to `MAX_REDIRECTS` redirects are
@@ -52,18 +130,28 @@ impl ProviderEndpoints<'_> {
         for _ in 0..=MAX_REDIRECTS {
             let response = self.request_document(&url, bearer, content_type).await?;
             match response.status.as_u16() {
-                200 => return Ok(response),
+                200 => {
+                    self.ensure_not_encoded(response.status, &response.headers)?;
+                    return Ok(response);
+                }
                 // Each request contains the access token, so it must not be sent to a URL outside `base`.
                 301 | 302 | 303 | 307 | 308 => {
-                    url = resolve_redirect(base, &url, &response).ok_or(UpstreamError::Failed)?;
+                    url = resolve_redirect(base, &url, &response).ok_or_else(|| {
+                        self.report_status(response.status, &response.headers);
+                        UpstreamError::Failed
+                    })?;
                 }
                 _ => {
                     let max_bytes = self.ctx.app().config().upstream.max_body.bytes();
-                    let response = response.read_body(max_bytes).await.map_err(|_| UpstreamError::Failed)?;
-                    return Err(classify_error_response(&response));
+                    let response = response.read_body(max_bytes).await.map_err(|error| {
+                        self.report_outbound_error(&error);
+                        UpstreamError::Failed
+                    })?;
+                    return Err(self.report_error_response(&response));
                 }
             }
         }
+        self.report_status(StatusCode::FOUND, &HeaderMap::new());
         Err(UpstreamError::Failed)
     }
 
@@ -74,7 +162,7 @@ impl ProviderEndpoints<'_> {
         bearer: &str,
         content_type: &str,
     ) -> Result<StreamingResponse, UpstreamError> {
-        self.ensure_circuit_closed(EndpointGroup::Data)?;
+        self.ensure_data_circuit_closed()?;
         let section = &self.ctx.app().config().upstream;
         let outbound = self.ctx.app().outbound();
         let response = async {
@@ -90,6 +178,11 @@ impl ProviderEndpoints<'_> {
         };
         let response = response.await;
         self.record_outcome("fdx", EndpointGroup::Data, response.as_ref().map(|response| response.status));
-        Ok(response?)
+        self.report_outbound_failure(response)
     }
+}
+
+fn reply_of(status: StatusCode, headers: &HeaderMap, body: ResponseBody) -> ProviderReply {
+    let has_retry_after = headers.contains_key(header::RETRY_AFTER);
+    ProviderReply::Response { status: status.as_u16(), has_retry_after, body }
 }

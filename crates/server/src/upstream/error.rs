@@ -12,6 +12,12 @@ pub enum UpstreamError {
     /// The provider cannot be reached, or reports that it is temporarily unavailable.
     #[error("the provider is not available")]
     Unavailable,
+    /// The provider reports that it is unavailable. The value is the time to wait before the next request.
+    #[error("the provider is not available for some time")]
+    UnavailableFor(Duration),
+    /// The provider reports that the requested resource does not exist, without an FDX error code.
+    #[error("the provider does not find the resource")]
+    NotFound,
     /// The request was sent, but no complete response arrived. The provider may have processed the request.
     #[error("the provider did not respond")]
     NoResponse,

@@ -83,5 +83,8 @@ async fn capability_lists_fdx_version_and_operations() {
         (&capability["fdxVersions"], &capability["messageFormat"]),
         (&json!(["V5.2"]), &json!("JSON"))
     );
-    assert_eq!(list_items(&capability, "operations").len(), 11);
+    let operations = list_items(&capability, "operations");
+    assert_eq!(operations.len(), 11);
+    let operation = json!({"id": "getAccount", "fdxVersions": ["V5.2"]});
+    assert!(operations.contains(&&operation), "{capability}");
 }

@@ -3,6 +3,8 @@
 use bowline::cli::Cli;
 use clap::{Arg, ArgAction, Command, CommandFactory as _};
 
+use crate::server_process::decode_output;
+
 /// Renders a flag as `--name <VALUE>` and a positional argument as `<VALUE>`, both in square brackets if optional.
 /// `VALUE` replaces every value name, because those are compared with the help texts.
 fn render_argument(argument: &Arg) -> String {
@@ -73,6 +75,7 @@ fn command_names_and_flags_are_unchanged() {
     bowline provider list [--limit <VALUE>] [--after <VALUE>]
     bowline provider show <VALUE>
     bowline provider test <VALUE>
+    bowline provider replay <VALUE> --call <VALUE> [--fdx-version <VALUE>]
     bowline provider pause <VALUE>
     bowline provider release <VALUE>
     bowline provider retire <VALUE>
@@ -101,4 +104,37 @@ fn command_names_and_flags_are_unchanged() {
     bowline operator add --name <VALUE> --role <VALUE> [--expires-at <VALUE>]
     bowline operator remove <VALUE>
     ");
+}
+
+/// Runs `provider replay` with the text of a response, without a hub.
+fn replay(body: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("response.json"), body).unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_bowline"));
+    command.args(["--json", "provider", "replay", "response.json"]).args(arguments);
+    decode_output(&command.current_dir(folder.path()).output().unwrap())
+}
+
+#[test]
+fn replay_shows_served_and_dropped_parts_of_response() {
+    let body = r#"{"page":{"nextOffset":50},"accounts":[{"loanAccount":{"accountId":1,"loanTerm":"x"}}]}"#;
+
+    let (code, output, error) = replay(body, &["--call", "accounts"]);
+
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    let shown: serde_json::Value = serde_json::from_str(&output).unwrap();
+    assert_eq!(shown["served"], serde_json::json!([{"loanAccount": {"accountId": "1"}}]));
+    assert_eq!(shown["next"], "offset=50");
+    assert_eq!(shown["dropped"][0]["path"], "accounts[0].loanAccount.loanTerm");
+}
+
+#[test]
+fn replay_of_unreadable_response_fails_with_reason() {
+    let (code, _, error) = replay(r#"{"Accounts":[]}"#, &["--call", "accounts", "--fdx-version", "6"]);
+    let (usage_code, _, usage) = replay("{}", &["--call", "pets"]);
+
+    assert_eq!(code, Some(1));
+    assert!(error.contains("missing_list"), "{error}");
+    assert_eq!(usage_code, Some(2));
+    assert!(usage.contains("payment-networks"), "{usage}");
 }

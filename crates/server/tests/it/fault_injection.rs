@@ -4,6 +4,7 @@
 use domain::model::connection::{EndCause, UpstreamRevocation};
 use serde_json::{Value, json};
 
+use crate::matrix::callers::FULL_SCOPE;
 use crate::support::{TestHub, on_both};
 use bowline::cli::{BrowserRequest, BrowserResponse};
 use http::Method;
@@ -153,4 +154,84 @@ async fn intermittent_provider_failures_are_passed_to_client(kit: TestHub) {
     assert_eq!(statuses.iter().filter(|s| **s == 200).count(), 4, "{statuses:?}");
     assert_eq!(statuses.iter().filter(|s| **s == 503).count(), 4, "{statuses:?}");
     assert_eq!(kit.load_end_cause(&tokens.id).await, None);
+}
+
+/// For each fault of the FDX API: the status and the FDX code of the list of transactions.
+const DATA_FAULTS: [(&str, u16, Option<u16>); 16] = [
+    ("normal", 200, None),
+    ("null_page", 200, None),
+    ("null_list", 200, None),
+    ("missing_list", 500, Some(500)),
+    ("odd_elements", 200, None),
+    ("link_only", 200, None),
+    ("same_page", 200, None),
+    ("ignore_limit", 200, None),
+    ("ignore_dates", 200, None),
+    ("error_body", 500, Some(500)),
+    ("html", 500, Some(500)),
+    ("encoded", 500, Some(500)),
+    ("forbidden", 401, Some(602)),
+    ("gone", 404, Some(701)),
+    ("retry_seconds", 503, Some(503)),
+    ("retry_date", 503, Some(503)),
+];
+
+#[tokio::test]
+async fn data_fault_of_each_bank_maps_to_its_meaning() {
+    let kit = TestHub::new().await;
+    for bank in [1000, 2000] {
+        let tokens = kit.connect_at(bank, &kit.acme(), "alice", &[], FULL_SCOPE).await;
+        let account = kit.fetch_account_id(&tokens.access).await;
+        let path =
+            format!("/accounts/{account}/transactions?limit=2&startTime=2026-09-01&endTime=2026-10-31");
+        let faults_url = kit.bank_site(bank).faults_url();
+        let inject = async |faults: Value| {
+            let mut request = BrowserRequest::new(Method::PUT, &faults_url);
+            request.json = Some(faults);
+            assert_eq!(kit.send(request).await.status, 200);
+        };
+        let normal = kit.read(&path, &tokens.access).await.json();
+
+        for (fault, status, code) in DATA_FAULTS {
+            inject(json!({"data": fault})).await;
+            let answer = kit.read(&path, &tokens.access).await;
+            let page = answer.json();
+            assert_eq!(
+                (answer.status, &page["code"]),
+                (status, &json!(code)),
+                "{bank} {fault}: {}",
+                answer.body
+            );
+            let has_next = page["links"]["next"].is_object();
+            match fault {
+                "null_page" => assert!(!has_next && page["transactions"] == normal["transactions"]),
+                "null_list" => assert_eq!(page["transactions"], json!([])),
+                "odd_elements" => assert_eq!(answer.headers["bowline-omitted"], "1"),
+                "ignore_dates" => {
+                    let is_in_range = |item: &Value| {
+                        let content = item.as_object().unwrap().values().next().unwrap();
+                        let posted = content["postedTimestamp"].as_str().unwrap_or("2026-09");
+                        posted.starts_with("2026-09") || posted.starts_with("2026-10")
+                    };
+                    assert!(page["transactions"].as_array().unwrap().iter().all(is_in_range), "{page}");
+                }
+                "normal" | "link_only" | "same_page" | "ignore_limit" => {
+                    assert!(has_next, "{bank} {fault}: {page}");
+                    assert_eq!(page["transactions"], normal["transactions"], "{bank} {fault}");
+                }
+                _ => assert_eq!(answer.headers.contains_key("retry-after"), status == 503, "{fault}"),
+            }
+            inject(json!({"data": "normal"})).await;
+            assert_eq!(kit.read(&path, &tokens.access).await.status, 200, "{bank} {fault}");
+        }
+
+        inject(json!({"history_days": 20})).await;
+        let too_early = kit.read(&path, &tokens.access).await;
+        kit.update_provider_settings(bank, |settings| settings.fdx.history_days = Some(20)).await;
+        let outside = kit.read(&path, &tokens.access).await;
+        let recent = kit.read(&format!("/accounts/{account}/transactions"), &tokens.access).await;
+        assert_eq!((too_early.status, &too_early.json()["code"]), (400, &json!(702)), "{bank}");
+        assert_eq!((outside.status, &outside.json()["transactions"]), (200, &json!([])), "{bank}");
+        assert_eq!(recent.status, 200, "{bank}: {}", recent.body);
+    }
 }

@@ -40,6 +40,7 @@ mod missing_hub;
 mod openapi;
 mod provider_isolation;
 mod provider_outcomes;
+mod provider_responses;
 mod race;
 mod readme;
 mod recovery;

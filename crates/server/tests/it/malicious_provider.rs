@@ -87,7 +87,7 @@ async fn invalid_token_responses_create_no_connection(kit: TestHub) {
         (json!({"accounts": []}), "access_denied"),
         (json!({"accounts": {"a1": true}}), "server_error"),
         (json!({"accounts": crowd}), "server_error"),
-        (json!({"accounts": ["x".repeat(151)]}), "server_error"),
+        (json!({"accounts": ["x".repeat(173)]}), "server_error"),
         (json!({"accounts": [""]}), "server_error"),
         (json!({"accounts": ["a\u{0}b"]}), "server_error"),
         (json!({"grant_id": "g".repeat(256)}), "server_error"),

@@ -39,7 +39,15 @@ pub(super) fn providers() -> Vec<Route> {
     const ALL: &str = "/admin/v1/providers";
     const TAG: OperationTag = OperationTag("Providers");
     let (one, test) = ("/admin/v1/providers/{provider_id}", "/admin/v1/providers/{provider_id}/test");
-    let detail = merge_objects(provider_example(), json!({"settings": settings_example()}));
+    let detail = merge_objects(
+        provider_example(),
+        json!({
+            "settings": settings_example(),
+            "dropped_fields": [
+                {"path": "accounts[].loanAccount.originatingDate", "reason": "unreadable", "count": 12},
+            ],
+        }),
+    );
     let with_provider = |operation: OperationSpec| {
         operation
             .with_json_response::<ProviderDetail>(200, "The provider", detail.clone())

@@ -30,6 +30,7 @@ const REPORTED_BY_PROVIDER: &str = "The data provider reported this error";
 const PROVIDER_FAILED: &str = "The data provider did not return a valid response";
 const NOT_OFFERED_BY_PROVIDER: &str = "The data provider does not offer this";
 const PROVIDER_UNAVAILABLE: &str = "The data provider is temporarily unavailable";
+const DATES_NOT_ACCEPTED: &str = "The data provider does not accept this range of dates";
 const PROVIDER_RATE_LIMITED: &str = "The data provider limits the number of requests";
 const NO_CUSTOMER: &str = "The data provider does not find this customer";
 const NO_ACCOUNT: &str = "accountId is not an account of this consent";
@@ -41,13 +42,11 @@ const UNHANDLED: &str = "An unhandled error occurred on the server";
 
 /// Error responses of a provider to a read (status and FDX code), and the resulting error and message for the
 /// recipient.
-const UPSTREAM_READ_ERRORS: [(u16, Option<u16>, ErrorCode, &str); 26] = [
+const UPSTREAM_READ_ERRORS: [(u16, Option<u16>, ErrorCode, &str); 24] = [
+    (403, None, ErrorCode::NotAuthorized, REPORTED_BY_PROVIDER),
     (500, None, ErrorCode::Internal, PROVIDER_FAILED),
     (500, Some(500), ErrorCode::Internal, PROVIDER_FAILED),
-    (404, None, ErrorCode::Internal, PROVIDER_FAILED),
     (400, Some(401), ErrorCode::Internal, PROVIDER_FAILED),
-    (400, Some(702), ErrorCode::Internal, PROVIDER_FAILED),
-    (400, Some(703), ErrorCode::Internal, PROVIDER_FAILED),
     (405, Some(501), ErrorCode::SubsystemUnavailable, NOT_OFFERED_BY_PROVIDER),
     (500, Some(501), ErrorCode::SubsystemUnavailable, NOT_OFFERED_BY_PROVIDER),
     (501, Some(1106), ErrorCode::SubsystemUnavailable, NOT_OFFERED_BY_PROVIDER),
@@ -328,6 +327,50 @@ async fn upstream_read_error_maps_to_documented_error() {
         }
     }
     assert_eq!(kit.load_end_cause(&tokens.id).await, None);
+}
+
+/// Statuses without an FDX code prove nothing about a whole list, but below an account they mean that it is unknown.
+#[tokio::test]
+async fn upstream_status_not_found_without_code_is_no_empty_list() {
+    let kit = TestHub::new().await;
+    let tokens = kit.connect_at(1000, &kit.acme(), "alice", &[], FULL_SCOPE).await;
+    let account = kit.fetch_account_id(&tokens.access).await;
+    let statement = kit.fetch_statement_id(&tokens.access).await;
+    let (_bank, response) = start_provider_stub(&kit).await;
+    for status in [404, 410] {
+        *response.lock().unwrap() = (status, json!({"message": "mine"}));
+        for path in ["", "/transactions", "/contact", "/payment-networks", "/statements"] {
+            let answer = kit.read(&format!("/accounts/{account}{path}"), &tokens.access).await;
+            ExpectedResponse::Fdx(ErrorCode::AccountNotFound, NO_ACCOUNT).assert_matches(&answer, path);
+        }
+        for path in ["/accounts", "/customers/current"] {
+            let answer = kit.read(path, &tokens.access).await;
+            ExpectedResponse::Fdx(ErrorCode::Internal, PROVIDER_FAILED).assert_matches(&answer, path);
+        }
+        let path = format!("/accounts/{account}/statements/{statement}");
+        let answer = kit.read(&path, &tokens.access).await;
+        ExpectedResponse::Fdx(ErrorCode::DataNotFound, NO_STATEMENT).assert_matches(&answer, &path);
+    }
+}
+
+/// A recipient can correct its dates, but not an error of the hub's own request.
+#[tokio::test]
+async fn upstream_date_error_is_passed_on_where_dates_were_given() {
+    let kit = TestHub::new().await;
+    let tokens = kit.connect_at(1000, &kit.acme(), "alice", &[], FULL_SCOPE).await;
+    let account = kit.fetch_account_id(&tokens.access).await;
+    let (_bank, response) = start_provider_stub(&kit).await;
+    for (number, code) in [(702, ErrorCode::InvalidDate), (703, ErrorCode::InvalidRange)] {
+        *response.lock().unwrap() = (400, json!({"code": number, "message": "mine"}));
+        for path in ["/transactions", "/statements"] {
+            let answer = kit.read(&format!("/accounts/{account}{path}"), &tokens.access).await;
+            ExpectedResponse::Fdx(code, DATES_NOT_ACCEPTED).assert_matches(&answer, path);
+        }
+        for path in ["", "/contact", "/payment-networks"] {
+            let answer = kit.read(&format!("/accounts/{account}{path}"), &tokens.access).await;
+            ExpectedResponse::Fdx(ErrorCode::Internal, PROVIDER_FAILED).assert_matches(&answer, path);
+        }
+    }
 }
 
 /// Error responses of a provider to a document download that have another result than for a list.

@@ -1,0 +1,71 @@
+//! The report of everything that was left out of a response.
+
+use super::path::Path;
+
+/// The maximum number of fields that a report lists. The others are only counted: a response may contain many.
+pub const MAX_REPORTED_FIELDS: usize = 32;
+
+/// The reason why a part of a response was left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DropReason {
+    /// The standard does not define the field.
+    Unknown,
+    /// The value has none of the accepted forms.
+    Unreadable,
+    /// The field occurs more than once, so that its value is ambiguous.
+    Repeated,
+    /// The account or transaction has a type that the hub does not serve.
+    UnknownType,
+    /// The id is too long to be sealed.
+    IdTooLong,
+}
+
+impl DropReason {
+    /// Returns the name of the reason in logs, metrics and the admin API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Unreadable => "unreadable",
+            Self::Repeated => "repeated",
+            Self::UnknownType => "unknown_type",
+            Self::IdTooLong => "id_too_long",
+        }
+    }
+}
+
+/// A part of a response that was left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DroppedField {
+    /// The path, as in `accounts[2].loanAccount.originatingDate`. It never contains a value.
+    pub path: String,
+    /// The reason.
+    pub reason: DropReason,
+    /// The number of fields with this path: several unknown fields of an object have the same path.
+    pub count: usize,
+}
+
+/// Everything that was left out of one or more responses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DropReport {
+    dropped: usize,
+    fields: Vec<DroppedField>,
+}
+
+impl DropReport {
+    /// Returns the number of fields and elements that were left out.
+    pub const fn dropped(&self) -> usize {
+        self.dropped
+    }
+
+    /// Returns the first [`MAX_REPORTED_FIELDS`] of them.
+    pub fn fields(&self) -> &[DroppedField] {
+        &self.fields
+    }
+
+    pub(crate) fn add(&mut self, at: &Path<'_>, reason: DropReason, count: usize) {
+        self.dropped += count;
+        if count > 0 && self.fields.len() < MAX_REPORTED_FIELDS {
+            self.fields.push(DroppedField { path: at.to_string(), reason, count });
+        }
+    }
+}
