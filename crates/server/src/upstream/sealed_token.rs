@@ -10,7 +10,7 @@ use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::vault::{SealOwner, SealPurpose, UnsealError};
 
-/// Seals a token for a connection under a new key. When the connection ends, its keys are deleted, except the key of the token
+/// Seals a token for a connection under a new key. When the connection ends, its keys are deleted, except those of the tokens
 /// that must be revoked at the provider.
 pub(super) fn seal_token(
     ctx: &RequestContext,

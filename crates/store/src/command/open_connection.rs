@@ -30,7 +30,7 @@ const FIRST_TERMS: i64 = 1;
 const FIRST_GENERATION: i64 = 1;
 
 /// The tokens that the provider issued. Each is sealed under a key of its own, so that the end of the connection can keep the
-/// key of the one that must be revoked and delete the other.
+/// keys of those that must be revoked and delete the others.
 #[derive(Clone, Debug)]
 pub struct SealedGrant {
     /// The keyed hash of the customer's identity; `None` if the provider does not identify its customers.

@@ -163,8 +163,7 @@ impl Command for FinishJob {
 }
 
 impl FinishJob {
-    /// Sets the final state of the job. Deletes its token unless the last attempt had no final result, because an operator
-    /// may then retry the job.
+    /// Sets the final state of the job. Deletes its tokens unless the job has failed.
     fn close(&self, tx: &mut Tx<'_>, job: &Job, state: JobState) {
         // An operator may retry a job that has failed, so it keeps its token until it is closed or too old.
         let keep_token = state == JobState::Failed;
