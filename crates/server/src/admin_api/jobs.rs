@@ -8,6 +8,7 @@ use domain::rule::validation::ValidationError;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use store::StoreError;
 use store::command::{FailedJobAction, ResolveFailedJob};
 use store::query::{GetProvider, JobSummary, ListJobs, ListRetryableJobs, SEARCH_WINDOW};
 
@@ -135,6 +136,9 @@ pub struct RetryJobsResponse {
     outcome: RetryJobsOutcome,
     /// The number of jobs that were retried, or would be.
     jobs: usize,
+    /// The number of selected jobs that could not be retried, because another program has changed the row of their provider. The
+    /// log contains its id.
+    skipped: usize,
     /// True if more jobs are selected than one request retries, or a dry run counts.
     has_more: bool,
     /// The latest time of failure of the selected jobs.
@@ -206,27 +210,37 @@ pub async fn retry_batch(
     let mut ids = ctx.ask(&ListRetryableJobs { provider_id, failed_until, limit }).await?;
     let has_more = ids.len() > max;
     ids.truncate(max);
-    let (outcome, jobs) = if dry_run {
-        (RetryJobsOutcome::WouldRetry, ids.len())
+    let (outcome, (jobs, skipped)) = if dry_run {
+        (RetryJobsOutcome::WouldRetry, (ids.len(), 0))
     } else {
         (RetryJobsOutcome::Retried, retry_jobs(ctx, ids, &actor).await?)
     };
-    Ok(RetryJobsResponse { outcome, jobs, has_more, failed_until: failed_until.into() })
+    Ok(RetryJobsResponse { outcome, jobs, skipped, has_more, failed_until: failed_until.into() })
 }
 
-/// Schedules failed jobs again. Returns their number.
-async fn retry_jobs(ctx: &RequestContext, ids: Vec<JobId>, actor: &Actor) -> Result<usize, AdminError> {
+/// Schedules failed jobs again. Returns their number, and that of the jobs that were skipped because their rows were changed by
+/// another program.
+async fn retry_jobs(
+    ctx: &RequestContext,
+    ids: Vec<JobId>,
+    actor: &Actor,
+) -> Result<(usize, usize), AdminError> {
     let attempts = ids.into_iter().map(|job_id| async move {
         let (moment, action) = (ctx.new_moment()?, FailedJobAction::Retry);
         let retry = ResolveFailedJob { moment, job_id, action, actor: actor.clone() };
-        // Another operator may have retried or closed the job in the meantime.
-        Ok::<_, InternalError>(usize::from(ctx.run(retry).await? == Some(Ok(()))))
+        match ctx.run(retry).await {
+            // One such job must not keep the others from being retried.
+            Err(StoreError::UnverifiedRow { .. }) => Ok((0, 1)),
+            // Another operator may have retried or closed the job in the meantime.
+            reply => Ok::<_, InternalError>((usize::from(reply? == Some(Ok(()))), 0)),
+        }
     });
     let attempts = stream::iter(attempts).buffer_unordered(MAX_CONCURRENT_RETRIES);
-    let jobs = attempts.try_fold(0, async |sum, retried| Ok(sum + retried)).await?;
+    let add = async |sum: (usize, usize), attempt: (usize, usize)| Ok((sum.0 + attempt.0, sum.1 + attempt.1));
+    let (jobs, skipped) = attempts.try_fold((0, 0), add).await?;
     ctx.app().job_notify().notify_one();
-    tracing::info!(jobs, "failed jobs scheduled again");
-    Ok(jobs)
+    tracing::info!(jobs, skipped, "failed jobs scheduled again");
+    Ok((jobs, skipped))
 }
 
 /// Closes a failed job and deletes its token. Returns a conflict if the job has not failed.

@@ -129,11 +129,19 @@ async fn retry_jobs(admin: &AdminClient, args: &RetryJobsArgs) -> Result<(), Cli
             batch["jobs"] = total.into();
             let text =
                 if batch["has_more"] == true { format!("more than {total}") } else { total.to_string() };
+            // Each batch selects the skipped jobs again, so their number is not added up.
+            let skipped = batch["skipped"].as_u64().unwrap_or_default();
             if admin.output.is_json() {
                 print_json(&batch);
             } else {
                 let outcome = batch["outcome"].as_str().unwrap_or_default();
                 print_line(escape_terminal(&format!("{outcome}  {text} jobs")));
+                if skipped > 0 {
+                    let note = format!(
+                        "{skipped} jobs were skipped: the row of their provider was changed; see the log"
+                    );
+                    admin.output.print_note(&note);
+                }
             }
             return Ok(());
         }

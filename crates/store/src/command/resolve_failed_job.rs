@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::audit_entry::build_audit_entry;
 use super::job_count::record_job_transition;
 use super::job_queue::JOB_RETRY_WINDOW;
-use crate::entity::connection::lock_connection;
+use crate::entity::connection::lock_connection_of_job;
 use crate::entity::job::known_job_kind;
 use crate::entity::provider::lock_provider;
 use crate::error::Result;
@@ -120,7 +120,8 @@ impl ResolvedJob {
 }
 
 impl ResolveFailedJob {
-    /// Appends the event to the audit chain of the connection or, if no connection was opened, of the provider.
+    /// Appends the event to the audit chain of the connection or, if no connection was opened or another program has changed
+    /// it, of the provider.
     async fn record_event(&self, tx: &mut Tx<'_>, job: &ResolvedJob) -> Result<()> {
         let action = match self.action {
             FailedJobAction::Retry => AuditAction::JobRetried,
@@ -129,11 +130,7 @@ impl ResolveFailedJob {
         let detail = job.audit_detail(&self.job_id);
         let build_entry =
             |subject| build_audit_entry(subject, &self.moment, action, self.actor.clone(), &detail);
-        let connection = match &job.connection {
-            Some(id) => lock_connection(tx, id).await?,
-            None => None,
-        };
-        if let Some(connection) = connection {
+        if let Some(connection) = lock_connection_of_job(tx, job.connection.as_ref()).await? {
             let is_revocation_retry =
                 job.managed.kind == JobKind::RevokeAtProvider && self.action == FailedJobAction::Retry;
             let revocation = if is_revocation_retry {

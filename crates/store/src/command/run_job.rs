@@ -12,10 +12,10 @@ use serde_json::json;
 use super::audit_entry::build_audit_entry;
 use super::job_count::record_job_transition;
 use super::job_queue::{JOB_RETRY_WINDOW, UnrevokedToken, queue_orphaned_revocations};
-use crate::entity::connection::lock_connection;
+use crate::entity::connection::lock_connection_of_job;
 use crate::entity::job::{JobQueue, lock_due_jobs, lock_leased_job};
 use crate::entity::provider::lock_provider;
-use crate::error::{Result, StoreError};
+use crate::error::Result;
 use crate::operation::{Command, CommandKind};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
@@ -216,13 +216,9 @@ impl FinishJob {
         job: &Job,
         revocation: UpstreamRevocation,
     ) -> Result<()> {
-        let Some(id) = &job.connection_id else { return Ok(()) };
-        let connection = match lock_connection(tx, id).await {
-            Ok(Some(connection)) => connection,
-            // The provider has responded, so the job must end, although its outcome cannot be shown: a connection that another
-            // program has changed is not written either.
-            Ok(None) | Err(StoreError::UnverifiedRow { .. }) => return Ok(()),
-            Err(error) => return Err(error),
+        // Without a connection, the outcome of the job is not shown, but the job ends: the provider has responded.
+        let Some(connection) = lock_connection_of_job(tx, job.connection_id.as_ref()).await? else {
+            return Ok(());
         };
         // The provider's response concerns one token only. Another token of the connection may still have to be
         // revoked.

@@ -133,6 +133,19 @@ pub(crate) async fn lock_connection(tx: &mut Tx<'_>, id: &ConnectionId) -> Resul
     tx.fetch_optional(LOCK_CONNECTION, values![id]).await
 }
 
+/// Locks a connection for a job that concerns it. Returns `None` for a connection that another program has changed: it is not
+/// written, but the job must not wait until it is restored.
+pub(crate) async fn lock_connection_of_job(
+    tx: &mut Tx<'_>,
+    id: Option<&ConnectionId>,
+) -> Result<Option<Connection>> {
+    let Some(id) = id else { return Ok(None) };
+    match lock_connection(tx, id).await {
+        Err(StoreError::UnverifiedRow { .. }) => Ok(None),
+        connection => connection,
+    }
+}
+
 /// Locks those of several connections that no other transaction has locked, in the order of their ids.
 pub(crate) async fn lock_free_connections(
     tx: &mut Tx<'_>,

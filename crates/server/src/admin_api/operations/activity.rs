@@ -129,7 +129,8 @@ pub(super) fn jobs() -> Vec<Route> {
             .with_json_response::<RetryJobsResponse>(
                 200,
                 "The outcome",
-                json!({"outcome": "retried", "jobs": 100, "has_more": true, "failed_until": "2026-12-01T12:00:00.000Z"}),
+                json!({"outcome": "retried", "jobs": 100, "skipped": 0, "has_more": true,
+                    "failed_until": "2026-12-01T12:00:00.000Z"}),
             )
             .with_errors([AdminError::invalid("provider_id", "expected either provider_id or all")])
             .with_body_errors(JSON_TYPE_REQUIRED)

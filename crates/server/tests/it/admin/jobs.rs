@@ -10,6 +10,8 @@ on_both!(
     failed_job_is_retried_on_operator_request,
     close_job_deletes_its_token,
     failed_jobs_of_a_provider_are_retried_in_batches,
+    failed_job_of_changed_connection_is_closed,
+    changed_rows_do_not_stop_a_retry_of_all_jobs,
 );
 
 /// Creates an ended connection whose revocation at the provider has failed.
@@ -119,4 +121,50 @@ async fn failed_jobs_of_a_provider_are_retried_in_batches(kit: TestHub) {
         shown["events"].as_array().unwrap().iter().filter(|e| e["action"] == "job.retried").collect();
     assert_eq!(retries.len(), 149, "each retry has an audit event");
     assert!(retries.iter().any(|event| event["detail"]["job"] == job.as_str()), "{job}");
+}
+
+/// Changes the connection by plain SQL, so that its row does not verify.
+async fn change_connection(kit: &TestHub, id: &ConnectionId) {
+    kit.sql(&format!("UPDATE connections SET sub = 'mallory' WHERE id = '{id}'")).await;
+}
+
+/// Returns the number of audit events of a provider with an action.
+async fn count_provider_events(kit: &TestHub, provider: &str, action: &str) -> usize {
+    let path = format!("/audit?subject_kind=provider&subject_id={provider}&action={action}");
+    kit.send_admin_request(Method::GET, &path).await.json()["items"].as_array().unwrap().len()
+}
+
+async fn failed_job_of_changed_connection_is_closed(kit: TestHub) {
+    let (connection, job) = create_failed_job(&kit).await;
+    change_connection(&kit, &connection).await;
+
+    let (status, closed) = post(&kit, &format!("/jobs/{job}/close")).await;
+
+    assert_eq!((status, closed), (200, json!({"outcome": "closed", "id": job})));
+    assert_eq!(count_provider_events(&kit, "1000", "job.closed").await, 1);
+}
+
+/// The connection of both jobs and the provider of one of them were changed.
+async fn changed_rows_do_not_stop_a_retry_of_all_jobs(kit: TestHub) {
+    let (connection, job) = create_failed_job(&kit).await;
+    let copied_id = kit.build_job_id("'copy'");
+    kit.sql(&format!(
+        "INSERT INTO jobs (id, kind, connection_id, provider_id, client_id, endpoint_group, data_key, token,
+             outcome_unknown, state, attempt, seed, due_at, retry_until, created_at, finished_at)
+         SELECT {copied_id}, kind, connection_id, 2000, client_id, endpoint_group, data_key, token,
+             outcome_unknown, state, attempt, seed, due_at, retry_until, created_at, finished_at FROM jobs"
+    ))
+    .await;
+    change_connection(&kit, &connection).await;
+    kit.sql("UPDATE providers SET state = 'paused' WHERE id = 2000").await;
+    kit.inject_faults(json!({"fail": null})).await;
+
+    let body = Some(json!({"all": true}));
+    let batch = kit.send_operator_request(kit.admin_token(), Method::POST, "/jobs/retry", body).await.json();
+
+    assert_eq!((&batch["jobs"], &batch["skipped"]), (&json!(1), &json!(1)), "{batch}");
+    kit.wait_until("the job is done", async || !list_jobs(&kit, "state=done").await.is_empty()).await;
+    assert_eq!(list_jobs(&kit, "state=done").await[0]["id"], job.as_str());
+    assert_eq!(count_provider_events(&kit, "1000", "job.retried").await, 1);
+    assert_eq!(list_jobs(&kit, "state=failed").await[0]["provider_id"], 2000);
 }
