@@ -27,8 +27,8 @@ pub use authorization_request::{
 };
 pub use clients::{ClientSummary, GetClient, GetClientSummary, ListClients};
 pub use connections::{
-    ConnectionSummary, DueConnections, ExpiryPosition, GetConnection, GetConnectionSummary, ListConnections,
-    ListDueConnections,
+    ConnectionSummary, DueConnections, DuePosition, GetConnection, GetConnectionSummary, ListConnections,
+    ListDueConnections, SweepPosition,
 };
 pub use credential::{
     GetProviderSecret, GetUpstreamClient, GetUpstreamCredential, IsGrantShared, UpstreamCredential,

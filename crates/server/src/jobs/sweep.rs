@@ -13,6 +13,7 @@ use crate::error::InternalError;
 const BATCH_SIZE: u32 = 200;
 /// The number of connections that end concurrently. The store combines them in one transaction.
 const MAX_CONCURRENT_ENDS: usize = 64;
+
 /// Ends connections whose code was not redeemed in time, whose consent has expired or whose refresh token was not used
 /// for the configured time. Returns the number of connections that were ended.
 pub async fn sweep(ctx: &RequestContext) -> Result<usize, InternalError> {
@@ -26,22 +27,18 @@ pub async fn sweep(ctx: &RequestContext) -> Result<usize, InternalError> {
             // The list was read without locks, so the refresh token of a connection may have been used in the meantime. The
             // store decides under the lock of the connection whether it is due.
             let expire = ExpireConnection { moment: ctx.new_moment()?, connection_id, idle_timeout };
-            let outcome = skip_unverified(crate::connections::expire(ctx, expire).await)?;
-            Ok::<_, InternalError>(matches!(outcome, Some(EndOutcome::Ended(_))))
+            Ok::<_, InternalError>(skip_unverified(crate::connections::expire(ctx, expire).await)?)
         });
-        let outcomes: Vec<bool> =
-            stream::iter(ends).buffer_unordered(MAX_CONCURRENT_ENDS).try_collect().await?;
-        let ended_now = outcomes.iter().filter(|ended| **ended).count();
-        ended += ended_now;
-        let has_advanced = position != list.after;
-        after = position;
-        // The position is kept only after every connection before it has ended: a failed end returns above.
-        ctx.app().sweep_progress().lock().await.set_position(after.clone());
-        // Tokens of connections that have just ended stay listed until they are deleted, so a round without progress is the
-        // last one.
-        if !has_more || (!has_advanced && ended_now == 0) {
+        let outcomes: Vec<_> = stream::iter(ends).buffer_unordered(MAX_CONCURRENT_ENDS).try_collect().await?;
+        ended += outcomes.iter().filter(|outcome| matches!(outcome, Some(EndOutcome::Ended(_)))).count();
+        let has_skipped = outcomes.iter().any(Option::is_none);
+        // The position is kept only after the ends of the connections before it: a failed end returns above.
+        let skipped_at = has_skipped.then(|| ctx.now());
+        ctx.app().sweep_progress().lock().await.advance(list.after, position.clone(), skipped_at);
+        if !has_more {
             return Ok(ended);
         }
+        after = position;
     }
 }
 

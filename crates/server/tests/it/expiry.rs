@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use bowline::jobs;
+use domain::id::ProviderId;
 use domain::model::connection::{EndCause, UpstreamRevocation};
+use store::command::{SealedValue, SeedConnections, SeededConnection};
 
-use crate::support::{ConnectionTokens, TestClient, TestHub};
+use crate::support::{ConnectionTokens, SCOPE, TestClient, TestHub};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -53,6 +55,56 @@ async fn changed_connection_does_not_stop_the_sweep() {
     assert_eq!((ended, run_sweep(&kit).await), (1, 0), "{other}");
     let counted = "SELECT status, count(*) FROM connections GROUP BY status ORDER BY status";
     assert_eq!(kit.sql(counted).await, ["abandoned|1", "active|1"]);
+}
+
+#[tokio::test]
+async fn restored_connection_ends_soon_after_its_consent() {
+    let kit = TestHub::new().await;
+    let acme = kit.acme();
+    let tokens = kit.connect(&acme).await;
+    for _ in 0..3 {
+        kit.advance(DAY * 29);
+        refresh_token(&kit, &acme, &tokens).await;
+    }
+    let of_connection = format!("WHERE id = '{}'", tokens.id);
+    let sub = kit.sql(&format!("SELECT sub FROM connections {of_connection}")).await.remove(0);
+    kit.sql(&format!("UPDATE connections SET sub = 'mallory' {of_connection}")).await;
+    // The consent ends after 90 days.
+    kit.advance(DAY * 4);
+    assert_eq!(run_sweep(&kit).await, 0);
+
+    kit.sql(&format!("UPDATE connections SET sub = '{sub}' {of_connection}")).await;
+    kit.advance(Duration::from_mins(1));
+    run_sweep(&kit).await;
+
+    assert_eq!(kit.load_end_cause(&tokens.id).await, Some(EndCause::ConsentEnd));
+}
+
+/// More changed connections than one query reads come before another one.
+#[tokio::test]
+async fn many_changed_connections_do_not_stop_the_sweep() {
+    let kit = TestHub::new().await;
+    let ctx = jobs::new_job_context(kit.app(), "test").unwrap();
+    let sealed = SealedValue { key: vec![1], sealed: vec![1] };
+    let build = |n: u64| SeededConnection::from_key(n * (u64::MAX / 1_000), sealed.clone()).unwrap();
+    let fill = SeedConnections {
+        moment: ctx.new_moment().unwrap(),
+        client_id: kit.acme().id.parse().unwrap(),
+        provider_id: ProviderId::new(1000),
+        clusters: SCOPE.parse().unwrap(),
+        expires_at: ctx.now().plus(DAY * 300),
+        redirect_uri: String::new(),
+        connections: (0..450).map(build).collect(),
+    };
+    ctx.run(fill).await.unwrap();
+    kit.sql("UPDATE connections SET sub = 'mallory'").await;
+    kit.advance(Duration::from_secs(1));
+    let other = kit.connect(&kit.acme()).await;
+    kit.advance(DAY * 31);
+
+    run_sweep(&kit).await;
+
+    assert_eq!(kit.load_end_cause(&other.id).await, Some(EndCause::Idle));
 }
 
 #[tokio::test]

@@ -172,8 +172,16 @@ static CONNECTION_TERMS: &Sql = sql!(
     FROM connection_terms WHERE connection_id = ?1 AND version = ?2"
 );
 
-/// A place in the order of connections by the end of their consent.
-pub type ExpiryPosition = (Timestamp, ConnectionId);
+/// A place in a list of connections, by the time on which their end depends.
+pub type DuePosition = (Timestamp, ConnectionId);
+
+/// A place in the lists of connections that may have expired, one list for each cause; `None` is the beginning of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SweepPosition {
+    pub pending: Option<DuePosition>,
+    pub idle: Option<DuePosition>,
+    pub consent: Option<DuePosition>,
+}
 
 /// Lists connections that may have expired, the most overdue of each cause first.
 ///
@@ -184,8 +192,8 @@ pub struct ListDueConnections {
     pub now: Timestamp,
     /// The time without use after which a refresh token expires.
     pub idle_timeout: Duration,
-    /// The position up to which every connection whose consent has expired has ended; `None` lists from the beginning.
-    pub after: Option<ExpiryPosition>,
+    /// The position of the previous list.
+    pub after: SweepPosition,
     /// The maximum number of rows that are read for each cause.
     pub limit: u32,
 }
@@ -194,8 +202,8 @@ pub struct ListDueConnections {
 #[derive(Clone, Debug)]
 pub struct DueConnections {
     pub ids: Vec<ConnectionId>,
-    /// The position of the last connection that was examined for the end of its consent; the next list continues after it.
-    pub position: Option<ExpiryPosition>,
+    /// The position of the last connections that were examined; the next list continues after them.
+    pub position: SweepPosition,
     /// True if the list is incomplete because of its limit.
     pub has_more: bool,
 }
@@ -208,55 +216,62 @@ impl Query for ListDueConnections {
         // This is the inverse of `idle_expiry`, which adds 24 hours because a use is recorded at most once in that
         // time.
         let last_used_before = self.now.minus(self.idle_timeout + Duration::from_hours(24));
-        let mut ids = Vec::new();
-        let mut has_more = false;
-        for (sql, until) in [(DUE_PENDING, self.now), (DUE_IDLE, last_used_before)] {
-            let due: Vec<ConnectionId> = tx.fetch_column(sql, values![until, self.limit], "id").await?;
-            has_more |= due.len() >= self.limit as usize;
-            ids.extend(due);
+        let mut due = DueConnections { ids: Vec::new(), position: self.after.clone(), has_more: false };
+        let DueConnections { ids, position, has_more } = &mut due;
+        for (sql, until, position) in [
+            (DUE_PENDING, self.now, &mut position.pending),
+            (DUE_IDLE, last_used_before, &mut position.idle),
+            (DUE_CONSENT, self.now, &mut position.consent),
+        ] {
+            let (after, id) = position.as_ref().map_or_else(
+                || (Timestamp::from_millis(i64::MIN), Value::Blob(Vec::new())),
+                |(at, id)| (*at, id.to_value()),
+            );
+            let params = [after.to_value(), id, until.to_value(), i64::from(self.limit).to_value()];
+            let found: Vec<DueConnection> = tx.fetch_all(sql, &params).await?;
+            *has_more |= found.len() >= self.limit as usize;
+            if let Some(last) = found.last() {
+                *position = Some((last.due_at, last.id.clone()));
+            }
+            ids.extend(found.into_iter().filter(|due| !due.has_ended).map(|due| due.id));
         }
-        let (after, id) =
-            self.after.clone().map_or((Timestamp::from_millis(i64::MIN), None), |(at, id)| (at, Some(id)));
-        let id = id.map_or(Value::Blob(Vec::new()), |id| id.to_value());
-        let params = &[after.to_value(), id, self.now.to_value(), i64::from(self.limit).to_value()];
-        let expired: Vec<ExpiredConsent> = tx.fetch_all(DUE_CONSENT, params).await?;
-        has_more |= expired.len() >= self.limit as usize;
-        let position =
-            expired.last().map(|last| (last.expires_at, last.id.clone())).or_else(|| self.after.clone());
-        let is_active = |consent: &ExpiredConsent| consent.status == ConnectionStatus::Active;
-        ids.extend(expired.into_iter().filter(is_active).map(|consent| consent.id));
         // An active connection can match twice: its consent has expired, and its refresh token was idle.
         ids.sort_unstable();
         ids.dedup();
-        Ok(DueConnections { ids, position, has_more })
+        Ok(due)
     }
 }
 
-/// A connection whose consent has expired.
-struct ExpiredConsent {
+/// A connection that may have expired.
+struct DueConnection {
     id: ConnectionId,
-    expires_at: Timestamp,
-    status: ConnectionStatus,
+    /// The time by which the list is sorted.
+    due_at: Timestamp,
+    has_ended: bool,
 }
 
-impl FromRow for ExpiredConsent {
+impl FromRow for DueConnection {
     fn from_row(row: &mut Row) -> Result<Self> {
-        Ok(Self { id: row.get("id")?, expires_at: row.get("expires_at")?, status: row.get("status")? })
+        Ok(Self { id: row.get("id")?, due_at: row.get("due_at")?, has_ended: row.get("has_ended")? })
     }
 }
 
+// Other programs can give many rows the same time, so the order includes the id, although the indexes of the first two lists
+// contain only the time.
 static DUE_PENDING: &Sql = sql!(
     "-- list connections whose code was not redeemed in time
-    SELECT id FROM connections WHERE pending_until <= ?1 ORDER BY pending_until LIMIT ?2"
+    SELECT id, pending_until AS due_at, FALSE AS has_ended FROM connections
+    WHERE (pending_until, id) > (?1, ?2) AND pending_until <= ?3 ORDER BY pending_until, id LIMIT ?4"
 );
 static DUE_CONSENT: &Sql = sql!(
     "-- list connections whose consent has expired
-    SELECT id, expires_at, status FROM connections WHERE (expires_at, id) > (?1, ?2) AND expires_at <= ?3
-    ORDER BY expires_at, id LIMIT ?4"
+    SELECT id, expires_at AS due_at, status <> 'active' AS has_ended FROM connections
+    WHERE (expires_at, id) > (?1, ?2) AND expires_at <= ?3 ORDER BY expires_at, id LIMIT ?4"
 );
 static DUE_IDLE: &Sql = sql!(
     "-- list connections whose refresh token has expired after inactivity
-    SELECT connection_id AS id FROM refresh_tokens WHERE last_used_at <= ?1 ORDER BY last_used_at LIMIT ?2"
+    SELECT connection_id AS id, last_used_at AS due_at, FALSE AS has_ended FROM refresh_tokens
+    WHERE (last_used_at, connection_id) > (?1, ?2) AND last_used_at <= ?3 ORDER BY last_used_at, connection_id LIMIT ?4"
 );
 
 pub(super) static HOT_STATEMENTS: &[&Sql] =

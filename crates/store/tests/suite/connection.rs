@@ -12,6 +12,7 @@ use store::command::{
 };
 use store::query::{
     FindRefreshToken, GetAccessState, GetAuthorizationRequest, GetUpstreamCredential, ListDueConnections,
+    SweepPosition,
 };
 
 use crate::support::{DAY, TestStore, hash, hashes, on_both, operator_actor, parse_client_id};
@@ -25,6 +26,7 @@ on_both!(
     rejected_codes_write_limited_number_of_audit_events,
     code_exchange_rechecks_client_and_provider_state,
     expired_and_inactive_connections_are_ended,
+    due_connections_are_listed_in_pages,
     refresh_token_use_updates_last_use_and_hash,
     connection_end_for_stale_credential_version_is_ignored,
 );
@@ -206,8 +208,12 @@ async fn expired_and_inactive_connections_are_ended(mut kit: TestStore) {
     let pending = kit.create_pending_connection("a", "dc-acme", Some("alice")).await;
     let idle = kit.create_active_connection("b", "dc-acme", Some("bob")).await;
     let fresh = kit.create_active_connection("c", "dc-acme", Some("chloe")).await;
-    let due =
-        |kit: &TestStore| ListDueConnections { now: kit.now, idle_timeout: DAY * 30, after: None, limit: 10 };
+    let due = |kit: &TestStore| ListDueConnections {
+        now: kit.now,
+        idle_timeout: DAY * 30,
+        after: SweepPosition::default(),
+        limit: 10,
+    };
     assert!(kit.store.query(&due(&kit)).await.unwrap().ids.is_empty());
     let expire = |kit: &TestStore, id: &domain::id::ConnectionId| ExpireConnection {
         moment: kit.next_moment(),
@@ -245,6 +251,34 @@ async fn expired_and_inactive_connections_are_ended(mut kit: TestStore) {
     );
     kit.store.run(DeleteEndedTokens { moment: kit.next_moment(), limit: 10 }).await.unwrap();
     assert!(kit.store.query(&due(&kit)).await.unwrap().ids.is_empty());
+}
+
+/// Connections of each cause that became due at the same time. None of them ends between the pages.
+async fn due_connections_are_listed_in_pages(mut kit: TestStore) {
+    let mut expected = Vec::new();
+    for n in 0..3 {
+        expected.push(kit.create_pending_connection(&format!("p{n}"), "dc-acme", None).await);
+        expected.push(kit.create_active_connection(&format!("a{n}"), "dc-acme", None).await);
+    }
+    expected.sort_unstable();
+    for idle_days in [30, 1000] {
+        kit.advance_clock(DAY * 200);
+        let (mut found, mut after) = (Vec::new(), SweepPosition::default());
+
+        loop {
+            let list = ListDueConnections { now: kit.now, idle_timeout: DAY * idle_days, after, limit: 2 };
+            let page = kit.store.query(&list).await.unwrap();
+            found.extend(page.ids);
+            after = page.position;
+            if !page.has_more {
+                break;
+            }
+        }
+
+        found.sort_unstable();
+        found.dedup();
+        assert_eq!(found, expected, "{idle_days}");
+    }
 }
 
 impl TestStore {

@@ -8,6 +8,7 @@ use domain::rule::invalid_grant::epoch_minute;
 use store::command::{OpenAuthorizationRequest, Purge};
 use store::query::{
     FindRefreshToken, GetAccessState, GetAuthorizationRequest, GetUpstreamCredential, ListDueConnections,
+    SweepPosition,
 };
 
 use crate::job::{finish_job, lease_job};
@@ -112,7 +113,12 @@ async fn purge_keeps_everything_of_live_connections(mut kit: TestStore) {
         matches!(kit.get_connection(&waiting).await.state, ConnectionState::Pending { .. }),
         "the sweep ends the connection"
     );
-    let due = ListDueConnections { now: kit.now, idle_timeout: DAY * 90, after: None, limit: 10 };
+    let due = ListDueConnections {
+        now: kit.now,
+        idle_timeout: DAY * 90,
+        after: SweepPosition::default(),
+        limit: 10,
+    };
     assert_eq!(kit.store.query(&due).await.unwrap().ids, [waiting]);
     kit.connection_audit_actions(&active).await;
 }
