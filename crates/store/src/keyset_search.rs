@@ -1,7 +1,7 @@
 //! Searches with keyset pagination: a page is found by the last key of the previous page instead of an offset.
 
 use crate::error::Result;
-use crate::row::FromRow;
+use crate::row::{FromRow, ListedRow};
 use crate::sql::Sql;
 use crate::tx::Tx;
 use crate::value::Value;
@@ -17,15 +17,32 @@ pub const SEARCH_WINDOW: u32 = 10_000;
 #[derive(Clone, Debug)]
 pub struct SearchPage<T> {
     pub rows: Vec<T>,
-    /// The last row of the window, which may not match the filters. The search continues after it if the page is not full;
-    /// `None` if the window contains all remaining rows.
+    /// The number of rows that are left out, because another program has changed them.
+    pub unverified: usize,
+    /// The last row of the window, which may not match the filters, or of a full page from which rows are left out. The search
+    /// continues after it if the page is not full; `None` if the window contains all remaining rows.
     pub window_end: Option<T>,
 }
 
-impl<T> From<Vec<T>> for SearchPage<T> {
-    /// Creates a page of a list that has no filters, so that it examines no other rows than those that it returns.
-    fn from(rows: Vec<T>) -> Self {
-        Self { rows, window_end: None }
+impl<T: Clone> SearchPage<T> {
+    /// Creates a page from at most `limit` rows. A list without filters has no window, because it examines no other rows.
+    pub(crate) fn new(listed: Vec<ListedRow<T>>, limit: u32, window_end: Option<T>) -> Self {
+        let is_full = listed.len() >= limit as usize;
+        let (mut rows, mut unverified, mut last) = (Vec::new(), 0, None);
+        for row in listed {
+            match row {
+                ListedRow::Verified(row) => {
+                    // The last row is only needed once a row is missing.
+                    last = (unverified > 0).then(|| row.clone());
+                    rows.push(row);
+                }
+                ListedRow::Unverified(row) => {
+                    unverified += 1;
+                    last = row.or(last);
+                }
+            }
+        }
+        Self { rows, unverified, window_end: last.filter(|_| is_full).or(window_end) }
     }
 }
 
@@ -55,7 +72,7 @@ pub(crate) struct PageLimits {
 
 impl KeysetSearch {
     /// Reads one page. `filters` are the parameters before those of the keys, and `key` returns the key of a row.
-    pub(crate) async fn fetch<T: FromRow>(
+    pub(crate) async fn fetch<T: FromRow + Clone>(
         &self,
         tx: &mut Tx<'_>,
         filters: &[Value],
@@ -67,10 +84,11 @@ impl KeysetSearch {
             [filters, &range.after, from, &[Value::Int(i64::from(last))]].concat()
         };
         let params = build_params(&range.from, limits.window.saturating_sub(1));
-        let window_end: Option<T> = tx.fetch_optional(self.window_end, &params).await?;
+        let window_end: Option<ListedRow<T>> = tx.fetch_optional(self.window_end, &params).await?;
+        let window_end = window_end.and_then(ListedRow::into_value);
         let from = window_end.as_ref().map_or(range.from.clone(), &key);
         let rows = tx.fetch_all(self.page, &build_params(&from, limits.rows)).await?;
-        Ok(SearchPage { rows, window_end })
+        Ok(SearchPage::new(rows, limits.rows, window_end))
     }
 }
 

@@ -44,11 +44,22 @@ pub(crate) struct Row {
     next: usize,
     /// The key with which the row can be verified; `None` before the transaction has set it.
     authenticator: Option<RowAuthenticator>,
+    /// True if the row is converted although it does not verify.
+    is_unverified_accepted: bool,
+    /// True if the row has not verified.
+    is_unverified: bool,
 }
 
 impl Row {
     pub(crate) const fn new(columns: &'static Columns, values: Vec<Option<Value>>) -> Self {
-        Self { columns, values, next: 0, authenticator: None }
+        Self {
+            columns,
+            values,
+            next: 0,
+            authenticator: None,
+            is_unverified_accepted: false,
+            is_unverified: false,
+        }
     }
 
     pub(crate) fn set_authenticator(&mut self, authenticator: &RowAuthenticator) {
@@ -56,7 +67,7 @@ impl Row {
     }
 
     /// Ensures that the hub has written the columns that a MAC covers. Their values must not have been taken yet.
-    pub(crate) fn verify(&self, mac: &RowMac) -> Result<()> {
+    pub(crate) fn verify(&mut self, mac: &RowMac) -> Result<()> {
         let Some(authenticator) = &self.authenticator else {
             return Err(StoreError::Internal("a row cannot be verified without a key".into()));
         };
@@ -71,7 +82,12 @@ impl Row {
             return Ok(());
         }
         let id = self.find_column(mac.id.0, 0).and_then(|index| self.value_at(index, mac.id.0)).ok();
-        Err(StoreError::UnverifiedRow { table: mac.table, id: authenticator.report(mac, id) })
+        let id = authenticator.report(mac, id);
+        self.is_unverified = true;
+        if self.is_unverified_accepted {
+            return Ok(());
+        }
+        Err(StoreError::UnverifiedRow { table: mac.table, id })
     }
 
     /// Returns whether the value of a column is null.
@@ -126,6 +142,32 @@ impl Row {
 /// A type that can be read from a row.
 pub(crate) trait FromRow: Sized {
     fn from_row(row: &mut Row) -> Result<Self>;
+}
+
+/// A row of a list, in which one row that another program has changed must not hide the others.
+pub(crate) enum ListedRow<T> {
+    Verified(T),
+    /// A row that must not be shown. Its value, if it can be converted, only serves to continue the list after it.
+    Unverified(Option<T>),
+}
+
+impl<T> ListedRow<T> {
+    /// Returns the value, verified or not.
+    pub(crate) fn into_value(self) -> Option<T> {
+        match self {
+            Self::Verified(value) => Some(value),
+            Self::Unverified(value) => value,
+        }
+    }
+}
+
+impl<T: FromRow> FromRow for ListedRow<T> {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        row.is_unverified_accepted = true;
+        let value = T::from_row(row);
+        // Another program can also have written values that cannot be converted.
+        if row.is_unverified { Ok(Self::Unverified(value.ok())) } else { value.map(Self::Verified) }
+    }
 }
 
 #[cfg(test)]

@@ -137,9 +137,9 @@ pub async fn list(ctx: &RequestContext, query: Option<&str>) -> Result<AdminPage
     let params = Params::from_query(query, &["limit", "after"])?;
     let page = PageRequest::from_params(ctx, "operators", &params)?;
     let after = page.parse_after(|text| OperatorId::parse(text).ok())?;
-    let rows = ctx.ask(&ListOperators { after, limit: page.row_limit() }).await?;
+    let found = ctx.ask(&ListOperators { after, limit: page.row_limit() }).await?;
     let to_item = |row| OperatorBody::from_token(row, ctx.now());
-    page.build_page(ctx, rows, |row| row.id.to_string(), to_item)
+    page.build_page(ctx, found, |row| row.id.to_string(), to_item)
 }
 
 /// Adds an operator. The credential is verified again, because it may have expired while the body was being received.

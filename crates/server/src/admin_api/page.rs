@@ -19,6 +19,9 @@ pub struct AdminPage<T> {
     /// The value of `after` for the next page; `null` on the last page. A search examines a limited number of objects for
     /// each page, so a page may be empty although `next` is present: continue until `next` is `null`.
     pub next: Option<String>,
+    /// The number of objects that are left out, because another program has changed their rows in the database. The log contains
+    /// their ids.
+    pub unverified: usize,
 }
 
 /// The requested page of a list: its size, and the position after which it starts.
@@ -62,14 +65,14 @@ impl PageRequest {
     pub(super) fn build_page<T, V>(
         &self,
         ctx: &RequestContext,
-        found: impl Into<SearchPage<T>>,
+        found: SearchPage<T>,
         key: impl Fn(&T) -> String,
         to_item: impl Fn(T) -> V,
     ) -> Result<AdminPage<V>, AdminError> {
         let until = ctx.now().plus(ctx.app().config().page.cursor_ttl.duration());
         let seal = |row: &T| seal_cursor(ctx.app().vault().cursor_key(), &self.bound_to, &key(row), until);
-        let SearchPage { mut rows, window_end } = found.into();
+        let SearchPage { mut rows, unverified, window_end } = found;
         let next = truncate_page(&mut rows, self.limit).or(window_end.as_ref()).map(seal).transpose()?;
-        Ok(AdminPage { items: rows.into_iter().map(to_item).collect(), next })
+        Ok(AdminPage { items: rows.into_iter().map(to_item).collect(), next, unverified })
     }
 }

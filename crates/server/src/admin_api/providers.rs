@@ -250,10 +250,10 @@ pub async fn list(
     let page = PageRequest::from_params(ctx, "providers", &params)?;
     let after = page.parse_after(ProviderId::parse)?;
     // A hub has few providers, so all are loaded and the page is selected in memory.
-    let mut rows = ctx.ask(&ListProviders).await?;
-    rows.retain(|provider| after.is_none_or(|after| provider.id > after));
+    let mut found = ctx.ask(&ListProviders).await?;
+    found.rows.retain(|provider| after.is_none_or(|after| provider.id > after));
     let to_item = |provider: Provider| AdminProviderBody::from_provider(&provider);
-    page.build_page(ctx, rows, |provider| provider.id.to_string(), to_item)
+    page.build_page(ctx, found, |provider| provider.id.to_string(), to_item)
 }
 
 /// Returns one provider with its settings, without secrets.

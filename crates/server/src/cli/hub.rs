@@ -7,7 +7,7 @@ use anyhow::Context;
 use domain::model::audit_event::{Actor, AuditKey};
 use store::command::{SetMetadata, UpsertProvider};
 use store::query::GetMetadata;
-use store::{Location, RowAuthenticator, Store, StoreKeys, StoreSettings};
+use store::{Location, RowAuthenticator, Store, StoreError, StoreKeys, StoreSettings};
 
 use super::data_lock::DataLock;
 use super::error::CliError;
@@ -120,13 +120,21 @@ async fn build_app(config: Config, keys: KeyFile, clock: Clock) -> Result<App, C
     Ok(app)
 }
 
-/// Writes the providers of the configuration to the store.
+/// Writes the providers of the configuration to the store, except for those whose rows another program has changed.
 pub(super) async fn upsert_providers(app: &App) -> Result<(), CliError> {
     let ctx = jobs::new_job_context(app, ACTOR)?;
     for entry in &app.config().provider {
         let moment = ctx.new_moment()?;
         let actor = Actor::system("configuration");
-        ctx.run(UpsertProvider { moment, provider: entry.to_provider(), actor }).await?;
+        let provider = entry.to_provider();
+        let id = provider.id;
+        match ctx.run(UpsertProvider { moment, provider, actor }).await {
+            // Requests for this provider fail. It must not keep the hub from serving the others.
+            Err(StoreError::UnverifiedRow { .. }) => {
+                tracing::error!(provider = %id, "the configuration of a provider was not applied: its row was changed");
+            }
+            written => written?,
+        }
     }
     Ok(())
 }

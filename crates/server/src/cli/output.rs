@@ -37,6 +37,11 @@ impl Output {
         }
         let items = page["items"].as_array().map(Vec::as_slice).unwrap_or_default();
         print(render_items(items, columns));
+        if let Some(count) = page["unverified"].as_u64().filter(|count| *count > 0) {
+            self.print_note(&format!(
+                "{count} rows were changed by another program and are not listed; see the log"
+            ));
+        }
         if let Some(next) = page["next"].as_str() {
             // A search examines a limited number of objects for each page, so a page may be empty before the last one.
             let note =

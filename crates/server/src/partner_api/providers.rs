@@ -36,7 +36,7 @@ pub(super) async fn list_active(
 }
 
 async fn list_all(ctx: &RequestContext) -> Result<Vec<Provider>, PartnerApiError> {
-    let mut providers = ctx.ask(&ListProviders).await?;
+    let mut providers = ctx.ask(&ListProviders).await?.rows;
     providers.retain(|p| p.state != ProviderState::Retired);
     Ok(providers)
 }

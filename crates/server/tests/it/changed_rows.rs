@@ -18,6 +18,8 @@ on_both!(
     changed_operator_role_is_rejected_and_counted,
     changed_recipient_of_a_login_is_rejected,
     removal_waits_for_changed_connection,
+    changed_rows_are_left_out_of_lists,
+    list_continues_after_changed_row,
 );
 
 /// Declares two tests for each function, which gets a hub with two recipients and a connection of each.
@@ -46,6 +48,7 @@ on_both_processes!(
     moved_provider_token_gives_no_data,
     changed_client_is_rejected,
     changed_registration_or_provider_is_rejected,
+    changed_provider_does_not_prevent_the_start,
 );
 
 /// A running hub with a connection of alice with a recipient, and one of bob with the recipient of the attacker.
@@ -55,7 +58,7 @@ struct AttackedHub {
     alice: ConnectionTokens,
     attacker: TestClient,
     bob: ConnectionTokens,
-    _hub: RunningHub,
+    running: RunningHub,
 }
 
 /// A change of one column, for the rows that a condition selects.
@@ -81,10 +84,10 @@ impl AttackedHub {
         let site = HubProcess::new(store).await;
         site.initialize().await;
         let (victim, attacker) = (site.add_recipient("Acme Budget"), site.add_recipient("Mallory Ltd"));
-        let hub = site.serve(&[]).await;
+        let running = site.serve(&[]).await;
         let alice = site.connect(&victim, "alice").await;
         let bob = site.connect(&attacker, "bob").await;
-        Self { site, victim, alice, attacker, bob, _hub: hub }
+        Self { site, victim, alice, attacker, bob, running }
     }
 
     /// Asserts that a request which has the status `before` fails with 500 after a change of the database, that the log names the
@@ -254,6 +257,21 @@ async fn changed_registration_or_provider_is_rejected(hub: AttackedHub) {
     hub.assert_rejected(reinstate, 403, read).await;
 }
 
+async fn changed_provider_does_not_prevent_the_start(hub: AttackedHub) {
+    let AttackedHub { site, running, alice, .. } = hub;
+    let state = site.sql("SELECT state FROM providers WHERE id = 1000").await.remove(0);
+    site.sql("UPDATE providers SET state = 'paused' WHERE id = 1000").await;
+    running.stop();
+
+    let offline = site.run(&["connection", "list"]);
+    let _running = site.serve(&[]).await;
+
+    assert!(offline.status.success(), "{offline:?}");
+    assert_eq!(site.api().read("/accounts", &alice.access).await.status, 500);
+    site.sql(&format!("UPDATE providers SET state = '{state}' WHERE id = 1000")).await;
+    assert_eq!(site.api().read("/accounts", &alice.access).await.status, 200);
+}
+
 async fn changed_operator_role_is_rejected_and_counted(kit: TestHub) {
     let viewer = kit.create_operator_token("mallory", "viewer").await;
     let list = async || kit.send_operator_request(&viewer, Method::GET, "/operators", None).await.status;
@@ -320,4 +338,55 @@ async fn removal_waits_for_changed_connection(kit: TestHub) {
     .await;
     assert_eq!(kit.load_end_cause(&changed.id).await, Some(EndCause::ClientRemoved));
     assert_eq!(kit.list_grant_states().await, ["ended", "ended"]);
+}
+
+/// Operators must be able to use the lists during an incident. A changed value may also be one that the hub cannot read.
+async fn changed_rows_are_left_out_of_lists(kit: TestHub) {
+    let (changed, other) = (kit.connect(&kit.acme()).await, kit.connect(&kit.acme()).await);
+    let recipient = kit.register_recipient_with_redirect("https://mallory.example/back").await.id;
+    let partner = kit.create_other_partner().await.id;
+    kit.create_operator_token("mallory", "viewer").await;
+    for statement in [
+        format!("UPDATE connections SET sub = 'mallory' WHERE id = '{}'", changed.id),
+        format!("UPDATE clients SET redirect_uris = 'x' WHERE id IN ('{recipient}', '{partner}')"),
+        "UPDATE registrations SET state = 'x' WHERE provider_id = 2000".into(),
+        "UPDATE providers SET state = 'x' WHERE id = 2000".into(),
+        "UPDATE operators SET role = 'x' WHERE name = 'mallory'".into(),
+    ] {
+        kit.sql(&statement).await;
+    }
+
+    for list in ["connections", "recipients", "partners", "registrations", "providers", "operators"] {
+        let page = kit.send_admin_request(Method::GET, &format!("/{list}?limit=100")).await;
+
+        assert_eq!(page.status, 200, "{list}: {}", page.body);
+        let page = page.json();
+        assert!(page["unverified"].as_u64() > Some(0), "{list}: {page}");
+        assert!(!page["items"].as_array().unwrap().is_empty(), "{list}: {page}");
+        for id in [changed.id.as_str(), &recipient, &partner] {
+            assert!(list == "registrations" || !page.to_string().contains(id), "{list}: {page}");
+        }
+    }
+    let shown = kit.send_admin_request(Method::GET, &format!("/connections/{}", other.id)).await;
+    assert_eq!(shown.status, 200);
+}
+
+async fn list_continues_after_changed_row(kit: TestHub) {
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        kit.advance(Duration::from_secs(1));
+        ids.push(kit.connect(&kit.acme()).await.id);
+    }
+    kit.sql(&format!("UPDATE connections SET sub = 'mallory' WHERE id IN ('{}', '{}')", ids[1], ids[2]))
+        .await;
+    let (mut listed, mut after) = (Vec::new(), String::new());
+
+    loop {
+        let page = kit.send_admin_request(Method::GET, &format!("/connections?limit=1{after}")).await.json();
+        listed.extend(page["items"].as_array().unwrap().iter().map(|item| item["id"].clone()));
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+
+    assert_eq!(listed, [ids[3].as_str(), ids[0].as_str()]);
 }

@@ -88,7 +88,7 @@ static JOINED_PROVIDER_MAC: RowMac = RowMac {
 
 /// Ensures that the hub has written every row of an access state. The row of a successor decides nothing but the error code of
 /// a replaced connection, and is not verified.
-fn verify_access_state(row: &Row) -> Result<()> {
+fn verify_access_state(row: &mut Row) -> Result<()> {
     row.verify(&JOINED_CONNECTION_MAC)?;
     row.verify(&JOINED_TERMS_MAC)?;
     row.verify(&JOINED_CLIENT_MAC)?;

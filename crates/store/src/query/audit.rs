@@ -132,7 +132,7 @@ impl ListAuditEvents {
         let events = load_chain(tx, newest, self.window).await?;
         let window_end = events.last().filter(|_| events.len() >= self.window as usize).cloned();
         let rows = events.into_iter().filter(|event| self.matches(event));
-        Ok(SearchPage { rows: rows.take(self.limit as usize).collect(), window_end })
+        Ok(SearchPage { rows: rows.take(self.limit as usize).collect(), unverified: 0, window_end })
     }
 
     fn matches(&self, event: &AuditEvent) -> bool {

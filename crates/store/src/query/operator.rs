@@ -6,6 +6,7 @@ use domain::secret::TokenHashes;
 
 use crate::entity::operator::operator_columns;
 use crate::error::Result;
+use crate::keyset_search::SearchPage;
 use crate::operation::{Query, QueryKind};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
@@ -47,13 +48,14 @@ pub struct ListOperators {
 }
 
 impl Query for ListOperators {
-    type Reply = Vec<OperatorToken>;
+    type Reply = SearchPage<OperatorToken>;
     const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         // Without a cursor the list starts at the newest operator.
         let after = self.after.as_ref().map_or_else(encode_id_after_all, ToValue::to_value);
-        tx.fetch_all(OPERATORS, &[after, self.limit.to_value()]).await
+        let rows = tx.fetch_all(OPERATORS, &[after, self.limit.to_value()]).await?;
+        Ok(SearchPage::new(rows, self.limit, None))
     }
 }
 

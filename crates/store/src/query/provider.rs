@@ -9,6 +9,7 @@ use domain::model::registration::RegistrationState;
 use crate::access_map::AccessMap;
 use crate::entity::provider::{find_provider, provider_columns};
 use crate::error::Result;
+use crate::keyset_search::SearchPage;
 use crate::operation::{Query, QueryKind};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
@@ -64,17 +65,20 @@ static RECIPIENT_PROVIDERS: &Sql = sql!(
 #[derive(Clone, Debug)]
 pub struct ListProviders;
 
+const MAX_PROVIDERS: u32 = 10_000;
+
 impl Query for ListProviders {
-    type Reply = Vec<Provider>;
+    type Reply = SearchPage<Provider>;
     const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let providers = sql!(concat!(
             "-- list every provider\nSELECT ",
             provider_columns!(),
-            " FROM providers ORDER BY id LIMIT 10000"
+            " FROM providers ORDER BY id LIMIT ?1"
         ));
-        tx.fetch_all(providers, &[]).await
+        let rows = tx.fetch_all(providers, values![MAX_PROVIDERS]).await?;
+        Ok(SearchPage::new(rows, MAX_PROVIDERS, None))
     }
 }
 

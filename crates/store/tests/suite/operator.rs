@@ -52,7 +52,7 @@ impl TestStore {
 
     async fn operator_audit_actions(&self, id: &OperatorId) -> Vec<&'static str> {
         let all = self.store.query(&ListOperators { after: None, limit: 100 }).await.unwrap();
-        let row = all.into_iter().find(|operator| operator.id == *id).unwrap();
+        let row = all.rows.into_iter().find(|operator| operator.id == *id).unwrap();
         let events = self.load_verified_audit_chain(SubjectKind::Operator, id, &row.audit).await;
         events.iter().map(|event| event.entry.action.as_str()).collect()
     }
@@ -169,6 +169,6 @@ async fn operator_name_is_reusable_after_removal_or_expiry(mut kit: TestStore) {
     );
     let page = |after, limit| ListOperators { after, limit };
     let first = kit.store.query(&page(None, 2)).await.unwrap();
-    let rest = kit.store.query(&page(Some(first[1].id.clone()), 100)).await.unwrap();
-    assert_eq!((first.len(), rest.len()), (2, 1));
+    let rest = kit.store.query(&page(Some(first.rows[1].id.clone()), 100)).await.unwrap();
+    assert_eq!((first.rows.len(), rest.rows.len()), (2, 1));
 }

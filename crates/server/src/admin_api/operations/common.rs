@@ -98,7 +98,7 @@ impl AdminOperationExt for OperationSpec {
             .with_json_response::<AdminPage<T>>(
                 200,
                 "A page of the list",
-                json!({"items": [item], "next": null}),
+                json!({"items": [item], "next": null, "unverified": 0}),
             )
             .with_errors([AdminError::invalid("limit", "expected a positive integer")])
     }

@@ -107,7 +107,7 @@ async fn recipient_created_for_partner_is_visible_to_partner(kit: TestHub) {
         kit.run_admin_operation(Method::GET, "/recipients?partner=pt-sandbox", None).await;
     assert_eq!(partner_recipients["items"], json!([created["recipient"]]));
     let no_recipients = kit.run_admin_operation(Method::GET, "/recipients?partner=dc-sandbox", None).await;
-    assert_eq!(no_recipients, json!({"items": [], "next": null}));
+    assert_eq!(no_recipients, json!({"items": [], "next": null, "unverified": 0}));
 }
 
 /// Returns fields of the request to create a recipient, each with invalid values.
