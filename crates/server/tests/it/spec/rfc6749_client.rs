@@ -76,7 +76,7 @@ async fn rfc6749_s3_3_reduced_provider_scope_limits_recipient_scope() {
             (Some(scope), Some(code)) => {
                 assert_eq!(kit.redeem(&kit.acme(), &code).await.json()["scope"], scope, "{granted}");
             }
-            (None, None) => assert_eq!(query_parameter(&location, "error").as_deref(), Some("access_denied")),
+            (None, None) => assert_eq!(query_parameter(&location, "error").as_deref(), Some("invalid_scope")),
             other => panic!("{granted}: {other:?} {location}"),
         }
     }
@@ -124,7 +124,7 @@ async fn rfc6749_s4_1_2_1_provider_errors_map_to_hub_errors() {
         ("access_denied", "access_denied"),
         ("temporarily_unavailable", "temporarily_unavailable"),
         ("server_error", "server_error"),
-        ("invalid_scope", "server_error"),
+        ("invalid_scope", "invalid_scope"),
         ("%3Cscript%3E%0d%0aSet-Cookie:x", "server_error"),
     ] {
         let callback = approve_and_capture_callback(&kit).await;
@@ -160,15 +160,17 @@ async fn rfc6749_s4_1_3_code_exchange_sends_bound_parameters() {
 #[tokio::test]
 async fn rfc6749_s5_2_failed_code_exchange_redirects_with_error() {
     let kit = TestHub::new().await;
-    for (status, body, expected_error) in [
-        (400, json!({"error": "invalid_grant"}), "server_error"),
-        (401, json!({"error": "invalid_client"}), "server_error"),
-        (200, json!({"token_type": "Bearer"}), "server_error"),
-        (200, json!({"access_token": "a b", "refresh_token": "x"}), "server_error"),
-        (200, json!({"access_token": "a\r\nb"}), "server_error"),
-        (200, json!(["access_token"]), "server_error"),
-        (503, json!({}), "temporarily_unavailable"),
-        (429, json!({}), "temporarily_unavailable"),
+    // If the response does not prove that the code was not used, a job sends it again to revoke the tokens.
+    for (status, body, expected_error, is_sent_once) in [
+        (400, json!({"error": "invalid_grant"}), "server_error", true),
+        (200, json!({"token_type": "Bearer"}), "server_error", false),
+        (200, json!({"access_token": "a b", "refresh_token": "x"}), "server_error", false),
+        (200, json!({"access_token": "a\r\nb"}), "server_error", false),
+        (200, json!(["access_token"]), "server_error", false),
+        (503, json!({}), "temporarily_unavailable", false),
+        (429, json!({}), "temporarily_unavailable", true),
+        // The hub does not use a rejected client for a while, so this case is the last one.
+        (401, json!({"error": "invalid_client"}), "temporarily_unavailable", true),
     ] {
         let callback = approve_and_capture_callback(&kit).await;
         let response_body = body.clone();
@@ -181,7 +183,8 @@ async fn rfc6749_s5_2_failed_code_exchange_redirects_with_error() {
             Some(expected_error),
             "{status} {response_body}"
         );
-        assert_eq!(bank.calls().len(), 1, "a code is sent once: {response_body}");
+        let calls = bank.calls().len();
+        assert!(calls == 1 || calls > 1 && !is_sent_once, "{calls} calls: {status} {response_body}");
         kit.update_provider_settings(1000, |settings| settings.token_endpoint = real).await;
     }
 }
