@@ -132,10 +132,7 @@ pub(super) fn queue_job<'a>(
     subject: impl Into<JobSubject<'a>>,
     sealed: SealedToken,
 ) -> JobId {
-    let (id, row) = build_job_row(tx.ids(), moment, kind, &subject.into(), sealed, moment.now);
-    tx.defer_rows(QUEUE_JOBS, vec![row]);
-    record_job_transition(tx, kind.as_str(), None, Some(JobState::Pending), 1);
-    id
+    insert_job(tx, moment, kind, &subject.into(), sealed, moment.now)
 }
 
 /// Queues a job without a token that is due at a later time. It does not belong to the chain of the connection's jobs.
@@ -147,9 +144,21 @@ pub(super) fn queue_job_at<'a>(
     due_at: Timestamp,
 ) {
     let subject = JobSubject { previous_job: None, ..subject.into() };
-    let (_, row) = build_job_row(tx.ids(), moment, kind, &subject, SealedToken::empty(), due_at);
+    insert_job(tx, moment, kind, &subject, SealedToken::empty(), due_at);
+}
+
+fn insert_job(
+    tx: &mut Tx<'_>,
+    moment: &Moment,
+    kind: JobKind,
+    subject: &JobSubject<'_>,
+    sealed: SealedToken,
+    due_at: Timestamp,
+) -> JobId {
+    let (id, row) = build_job_row(tx.ids(), moment, kind, subject, sealed, due_at);
     tx.defer_rows(QUEUE_JOBS, vec![row]);
     record_job_transition(tx, kind.as_str(), None, Some(JobState::Pending), 1);
+    id
 }
 
 /// Queues the revocation of tokens of a grant for which no connection exists.

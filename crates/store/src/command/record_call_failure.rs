@@ -8,7 +8,7 @@ use domain::model::audit_event::{Actor, AuditAction, SubjectKind};
 use domain::rule::provider_response::{CallFailure, FailureReason, ProviderCall, ProviderErrorCode};
 use serde_json::json;
 
-use super::audit_entry::build_audit_entry;
+use super::audit_entry::{append_to_connection, append_to_provider, build_audit_entry};
 use crate::entity::connection::lock_connection;
 use crate::entity::provider::lock_provider;
 use crate::error::Result;
@@ -59,25 +59,11 @@ impl Command for RecordCallFailure {
         if let Some(connection) = connection {
             let id = connection.id.to_string();
             let entry = build_entry((SubjectKind::Connection, &id), AuditAction::ConnectionCallFailed);
-            let head = tx.audit(&connection.audit, entry);
-            tx.defer(
-                sql!(
-                    "-- advance the audit chain of a connection after a failed call
-                    UPDATE connections SET audit_head = ?2 WHERE id = ?1"
-                ),
-                values![connection.id, head],
-            );
+            append_to_connection(tx, &connection, entry);
         } else if let Some(provider) = lock_provider(tx, self.provider_id).await? {
             let id = provider.id.to_string();
             let entry = build_entry((SubjectKind::Provider, &id), AuditAction::ProviderCallFailed);
-            let head = tx.audit(&provider.audit, entry);
-            tx.defer(
-                sql!(
-                    "-- advance the audit chain of a provider after a failed call
-                    UPDATE providers SET audit_head = ?2 WHERE id = ?1"
-                ),
-                values![provider.id, head],
-            );
+            append_to_provider(tx, &provider, entry);
         }
         Ok(())
     }

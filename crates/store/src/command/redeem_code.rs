@@ -13,7 +13,7 @@ use domain::secret::{TokenHash, TokenHashes};
 use domain::{Moment, Secret, Timestamp};
 use serde_json::json;
 
-use super::audit_entry::build_audit_entry;
+use super::audit_entry::{append_to_connection, build_audit_entry};
 use super::end_connection::{EndOutcome, EndReason, end_locked_connection};
 use crate::entity::access_state::find_access_state;
 use crate::entity::authorization_code::find_code;
@@ -119,14 +119,7 @@ impl RedeemCode {
         let detail = json!({"client": self.client_id.as_str()});
         let action = AuditAction::CodeRejected;
         let entry = build_audit_entry(subject, &self.moment, action, self.actor(), &detail);
-        let head = tx.audit(&connection.audit, entry);
-        tx.defer(
-            sql!(
-                "-- advance the audit chain of a connection
-                UPDATE connections SET audit_head = ?2 WHERE id = ?1"
-            ),
-            values![connection.id, head],
-        );
+        append_to_connection(tx, connection, entry);
     }
 
     async fn activate(

@@ -7,7 +7,7 @@ use domain::model::connection::UpstreamRevocation;
 use domain::model::job::{JobKind, ManagedJob, ResolveJobError};
 use serde_json::{Value, json};
 
-use super::audit_entry::build_audit_entry;
+use super::audit_entry::{append_to_provider, build_audit_entry};
 use super::job_count::record_job_transition;
 use super::job_queue::JOB_RETRY_WINDOW;
 use crate::entity::connection::lock_connection_of_job;
@@ -150,14 +150,7 @@ impl ResolveFailedJob {
             );
         } else if let Some(provider) = lock_provider(tx, job.provider).await? {
             let id = provider.id.to_string();
-            let head = tx.audit(&provider.audit, build_entry((SubjectKind::Provider, &id)));
-            tx.defer(
-                sql!(
-                    "-- record the resolution of a provider's job
-                    UPDATE providers SET audit_head = ?2 WHERE id = ?1"
-                ),
-                values![provider.id, head],
-            );
+            append_to_provider(tx, &provider, build_entry((SubjectKind::Provider, &id)));
         }
         Ok(())
     }

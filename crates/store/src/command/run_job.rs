@@ -9,7 +9,7 @@ use domain::model::connection::UpstreamRevocation;
 use domain::model::job::{AttemptOutcome, Job, JobKind, JobState, JobStep, OrphanedGrantStatus};
 use serde_json::json;
 
-use super::audit_entry::build_audit_entry;
+use super::audit_entry::{append_to_provider, build_audit_entry};
 use super::job_count::record_job_transition;
 use super::job_queue::{JOB_RETRY_WINDOW, UnrevokedToken, queue_orphaned_revocations};
 use crate::entity::connection::lock_connection_of_job;
@@ -199,14 +199,7 @@ impl FinishJob {
         let subject = (SubjectKind::Provider, &provider.id);
         let action = AuditAction::OrphanedGrantResolved;
         let entry = build_audit_entry(subject, &self.moment, action, Actor::system("outbox"), &detail);
-        let head = tx.audit(&provider.audit, entry);
-        tx.defer(
-            sql!(
-                "-- advance the audit chain of a provider
-                UPDATE providers SET audit_head = ?2 WHERE id = ?1"
-            ),
-            values![provider.id, head],
-        );
+        append_to_provider(tx, &provider, entry);
         Ok(())
     }
 
