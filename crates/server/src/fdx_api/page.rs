@@ -3,9 +3,9 @@
 use fdx::{CopiedPage, CopyItem, ErrorCode, HateoasLink, PageLinks, PageMetadata, PageWindow};
 
 use super::access::DataReader;
-use super::dates::{DATES_NOT_ACCEPTED, DateRange};
+use super::dates::{DATES_NOT_ACCEPTED, DateRange, DateRangeLimits};
 use super::error::{DataError, NO_ACCOUNT};
-use super::position::ListPosition;
+use super::position::{ListDates, ListPosition};
 use crate::paging::{self, ListQuery, PageQuery};
 use crate::upstream::{ConnectionSource, ReadError, UpstreamError};
 
@@ -88,6 +88,36 @@ impl<'a> ListRequest<'a> {
         let text = paging::open_page_cursor(self.reader.ctx(), &self.cursor_binding(), &self.page)?;
         let position = text.and_then(|text| ListPosition::parse(&text));
         position.ok_or(DataError::invalid("offset is altered, expired or of another list"))
+    }
+
+    /// Opens a list with dates at the position that the request continues from, and returns the days that it serves. `range`
+    /// are those of the first page. Returns `None` if the provider has none of them.
+    pub(super) async fn open_dated(
+        self,
+        list: &'static str,
+        upstream_path: &'a [&'a str],
+        range: Option<DateRange>,
+        history: DateRangeLimits,
+    ) -> Result<Option<(PagedList<'a>, DateRange)>, DataError> {
+        let mut position = self.open_position()?;
+        let source = ConnectionSource::load(self.reader.ctx(), self.reader.access()).await?;
+        let dates = range.map(|served| ListDates {
+            served,
+            upstream: history.intersect_provider(served, source.history_days()),
+        });
+        let Some(ListDates { served, upstream: Some(upstream) }) = position.fix_dates(dates) else {
+            return Ok(None);
+        };
+        let list = PagedList {
+            request: self,
+            position,
+            source,
+            list,
+            upstream_path,
+            upstream_query: &[],
+            upstream_dates: Some(upstream),
+        };
+        Ok(Some((list, served)))
     }
 
     /// Returns the text that binds a cursor to this list: connection, path and query. The cursor is invalid for any other

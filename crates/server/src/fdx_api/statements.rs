@@ -9,8 +9,7 @@ use super::access::{ConfirmedResponse, DataReader, FdxRequest};
 use super::accounts::provider_account_id;
 use super::dates::{self, DateError, DateRange, DateRangeLimits};
 use super::error::{DataError, NO_ACCOUNT};
-use super::page::{JsonText, ListRequest, PagedList};
-use super::position::ListDates;
+use super::page::{JsonText, ListRequest};
 use crate::paging::ListQuery;
 use crate::upstream::{ConnectionSource, ReadError, StreamedDocument, UpstreamError};
 
@@ -35,25 +34,10 @@ async fn read(reader: &DataReader, opaque_id: &str) -> Result<JsonText, DataErro
     let request = ListRequest::parse(reader, &path, &dates::DATE_PARAMETERS)?;
     let history = DateRangeLimits::from_context(reader.ctx());
     let range = parse_range(reader.query(), history)?;
-    let mut position = request.open_position()?;
-    let source = ConnectionSource::load(reader.ctx(), reader.access()).await?;
-    let dates = range.map(|served| ListDates {
-        served,
-        upstream: history.intersect_provider(served, source.history_days()),
-    });
-    let Some(ListDates { served: range, upstream: Some(upstream_range) }) = position.fix_dates(dates) else {
-        return Ok(JsonText::from_empty_list(LIST));
-    };
+    let upstream_path = ["accounts", id.as_str(), "statements"];
+    let list = request.open_dated(LIST, &upstream_path, range, history).await?;
+    let Some((list, range)) = list else { return Ok(JsonText::from_empty_list(LIST)) };
     let list_url = format!("{}{path}", reader.ctx().app().public_url());
-    let list = PagedList {
-        request,
-        position,
-        source,
-        list: LIST,
-        upstream_path: &["accounts", &id, "statements"],
-        upstream_query: &[],
-        upstream_dates: Some(upstream_range),
-    };
     let convert = |statement: Statement| {
         let is_in_range = statement.statement_date.is_none_or(|date| range.contains(date.0));
         let statement = Some(statement).filter(|_| is_in_range)?;

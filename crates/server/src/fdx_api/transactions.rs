@@ -8,10 +8,8 @@ use super::accounts::provider_account_id;
 use super::dates::{self, DateRange, DateRangeLimits};
 use super::error::{DataError, NO_ACCOUNT};
 use super::filter::TransactionRules;
-use super::page::{JsonText, ListRequest, PagedList};
-use super::position::ListDates;
+use super::page::{JsonText, ListRequest};
 use crate::paging::ListQuery;
-use crate::upstream::ConnectionSource;
 
 const LIST: &str = "transactions";
 
@@ -31,24 +29,9 @@ async fn read(reader: &DataReader, opaque_id: &str) -> Result<JsonText, DataErro
     let request = ListRequest::parse(reader, &path, &dates::DATE_PARAMETERS)?;
     let history = DateRangeLimits::from_context(reader.ctx());
     let range = parse_range(reader.query(), history)?;
-    let mut position = request.open_position()?;
-    let source = ConnectionSource::load(reader.ctx(), reader.access()).await?;
-    let dates = range.map(|served| ListDates {
-        served,
-        upstream: history.intersect_provider(served, source.history_days()),
-    });
-    let Some(ListDates { served: range, upstream: Some(upstream_range) }) = position.fix_dates(dates) else {
-        return Ok(JsonText::from_empty_list(LIST));
-    };
-    let list = PagedList {
-        request,
-        position,
-        source,
-        list: LIST,
-        upstream_path: &["accounts", &id, "transactions"],
-        upstream_query: &[],
-        upstream_dates: Some(upstream_range),
-    };
+    let upstream_path = ["accounts", id.as_str(), "transactions"];
+    let list = request.open_dated(LIST, &upstream_path, range, history).await?;
+    let Some((list, range)) = list else { return Ok(JsonText::from_empty_list(LIST)) };
     list.read(&mut FilteredItem::transaction(TransactionRules { account_id: &id, opaque_id, range })).await
 }
 
