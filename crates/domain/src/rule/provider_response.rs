@@ -162,6 +162,16 @@ impl CallOutcome {
     }
 }
 
+/// Returns whether the provider may still be processing a token request whose outcome is unknown. `has_tokens` is true if
+/// tokens were found in the body of the response.
+///
+/// A gateway responds with 408, 502, 503 or 504 while the provider continues, and any machine on the way may send another
+/// status or a page. Only issued tokens prove that the provider has finished.
+pub const fn may_still_be_processed(outcome: CallOutcome, status: Option<u16>, has_tokens: bool) -> bool {
+    let is_finished = has_tokens && matches!(status, Some(200..=299));
+    outcome.is_unknown() && !is_finished
+}
+
 /// The facts about a failed call that logs, metrics and audit events contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallFailure {

@@ -182,3 +182,21 @@ fn revocation_is_final_only_for_listed_errors() {
     let rejected = CallOutcome::NeverProcessed(FailureReason::ClientRejected);
     assert_eq!(step(rejected, 99), RevocationStep::Retry);
 }
+
+#[test]
+fn only_issued_tokens_prove_that_a_code_was_processed() {
+    let unknown = CallOutcome::Unknown(FailureReason::Unreadable);
+    for status in [200, 202, 302, 408, 500, 502, 503, 504] {
+        assert!(may_still_be_processed(unknown, Some(status), false), "{status}");
+    }
+    for status in [None, Some(302), Some(502), Some(504)] {
+        assert!(may_still_be_processed(unknown, status, true), "{status:?}");
+    }
+    assert!(!may_still_be_processed(unknown, Some(200), true));
+    for outcome in [
+        CallOutcome::Refused(FailureReason::GrantRejected),
+        CallOutcome::NeverProcessed(FailureReason::NotConnected),
+    ] {
+        assert!(!may_still_be_processed(outcome, None, false), "{outcome:?}");
+    }
+}

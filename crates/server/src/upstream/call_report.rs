@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use domain::rule::provider_response::{
     CallOutcome, FailureReason, ProviderCall, ProviderErrorCode, ProviderReply, ResponseBody, classify,
+    may_still_be_processed,
 };
 use http::header;
 
@@ -59,6 +60,12 @@ impl CallReport {
         };
         let retry_after = parse_retry_after(&response.headers);
         Self { call, outcome: classify(call, reply), status: Some(status), error_code, retry_after }
+    }
+
+    /// Returns whether the provider may still be processing the request. `has_tokens` is true if tokens were found in the
+    /// response.
+    pub(super) const fn may_still_be_processed(&self, has_tokens: bool) -> bool {
+        may_still_be_processed(self.outcome, self.status, has_tokens)
     }
 
     /// Reports a call that was not sent, because the provider rejects the hub's client.

@@ -127,12 +127,11 @@ struct CodeExchange {
 enum ExchangeError {
     /// The exchange failed. The tokens that the provider issued must be revoked.
     Failed { error: OAuthError, unrevoked: Vec<UnrevokedToken> },
-    /// The provider may still process the code. The authorization request keeps its status, so that recovery handles it
-    /// when the lease has expired.
+    /// Another party may have recovered the exchange. The authorization request keeps its status, so that recovery handles
+    /// it when the lease has expired.
     Interrupted(OAuthError),
-    /// The provider's response proves nothing, so recovery begins immediately. `found` contains the tokens that were found
-    /// in the response.
-    OutcomeUnknown { error: OAuthError, found: Vec<UnrevokedToken> },
+    /// The call proves nothing, so the exchange must be recovered.
+    OutcomeUnknown { error: OAuthError, cause: RecoveryCause },
 }
 
 impl From<OAuthError> for ExchangeError {
@@ -151,8 +150,8 @@ impl CodeExchange {
                 tracing::warn!(request = %self.request.id, "code exchange interrupted; recovery will handle it");
                 Err(error)
             }
-            Err(ExchangeError::OutcomeUnknown { error, found }) => {
-                if let Err(error) = self.recover(found).await {
+            Err(ExchangeError::OutcomeUnknown { error, cause }) => {
+                if let Err(error) = self.recover(cause).await {
                     tracing::error!(%error, request = %self.request.id, "code exchange could not be recovered yet");
                 }
                 Err(error)
@@ -168,9 +167,8 @@ impl CodeExchange {
     }
 
     /// Queues the jobs that recover the grant. If this fails, the sweep does it when the lease has expired.
-    async fn recover(&self, found: Vec<UnrevokedToken>) -> Result<(), InternalError> {
+    async fn recover(&self, cause: RecoveryCause) -> Result<(), InternalError> {
         let request_id = self.request.id.clone();
-        let cause = RecoveryCause::OutcomeUnknown(found);
         self.ctx.run(RecoverExchange { moment: self.ctx.new_moment()?, request_id, cause }).await?;
         self.ctx.app().job_notify().notify_one();
         Ok(())
@@ -242,12 +240,14 @@ impl CodeExchange {
     fn evaluate_failure(&self, report: &CallReport, found: Vec<FoundToken>) -> ExchangeError {
         let error = describe_exchange_failure(report.outcome);
         match report.outcome {
-            // Without a status the request may still be under way, so its code must not be sent a second time yet.
-            CallOutcome::Unknown(_) if report.status.is_none() => ExchangeError::Interrupted(error),
             CallOutcome::Unknown(_) => {
+                let may_still_be_processed = report.may_still_be_processed(!found.is_empty());
                 let owner = login_owner(&self.request);
                 match seal_found_tokens(&self.ctx, &self.provider, owner, found) {
-                    Ok(found) => ExchangeError::OutcomeUnknown { error, found },
+                    Ok(found) => {
+                        let cause = RecoveryCause::OutcomeUnknown { found, may_still_be_processed };
+                        ExchangeError::OutcomeUnknown { error, cause }
+                    }
                     Err(internal) => ExchangeError::Interrupted(to_server_error(internal)),
                 }
             }

@@ -129,6 +129,13 @@ impl RevocationJob<'_> {
             // The code has expired or was used. If the interrupted exchange used it, its grant may be active, but the
             // hub has no token to revoke it: the job reports a grant that may be active, not a success.
             CallOutcome::Refused(FailureReason::GrantRejected) => AttemptOutcome::AlreadyGone,
+            // The code must not be sent again while the provider may still be processing this attempt.
+            _ if report.may_still_be_processed(!found.is_empty()) => {
+                let wait = self.ctx.app().refresh_lease_duration();
+                AttemptOutcome::RetryLater {
+                    retry_after: Some(report.retry_after.unwrap_or_default().max(wait)),
+                }
+            }
             _ => AttemptOutcome::RetryLater { retry_after: report.retry_after },
         };
         let unrevoked = seal_found_tokens(self.ctx, self.provider, self.owner, found)?;

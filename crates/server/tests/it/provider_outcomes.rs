@@ -82,6 +82,9 @@ async fn exchange_with_unknown_outcome_leaves_no_grant_active(kit: TestHub) {
         kit.inject_faults(json!({"token_response": "normal"})).await;
 
         assert!(error.is_some(), "{fault}");
+        // A bank may still be processing the first request unless it has issued tokens, so the code waits for the lease.
+        let wait = if found > 0 { 0 } else { kit.app().refresh_lease_duration().as_millis() };
+        assert_eq!(load_wait_of_newest_recovery(&kit).await, wait.to_string(), "{fault}");
         wait_until_grants_have_ended(&kit, fault).await;
         let after = (
             count_jobs(&kit, "recover_authorization_code").await,
@@ -93,6 +96,17 @@ async fn exchange_with_unknown_outcome_leaves_no_grant_active(kit: TestHub) {
         !kit.sql("SELECT detail FROM audit_events").await.iter().any(|detail| detail.contains("\"revoked\"")),
         "neither a used code nor a string in an unreadable body proves that the grant has ended"
     );
+}
+
+/// Returns the time in milliseconds after which the newest recovery job sends the code.
+async fn load_wait_of_newest_recovery(kit: &TestHub) -> String {
+    let waits = kit
+        .sql(
+            "SELECT due_at - created_at FROM jobs WHERE kind = 'recover_authorization_code' AND attempt = 0
+            ORDER BY created_at DESC LIMIT 1",
+        )
+        .await;
+    waits.first().cloned().unwrap_or_default()
 }
 
 async fn access_token_is_revoked_without_refresh_token(kit: TestHub) {

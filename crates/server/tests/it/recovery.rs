@@ -158,7 +158,14 @@ async fn code_recovery_is_retried_after_provider_failure() {
     .await;
     assert_eq!(load_grant_status(&kit, &request).await, None);
     kit.inject_faults(json!({"token_endpoint": "up"})).await;
-    kit.advance(Duration::from_secs(10));
+    let lease = kit.app().refresh_lease_duration();
+    kit.wait_until("the attempt is stored", async || {
+        // The bank may still be processing the attempt that it answered with 503.
+        let waits = kit.sql("SELECT due_at - created_at FROM jobs WHERE attempt = 1").await;
+        waits.first().is_some_and(|wait| wait.parse::<u128>().unwrap() >= lease.as_millis())
+    })
+    .await;
+    kit.advance(lease);
     kit.app().job_notify().notify_one();
     wait_for_grant_status(&kit, &request, "revoked").await;
     assert_eq!(kit.list_grant_states().await, ["ended"]);
@@ -249,8 +256,9 @@ async fn exchange_without_response_is_left_to_recovery() {
     assert_eq!(query_parameter(&back, "error").as_deref(), Some("temporarily_unavailable"));
     at(stored.settings.token_endpoint.clone()).await.unwrap();
     assert_eq!((run_recovery(&kit).await, kit.list_grant_states().await.len()), (0, 0));
+    assert_eq!(count_jobs(&kit, "recover_authorization_code", "pending").await, 1);
     kit.advance(kit.app().refresh_lease_duration());
-    run_recovery(&kit).await;
+    kit.app().job_notify().notify_one();
     wait_for_grant_status(&kit, &request, "revoked").await;
     assert_eq!(kit.list_grant_states().await, ["ended"]);
 }

@@ -15,7 +15,7 @@ use domain::{Moment, Timestamp};
 use serde_json::json;
 
 use super::end_connection::{EndReason, end_locked_connection};
-use super::job_queue::queue_job_at;
+use super::job_queue::{SealedToken, queue_job_at};
 use super::lease::{Lease, release_lease};
 use super::provider::write_provider_state;
 use super::refresh_stats::{count_refresh, load_refresh_stats};
@@ -130,7 +130,8 @@ impl HandleInvalidGrant {
             values![connection.id, self.moment.now],
         );
         let due_at = self.moment.now.plus(self.confirmation_delay);
-        queue_job_at(tx, &self.moment, JobKind::ConfirmInvalidGrant, connection, due_at);
+        let (kind, sealed) = (JobKind::ConfirmInvalidGrant, SealedToken::empty());
+        queue_job_at(tx, &self.moment, kind, connection, sealed, due_at);
     }
 }
 

@@ -135,16 +135,17 @@ pub(super) fn queue_job<'a>(
     insert_job(tx, moment, kind, &subject.into(), sealed, moment.now)
 }
 
-/// Queues a job without a token that is due at a later time. It does not belong to the chain of the connection's jobs.
+/// Queues a job that may be due at a later time. It does not belong to the chain of the connection's jobs.
 pub(super) fn queue_job_at<'a>(
     tx: &mut Tx<'_>,
     moment: &Moment,
     kind: JobKind,
     subject: impl Into<JobSubject<'a>>,
+    sealed: SealedToken,
     due_at: Timestamp,
 ) {
     let subject = JobSubject { previous_job: None, ..subject.into() };
-    insert_job(tx, moment, kind, &subject, SealedToken::empty(), due_at);
+    insert_job(tx, moment, kind, &subject, sealed, due_at);
 }
 
 fn insert_job(

@@ -6,7 +6,7 @@ use domain::model::job::JobKind;
 use domain::{Moment, Timestamp};
 
 use super::authorization_request::fail_request;
-use super::job_queue::{SealedToken, UnrevokedToken, queue_job, queue_orphaned_revocations};
+use super::job_queue::{SealedToken, UnrevokedToken, queue_job_at, queue_orphaned_revocations};
 use crate::entity::authorization_request::lock_request;
 use crate::error::{Result, StoreError};
 use crate::operation::Command;
@@ -27,8 +27,13 @@ pub struct RecoverExchange {
 pub enum RecoveryCause {
     /// The lease of the exchange has expired without a result.
     LeaseExpired,
-    /// The provider's response proves nothing. The value contains the tokens that were found in it.
-    OutcomeUnknown(Vec<UnrevokedToken>),
+    /// The response proves nothing, or there was none.
+    OutcomeUnknown {
+        /// The tokens that were found in the response.
+        found: Vec<UnrevokedToken>,
+        /// True if the provider may still be processing the code. It is then sent again only after the lease.
+        may_still_be_processed: bool,
+    },
 }
 
 impl Command for RecoverExchange {
@@ -45,20 +50,26 @@ impl Command for RecoverExchange {
         };
         let (until, found) = match &self.cause {
             RecoveryCause::LeaseExpired => (self.moment.now, &[][..]),
-            // The exchange has ended, so the end of its lease does not matter.
-            RecoveryCause::OutcomeUnknown(found) => (Timestamp::from_millis(i64::MAX), found.as_slice()),
+            // The caller has ended the exchange itself, so its lease need not have expired.
+            RecoveryCause::OutcomeUnknown { found, .. } => {
+                (Timestamp::from_millis(i64::MAX), found.as_slice())
+            }
         };
-        let params = values![request.id, until];
-        let code: Option<Option<Vec<u8>>> =
-            tx.fetch_value(INTERRUPTED_EXCHANGE, params, "provider_code").await?;
-        let Some(code) = code else {
+        let Some(mut row) = tx.fetch_row(INTERRUPTED_EXCHANGE, values![request.id, until]).await? else {
             return Ok(false);
         };
+        let code: Option<Vec<u8>> = row.get("provider_code")?;
         let code = code.ok_or_else(|| StoreError::Internal("an exchange has no code".into()))?;
+        let lease_until: Timestamp = row.get("lease_until")?;
+        let due_at = match self.cause {
+            // A provider that does not use up codes atomically would issue a second grant, of which the hub knows nothing.
+            RecoveryCause::OutcomeUnknown { may_still_be_processed: true, .. } => lease_until,
+            RecoveryCause::OutcomeUnknown { .. } | RecoveryCause::LeaseExpired => self.moment.now,
+        };
         fail_request(tx, &request.id);
         let verifier = request.verifier.clone();
         let sealed = SealedToken { verifier, ..SealedToken::new(request.data_key.clone(), code) };
-        queue_job(tx, &self.moment, JobKind::RecoverAuthorizationCode, &request, sealed);
+        queue_job_at(tx, &self.moment, JobKind::RecoverAuthorizationCode, &request, sealed, due_at);
         queue_orphaned_revocations(tx, &self.moment, &request, found);
         Ok(true)
     }
@@ -66,7 +77,7 @@ impl Command for RecoverExchange {
 
 static INTERRUPTED_EXCHANGE: &Sql = sql!(
     "-- find the code of an interrupted exchange
-    SELECT provider_code FROM authorization_requests
+    SELECT provider_code, COALESCE(exchange_until, expires_at) AS lease_until FROM authorization_requests
     WHERE id = ?1 AND status = 'exchanging' AND COALESCE(exchange_until, expires_at) <= ?2"
 );
 

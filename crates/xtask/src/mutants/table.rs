@@ -468,4 +468,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         expected_failure: "code_exchange",
         always: false,
     },
+    Mutant {
+        name: "a code is sent again while the provider may still be processing it",
+        file: "crates/store/src/command/recover_exchange.rs",
+        original: "may_still_be_processed: true, .. } => lease_until,",
+        replacement: "may_still_be_processed: true, .. } => self.moment.now.min(lease_until),",
+        tests: TestTarget::Integration,
+        test: "provider_outcomes::sqlite::exchange_with_unknown_outcome_leaves_no_grant_active",
+        expected_failure: "server_error",
+        always: false,
+    },
 ];
