@@ -15,6 +15,7 @@ use crate::opaque_ids::OpaqueIds;
 use crate::outbound::Outbound;
 use crate::rate_limit::Limits;
 use crate::read_diagnostics::ReadDiagnostics;
+use crate::read_failure_records::ReadFailureRecords;
 use crate::stats::OperationStats;
 use crate::sweep_progress::SweepProgress;
 use crate::telemetry::Telemetry;
@@ -35,6 +36,7 @@ struct Parts {
     telemetry: Telemetry,
     operation_stats: OperationStats,
     read_diagnostics: ReadDiagnostics,
+    read_failure_records: ReadFailureRecords,
     limits: Limits,
     clock: DatabaseClock,
     job_notify: tokio::sync::Notify,
@@ -80,6 +82,7 @@ impl App {
             telemetry: Telemetry::new(),
             operation_stats: OperationStats::new(clock.now()),
             read_diagnostics: ReadDiagnostics::default(),
+            read_failure_records: ReadFailureRecords::default(),
             limits: Limits::new(&config.limit),
             config,
             store,
@@ -158,6 +161,11 @@ impl App {
     /// Returns the failed reads and the fields that were left out, since this node started.
     pub(crate) fn read_diagnostics(&self) -> &ReadDiagnostics {
         &self.0.read_diagnostics
+    }
+
+    /// Returns the memory of failed reads that the audit log contains already.
+    pub(crate) fn read_failure_records(&self) -> &ReadFailureRecords {
+        &self.0.read_failure_records
     }
 
     /// Returns the origin of all public URLs, without a trailing slash.

@@ -25,6 +25,7 @@ pub mod paging;
 pub mod partner_api;
 pub mod rate_limit;
 mod read_diagnostics;
+mod read_failure_records;
 pub mod recipients;
 pub mod request;
 pub mod response;

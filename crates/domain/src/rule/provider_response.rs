@@ -4,6 +4,11 @@
 //! proves a success or a refusal. If nothing proves that the request was not processed, its outcome is unknown: the
 //! provider may have issued or revoked a token.
 
+use std::time::Duration;
+
+/// The time for which a refresh or a read of a connection that fails for the same reason is not recorded again.
+pub const REPEATED_FAILURE_INTERVAL: Duration = Duration::from_hours(24);
+
 crate::str_enum! {
     /// A kind of call to a provider.
     pub enum ProviderCall {

@@ -1,7 +1,8 @@
 //! Reads FDX resources and documents, such as statements, from a provider.
 
 use domain::model::provider::EndpointGroup;
-use domain::rule::provider_response::{ProviderCall, ProviderReply, ResponseBody, classify};
+use domain::rule::provider_response::{CallFailure, ProviderCall, ProviderReply, ResponseBody, classify};
+use fdx::ErrorCode;
 use http::{HeaderMap, StatusCode, header};
 use url::Url;
 
@@ -91,17 +92,31 @@ impl ProviderEndpoints<'_> {
 
     fn report_error_response(&self, response: &UpstreamResponse) -> UpstreamError {
         let error = classify_error_response(response);
-        // A rejected token is refreshed first. Only the rejection of the new one is a failure.
-        if error != UpstreamError::TokenRefused {
+        let is_failure = match &error {
+            // A rejected token is refreshed first. Only the rejection of the new one is a failure.
+            UpstreamError::TokenRefused => false,
+            // The provider works: it has no such data, not in this type, or not yet.
+            UpstreamError::FdxError(code) => !matches!(
+                code,
+                ErrorCode::DataNotFound | ErrorCode::ContentType | ErrorCode::StatementProcessing
+            ),
+            _ => true,
+        };
+        if is_failure {
             self.report_status(response.status, &response.headers);
         }
         error
     }
 
-    /// Counts a failed read, and writes at most one line for this provider and reason in ten seconds. `detail` is one of a
-    /// fixed set of texts.
+    /// Counts a failed read, adds it to the audit log once a day for each connection and reason, and writes at most one line
+    /// for this provider and reason in ten seconds. `detail` is one of a fixed set of texts.
     fn report_read_failure(&self, reply: ProviderReply, detail: &'static str) {
         let Some(reason) = classify(ProviderCall::Data, reply).reason() else { return };
+        let status = match reply {
+            ProviderReply::Response { status, .. } => Some(status),
+            _ => None,
+        };
+        self.record_read_failure(CallFailure { call: ProviderCall::Data, reason, status, error_code: None });
         let (app, provider, reason) = (self.ctx.app(), self.provider.id, reason.as_str());
         let call = ProviderCall::Data.as_str();
         let labels =
@@ -109,10 +124,6 @@ impl ProviderEndpoints<'_> {
         app.telemetry().count("bowline_provider_call_failures_total", &labels);
         let Some(count) = app.read_diagnostics().count_failure(provider, reason, self.ctx.now()) else {
             return;
-        };
-        let status = match reply {
-            ProviderReply::Response { status, .. } => Some(status),
-            _ => None,
         };
         tracing::warn!(%provider, call, status, reason, detail, count, "call to the provider failed");
     }
@@ -145,7 +156,7 @@ impl ProviderEndpoints<'_> {
                     let max_bytes = self.ctx.app().config().upstream.max_body.bytes();
                     let response = response.read_body(max_bytes).await.map_err(|error| {
                         self.report_outbound_error(&error);
-                        UpstreamError::Failed
+                        UpstreamError::from(error)
                     })?;
                     return Err(self.report_error_response(&response));
                 }

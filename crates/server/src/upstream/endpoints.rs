@@ -2,8 +2,7 @@
 
 use domain::id::ConnectionId;
 use domain::model::provider::{EndpointGroup, Provider};
-use domain::rule::provider_response::CallFailure;
-use domain::rule::provider_response::ProviderErrorCode;
+use domain::rule::provider_response::{CallFailure, ProviderErrorCode};
 use http::{StatusCode, header};
 use store::command::RecordCallFailure;
 use url::Url;
@@ -116,6 +115,28 @@ impl<'a> ProviderEndpoints<'a> {
         if let Err(error) = self.record_in_audit_log(connection, failure).await {
             tracing::error!(%error, %provider, "a failed call could not be added to the audit log");
         }
+    }
+
+    /// Adds a failed read to the audit log of its connection, at most once a day for each reason. This happens in the
+    /// background: the response to the recipient waits for no write, and does not depend on one.
+    pub(super) fn record_read_failure(&self, failure: CallFailure) {
+        let OnBehalfOf::Connection(connection_id) = &self.on_behalf_of else { return };
+        let Ok(moment) = self.ctx.new_moment() else { return };
+        let (app, provider_id, now) = (self.ctx.app().clone(), self.provider.id, moment.now);
+        let place = app.read_failure_records().reserve(connection_id, failure.reason, now);
+        let Some(place) = place else { return };
+        let connection_id = connection_id.clone();
+        tokio::spawn(async move {
+            let records = app.read_failure_records();
+            let turn = records.wait_for_turn().await;
+            let command =
+                RecordCallFailure { moment, provider_id, connection_id: connection_id.clone(), failure };
+            if let Err(error) = app.store().run(command).await {
+                tracing::error!(%error, provider = %provider_id, "a failed read could not be added to the audit log");
+                records.allow_retry(connection_id, failure.reason, now);
+            }
+            drop((turn, place));
+        });
     }
 
     async fn record_in_audit_log(

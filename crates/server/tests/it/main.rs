@@ -42,6 +42,7 @@ mod provider_isolation;
 mod provider_outcomes;
 mod provider_responses;
 mod race;
+mod read_failures;
 mod readme;
 mod recovery;
 mod revoke;

@@ -1,11 +1,11 @@
 //! Records failed calls to providers in the audit log.
 
-use std::time::Duration;
-
 use domain::Moment;
 use domain::id::{ConnectionId, ProviderId};
 use domain::model::audit_event::{Actor, AuditAction, SubjectKind};
-use domain::rule::provider_response::{CallFailure, FailureReason, ProviderCall, ProviderErrorCode};
+use domain::rule::provider_response::{
+    CallFailure, FailureReason, ProviderCall, ProviderErrorCode, REPEATED_FAILURE_INTERVAL,
+};
 use serde_json::json;
 
 use super::audit_entry::{append_to_connection, append_to_provider, build_audit_entry};
@@ -16,9 +16,6 @@ use crate::operation::Command;
 use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::values;
-
-/// The time for which a refresh or a read that fails for the same reason is not recorded again.
-const REPEATED_FAILURE_INTERVAL: Duration = Duration::from_hours(24);
 
 /// Appends a failed call to the audit chain of its connection or, if the connection was never opened, of the provider.
 ///
