@@ -22,8 +22,8 @@ pub enum DataError {
     Fdx(ErrorCode, &'static str),
     /// The provider is not available: code 503, with the time to wait.
     ProviderUnavailable(Duration),
-    /// The provider cannot be called for a reason that is not its maintenance: code 500 with the status 503, and the time
-    /// to wait.
+    /// The provider cannot be called, or does not respond, for a reason that is not its maintenance: code 500 with the status
+    /// 503, and the time to wait. The message names the reason.
     ProviderUnreachable(Duration, &'static str),
     /// The provider limits the rate of requests, or the hub limits the requests to it: code 1207.
     ProviderRateLimited(Duration),
@@ -37,7 +37,26 @@ pub enum DataError {
 pub(super) const NO_ACCOUNT: DataError =
     DataError::Fdx(ErrorCode::AccountNotFound, "accountId is not an account of this consent");
 
+/// Error for a response of the provider that the hub cannot use.
+const PROVIDER_FAILED: DataError =
+    DataError::Fdx(ErrorCode::Internal, "The data provider did not return a valid response");
+
 impl DataError {
+    /// Creates the error for an FDX code that the provider sent.
+    fn from_provider_code(code: ErrorCode) -> Self {
+        match code {
+            ErrorCode::CustomerNotFound => Self::Fdx(code, "The data provider does not find this customer"),
+            ErrorCode::AccountNotFound => NO_ACCOUNT,
+            ErrorCode::SubsystemUnavailable => Self::Fdx(code, "The data provider does not offer this"),
+            ErrorCode::AccountClosed | ErrorCode::AccountTypeNotSupported | ErrorCode::NotAuthorized => {
+                Self::Fdx(code, "The data provider reported this error")
+            }
+            // Other codes are about the hub's own request, such as an invalid parameter: the recipient did not cause them
+            // and could not correct them.
+            _ => PROVIDER_FAILED,
+        }
+    }
+
     /// Creates the error for an invalid query parameter: the FDX code for invalid input, with a message for developers.
     pub const fn invalid(message: &'static str) -> Self {
         Self::Fdx(ErrorCode::InvalidInput, message)
@@ -159,14 +178,35 @@ impl From<ReadError> for DataError {
 impl From<UpstreamError> for DataError {
     fn from(error: UpstreamError) -> Self {
         const RETRY_AFTER: Duration = Duration::from_secs(5);
+        // Until an operator has corrected the settings, a retry is of no use.
+        const SETTINGS_RETRY_AFTER: Duration = Duration::from_mins(1);
+        let unreachable = |message| Self::ProviderUnreachable(RETRY_AFTER, message);
         match error {
-            UpstreamError::Unavailable | UpstreamError::NoResponse => Self::ProviderUnavailable(RETRY_AFTER),
-            UpstreamError::TlsFailed => Self::ProviderUnreachable(
-                RETRY_AFTER,
-                "The hub cannot establish a secure connection to the data provider",
+            UpstreamError::NotConnected => unreachable("The hub cannot connect to the data provider"),
+            UpstreamError::TlsFailed => {
+                unreachable("The hub cannot establish a secure connection to the data provider")
+            }
+            UpstreamError::NoResponse => {
+                unreachable("The data provider did not send a complete response in time")
+            }
+            UpstreamError::GatewayFailed => {
+                unreachable("A gateway reports that the data provider does not respond")
+            }
+            UpstreamError::CircuitOpen => {
+                unreachable("The hub does not call the data provider for a short time: many calls failed")
+            }
+            UpstreamError::RefreshRunning => {
+                unreachable("The hub is still renewing its access to the data provider")
+            }
+            UpstreamError::TokenEndpointFailed => {
+                unreachable("The data provider failed to renew the hub's access")
+            }
+            UpstreamError::NotSent => Self::ProviderUnreachable(
+                SETTINGS_RETRY_AFTER,
+                "The hub cannot call the data provider: its operator must correct the settings",
             ),
             UpstreamError::ClientRejected => Self::ProviderUnreachable(
-                Duration::from_mins(1),
+                SETTINGS_RETRY_AFTER,
                 "The data provider rejects the hub, whose operator must correct its registration there",
             ),
             UpstreamError::GrantUnconfirmed(wait) => Self::ProviderUnreachable(
@@ -175,26 +215,15 @@ impl From<UpstreamError> for DataError {
             ),
             UpstreamError::UnavailableFor(wait) => Self::ProviderUnavailable(wait),
             UpstreamError::RateLimited(wait) => Self::ProviderRateLimited(wait),
-            UpstreamError::FdxError(code @ ErrorCode::CustomerNotFound) => {
-                Self::Fdx(code, "The data provider does not find this customer")
-            }
-            UpstreamError::FdxError(ErrorCode::AccountNotFound) => NO_ACCOUNT,
-            UpstreamError::FdxError(code @ ErrorCode::SubsystemUnavailable) => {
-                Self::Fdx(code, "The data provider does not offer this")
-            }
-            UpstreamError::FdxError(
-                code @ (ErrorCode::AccountClosed
-                | ErrorCode::AccountTypeNotSupported
-                | ErrorCode::NotAuthorized),
-            ) => Self::Fdx(code, "The data provider reported this error"),
+            UpstreamError::FdxError(code) => Self::from_provider_code(code),
             UpstreamError::TokenRefused | UpstreamError::GrantEnded => {
                 Self::Fdx(ErrorCode::NotAuthorized, "The data provider reported this error")
             }
-            // Other codes are about the hub's own request, such as an invalid parameter: the recipient did not cause
-            // them and could not correct them.
-            UpstreamError::FdxError(_) | UpstreamError::NotFound | UpstreamError::Failed => {
-                Self::Fdx(ErrorCode::Internal, "The data provider did not return a valid response")
-            }
+            UpstreamError::OtherFdxVersion => Self::Fdx(
+                ErrorCode::Internal,
+                "The data provider responded in another version of FDX than the configured one",
+            ),
+            UpstreamError::NotFound | UpstreamError::Failed => PROVIDER_FAILED,
         }
     }
 }

@@ -65,7 +65,7 @@ impl From<DocumentError> for UpstreamError {
         match error {
             DocumentError::OtherType => Self::Failed,
             DocumentError::Outbound(OutboundError::TooLarge) => Self::FdxError(ErrorCode::TooLarge),
-            DocumentError::Outbound(_) => Self::NoResponse,
+            DocumentError::Outbound(error) => error.into(),
         }
     }
 }

@@ -9,9 +9,24 @@ use crate::outbound::OutboundError;
 /// The reason why a call to a provider failed. It never contains text from the provider.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamError {
-    /// The provider cannot be reached, or reports that it is temporarily unavailable.
-    #[error("the provider is not available")]
-    Unavailable,
+    /// No connection to the provider could be established. Nothing was sent.
+    #[error("no connection to the provider")]
+    NotConnected,
+    /// The hub sent nothing, because its settings for the provider cannot be used. An operator must correct them.
+    #[error("the settings of the provider cannot be used")]
+    NotSent,
+    /// The circuit breaker is open: the hub sends nothing for some time, because many calls failed.
+    #[error("the circuit breaker of the provider is open")]
+    CircuitOpen,
+    /// A gateway in front of the provider reports that the provider does not respond (502, 504).
+    #[error("a gateway reports that the provider does not respond")]
+    GatewayFailed,
+    /// Another request has not finished its refresh in time.
+    #[error("another refresh is running")]
+    RefreshRunning,
+    /// The provider's token endpoint failed (5xx), so that the hub has no access token.
+    #[error("the token endpoint of the provider failed")]
+    TokenEndpointFailed,
     /// The provider reports that it is unavailable. The value is the time to wait before the next request.
     #[error("the provider is not available for some time")]
     UnavailableFor(Duration),
@@ -30,6 +45,9 @@ pub enum UpstreamError {
     /// The provider rejected the grant once, which a second refresh must confirm. The value is the time until then.
     #[error("the provider has rejected the grant once")]
     GrantUnconfirmed(Duration),
+    /// The response has the form of another version of FDX than the configured one.
+    #[error("the provider responded in another version of FDX")]
+    OtherFdxVersion,
     /// The provider returned an error without a documented meaning, or a response that cannot be read.
     #[error("the provider returned an unexpected response")]
     Failed,
@@ -49,18 +67,18 @@ pub enum UpstreamError {
 
 impl From<BreakerOpenError> for UpstreamError {
     fn from(_: BreakerOpenError) -> Self {
-        Self::Unavailable
+        Self::CircuitOpen
     }
 }
 
 impl From<OutboundError> for UpstreamError {
     fn from(error: OutboundError) -> Self {
         match error {
-            // The connection could not be established, so no request was sent.
-            OutboundError::Connect => Self::Unavailable,
+            OutboundError::Connect => Self::NotConnected,
+            OutboundError::Forbidden => Self::NotSent,
             OutboundError::Tls => Self::TlsFailed,
             OutboundError::Timeout | OutboundError::Interrupted => Self::NoResponse,
-            OutboundError::Forbidden | OutboundError::TooLarge => Self::Failed,
+            OutboundError::TooLarge => Self::Failed,
         }
     }
 }

@@ -73,7 +73,10 @@ impl<'a> ConnectionSource<'a> {
         self.count_dropped(&report);
         parsed.map_err(|error| {
             endpoints.report_unreadable(response.status, error.reason());
-            ReadError::Upstream(UpstreamError::Failed)
+            ReadError::Upstream(match error {
+                ParseError::OtherVersion => UpstreamError::OtherFdxVersion,
+                _ => UpstreamError::Failed,
+            })
         })
     }
 

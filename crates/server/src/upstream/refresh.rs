@@ -79,7 +79,7 @@ pub(super) async fn obtain_access_token(
         .retry(delays)
         .when(|error| matches!(error, RefreshError::Busy));
     token.await.map_err(|error| match error {
-        RefreshError::Busy => ReadError::Upstream(UpstreamError::Unavailable),
+        RefreshError::Busy => ReadError::Upstream(UpstreamError::RefreshRunning),
         RefreshError::Failed(error) => error,
     })
 }

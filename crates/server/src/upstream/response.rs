@@ -21,6 +21,11 @@ pub(super) fn limit_retry_after(retry_after: Option<Duration>) -> Duration {
     retry_after.unwrap_or(DEFAULT_RETRY_AFTER).min(MAX_RETRY_AFTER)
 }
 
+/// Returns the time of unavailability that is passed on to a recipient: the provider's `Retry-After`, within limits.
+pub(super) fn limit_unavailable(retry_after: Option<Duration>) -> Duration {
+    retry_after.unwrap_or(DEFAULT_UNAVAILABLE).min(MAX_UNAVAILABLE)
+}
+
 /// Parses `Retry-After` in both forms of RFC 9110 §10.2.3: a number of seconds, or a date. A date is compared with the
 /// header `Date`, so that the provider's clock need not agree with the hub's.
 pub(super) fn parse_retry_after(headers: &HeaderMap) -> Option<Duration> {
@@ -44,11 +49,9 @@ pub(super) fn classify_error_response(response: &UpstreamResponse) -> UpstreamEr
             UpstreamError::RateLimited(limit_retry_after(parse_retry_after(&response.headers)))
         }
         (StatusCode::SERVICE_UNAVAILABLE, _) | (_, Some(fdx::ErrorCode::Maintenance)) => {
-            let retry_after = parse_retry_after(&response.headers).unwrap_or(DEFAULT_UNAVAILABLE);
-            UpstreamError::UnavailableFor(retry_after.min(MAX_UNAVAILABLE))
+            UpstreamError::UnavailableFor(limit_unavailable(parse_retry_after(&response.headers)))
         }
-        // These come from a gateway in front of the provider.
-        (StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT, _) => UpstreamError::Unavailable,
+        (StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT, _) => UpstreamError::GatewayFailed,
         (StatusCode::UNAUTHORIZED, _) => UpstreamError::TokenRefused,
         (status, Some(fdx::ErrorCode::NotAuthorized)) if status != StatusCode::FORBIDDEN => {
             UpstreamError::TokenRefused

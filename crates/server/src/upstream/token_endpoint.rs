@@ -8,7 +8,7 @@ use super::call_report::CallReport;
 use super::client::UpstreamClientCredentials;
 use super::endpoints::ProviderEndpoints;
 use super::error::UpstreamError;
-use super::response::limit_retry_after;
+use super::response::{limit_retry_after, limit_unavailable};
 use super::token_response::{FoundToken, TokenReply, TokenResponse};
 use crate::breaker::BreakerOpenError;
 use crate::outbound::{OutboundError, PartialResponse};
@@ -63,7 +63,7 @@ impl From<BreakerOpenError> for TokenCallError {
 impl From<TokenCallError> for UpstreamError {
     fn from(error: TokenCallError) -> Self {
         let report = match error {
-            TokenCallError::CircuitOpen => return Self::Unavailable,
+            TokenCallError::CircuitOpen => return Self::CircuitOpen,
             TokenCallError::Failed { report, .. } => report,
         };
         match report.outcome.reason() {
@@ -72,9 +72,12 @@ impl From<TokenCallError> for UpstreamError {
             Some(FailureReason::RateLimited) => Self::RateLimited(limit_retry_after(report.retry_after)),
             Some(FailureReason::TlsFailed) => Self::TlsFailed,
             Some(FailureReason::NoResponse) => Self::NoResponse,
-            Some(FailureReason::NotConnected | FailureReason::Unavailable | FailureReason::ServerError) => {
-                Self::Unavailable
-            }
+            Some(FailureReason::NotConnected) => Self::NotConnected,
+            Some(FailureReason::NotSent) => Self::NotSent,
+            Some(FailureReason::Unavailable | FailureReason::ServerError) => match report.status {
+                Some(503) => Self::UnavailableFor(limit_unavailable(report.retry_after)),
+                _ => Self::TokenEndpointFailed,
+            },
             _ => Self::Failed,
         }
     }

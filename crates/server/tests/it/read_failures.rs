@@ -1,10 +1,11 @@
 //! Tests of reads that fail: what the recipient reads, and what the audit log contains.
 
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::Method;
+use bowline::cli::BrowserResponse;
+use http::{Method, Response};
 use serde_json::{Value, json};
 
 use crate::support::{ConnectionTokens, EndpointStub, TestHub, create_database, json_response, on_both};
@@ -95,4 +96,125 @@ async fn failed_read_does_not_wait_for_audit_log() {
         !list_failed_reads(&kit, &tokens).await.is_empty()
     })
     .await;
+}
+
+/// Asserts that a response is the error 500 with the status 503, a time to wait, and this message.
+#[track_caller]
+fn assert_unreachable(answer: &BrowserResponse, message: &str) {
+    let body = answer.json();
+    assert_eq!((answer.status, &body["code"]), (503, &json!(500)), "{}", answer.body);
+    assert_eq!((&body["message"], &body["debugMessage"]), (&json!("Internal server error"), &json!(message)));
+    assert!(answer.headers.contains_key("retry-after"), "{message}");
+}
+
+#[tokio::test]
+async fn unreachable_provider_is_not_reported_as_maintenance() {
+    let kit = TestHub::with_settings(&[("upstream.timeout", "300ms")]).await;
+    let tokens = kit.connect(&kit.acme()).await;
+    let (_silent, silent) = spawn_silent_listener().await;
+    let refused = {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        format!("http://{}", listener.local_addr().unwrap())
+    };
+    // A label of a name has at most 63 bytes, so this one is not sent to any name server.
+    let unresolvable = format!("https://{}.invalid", "x".repeat(64));
+    let connect = "The hub cannot connect to the data provider";
+    let no_response = "The data provider did not send a complete response in time";
+    for (url, message) in [
+        (&*refused, connect),
+        (&unresolvable, connect),
+        (&*silent, no_response),
+        ("http://10.0.0.1", "The hub cannot call the data provider: its operator must correct the settings"),
+    ] {
+        kit.update_provider_settings(1000, |settings| url.clone_into(&mut settings.fdx.base_url)).await;
+
+        let answer = kit.read("/accounts", &tokens.access).await;
+
+        assert_unreachable(&answer, message);
+        assert!(!answer.body.contains("127.0.0.1") && !answer.body.contains("invalid"), "{}", answer.body);
+    }
+}
+
+/// Starts a listener that accepts connections and sends nothing.
+async fn spawn_silent_listener() -> (tokio::task::JoinHandle<()>, String) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let accept = async move {
+        let mut open = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            open.push(stream);
+        }
+    };
+    (tokio::spawn(accept), url)
+}
+
+#[tokio::test]
+async fn failing_gateway_and_open_breaker_are_named() {
+    let kit = TestHub::new().await;
+    let tokens = kit.connect(&kit.acme()).await;
+    let (_bank, status) = install_failing_stub(&kit, 502).await;
+    let gateway = "A gateway reports that the data provider does not respond";
+
+    let bad_gateway = kit.read("/accounts", &tokens.access).await;
+    status.store(504, Ordering::SeqCst);
+    let gateway_timeout = kit.read("/accounts", &tokens.access).await;
+    status.store(500, Ordering::SeqCst);
+    for _ in 0..3 {
+        kit.read("/accounts", &tokens.access).await;
+    }
+    let not_called = kit.read("/accounts", &tokens.access).await;
+
+    assert_unreachable(&bad_gateway, gateway);
+    assert_unreachable(&gateway_timeout, gateway);
+    let open = "The hub does not call the data provider for a short time: many calls failed";
+    assert_unreachable(&not_called, open);
+}
+
+#[tokio::test]
+async fn failing_token_endpoint_is_named() {
+    let kit = TestHub::new().await;
+    let tokens = kit.connect(&kit.acme()).await;
+    for (status, expected) in [(500, "The data provider failed to renew the hub's access"), (503, "")] {
+        let endpoint =
+            EndpointStub::new(move |_| Response::builder().status(status).body(String::new()).unwrap()).await;
+        kit.update_provider_settings(1000, |settings| settings.token_endpoint = endpoint.url.clone()).await;
+        kit.sql("UPDATE upstream_credentials SET access_expires_at = 0").await;
+
+        let answer = kit.read("/accounts", &tokens.access).await;
+
+        if status == 503 {
+            assert_eq!(
+                (answer.status, &answer.json()["code"]),
+                (503, &json!(503)),
+                "the provider reports it"
+            );
+        } else {
+            assert_unreachable(&answer, expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn response_of_other_fdx_version_is_named() {
+    let kit = TestHub::new().await;
+    let tokens = kit.connect_at(1000, &kit.acme(), "alice", &[], "ACCOUNT_BASIC ACCOUNT_DETAILED").await;
+    let account = kit.fetch_account_id(&tokens.access).await;
+    let body = Arc::new(Mutex::new(Value::Null));
+    let shared = Arc::clone(&body);
+    let bank = EndpointStub::new(move |_| json_response(200, &shared.lock().unwrap())).await;
+    kit.update_provider_settings(1000, |settings| settings.fdx.base_url = bank.url.clone()).await;
+    let flat =
+        json!({"accountCategory": "DEPOSIT_ACCOUNT", "accountId": "mt-alice-chequing", "status": "OPEN"});
+    for (path, response) in [
+        ("/accounts".to_owned(), json!({"accounts": [flat]})),
+        (format!("/accounts/{account}"), flat.clone()),
+    ] {
+        *body.lock().unwrap() = response;
+
+        let answer = kit.read(&path, &tokens.access).await;
+
+        assert_eq!((answer.status, &answer.json()["code"]), (500, &json!(500)), "{path}: {}", answer.body);
+        let message = "The data provider responded in another version of FDX than the configured one";
+        assert_eq!(answer.json()["debugMessage"], message, "{path}");
+    }
 }

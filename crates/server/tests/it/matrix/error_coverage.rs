@@ -42,7 +42,7 @@ const UNHANDLED: &str = "An unhandled error occurred on the server";
 
 /// Error responses of a provider to a read (status and FDX code), and the resulting error and message for the
 /// recipient.
-const UPSTREAM_READ_ERRORS: [(u16, Option<u16>, ErrorCode, &str); 24] = [
+const UPSTREAM_READ_ERRORS: [(u16, Option<u16>, ErrorCode, &str); 22] = [
     (403, None, ErrorCode::NotAuthorized, REPORTED_BY_PROVIDER),
     (500, None, ErrorCode::Internal, PROVIDER_FAILED),
     (500, Some(500), ErrorCode::Internal, PROVIDER_FAILED),
@@ -54,9 +54,7 @@ const UPSTREAM_READ_ERRORS: [(u16, Option<u16>, ErrorCode, &str); 24] = [
     (406, Some(1203), ErrorCode::Internal, PROVIDER_FAILED),
     (418, Some(9999), ErrorCode::Internal, PROVIDER_FAILED),
     (204, None, ErrorCode::Internal, PROVIDER_FAILED),
-    (502, None, ErrorCode::Maintenance, PROVIDER_UNAVAILABLE),
     (503, None, ErrorCode::Maintenance, PROVIDER_UNAVAILABLE),
-    (504, None, ErrorCode::Maintenance, PROVIDER_UNAVAILABLE),
     (400, Some(503), ErrorCode::Maintenance, PROVIDER_UNAVAILABLE),
     (429, None, ErrorCode::TooManyRequests, PROVIDER_RATE_LIMITED),
     (422, Some(1207), ErrorCode::TooManyRequests, PROVIDER_RATE_LIMITED),
