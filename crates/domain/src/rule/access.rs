@@ -16,7 +16,7 @@ use crate::model::registration::RegistrationState;
 use crate::scope::{ClientScope, Clusters, DataOperation};
 use crate::time::Timestamp;
 
-use super::client_auth::{AuthenticatedClient, ensure_client_active};
+use super::client_auth::{AuthenticatedClient, CLIENT_REMOVED, ensure_client_active};
 
 /// The input of the access check, asked from the store at each use.
 #[derive(Clone, Debug)]
@@ -288,7 +288,8 @@ pub fn mint(
     })
 }
 
-/// Creates the claims of a client token for an active client, for the grant `client_credentials`.
+/// Creates the claims of a client token, for the grant `client_credentials`. A suspended client gets one too, with which
+/// it can only list and end connections.
 pub fn mint_for_client(
     client: &AuthenticatedClient,
     scope: ClientScope,
@@ -297,7 +298,9 @@ pub fn mint_for_client(
     ttl: Duration,
 ) -> Result<Claims, OAuthError> {
     let client = client.client();
-    ensure_client_active(client)?;
+    if client.state == ClientState::Closed {
+        return Err(CLIENT_REMOVED);
+    }
     Ok(Claims {
         id,
         client_id: client.id.clone(),

@@ -17,7 +17,7 @@ pub struct ClientCredentials {
 pub(super) const WRONG_CREDENTIALS: OAuthError =
     OAuthError::new(OAuthCode::InvalidClient, "client_id or client_secret is wrong");
 
-/// Error for a suspended client, which gets no tokens.
+/// Error for a suspended client, which gets no tokens of connections, and may only list and end connections.
 pub const CLIENT_SUSPENDED: OAuthError =
     OAuthError::new(OAuthCode::UnauthorizedClient, "This client is suspended");
 

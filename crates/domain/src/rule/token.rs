@@ -113,10 +113,12 @@ impl TokenRequest {
     }
 }
 
-/// Ensures that an authenticated client is active; otherwise returns the error that suits the grant type.
+/// Ensures that the state of an authenticated client allows a grant; otherwise returns the error that suits the grant type.
 pub fn ensure_grant_allowed(client: &Client, request: &TokenRequest) -> Result<(), OAuthError> {
     match (client.state, request) {
-        (ClientState::Active, _) => Ok(()),
+        // Its own token lets a suspended client list and end connections, and nothing else: it must always be possible to
+        // end a connection.
+        (ClientState::Active, _) | (ClientState::Suspended, TokenRequest::ClientCredentials { .. }) => Ok(()),
         (ClientState::Suspended, _) => Err(CLIENT_SUSPENDED),
         // `invalid_grant` makes the app of a removed client discard its codes and tokens.
         (ClientState::Closed, TokenRequest::AuthorizationCode { .. }) => Err(BAD_CODE),
@@ -239,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn suspended_or_removed_client_gets_no_grant() {
+    fn suspended_client_gets_only_its_own_token_and_removed_none() {
         let code = ("grant_type", "authorization_code");
         let code = parse(&[code, ("code", "x"), ("redirect_uri", "y")]).unwrap();
         let refresh = parse(&[("grant_type", "refresh_token"), ("refresh_token", "x")]).unwrap();
@@ -247,8 +249,11 @@ mod tests {
         let client = |state| Client { state, ..crate::rule::authorize::tests::client() };
         for request in [&code, &refresh, &own] {
             assert_eq!(ensure_grant_allowed(&client(ClientState::Active), request), Ok(()));
-            assert_eq!(ensure_grant_allowed(&client(ClientState::Suspended), request), Err(CLIENT_SUSPENDED));
         }
+        let suspended = client(ClientState::Suspended);
+        assert_eq!(ensure_grant_allowed(&suspended, &code), Err(CLIENT_SUSPENDED));
+        assert_eq!(ensure_grant_allowed(&suspended, &refresh), Err(CLIENT_SUSPENDED));
+        assert_eq!(ensure_grant_allowed(&suspended, &own), Ok(()));
         let removed = client(ClientState::Closed);
         assert_eq!(ensure_grant_allowed(&removed, &code), Err(BAD_CODE));
         assert_eq!(ensure_grant_allowed(&removed, &refresh), Err(BAD_REFRESH_TOKEN));

@@ -325,6 +325,10 @@ async fn connections_are_visible_to_recipient_and_partner_only(kit: TestHub) {
     assert_eq!(kit.load_end_cause(&ids[0].id).await, None);
     kit.suspend(&recipient).await;
     assert_eq!(kit.call(Method::GET, "/api/v1/providers", &own).await.json()["error"], "unauthorized_client");
+    // An access token lives for minutes and a suspension for weeks: only a new token makes ending possible.
+    let own = kit.request_client_token(&recipient).await;
+    assert_eq!(kit.call(Method::GET, "/api/v1/providers", &own).await.json()["error"], "unauthorized_client");
+    assert_eq!(listed(&kit.call(Method::GET, "/api/v1/connections", &own).await.json()).len(), 3);
     for _ in 0..2 {
         assert_eq!(
             kit.call(Method::DELETE, &one, &own).await.status,
@@ -345,6 +349,7 @@ async fn connections_are_visible_to_recipient_and_partner_only(kit: TestHub) {
     assert_eq!(kit.load_end_cause(&ids[2].id).await, None, "the third remains active");
 
     kit.suspend(&kit.partner()).await;
+    let token = kit.request_client_token(&kit.partner()).await;
     let suspended = kit.call(Method::GET, "/api/v1/recipients", &token).await;
     assert_eq!((suspended.status, &suspended.json()["error"]), (400, &"unauthorized_client".into()));
     let last = format!("{under}/{}", ids[2].id);

@@ -39,6 +39,16 @@ impl TestTarget {
 
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "a suspended client gets no token of its own, so it cannot end connections",
+        file: "crates/domain/src/rule/token.rs",
+        original: "(ClientState::Active, _) | (ClientState::Suspended, TokenRequest::ClientCredentials { .. }) => Ok(()),",
+        replacement: "(ClientState::Active, _) => Ok(()),",
+        tests: TestTarget::Integration,
+        test: "connections_are_visible_to_recipient_and_partner_only",
+        expected_failure: "unauthorized_client",
+        always: false,
+    },
+    Mutant {
         name: "an end reads the credential before it waits for the lock of the connection",
         file: "crates/store/src/command/end_connection.rs",
         original: "let Some(connection) = lock_connection(tx, request.connection_id()).await? else {
