@@ -11,6 +11,7 @@ pub mod operator;
 pub mod pkce;
 pub mod provider;
 pub mod provider_response;
+pub mod revoke;
 pub mod token;
 pub mod token_lifetime;
 pub mod validation;

@@ -3,6 +3,7 @@
 mod authorize;
 mod bearer;
 mod error;
+mod metadata;
 mod revoke;
 mod token;
 
@@ -12,5 +13,5 @@ pub(crate) mod operations;
 pub use authorize::{AuthorizeError, AuthorizeOutcome, ProviderPicker, REQUEST_TTL, begin_authorization};
 pub use bearer::{Bearer, INVALID_BEARER, verify_bearer};
 pub use error::AuthzError;
-pub use revoke::revoke;
+pub use revoke::{revoke_by_bearer, revoke_by_client};
 pub use token::{IssuedTokens, issue_tokens};

@@ -1,5 +1,5 @@
-//! Programs that the tests need: PostgreSQL, pgbouncer, Chromium, chromedriver, strace, Python, schemathesis, curl and jq. Each is
-//! found or installed; otherwise the run fails and names the command to install it. No test is skipped for a missing program.
+//! Programs that the tests need: PostgreSQL, pgbouncer, Chromium, chromedriver, strace, Python, schemathesis, Node.js, OAuth
+//! libraries, curl and jq. Each is found or installed; otherwise the run fails and names the command to install it. No test is skipped for a missing program.
 
 use std::env;
 use std::net::TcpListener;
@@ -19,7 +19,7 @@ pub(crate) struct Requirement {
     packages: &'static [&'static str],
 }
 
-const REQUIREMENTS: [Requirement; 8] = [
+const REQUIREMENTS: [Requirement; 10] = [
     Requirement { name: "PostgreSQL", programs: &["initdb"], packages: &["postgresql"] },
     Requirement { name: "pgbouncer", programs: &["pgbouncer"], packages: &["pgbouncer"] },
     Requirement {
@@ -30,6 +30,8 @@ const REQUIREMENTS: [Requirement; 8] = [
     Requirement { name: "chromedriver", programs: &["chromedriver"], packages: &["chromium-driver"] },
     Requirement { name: "strace", programs: &["strace"], packages: &["strace"] },
     Requirement { name: "Python", programs: &["python3"], packages: &["python3", "python3-venv"] },
+    Requirement { name: "Node.js", programs: &["node", "nodejs"], packages: &["nodejs"] },
+    Requirement { name: "npm", programs: &["npm"], packages: &["npm"] },
     // The scripts of the guides call the hub with these.
     Requirement { name: "curl", programs: &["curl"], packages: &["curl"] },
     Requirement { name: "jq", programs: &["jq"], packages: &["jq"] },
@@ -99,10 +101,13 @@ impl TestEnvironment {
         for need in REQUIREMENTS {
             places.push(ensure_installed(need)?);
         }
-        let [initdb, pgbouncer, chromium, driver, strace, python, _curl, _jq] = places.as_slice() else {
-            bail!("expected one program for each of the eight requirements")
+        let [initdb, pgbouncer, chromium, driver, strace, python, node, npm, _curl, _jq] = places.as_slice()
+        else {
+            bail!("expected one program for each of the ten requirements")
         };
-        let schemathesis = ensure_schemathesis(python)?;
+        let schemathesis = ensure_python_packages(python, "schemathesis", SCHEMATHESIS)?.join("schemathesis");
+        let oauth_python = ensure_python_packages(python, "oauth-python", OAUTH_PYTHON)?.join("python");
+        let oauth_modules = ensure_node_modules(npm)?;
         let bin = initdb.parent().context("initdb has no folder")?.to_path_buf();
         let scenarios = PrivatePostgres::start(&bin, "scenarios", &find_memory_folder())?;
         let durable = PrivatePostgres::start(&bin, "crashes", &env::temp_dir())?;
@@ -116,6 +121,9 @@ impl TestEnvironment {
             ("BOWLINE_TEST_CHROMEDRIVER", display(driver)),
             ("BOWLINE_TEST_STRACE", display(strace)),
             ("BOWLINE_TEST_SCHEMATHESIS", display(&schemathesis)),
+            ("BOWLINE_TEST_NODE", display(node)),
+            ("BOWLINE_TEST_OAUTH_PYTHON", display(&oauth_python)),
+            ("BOWLINE_TEST_OAUTH_NODE_MODULES", display(&oauth_modules)),
         ];
         Ok(Self { environment, clusters: vec![scenarios, durable] })
     }
@@ -146,38 +154,63 @@ fn ensure_installed(need: Requirement) -> Result<PathBuf> {
 }
 
 /// The pinned versions of schemathesis and its dependencies.
-const PACKAGES: &str = include_str!("../schemathesis.txt");
+const SCHEMATHESIS: &str = include_str!("../schemathesis.txt");
+/// The pinned versions of the OAuth libraries of Python and their dependencies.
+const OAUTH_PYTHON: &str = include_str!("../../server/tests/oauth-libraries/requirements.txt");
+/// The OAuth libraries of JavaScript, and the pinned versions of them and of their dependencies.
+const NODE_PACKAGE: &str = include_str!("../../server/tests/oauth-libraries/package.json");
+const NODE_PACKAGE_LOCK: &str = include_str!("../../server/tests/oauth-libraries/package-lock.json");
 
-/// Returns the path of schemathesis in a virtual environment below `target/`. The environment is rebuilt when its list
-/// of packages has changed.
-fn ensure_schemathesis(python: &Path) -> Result<PathBuf> {
-    let folder = crate::tidy::root().join("target/schemathesis");
-    let (program, package_list) = (folder.join("bin/schemathesis"), folder.join("packages.txt"));
-    if program.is_file() && std::fs::read_to_string(&package_list).is_ok_and(|packages| packages == PACKAGES)
-    {
-        println!("  schemathesis found: {}", program.display());
-        return Ok(program);
+/// Installs something into a folder below `target/` unless the folder already has it in these versions.
+fn ensure_installation(folder: &Path, versions: &str, install: impl FnOnce() -> Result<()>) -> Result<()> {
+    let (name, marker) =
+        (folder.file_name().unwrap_or_default().display(), folder.join("installed-versions"));
+    if std::fs::read_to_string(&marker).is_ok_and(|installed| installed == versions) {
+        println!("  {name} found: {}", folder.display());
+        return Ok(());
     }
-    println!("  schemathesis is missing: installing it into {}", folder.display());
-    let _ = std::fs::remove_dir_all(&folder);
-    if !create_virtualenv(python, &folder)? {
-        ensure!(
-            is_root(),
-            "Python cannot create virtual environments. Run: sudo apt-get install -y python3-venv"
-        );
-        println!("  Python cannot create virtual environments: installing python3-venv");
-        install_packages(&["python3-venv"])?;
-        ensure!(create_virtualenv(python, &folder)?, "{} -m venv failed", python.display());
-    }
-    let packages = folder.join("new-packages.txt");
-    std::fs::write(&packages, PACKAGES)?;
-    let mut pip = Command::new(folder.join("bin/pip"));
-    pip.args(["install", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps", "-r"]);
-    run_checked(pip.arg(&packages))?;
-    // The list is stored last, so that the next run repeats an interrupted installation.
-    std::fs::rename(packages, package_list)?;
-    ensure!(program.is_file(), "schemathesis is still missing after its installation");
-    Ok(program)
+    println!("  {name} is missing: installing it into {}", folder.display());
+    let _ = std::fs::remove_dir_all(folder);
+    install()?;
+    // The versions are stored last, so that the next run repeats an interrupted installation.
+    Ok(std::fs::write(marker, versions)?)
+}
+
+/// Installs Python packages into a virtual environment below `target/`; returns the folder of its programs.
+fn ensure_python_packages(python: &Path, name: &str, packages: &str) -> Result<PathBuf> {
+    let folder = crate::tidy::root().join("target").join(name);
+    ensure_installation(&folder, packages, || {
+        if !create_virtualenv(python, &folder)? {
+            ensure!(
+                is_root(),
+                "Python cannot create virtual environments. Run: sudo apt-get install -y python3-venv"
+            );
+            println!("  Python cannot create virtual environments: installing python3-venv");
+            install_packages(&["python3-venv"])?;
+            ensure!(create_virtualenv(python, &folder)?, "{} -m venv failed", python.display());
+        }
+        let list = folder.join("packages.txt");
+        std::fs::write(&list, packages)?;
+        let mut pip = Command::new(folder.join("bin/pip"));
+        pip.args(["install", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps", "-r"]);
+        run_checked(pip.arg(&list))
+    })?;
+    Ok(folder.join("bin"))
+}
+
+/// Installs the OAuth libraries of JavaScript below `target/`; returns the folder of the modules.
+fn ensure_node_modules(npm: &Path) -> Result<PathBuf> {
+    let folder = crate::tidy::root().join("target/oauth-node");
+    ensure_installation(&folder, NODE_PACKAGE_LOCK, || {
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join("package.json"), NODE_PACKAGE)?;
+        std::fs::write(folder.join("package-lock.json"), NODE_PACKAGE_LOCK)?;
+        let mut command = Command::new(npm);
+        // Scripts of packages are not run: none of these needs one.
+        command.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
+        run_checked(command.current_dir(&folder).stdout(Stdio::null()))
+    })?;
+    Ok(folder.join("node_modules"))
 }
 
 /// Creates a virtual environment of Python. Returns false if Python cannot create one, for example without the module

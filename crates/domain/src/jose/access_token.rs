@@ -69,6 +69,13 @@ impl AccessTokenKeys {
     /// Verifies a token and returns its claims. Only HS256, the type `at+jwt` and the hub's own issuer and audience are
     /// accepted (RFC 8725 §3).
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, TokenError> {
+        let claims = self.authenticate(token)?;
+        if now >= claims.expires_at { Err(TokenError::Expired) } else { Ok(claims) }
+    }
+
+    /// Verifies like [`verify`](Self::verify) that the hub has issued a token, which may have expired, and returns its claims.
+    /// They grant nothing: they only identify the connection that a client revokes.
+    pub fn authenticate(&self, token: &str) -> Result<Claims, TokenError> {
         // Untrusted input: a long text is rejected before it is decoded.
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::Forged);
@@ -87,8 +94,7 @@ impl AccessTokenKeys {
         let payload = jsonwebtoken::decode::<Payload>(token, &key.1, &self.validation)
             .map_err(|_| TokenError::Forged)?
             .claims;
-        let claims = payload.into_claims().ok_or(TokenError::Forged)?;
-        if now >= claims.expires_at { Err(TokenError::Expired) } else { Ok(claims) }
+        payload.into_claims().ok_or(TokenError::Forged)
     }
 }
 
@@ -129,6 +135,7 @@ mod tests {
         let token = keys().sign(&claims()).unwrap();
         assert_eq!(keys().verify(token.expose(), NOW), Ok(claims()));
         assert_eq!(keys().verify(token.expose(), claims().expires_at), Err(TokenError::Expired));
+        assert_eq!(keys().authenticate(token.expose()), Ok(claims()));
     }
 
     #[test]
@@ -184,6 +191,7 @@ mod tests {
             String::new(),
         ] {
             assert_eq!(keys().verify(&forged, NOW), Err(TokenError::Forged));
+            assert_eq!(keys().authenticate(&forged), Err(TokenError::Forged));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use askama::Template;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,11 +14,13 @@ use domain::error::{OAuthCode, OAuthError};
 use domain::id::AuthorizationRequestId;
 use domain::rule::authorize::AuthorizeQuery;
 use domain::rule::client_auth::{ClientCredentials, select_credentials};
+use domain::rule::revoke::TokenRevocationRequest;
 use domain::rule::token::TokenRequestFields;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::bearer::parse_authorization;
+use super::metadata::build_metadata;
 use super::{
     AuthorizeError, AuthorizeOutcome, AuthzError, Bearer, IssuedTokens, ProviderPicker, REQUEST_TTL,
 };
@@ -97,22 +99,44 @@ pub(super) async fn create_token(
     issued.map_or_else(|error| render_error(&error), |tokens| render_tokens(&tokens))
 }
 
-pub(super) async fn revoke(State(app): State<App>, ctx: RequestContext, request: Request<Body>) -> Response {
+pub(super) async fn revoke(
+    State(state): State<RequestState>,
+    ctx: RequestContext,
+    request: Request<Body>,
+) -> Response {
     if let Err(error) = reject_secrets_in_query(request.uri().query()) {
         return render_error(&error.into());
     }
-    let bearer = Bearer::from_headers(request.headers());
-    let body = match BoundedBody::read(&app, request).await {
+    let (bearer, basic) =
+        (Bearer::from_headers(request.headers()), parse_basic_credentials(request.headers()));
+    let network = state.caller_network(request.headers());
+    // RFC 7009 §2.1 knows only POST. A DELETE without a bearer token is an incomplete call of the Flinks API.
+    let is_token_revocation = bearer.is_none() && request.method() == Method::POST;
+    let body = match BoundedBody::read(state.app(), request).await {
         Ok(body) => body,
         Err(error) => return render_body_error(&error),
     };
-    if let Err(error) = ensure_token_matches_bearer(&body, bearer.as_ref()) {
-        return render_error(&error.into());
+    if is_token_revocation && has_credentials_or_token(&basic, &body) {
+        let request = match parse_token_revocation(basic, &body) {
+            Ok(request) => request,
+            Err(response) => return response,
+        };
+        let revoked = super::revoke_by_client(&ctx, network, &request).await;
+        return revoked.map_or_else(|error| render_error(&error), |()| render_revoked());
     }
-    match super::revoke(&ctx, bearer.as_ref()).await {
+    let other_token = match find_other_token(&body, bearer.as_ref()) {
+        Ok(token) => token,
+        Err(error) => return render_error(&error.into()),
+    };
+    match super::revoke_by_bearer(&ctx, bearer.as_ref(), other_token.as_ref()).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => render_error(&error),
     }
+}
+
+pub(super) async fn show_metadata(State(app): State<App>) -> Response {
+    let document = build_metadata(&app.config().server.public_url).to_string();
+    pages::serve_asset("application/json", document)
 }
 
 fn parse_token_request(
@@ -139,18 +163,51 @@ fn reject_secrets_in_query(query: Option<&str>) -> Result<(), OAuthError> {
     }
 }
 
-/// Rejects a revocation whose form field `token` differs from the bearer token.
-fn ensure_token_matches_bearer(body: &BoundedBody, bearer: Option<&Bearer>) -> Result<(), OAuthError> {
-    const TOKEN_MISMATCH: OAuthError =
-        OAuthError::new(OAuthCode::InvalidRequest, "token differs from the Authorization header");
-    if !body.is_form() {
-        return Ok(());
+/// Returns whether a request without a bearer token contains anything that RFC 7009 defines. All others are Flinks' call
+/// without its token.
+fn has_credentials_or_token(
+    basic: &Result<Option<ClientCredentials>, OAuthError>,
+    body: &BoundedBody,
+) -> bool {
+    let is_field = |name: &str| TokenRevocationRequest::ALL_NAMES.contains(&name);
+    matches!(basic, Ok(Some(_))) || read_lenient_fields(body).iter().any(|(name, _)| is_field(name))
+}
+
+fn parse_token_revocation(
+    basic: Result<Option<ClientCredentials>, OAuthError>,
+    body: &BoundedBody,
+) -> Result<TokenRevocationRequest, Response> {
+    let fields = match body.fields(&TokenRevocationRequest::ALL_NAMES) {
+        // The missing token is reported, not the media type of nothing.
+        Err(_) if body.bytes.is_empty() => Vec::new(),
+        fields => fields.map_err(|error| render_body_error(&error))?,
+    };
+    TokenRequestFields::collect(fields)
+        .and_then(|fields| TokenRevocationRequest::parse(basic?, &fields))
+        .map_err(|error| render_error(&error.into()))
+}
+
+/// Returns the field `token` of the body of Flinks' call, if it differs from the bearer token. All other fields, and bodies
+/// that cannot be read, are ignored.
+fn find_other_token(
+    body: &BoundedBody,
+    bearer: Option<&Bearer>,
+) -> Result<Option<Secret<String>>, OAuthError> {
+    // RFC 7009 §2.1 sends the token to revoke in the body. If it belongs to another connection than the bearer token, the
+    // hub would end another connection than the client means, and an end cannot be undone.
+    let is_bearer = |token: &Secret<String>| bearer.is_some_and(|bearer| bearer.0 == *token);
+    let fields = read_lenient_fields(body);
+    let mut tokens =
+        fields.iter().filter(|(name, _)| name == "token").map(|(_, value)| Secret::from(&**value));
+    match (tokens.next(), tokens.next()) {
+        (_, Some(_)) => Err(OAuthError::for_repeated_field("token")),
+        (token, None) => Ok(token.filter(|token| !is_bearer(token))),
     }
-    // RFC 7009 §2.1 sends the token to revoke in the body. If it differs from the bearer token, the hub would end
-    // another connection than the client means, and an end cannot be undone.
-    let is_bearer = |token: &str| bearer.is_some_and(|bearer| bearer.0 == Secret::from(token));
-    let differs = body.form_fields().iter().any(|(name, value)| name == "token" && !is_bearer(value));
-    if differs { Err(TOKEN_MISMATCH) } else { Ok(()) }
+}
+
+/// Returns the fields of a body that may be ignored: none if it is neither a form nor a JSON object.
+fn read_lenient_fields(body: &BoundedBody) -> Vec<FormField<'_>> {
+    body.fields(&[]).unwrap_or_default()
 }
 
 /// Reads HTTP Basic credentials, whose parts are form-encoded (RFC 6749 §2.3.1).
@@ -187,6 +244,16 @@ pub(crate) struct TokenBody<'a> {
     /// the configured time.
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<&'a str>,
+}
+
+/// The response to a revocation with client credentials.
+// RFC 7009 §2.2 lets clients ignore the body. Some libraries fail if it is not JSON.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TokenRevoked")]
+pub(crate) struct TokenRevokedBody {}
+
+fn render_revoked() -> Response {
+    json_response(StatusCode::OK, &TokenRevokedBody {})
 }
 
 fn render_tokens(issued: &IssuedTokens) -> Response {

@@ -6,10 +6,12 @@ use std::time::Duration;
 use domain::DataCluster;
 use domain::error::{OAuthCode, OAuthError};
 use domain::rule::authorize::{ACCESS_DENIED, NOT_REGISTERED, PROVIDER_UNAVAILABLE};
-use serde_json::{Value, json};
+use domain::rule::revoke::TokenRevocationRequest;
+use http::Method;
+use serde_json::{Map, Value, json};
 
 use super::AuthzError;
-use super::http::{TokenBody, authorize, create_token, revoke};
+use super::http::{TokenBody, TokenRevokedBody, authorize, create_token, revoke, show_metadata};
 use crate::error::InternalError;
 use crate::http::{OAuthErrorBody, Route, RouteHandler};
 use crate::operation::{
@@ -26,17 +28,22 @@ pub(crate) const ANY_CLIENT_SECURITY: &[&str] = &["partnerToken", "recipientToke
 /// Returns the routes of the OAuth endpoints, each with its OpenAPI documentation.
 pub(crate) fn routes() -> Vec<Route> {
     const REVOKE: &str = "/api/v1/revoke";
-    // Flinks documents DELETE; clients of RFC 7009 send POST.
+    // Flinks documents both, and gives the name of the operation only for DELETE. Names must be unique.
     let (by_delete, by_post) = (
-        TAG.delete(REVOKE, "revoke", "Revoke Connection"),
-        TAG.post(REVOKE, "revokeByPost", "Revoke Connection"),
+        TAG.delete(REVOKE, "revokeConnection", "Revoke Connection"),
+        TAG.post(REVOKE, "revokeConnectionPost", "Revoke Connection"),
     );
-    vec![
+    let documented = [
         authorize_operation().route(authorize),
         token_operation().route(create_token),
         revoke_operation(by_delete).route(revoke),
-        revoke_operation(by_post).route(revoke),
-    ]
+        with_token_revocation(revoke_operation(by_post)).route(revoke),
+    ];
+    // Many libraries only look at the path of OpenID Connect Discovery. The document there has no members of OpenID, because
+    // the hub issues no id_token.
+    let metadata = ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"]
+        .map(|path| Route::page(Method::GET, path, show_metadata));
+    documented.into_iter().chain(metadata).collect()
 }
 
 fn authorize_operation() -> OperationSpec {
@@ -48,7 +55,7 @@ fn authorize_operation() -> OperationSpec {
         example: None,
         headers: &[],
     };
-    TAG.get("/api/v1/authorize", "authorize", "Authorize")
+    TAG.get("/api/v1/authorize", "authorizeWithDataProvider", "Authorize With a Data Provider")
         .with_description(
             "Opened in the customer's browser. An unknown client, or a redirect URI that does not exactly \
              match a registered one, results in a page. Every other error is sent to the redirect URI with \
@@ -171,8 +178,9 @@ fn revoke_operation(operation: OperationSpec) -> OperationSpec {
     operation
         .with_description(
             "Ends the connection of the bearer token. After the response no token of the connection is \
-             accepted; the data provider is notified in the background. The call can be repeated safely. A \
-             form field `token` must equal the bearer token.",
+             accepted; the data provider is notified in the background. The call can be repeated safely. The \
+             body is ignored, except for a field `token`: it must be the bearer token, or the refresh token of \
+             the same connection.",
         )
         .with_security(&["connectionToken"])
         .with_empty_response(204, "The connection has ended", &[])
@@ -186,6 +194,38 @@ fn revoke_operation(operation: OperationSpec) -> OperationSpec {
         ])
         .with_body_limits()
         .with_internal_errors()
+}
+
+/// Documents that a client can revoke tokens with its credentials instead of a bearer token.
+fn with_token_revocation(operation: OperationSpec) -> OperationSpec {
+    // Every body is valid, because Flinks' call ignores it.
+    let schema = || {
+        let properties = TokenRevocationRequest::ALL_NAMES.map(|name| (name.to_owned(), json!({})));
+        json!({"properties": Map::from_iter(properties)})
+    };
+    let token = json!({"token": "…", "client_id": "dc-…", "client_secret": "…"});
+    operation
+        .with_description(
+            "With a bearer token: as `DELETE`. Without one: token revocation (RFC 7009). The client authenticates \
+             as at the token endpoint, also while it is suspended, and `token` is an access token or the refresh \
+             token of one of its connections, expired or not. The connection ends. An unknown token, or that of \
+             another client, is 200 too and changes nothing.",
+        )
+        .with_security(&["clientBasic", "connectionToken", ""])
+        .with_body(RequestBodySpec {
+            media: &["application/x-www-form-urlencoded", "application/json"],
+            required: false,
+            schema: ("TokenRevocation", schema),
+            examples: vec![("Token revocation (RFC 7009)", token)],
+        })
+        .with_json_response::<TokenRevokedBody>(200, "The token gives no access (RFC 7009)", json!({}))
+        .with_oauth_errors([
+            (OAuthCode::InvalidRequest, "token is missing"),
+            (OAuthCode::InvalidRequest, "token differs from the Authorization header"),
+            (OAuthCode::InvalidClient, "client_id or client_secret is wrong"),
+            (OAuthCode::UnauthorizedClient, "This client uses another revocation endpoint"),
+        ])
+        .with_body_errors("The content type must be application/json or application/x-www-form-urlencoded")
 }
 
 /// Builder methods for the documentation that operations of the Flinks API have in common.

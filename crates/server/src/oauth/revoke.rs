@@ -1,16 +1,23 @@
-//! `DELETE /api/v1/revoke`: permanently ends the connection to which the access token belongs.
+//! `/api/v1/revoke`: permanently ends the connection to which a token belongs.
 
+use domain::Secret;
 use domain::error::{OAuthCode, OAuthError};
+use domain::id::{ClientId, ConnectionId};
 use domain::model::access_token::TokenSubject;
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::connection::EndCause;
 use domain::rule::access::{AccessDecision, check_access};
+use domain::rule::revoke::{
+    PresentedToken, TokenRevocationRequest, ensure_may_revoke, ensure_token_of_connection,
+};
 use store::command::{EndConnection, EndOutcome};
-use store::query::GetAccessState;
+use store::query::{FindRefreshToken, GetAccessState};
 
 use super::bearer::{Bearer, INVALID_BEARER, verify_bearer};
 use super::error::AuthzError;
+use super::token::authenticate_client;
 use crate::context::RequestContext;
+use crate::rate_limit::Network;
 
 const NOT_A_CONNECTION_TOKEN: OAuthError =
     OAuthError::new(OAuthCode::InvalidRequest, "This access token does not belong to a connection");
@@ -20,14 +27,24 @@ const REPLACED: OAuthError = OAuthError::new(
 );
 
 /// Ends the connection to which an access token belongs. Revoking again succeeds and changes nothing, as in RFC 7009
-/// §2.2.
-pub async fn revoke(ctx: &RequestContext, bearer: Option<&Bearer>) -> Result<(), AuthzError> {
+/// §2.2. `other_token` is the token in the body, if it differs from the bearer token.
+pub async fn revoke_by_bearer(
+    ctx: &RequestContext,
+    bearer: Option<&Bearer>,
+    other_token: Option<&Secret<String>>,
+) -> Result<(), AuthzError> {
     let claims = verify_bearer(ctx, bearer).map_err(|_| AuthzError::InvalidToken(INVALID_BEARER))?;
     let TokenSubject::Connection { id, .. } = &claims.subject else {
         return Err(AuthzError::Rejected(NOT_A_CONNECTION_TOKEN));
     };
+    let id = id.clone();
     let state = ctx.ask(&GetAccessState { connection_id: id.clone() }).await?;
-    match check_access(claims, state, ctx.now()) {
+    let decision = check_access(claims, state, ctx.now());
+    if let Some(token) = other_token {
+        let token = identify_token(ctx, token).await?;
+        ensure_token_of_connection(&token, &id, matches!(decision, AccessDecision::Ended(_)))?;
+    }
+    match decision {
         AccessDecision::Rejected(_) => Err(AuthzError::InvalidToken(INVALID_BEARER)),
         // A success here would let the recipient believe that its access has ended, while the connection that
         // replaced this one is still active.
@@ -36,14 +53,7 @@ pub async fn revoke(ctx: &RequestContext, bearer: Option<&Bearer>) -> Result<(),
         // Suspended recipients and paused providers are not checked: revoking works in every state.
         AccessDecision::Granted(access) => {
             ctx.app().limits().ensure_revocation_allowed(access.client_id())?;
-            let end = EndConnection {
-                moment: ctx.new_moment()?,
-                connection_id: access.connection_id().clone(),
-                cause: EndCause::Recipient,
-                actor: Actor::new(ActorKind::Recipient, access.client_id().as_str()),
-                fence: None,
-            };
-            match crate::connections::end(ctx, end).await? {
+            match end_by_recipient(ctx, access.client_id(), id).await? {
                 // A newer login was stored after the check above.
                 EndOutcome::AlreadyEnded(previous) if previous.cause == EndCause::Replaced => {
                     Err(AuthzError::Rejected(REPLACED))
@@ -53,4 +63,63 @@ pub async fn revoke(ctx: &RequestContext, bearer: Option<&Bearer>) -> Result<(),
             }
         }
     }
+}
+
+/// Authenticates a client and ends the connection of one of its tokens (RFC 7009 §2.1). The token may have expired.
+///
+/// Any other token is ignored, because what the client wants is already true: it has no access by this token (RFC 7009
+/// §2.2).
+pub async fn revoke_by_client(
+    ctx: &RequestContext,
+    network: Network,
+    request: &TokenRevocationRequest,
+) -> Result<(), AuthzError> {
+    let client = authenticate_client(ctx, network, &request.credentials).await?;
+    let client = client.client();
+    // Counted only now: before authentication, anyone could use up another client's quota.
+    ctx.app().limits().ensure_revocation_allowed(&client.id)?;
+    ensure_may_revoke(client)?;
+    match identify_token(ctx, &request.token).await?.connection_of(&client.id) {
+        // An earlier request may have ended the connection without having been acknowledged.
+        None => ctx.app().store().confirm_commits(ctx.new_moment()?).await?,
+        Some(connection_id) => {
+            // The connection may already have ended, also by a newer login. The token is invalid in each case.
+            end_by_recipient(ctx, &client.id, connection_id).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Ends a connection for the recipient to which it belongs. An end that is already stored is durable when this returns.
+async fn end_by_recipient(
+    ctx: &RequestContext,
+    recipient: &ClientId,
+    connection_id: ConnectionId,
+) -> Result<EndOutcome, AuthzError> {
+    let end = EndConnection {
+        moment: ctx.new_moment()?,
+        connection_id,
+        cause: EndCause::Recipient,
+        actor: Actor::new(ActorKind::Recipient, recipient.as_str()),
+        fence: None,
+    };
+    Ok(crate::connections::end(ctx, end).await?)
+}
+
+/// Finds out which token of the hub a text is. The type does not have to be known (RFC 7009 §2.1).
+async fn identify_token(ctx: &RequestContext, token: &Secret<String>) -> Result<PresentedToken, AuthzError> {
+    if let Ok(claims) = ctx.app().access_keys().authenticate(token.expose()) {
+        return Ok(match claims.subject {
+            TokenSubject::Connection { id, .. } => {
+                PresentedToken::Access { client_id: claims.client_id, connection_id: id }
+            }
+            TokenSubject::Client { .. } => PresentedToken::Unknown,
+        });
+    }
+    let hashes = ctx.app().vault().hash_all_generations(token.expose());
+    let stored = ctx.ask(&FindRefreshToken { hashes }).await?;
+    Ok(stored.map_or(PresentedToken::Unknown, |stored| PresentedToken::Refresh {
+        client_id: stored.token.client_id,
+        connection_id: stored.token.connection_id,
+    }))
 }

@@ -71,7 +71,7 @@ pub async fn issue_tokens(
 ///
 /// Failures are counted per client and network, never per client only: otherwise anyone could lock out a client by
 /// sending wrong secrets.
-async fn authenticate_client(
+pub(super) async fn authenticate_client(
     ctx: &RequestContext,
     network: Network,
     credentials: &ClientCredentials,

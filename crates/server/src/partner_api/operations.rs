@@ -296,7 +296,7 @@ fn providers() -> Vec<Route> {
         .with_not_found("provider_id names no provider of this hub")
         .route(http::show_provider),
         described(
-            TAG.get("/api/v2/providers", "listDataProviders", "Get Data Providers"),
+            TAG.get("/api/v2/providers", "listActiveDataProvidersV2", "List Active Data Providers V2"),
             ANY_CLIENT_SECURITY,
         )
         .with_query(

@@ -214,7 +214,7 @@ async fn docs_curl_examples_run_unchanged() {
     ]);
     let (own, partners) = (kit.request_client_token(&acme).await, kit.request_client_token(&partner).await);
     for (document, id, token, status) in [
-        ("flinks", "authorize", "", 200),
+        ("flinks", "authorizeWithDataProvider", "", 200),
         ("flinks", "token", "", 200),
         ("flinks", "listConnections", &*own, 200),
         ("flinks", "createDataRecipient", &*partners, 200),
@@ -224,7 +224,8 @@ async fn docs_curl_examples_run_unchanged() {
         ("admin", "listConnections", kit.admin_token(), 200),
         ("admin", "getConnection", kit.admin_token(), 200),
         ("admin", "createPartner", kit.admin_token(), 201),
-        ("flinks", "revoke", &*tokens.access, 204),
+        ("flinks", "revokeConnection", &*tokens.access, 204),
+        ("flinks", "revokeConnectionPost", &*tokens.access, 200),
         ("fdx", "getAccount", &*tokens.access, 401),
     ] {
         variables.insert("TOKEN", token.to_owned());

@@ -37,6 +37,7 @@ mod malicious_provider;
 mod manage;
 mod matrix;
 mod missing_hub;
+mod oauth_libraries;
 mod openapi;
 mod provider_isolation;
 mod provider_outcomes;

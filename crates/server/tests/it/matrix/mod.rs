@@ -185,6 +185,11 @@ fn expected_response(route: &Route, caller: UnauthorizedCaller) -> ExpectedRespo
         (ApiSurface::Page, "GET", "/openapi/admin.json" | "/openapi/flinks.json" | "/openapi/fdx.json") => {
             ExpectedResponse::Page(200, "\"openapi\"")
         }
+        (
+            ApiSurface::Page,
+            "GET",
+            "/.well-known/oauth-authorization-server" | "/.well-known/openid-configuration",
+        ) => ExpectedResponse::Page(200, "\"issuer\""),
         (ApiSurface::Page, "GET", "/docs" | "/docs/{document}") => {
             ExpectedResponse::Page(200, "API reference")
         }

@@ -9,6 +9,7 @@ mod rfc6749_grants;
 mod rfc6750;
 mod rfc7009;
 mod rfc7636;
+mod rfc8414;
 mod rfc8725;
 mod rfc9700;
 

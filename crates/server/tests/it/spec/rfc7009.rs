@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bowline::cli::BrowserResponse;
 use domain::model::connection::{EndCause, UpstreamRevocation};
 use http::Method;
+use serde_json::json;
 
 use super::{FORM, REVOKE, bad_request, error_description, status_and_error};
-use crate::support::{RawRequest, SCOPE, TestHub};
+use crate::support::{RawRequest, SCOPE, TestClient, TestHub};
 
 fn build_revoke_request(bearer: &str, body: String) -> RawRequest {
     RawRequest::post(REVOKE, FORM, body).bearer(bearer)
@@ -49,11 +53,11 @@ async fn rfc7009_s2_1_deviation_bearer_selects_the_connection() {
 }
 
 #[tokio::test]
-async fn rfc7009_s2_1_token_field_differing_from_bearer_is_rejected() {
+async fn rfc7009_s2_1_token_field_of_other_connection_is_rejected() {
     let kit = TestHub::new().await;
     let (acme, other) = (kit.acme(), kit.register_recipient(&[1000], SCOPE, false).await);
     let (tokens, foreign) = (kit.connect(&acme).await, kit.connect(&other).await);
-    for wrong in [&tokens.refresh, &foreign.access, &foreign.refresh, "x", "", " "] {
+    for wrong in [&foreign.access, &foreign.refresh, &tokens.code, "x", "", " "] {
         let answer = kit
             .send_raw(&build_revoke_request(
                 &tokens.access,
@@ -67,6 +71,143 @@ async fn rfc7009_s2_1_token_field_differing_from_bearer_is_rejected() {
         kit.send_raw(&build_revoke_request(&tokens.access, format!("token={}&token=x", tokens.access))).await;
     assert_eq!(status_and_error(&repeated), bad_request("invalid_request"));
     assert_eq!((kit.load_end_cause(&tokens.id).await, kit.load_end_cause(&foreign.id).await), (None, None));
+
+    // The rule is the same after the end, so that a repeated request cannot succeed for another connection.
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204);
+    for other in [&foreign.access, &foreign.refresh] {
+        let answer = kit.send_raw(&build_revoke_request(&tokens.access, format!("token={other}"))).await;
+        assert_eq!(error_description(&answer), "token differs from the Authorization header");
+    }
+    assert_eq!(kit.load_end_cause(&foreign.id).await, None);
+}
+
+#[tokio::test]
+async fn rfc7009_s2_1_refresh_token_next_to_its_bearer_is_accepted() {
+    let kit = TestHub::new().await;
+    let tokens = kit.connect(&kit.acme()).await;
+    let form = format!("token={}&token_type_hint=refresh_token&client_id=other", tokens.refresh);
+    let request = build_revoke_request(&tokens.access, form);
+
+    assert_eq!(kit.send_raw(&request).await.status, 204);
+
+    assert_eq!(kit.load_end_cause(&tokens.id).await, Some(EndCause::Recipient));
+    kit.wait_until("the tokens are deleted", async || kit.send_raw(&request).await.status == 204).await;
+}
+
+fn build_client_form(client: &TestClient, token: &str) -> String {
+    format!("client_id={}&client_secret={}&token={token}", client.id, client.secret)
+}
+
+/// Sends a revocation request with the credentials of a client in its form.
+async fn revoke_as_client(kit: &TestHub, client: &TestClient, token: &str) -> BrowserResponse {
+    kit.send_raw(&RawRequest::post(REVOKE, FORM, build_client_form(client, token))).await
+}
+
+#[tokio::test]
+async fn rfc7009_s2_1_client_ends_connection_by_any_token_of_it() {
+    let kit = TestHub::new().await;
+    let acme = kit.acme();
+    let basic = format!("Basic {}", STANDARD.encode(format!("{}:{}", acme.id, acme.secret)));
+    let build_basic = |token: &str| {
+        let form = format!("token={token}&token_type_hint=urn:unknown");
+        RawRequest::post(REVOKE, FORM, form).header("authorization", basic.as_str())
+    };
+    let build_json = |token: &str| {
+        let body = json!({"client_id": acme.id, "client_secret": acme.secret, "token": token});
+        RawRequest::post(REVOKE, "application/json", body.to_string())
+    };
+    let build_form = |token: &str| RawRequest::post(REVOKE, FORM, build_client_form(&acme, token));
+    let builders: [&dyn Fn(&str) -> RawRequest; 3] = [&build_basic, &build_json, &build_form];
+    for (index, build) in builders.into_iter().enumerate() {
+        for is_refresh_token in [false, true] {
+            let tokens = kit.connect(&acme).await;
+            let request = build(if is_refresh_token { &tokens.refresh } else { &tokens.access });
+
+            for repetition in 0..2 {
+                let answer = kit.send_raw(&request).await;
+                assert_eq!((answer.status, answer.body.as_str()), (200, "{}"), "{index}, {repetition}");
+            }
+
+            assert_eq!(kit.load_end_cause(&tokens.id).await, Some(EndCause::Recipient), "{index}");
+            assert_eq!(kit.read("/accounts", &tokens.access).await.json()["code"], 602);
+        }
+    }
+}
+
+#[tokio::test]
+async fn rfc7009_s2_1_client_ends_connection_by_expired_token() {
+    let kit = TestHub::new().await;
+    let acme = kit.acme();
+    let (first, second) = (kit.connect(&acme).await, kit.connect_at(1000, &acme, "bob", &[], SCOPE).await);
+    kit.advance(Duration::from_hours(24 * 32));
+    let refreshed = kit.refresh(&acme, &second.refresh).await;
+    assert_eq!(status_and_error(&refreshed), bad_request("invalid_grant"), "the refresh token has expired");
+
+    for token in [&first.access, &second.refresh] {
+        assert_eq!(revoke_as_client(&kit, &acme, token).await.status, 200);
+    }
+
+    for id in [&first.id, &second.id] {
+        assert_eq!(kit.load_end_cause(id).await, Some(EndCause::Recipient));
+    }
+}
+
+#[tokio::test]
+async fn rfc7009_s2_2_unknown_or_foreign_token_returns_200() {
+    let kit = TestHub::new().await;
+    let (acme, other) = (kit.acme(), kit.register_recipient(&[1000], SCOPE, false).await);
+    let (tokens, foreign) = (kit.connect(&acme).await, kit.connect(&other).await);
+    let own_token = kit.request_client_token(&acme).await;
+    let mut altered = tokens.access.clone();
+    altered.pop();
+
+    for token in [&foreign.access, &foreign.refresh, &own_token, &tokens.code, &altered, "x"] {
+        let answer = revoke_as_client(&kit, &acme, token).await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, "{}"), "{token}");
+    }
+
+    assert_eq!((kit.load_end_cause(&tokens.id).await, kit.load_end_cause(&foreign.id).await), (None, None));
+    assert_eq!(kit.refresh(&acme, &tokens.refresh).await.status, 200);
+}
+
+#[tokio::test]
+async fn rfc7009_s2_1_unauthenticated_request_ends_nothing() {
+    let kit = TestHub::new().await;
+    let acme = kit.acme();
+    let tokens = kit.connect(&acme).await;
+    let post = |form: String| RawRequest::post(REVOKE, FORM, form);
+    let (id, secret) = (format!("client_id={}", acme.id), format!("client_secret={}", acme.secret));
+    let (refresh, access) = (format!("token={}", tokens.refresh), format!("token={}", tokens.access));
+
+    for (request, error) in [
+        (post(refresh.clone()), "invalid_request"),
+        (post(access), "invalid_request"),
+        (post(format!("{id}&{secret}")), "invalid_request"),
+        (post(format!("{id}&{refresh}")), "invalid_request"),
+        (post(format!("{id}&{secret}&{refresh}&{refresh}")), "invalid_request"),
+        (post(String::new()), "invalid_request"),
+        (post(format!("{id}&client_secret=wrong&{refresh}")), "invalid_client"),
+        (post(format!("client_id=dc-unknown&{secret}&{refresh}")), "invalid_client"),
+        (post(format!("{id}&{secret}&{refresh}")).method("DELETE"), "invalid_request"),
+    ] {
+        assert_eq!(status_and_error(&kit.send_raw(&request).await), bad_request(error));
+    }
+
+    assert_eq!(kit.load_end_cause(&tokens.id).await, None);
+}
+
+#[tokio::test]
+async fn rfc7009_s2_2_1_revocation_over_limit_is_503() {
+    let kit = TestHub::with_settings(&[("limit.revoke", "1")]).await;
+    let acme = kit.acme();
+    let tokens = kit.connect(&acme).await;
+    assert_eq!(revoke_as_client(&kit, &acme, "unknown").await.status, 200);
+
+    let answer = revoke_as_client(&kit, &acme, &tokens.refresh).await;
+
+    assert_eq!(status_and_error(&answer), (503, "temporarily_unavailable".into()));
+    assert!(answer.headers.contains_key("retry-after"));
+    assert_eq!(kit.load_end_cause(&tokens.id).await, None);
 }
 
 #[tokio::test]
