@@ -21,6 +21,14 @@ CREATE TABLE store_metadata (
     value TEXT NOT NULL
 );
 
+-- The leases of nodes on PostgreSQL. A node that meets a new `timeline` waits for the longest `duration_ms`.
+CREATE TABLE node_leases (
+    node_id BYTEA NOT NULL PRIMARY KEY,
+    timeline TEXT NOT NULL,
+    duration_ms BIGINT NOT NULL,
+    renewed_at BIGINT NOT NULL
+);
+
 -- Recipients and the partners that manage them.
 CREATE TABLE clients (
     id BYTEA NOT NULL PRIMARY KEY,

@@ -21,6 +21,14 @@ CREATE TABLE store_metadata (
     value TEXT NOT NULL
 ) STRICT;
 
+-- The leases of nodes on PostgreSQL. A node that meets a new `timeline` waits for the longest `duration_ms`.
+CREATE TABLE node_leases (
+    node_id BLOB NOT NULL PRIMARY KEY,
+    timeline TEXT NOT NULL,
+    duration_ms INTEGER NOT NULL,
+    renewed_at INTEGER NOT NULL
+) STRICT;
+
 -- Recipients and the partners that manage them.
 CREATE TABLE clients (
     id BLOB NOT NULL PRIMARY KEY,

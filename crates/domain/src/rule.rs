@@ -7,6 +7,7 @@ pub mod authorize;
 pub mod client_auth;
 pub mod client_registration;
 pub mod invalid_grant;
+pub mod node_lease;
 pub mod operator;
 pub mod pkce;
 pub mod provider;

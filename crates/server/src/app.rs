@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use domain::Timestamp;
 use domain::jose::AccessTokenKeys;
-use store::{Store, StoreError};
+use store::{Store, StoreError, UptimeClock};
 
 use crate::breaker::Breaker;
-use crate::clock::{Clock, DatabaseClock};
+use crate::clock::{Clock, DatabaseClock, uptime};
 use crate::config::Config;
 use crate::error::ContextError;
 use crate::opaque_ids::OpaqueIds;
@@ -71,6 +71,8 @@ impl App {
             connections: config.store.connections,
             queue_capacity: config.store.queue,
             access_map_bytes: config.store.access_map_size.bytes() as u64,
+            node_lease: config.store.lease.duration(),
+            uptime: UptimeClock::new(uptime),
             keys: vault.store_keys(),
         };
         let store = Store::open(settings).await?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use domain::Timestamp;
 use store::{Store, StoreError};
@@ -48,6 +49,24 @@ impl Clock {
     pub fn to_fn(&self) -> Arc<dyn Fn() -> i64 + Send + Sync> {
         Arc::clone(&self.read)
     }
+}
+
+/// Returns the time since the machine was started, including the time for which it was suspended.
+#[cfg(target_os = "linux")]
+pub(crate) fn uptime() -> Duration {
+    read_monotonic_clock(rustix::time::ClockId::Boottime)
+}
+
+/// Returns the time since the machine was started. Other systems count the time for which it was suspended under this name.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn uptime() -> Duration {
+    read_monotonic_clock(rustix::time::ClockId::Monotonic)
+}
+
+fn read_monotonic_clock(clock: rustix::time::ClockId) -> Duration {
+    let now = rustix::time::clock_gettime(clock);
+    // Neither number is negative for a clock that begins at the start of the machine.
+    Duration::new(now.tv_sec.try_into().unwrap_or(0), now.tv_nsec.try_into().unwrap_or(0))
 }
 
 /// A clock together with its measured offset to the clock of the database.

@@ -32,7 +32,7 @@ pub use error::{Result, StoreError};
 pub use migrate::{Migration, SCHEMA_VERSION};
 pub use operation::{Command, CommandKind, Query, QueryKind};
 pub use row_mac::RowAuthenticator;
-pub use settings::{Location, PostgresSettings, StoreKeys, StoreSettings, SynchronousCommit};
+pub use settings::{Location, PostgresSettings, StoreKeys, StoreSettings, SynchronousCommit, UptimeClock};
 pub use sql::Statement;
 pub use store::Store;
 pub use tx::Tx;

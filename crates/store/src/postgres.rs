@@ -1,6 +1,8 @@
 //! The PostgreSQL backend: sessions in pools, one for each kind of operation, with limits for every wait.
 
 mod commit_barrier;
+mod lease_guard;
+mod lease_renewal;
 mod lookup_queue;
 mod migration;
 mod options;
@@ -9,7 +11,10 @@ mod session;
 mod tls;
 mod transaction;
 
+use std::sync::Arc;
+
 use domain::{Moment, Timestamp};
+use tokio::task::JoinSet;
 
 use crate::error::{Result, StoreError};
 use crate::migrate;
@@ -19,6 +24,8 @@ use crate::sql::Sql;
 use crate::tx::Tx;
 use crate::waiting_command::{BoxedCommand, WaitingCommand, box_command};
 use commit_barrier::{CommitBarrier, WriteBarrier};
+use lease_guard::LeaseGuard;
+use lease_renewal::LeaseRenewal;
 use lookup_queue::LookupQueues;
 use pools::{Pools, SessionPool};
 
@@ -33,22 +40,36 @@ pub(crate) struct Postgres {
     keys: StoreKeys,
     barrier: CommitBarrier,
     lookups: LookupQueues,
+    lease: Arc<LeaseGuard>,
+    /// The task that renews the lease. It is aborted when this value is dropped.
+    _renewal: JoinSet<()>,
 }
 
 impl Postgres {
     pub(crate) async fn open(postgres: &PostgresSettings, settings: &StoreSettings) -> Result<Self> {
-        let pools = Pools::new(postgres, settings)?;
-        let session = pools.for_query(QueryKind::Lookup).check_out().await?;
+        let lease = Arc::new(LeaseGuard::new(settings.node_lease, settings.uptime.clone()));
+        let pools = Pools::new(postgres, settings, &lease)?;
+        // The lease needs a table, so the schema is checked first.
+        let session = pools.for_renewals().check_out().await?;
         let applied = migration::load_applied_migrations(&session).await?;
         migrate::ensure_up_to_date(migrate::POSTGRES_MIGRATIONS, &applied)?;
         // A pooler in transaction mode is recognised when a second session has changed the settings of the first one.
-        let second = pools.for_query(QueryKind::Monitoring).check_out().await?;
+        let second = pools.for_renewals().check_out().await?;
         session.verify().await?;
         session.give_back();
         second.give_back();
         let lookups = LookupQueues::new(pools.for_query(QueryKind::Lookup).clone(), settings.queue_capacity);
         let keys = settings.keys.clone();
-        Ok(Self { pools, keys, barrier: CommitBarrier::default(), lookups })
+        let renewal = LeaseRenewal::new(pools.for_renewals().clone(), Arc::clone(&lease), keys.clone())?;
+        renewal.acquire().await?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(renewal.run());
+        Ok(Self { pools, keys, barrier: CommitBarrier::default(), lookups, lease, _renewal: tasks })
+    }
+
+    /// Returns whether this node may use what it reads.
+    pub(crate) fn has_lease(&self) -> bool {
+        self.lease.is_valid()
     }
 
     /// Runs a command in its own task, which completes even if the caller is cancelled, for example because its client
@@ -75,8 +96,9 @@ impl Postgres {
         let session = pool.check_out().await.map_err(StoreError::into_transient)?;
         let mut tx = Tx::for_query(PostgresTx::for_query(&session), &self.keys);
         let result = pool.run_limited(&session, query.run(&mut tx)).await?;
+        let lease = pool.ensure_lease(&session);
         session.give_back();
-        result
+        lease.and(result)
     }
 
     /// Checks that the server still makes commits durable, and returns how far its clock is ahead of `now`, in
@@ -86,7 +108,7 @@ impl Postgres {
         let session = pool.check_out().await?;
         let result = pool.run_limited(&session, session.verify()).await?;
         session.give_back();
-        Ok(result?.millis() - now.millis())
+        Ok(result?.now.millis() - now.millis())
     }
 
     pub(crate) async fn explain(&self, sql: &'static Sql) -> Result<String> {
@@ -130,6 +152,8 @@ async fn run_once(pool: &SessionPool, keys: &StoreKeys, command: &mut dyn Waitin
         command.run(&mut tx).await?;
         // The effects are ignored: they concern only SQLite's write-ahead log.
         let (deferred, _effects) = tx.finish()?;
+        // A command that writes nothing is not confirmed by a standby, but its reply depends on what it has read.
+        pool.ensure_lease(&session)?;
         transaction::commit(&session, deferred).await
     };
     // If the limit passes or the command panics, the session is dropped here and closed: its state is unknown.

@@ -1,6 +1,8 @@
 //! The settings of a store: its database, limits and keys.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use domain::Secret;
 use domain::model::audit_event::AuditKey;
@@ -79,7 +81,40 @@ pub struct StoreSettings {
     /// The maximum size of the rows that are kept in memory for the access check, in bytes. With 0 every check reads the
     /// database. PostgreSQL does not use it.
     pub access_map_bytes: u64,
+    /// The period after its newest renewal in which a node may use what it reads from PostgreSQL.
+    pub node_lease: Duration,
+    pub uptime: UptimeClock,
     pub keys: StoreKeys,
+}
+
+/// A function that returns the time since the machine was started, including the time for which it was suspended.
+#[derive(Clone)]
+pub struct UptimeClock(Arc<dyn Fn() -> Duration + Send + Sync>);
+
+impl UptimeClock {
+    pub fn new(read: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// Reads the clock.
+    pub fn read(&self) -> Duration {
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for UptimeClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("UptimeClock")
+    }
+}
+
+#[cfg(test)]
+impl UptimeClock {
+    /// Returns a clock that begins at zero.
+    pub(crate) fn for_tests() -> Self {
+        let start = tokio::time::Instant::now();
+        Self::new(move || start.elapsed())
+    }
 }
 
 /// The keys with which the store authenticates what it writes.

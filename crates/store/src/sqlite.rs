@@ -195,6 +195,8 @@ mod tests {
             connections: 1,
             queue_capacity: 1,
             access_map_bytes: 0,
+            node_lease: Duration::ZERO,
+            uptime: crate::settings::UptimeClock::for_tests(),
             keys: StoreKeys::for_tests(),
         };
         let store = Arc::new(Sqlite::open(&path, &settings).unwrap());

@@ -128,6 +128,15 @@ impl Store {
         }
     }
 
+    /// Returns whether this node may use what it reads: on PostgreSQL, the server has confirmed the node's lease recently.
+    pub fn has_lease(&self) -> bool {
+        match &*self.backend {
+            // Only one process can open the file.
+            Backend::Sqlite(_) => true,
+            Backend::Postgres(postgres) => postgres.has_lease(),
+        }
+    }
+
     /// Returns how far the database's clock is ahead of `now`, in milliseconds.
     pub async fn clock_offset_ms(&self, now: Timestamp) -> Result<i64> {
         match &*self.backend {

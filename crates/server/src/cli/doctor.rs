@@ -7,12 +7,12 @@ use domain::model::audit_event::AuditKey;
 use domain::model::provider::{SecretSource, UpstreamClientMode};
 use serde_json::json;
 use store::query::GetMetadata;
-use store::{Location, RowAuthenticator, SCHEMA_VERSION, Store, StoreError, StoreKeys, StoreSettings};
+use store::{Location, RowAuthenticator, SCHEMA_VERSION, Store, StoreError, StoreKeys};
 
 use super::data_lock::DataLock;
 use super::error::CliError;
 use super::globals::GlobalArgs;
-use super::hub::{parse_store_location, protect_keys};
+use super::hub::{minimal_store_settings, parse_store_location, protect_keys};
 use super::output::escape_terminal;
 use super::terminal::print_line;
 use crate::clock::{Clock, MAX_CLOCK_SKEW_MS};
@@ -128,8 +128,7 @@ async fn check_store(config: &Config, vault: Option<&Vault>) -> Vec<CheckFinding
     // The checks read only rows that have no MAC, so any keys will do.
     let any_keys = || StoreKeys { audit: AuditKey::new(0, &[0; 32]), rows: RowAuthenticator::new(&[0; 32]) };
     let keys = vault.map_or_else(any_keys, Vault::store_keys);
-    let settings = StoreSettings { location, connections: 2, queue_capacity: 1, access_map_bytes: 0, keys };
-    match Store::open(settings).await {
+    match Store::open(minimal_store_settings(config, location, keys)).await {
         Err(error) => findings.push(CheckFinding::problem("store", &error, suggest_fix(&error))),
         Ok(store) => {
             findings.push(CheckFinding::ok("store", format!("can be opened, schema {SCHEMA_VERSION:04}")));

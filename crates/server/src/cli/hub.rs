@@ -7,13 +7,13 @@ use anyhow::Context;
 use domain::model::audit_event::{Actor, AuditKey};
 use store::command::{SetMetadata, UpsertProvider};
 use store::query::GetMetadata;
-use store::{Location, RowAuthenticator, Store, StoreError, StoreKeys, StoreSettings};
+use store::{Location, RowAuthenticator, Store, StoreError, StoreKeys, StoreSettings, UptimeClock};
 
 use super::data_lock::DataLock;
 use super::error::CliError;
 use super::process_protection::protect_memory;
 use crate::app::App;
-use crate::clock::Clock;
+use crate::clock::{Clock, uptime};
 use crate::config::Config;
 use crate::jobs;
 use crate::server::KEYS_METADATA_NAME;
@@ -97,10 +97,21 @@ async fn has_keys(config: &Config) -> Result<bool, CliError> {
     let location = parse_store_location(config)?;
     // The row that is read below has no MAC, so any keys will do.
     let keys = StoreKeys { audit: AuditKey::new(0, &[0; 32]), rows: RowAuthenticator::new(&[0; 32]) };
-    let store =
-        Store::open(StoreSettings { location, connections: 1, queue_capacity: 1, access_map_bytes: 0, keys })
-            .await?;
+    let store = Store::open(minimal_store_settings(config, location, keys)).await?;
     Ok(store.query(&GetMetadata { name: KEYS_METADATA_NAME }).await?.is_some())
+}
+
+/// Returns the settings of a store that only few operations use.
+pub(super) fn minimal_store_settings(config: &Config, location: Location, keys: StoreKeys) -> StoreSettings {
+    StoreSettings {
+        location,
+        connections: 2,
+        queue_capacity: 1,
+        access_map_bytes: 0,
+        node_lease: config.store.lease.duration(),
+        uptime: UptimeClock::new(uptime),
+        keys,
+    }
 }
 
 /// Builds the app, and ensures that store and key file belong together.

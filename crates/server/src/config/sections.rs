@@ -56,9 +56,10 @@ section! {
     }
 }
 section! {
-    /// The database, the limits of its connections, of the queue for commands and of the access map, and the settings of PostgreSQL.
+    /// The database, the limits of its connections, of the queue for commands and of the access map, and the settings of
+    /// PostgreSQL.
     StoreSection { url: String, password_file: String, allow_plaintext: bool, synchronous_commit: String,
-        connections: usize, queue: usize, access_map_size: ByteSize,
+        connections: usize, queue: usize, access_map_size: ByteSize, lease: HumanDuration,
     }
 }
 section! {

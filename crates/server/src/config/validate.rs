@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use domain::rule::node_lease::MAX_LEASE;
+
 use super::sections::Config;
 
 impl Config {
@@ -52,6 +54,9 @@ impl Config {
             if value.duration() > Duration::from_secs(max_seconds) {
                 return Err(format!("{key}: expected at most {max_text}"));
             }
+        }
+        if !(Duration::from_secs(1)..=MAX_LEASE).contains(&self.store.lease.duration()) {
+            return Err("store.lease: expected from 1s to 60s".into());
         }
         let positive_numbers = [
             ("server.connections", self.server.connections),

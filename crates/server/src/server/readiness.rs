@@ -20,6 +20,8 @@ const CHECK_LIMIT: Duration = Duration::from_secs(3);
 pub struct Readiness {
     /// The store can be read, and makes commits durable.
     pub store: bool,
+    /// This node may use what it reads: PostgreSQL has confirmed the node's lease recently.
+    pub lease: bool,
     /// The store can be written. PostgreSQL servers that are read-only fail the check of the store instead.
     pub writes: bool,
     /// The store has the schema of this program or a newer one.
@@ -43,11 +45,13 @@ impl Readiness {
             Ok::<_, StoreError>((version, fingerprint))
         };
         let clock = app.now().is_ok();
+        let lease = app.store().has_lease();
         let (checked, writes) =
             tokio::join!(tokio::time::timeout(CHECK_LIMIT, checked), app.store().is_writable());
         match checked {
             Ok(Ok((version, fingerprint))) => Self {
                 store: true,
+                lease,
                 writes,
                 // A newer schema is accepted: during an upgrade the next version migrates the store first.
                 schema: version >= SCHEMA_VERSION,
@@ -55,8 +59,9 @@ impl Readiness {
                 clock,
                 problem: (!writes).then(|| "the store cannot be written; the log states the reason".into()),
             },
-            Ok(Err(error)) => Self { clock, problem: Some(error.to_string()), ..Self::default() },
+            Ok(Err(error)) => Self { lease, clock, problem: Some(error.to_string()), ..Self::default() },
             Err(_) => Self {
+                lease,
                 clock,
                 problem: Some("the database did not respond within three seconds".into()),
                 ..Self::default()
@@ -66,6 +71,6 @@ impl Readiness {
 
     /// Returns whether every check passed, so that the node can serve requests.
     pub const fn is_ready(&self) -> bool {
-        self.store && self.writes && self.schema && self.keys && self.clock
+        self.store && self.lease && self.writes && self.schema && self.keys && self.clock
     }
 }

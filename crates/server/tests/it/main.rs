@@ -24,6 +24,7 @@ mod durability_settings;
 mod dynamic_registration;
 mod ended_tokens;
 mod expiry;
+mod fail_over;
 mod fault_injection;
 mod golden;
 mod golden_data;

@@ -128,6 +128,7 @@ async fn query_on(pool: &SessionPool, sql: &'static Sql, params: &[Value]) -> Re
     let session = pool.check_out().await.map_err(StoreError::into_transient)?;
     let mut tx = PostgresTx::for_query(&session);
     let rows = pool.run_limited(&session, tx.query(sql, params)).await?;
+    let lease = pool.ensure_lease(&session);
     session.give_back();
-    rows
+    lease.and(rows)
 }

@@ -10,6 +10,7 @@ use deadpool::managed::{Object, Pool, PoolError, TimeoutType};
 use futures_util::future::join;
 use tokio::time::{Instant, timeout};
 
+use super::lease_guard::LeaseGuard;
 use super::options::ConnectOptions;
 use super::session::{PostgresSession, SessionManager, StatementLimits};
 use crate::error::{Result, StoreError};
@@ -50,9 +51,11 @@ const LEASE_LIMITS: OperationLimits = OperationLimits::from_secs(3, 1, 2);
 const COMMAND_LIMITS: OperationLimits = OperationLimits::from_secs(10, 5, 5);
 const SEARCH_LIMITS: OperationLimits = OperationLimits::from_secs(15, 5, 5);
 const MONITORING_LIMITS: OperationLimits = OperationLimits::from_secs(2, 1, 2);
+const RENEWAL_LIMITS: OperationLimits = OperationLimits::from_secs(1, 1, 1);
 
-/// The pools of a store: one for each kind of command and query.
+/// The pools of a store: one for each kind of command and query, and one for the renewals of the node's lease.
 pub(super) struct Pools {
+    renewals: SessionPool,
     lookups: SessionPool,
     ends: SessionPool,
     leases: SessionPool,
@@ -63,11 +66,15 @@ pub(super) struct Pools {
 
 impl Pools {
     /// Creates empty pools. Sessions are opened when they are needed.
-    pub(super) fn new(postgres: &PostgresSettings, settings: &StoreSettings) -> Result<Self> {
+    pub(super) fn new(
+        postgres: &PostgresSettings,
+        settings: &StoreSettings,
+        lease: &Arc<LeaseGuard>,
+    ) -> Result<Self> {
         let connect_limit = ConnectOptions::parse(postgres).map_err(StoreError::Incompatible)?.connect_limit;
         let generation = Arc::new(AtomicU64::new(0));
         let share = settings.sessions_per_pool();
-        let new_pool = |limits: OperationLimits, size| {
+        let new_pool_for = |limits: OperationLimits, size, renews| {
             let manager = SessionManager {
                 settings: postgres.clone(),
                 limits: StatementLimits {
@@ -75,6 +82,8 @@ impl Pools {
                     lock_timeout: limits.lock_timeout,
                 },
                 generation: Arc::clone(&generation),
+                lease: Arc::clone(lease),
+                renews,
             };
             let pool = Pool::builder(manager)
                 .max_size(size)
@@ -89,9 +98,12 @@ impl Pools {
                 max_waiting: settings.queue_capacity,
                 cancels: limits.statement_timeout > LOOKUP_LIMITS.statement_timeout,
                 generation: Arc::clone(&generation),
+                lease: Arc::clone(lease),
             })
         };
+        let new_pool = |limits, size| new_pool_for(limits, size, false);
         Ok(Self {
+            renewals: new_pool_for(RENEWAL_LIMITS, MIN_SESSIONS, true)?,
             lookups: new_pool(LOOKUP_LIMITS, share)?,
             ends: new_pool(END_LIMITS, share)?,
             leases: new_pool(LEASE_LIMITS, MIN_SESSIONS)?,
@@ -99,6 +111,10 @@ impl Pools {
             searches: new_pool(SEARCH_LIMITS, MIN_SESSIONS)?,
             monitoring: new_pool(MONITORING_LIMITS, MIN_SESSIONS)?,
         })
+    }
+
+    pub(super) const fn for_renewals(&self) -> &SessionPool {
+        &self.renewals
     }
 
     pub(super) const fn for_command(&self, kind: CommandKind) -> &SessionPool {
@@ -129,9 +145,16 @@ pub(super) struct SessionPool {
     /// True if a statement is cancelled when its caller goes away.
     cancels: bool,
     generation: Arc<AtomicU64>,
+    lease: Arc<LeaseGuard>,
 }
 
 impl SessionPool {
+    /// Checks that rows which were read on a session are not those of a demoted primary. It must be called after the rows were
+    /// read: the lease may expire while the server or this process is slow.
+    pub(super) fn ensure_lease(&self, session: &PostgresSession) -> Result<()> {
+        self.lease.ensure_valid(session.timeline())
+    }
+
     /// Takes a session out of the pool. Waits for a free one up to the limit.
     pub(super) async fn check_out(&self) -> Result<CheckedOutSession> {
         if self.pool.status().waiting >= self.max_waiting {

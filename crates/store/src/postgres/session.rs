@@ -10,12 +10,14 @@ use std::time::Duration;
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use deadpool_postgres::ClientWrapper;
 use domain::Timestamp;
+use domain::rule::node_lease::Timeline;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio_postgres::error::{Severity, SqlState};
 use tokio_postgres::{AsyncMessage, CancelToken, Connection, NoTls, SimpleQueryMessage, SimpleQueryRow};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::lease_guard::LeaseGuard;
 use super::options::ConnectOptions;
 use super::tls::build_connector;
 use crate::error::{Result, StoreError};
@@ -46,7 +48,15 @@ pub(crate) struct PostgresSession {
     id: String,
     /// The number of times that sessions had been given up before this one was opened.
     generation: u64,
+    /// The timeline of the server. It does not change: a server that becomes a standby closes its sessions.
+    timeline: Timeline,
     connector: Option<MakeRustlsConnect>,
+}
+
+/// The time and the timeline of a server.
+pub(super) struct ServerState {
+    pub(super) now: Timestamp,
+    timeline: Timeline,
 }
 
 impl Deref for PostgresSession {
@@ -62,6 +72,10 @@ impl PostgresSession {
     /// response to a statement is counted when that response arrives.
     pub(super) fn count_warnings(&self) -> u64 {
         self.warnings.load(Ordering::Acquire)
+    }
+
+    pub(super) const fn timeline(&self) -> Timeline {
+        self.timeline
     }
 
     pub(super) async fn begin(&mut self) -> Result<deadpool_postgres::Transaction<'_>> {
@@ -91,30 +105,46 @@ impl PostgresSession {
     }
 
     /// Checks that the server makes commits durable before it confirms them, and that no pooler shares this session.
-    /// Returns the server's time.
-    pub(super) async fn verify(&self) -> Result<Timestamp> {
-        // A simple query: behind a pooler in transaction mode, a prepared statement would fail with a misleading error.
-        let messages = self
-            .client
-            .simple_query(
+    pub(super) async fn verify(&self) -> Result<ServerState> {
+        verify_server(&self.client, &self.id).await
+    }
+}
+
+/// Checks the server of a session with this id.
+async fn verify_server(client: &ClientWrapper, session_id: &str) -> Result<ServerState> {
+    // A simple query: behind a pooler in transaction mode, a prepared statement would fail with a misleading error.
+    let messages = client
+        .simple_query(
                 "SELECT current_setting('synchronous_commit') AS synchronous_commit,
                     current_setting('fsync') AS fsync,
                     current_setting('full_page_writes') AS full_page_writes,
                     pg_is_in_recovery()::int AS is_standby,
                     current_setting('default_transaction_read_only') AS read_only,
                     current_setting('bowline.session', true) AS session,
-                    (extract(epoch FROM clock_timestamp()) * 1000)::BIGINT AS now",
+                    (extract(epoch FROM clock_timestamp()) * 1000)::BIGINT AS now,
+                    (SELECT system_identifier FROM pg_control_system()) AS system,
+                    CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END AS timeline",
             )
             .await?;
-        let row = messages.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(row),
-            _ => None,
-        });
-        let row = row.ok_or_else(|| StoreError::internal("the server returned no settings"))?;
-        ensure_safe(row, &self.id)?;
-        let now = row.get("now").and_then(|millis| millis.parse().ok());
-        now.map(Timestamp::from_millis).ok_or_else(|| StoreError::internal("the server returned no time"))
-    }
+    let row = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    let row = row.ok_or_else(|| StoreError::internal("the server returned no settings"))?;
+    ensure_safe(row, session_id)?;
+    let now = row.get("now").and_then(|millis| millis.parse().ok());
+    let now = now.map(Timestamp::from_millis);
+    now.zip(read_timeline(row))
+        .map(|(now, timeline)| ServerState { now, timeline })
+        .ok_or_else(|| StoreError::internal("the server returned no time or timeline"))
+}
+
+/// Reads the timeline to which a server writes. The name of a file of its log begins with the number. The control file has a
+/// number too, but an older one for some time after a promotion.
+fn read_timeline(row: &SimpleQueryRow) -> Option<Timeline> {
+    let system = row.get("system")?.parse().ok()?;
+    let number = u32::from_str_radix(row.get("timeline")?, 16).ok()?;
+    Some(Timeline { system, number })
 }
 
 /// Returns whether an error means that the session does not have its prepared statements any more, or is being closed.
@@ -182,6 +212,9 @@ pub(super) struct SessionManager {
     /// The number of times that a session of any pool was given up because the server did not respond. Idle sessions of
     /// an earlier generation probably use the same dead network path, so they are closed instead of used.
     pub(super) generation: Arc<AtomicU64>,
+    pub(super) lease: Arc<LeaseGuard>,
+    /// True if the sessions of this pool renew the lease, on which all others depend.
+    pub(super) renews: bool,
 }
 
 impl Manager for SessionManager {
@@ -190,7 +223,9 @@ impl Manager for SessionManager {
 
     async fn create(&self) -> Result<PostgresSession> {
         let generation = self.generation.load(Ordering::Relaxed);
-        open_session(&self.settings, Some(self.limits), generation).await
+        let session = open_session(&self.settings, Some(self.limits), generation).await?;
+        self.lease.admit(session.timeline, self.renews)?;
+        Ok(session)
     }
 
     async fn recycle(&self, session: &mut PostgresSession, _: &Metrics) -> RecycleResult<StoreError> {
@@ -199,6 +234,9 @@ impl Manager for SessionManager {
         }
         if session.generation != self.generation.load(Ordering::Relaxed) {
             return Err(RecycleError::message("the server did not respond on another connection"));
+        }
+        if !self.lease.allows_session(session.timeline, self.renews) {
+            return Err(RecycleError::message("the server is not the primary that this node uses"));
         }
         Ok(())
     }
@@ -229,18 +267,19 @@ pub(super) async fn open_session(
             }
         };
         let client = ClientWrapper::new(client, driver);
-        let session = PostgresSession {
+        let id = generate_session_id()?;
+        client.batch_execute(&render_settings(settings, limits, &id)).await?;
+        let timeline = verify_server(&client, &id).await?.timeline;
+        Ok(PostgresSession {
             client,
             warnings,
             in_transaction: AtomicBool::new(false),
             is_unusable: AtomicBool::new(false),
-            id: generate_session_id()?,
+            id,
             generation,
+            timeline,
             connector,
-        };
-        session.client.batch_execute(&render_settings(settings, limits, &session.id)).await?;
-        session.verify().await?;
-        Ok(session)
+        })
     };
     tokio::time::timeout(options.connect_limit, opened).await.unwrap_or_else(|_| {
         Err(StoreError::Unavailable("the server does not respond to a new connection".into()))

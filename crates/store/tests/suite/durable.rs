@@ -2,7 +2,7 @@
 
 use store::{Location, PostgresSettings, Store, StoreError, StoreSettings};
 
-use crate::support::{TestStore, connect, store_keys};
+use crate::support::{NODE_LEASE, TestStore, connect, store_keys, uptime};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn read_only_postgres_is_rejected() {
@@ -22,6 +22,8 @@ async fn read_only_postgres_is_rejected() {
             connections: 1,
             queue_capacity: 1,
             access_map_bytes: 0,
+            node_lease: NODE_LEASE,
+            uptime: uptime(),
             keys: store_keys(),
         })
         .await

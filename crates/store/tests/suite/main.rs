@@ -15,6 +15,7 @@ mod job_counts;
 mod management;
 mod measurement;
 mod model;
+mod node_lease;
 mod operator;
 mod purge;
 mod race;

@@ -22,14 +22,22 @@ use store::command::{
     SealedValue, SendToProvider, SetProviderState, TakeRegistrationStep, UpdateClient, UpsertProvider,
 };
 use store::query::{CountJobs, GetAuditChain, GetClient, GetConnection, GetProvider};
-use store::{Location, PostgresSettings, RowAuthenticator, Store, StoreKeys, StoreSettings};
+use store::{Location, PostgresSettings, RowAuthenticator, Store, StoreKeys, StoreSettings, UptimeClock};
 
 pub(crate) const DAY: Duration = Duration::from_hours(24);
 pub(crate) const REDIRECT_URI: &str = "https://app.example.org/back";
+/// A lease that does not expire while a test runs.
+pub(crate) const NODE_LEASE: Duration = Duration::from_mins(1);
 pub(crate) const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(23);
 /// The size of the access map of test stores.
 const ACCESS_MAP_BYTES: u64 = 1024 * 1024;
 const TEST_EPOCH_MS: i64 = 1_795_500_000_000;
+
+/// Returns a clock that begins at zero.
+pub(crate) fn uptime() -> UptimeClock {
+    let start = tokio::time::Instant::now();
+    UptimeClock::new(move || start.elapsed())
+}
 
 /// Declares two tests for each function, one for each database.
 macro_rules! on_both {
@@ -85,6 +93,8 @@ impl TestStore {
             connections: 4,
             queue_capacity: 100,
             access_map_bytes: ACCESS_MAP_BYTES,
+            node_lease: NODE_LEASE,
+            uptime: uptime(),
             keys: store_keys(),
         };
         let store = Store::open(settings).await.unwrap();

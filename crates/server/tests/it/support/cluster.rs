@@ -31,17 +31,24 @@ impl PostgresCluster {
 
     /// Creates a cluster that is not started yet, so that its files can be changed.
     pub(crate) fn create(settings: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        if is_root() {
-            assert!(Command::new("chown").arg("postgres").arg(folder.path()).status().unwrap().success());
-        }
-        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let (bin, port) = (find_postgres_bin(), reserve_ports(1));
-        let cluster = Self { bin, folder, port, settings, server: None };
+        let mut cluster = Self::prepare();
+        cluster.settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let arguments = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"];
         let initialized = cluster.command("initdb").args(arguments).output().unwrap();
         assert!(initialized.status.success(), "{}", String::from_utf8_lossy(&initialized.stderr));
         cluster
+    }
+
+    /// Creates an empty data folder.
+    fn prepare() -> Self {
+        // PostgreSQL rejects a folder that others may read.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        let folder = tempfile::Builder::new().permissions(mode).tempdir().unwrap();
+        if is_root() {
+            assert!(Command::new("chown").arg("postgres").arg(folder.path()).status().unwrap().success());
+        }
+        let (bin, port) = (find_postgres_bin(), reserve_ports(1));
+        Self { bin, folder, port, settings: Vec::new(), server: None }
     }
 
     pub(crate) const fn port(&self) -> u16 {
@@ -110,7 +117,25 @@ impl PostgresCluster {
             (|| async { tokio_postgres::connect(&self.url(), tokio_postgres::NoTls).await.map(drop) })
                 .retry(patience)
                 .await;
-        assert!(connected.is_ok(), "PostgreSQL does not respond: {connected:?}");
+        assert!(connected.is_ok(), "PostgreSQL does not respond: {connected:?}\n{}", self.log());
+    }
+
+    /// Starts a standby of this server, and lets each commit of this server wait for it.
+    pub(crate) async fn start_synchronous_standby(&self) -> Self {
+        let mut standby = Self::prepare();
+        let source = ["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "postgres"];
+        let copied =
+            standby.command("pg_basebackup").args(source).args(["-R", "-N", "-c", "fast"]).output().unwrap();
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+        standby.start_server().await;
+        self.reload_setting("synchronous_standby_names", "*").await;
+        standby
+    }
+
+    /// Makes a standby a primary, as an administrator or a fail-over manager does.
+    pub(crate) async fn promote(&self) {
+        let promoted = self.connect().await.query_one("SELECT pg_promote()", &[]).await.unwrap();
+        assert!(promoted.get::<_, bool>(0), "{}", self.log());
     }
 
     /// Stops the server as in a crash: it writes nothing, and recovers at the next start.

@@ -109,7 +109,7 @@ impl HubProcess {
     fn render_config(&self) -> String {
         format!(
             "[server]\npublic_url = \"{hub}\"\nlisten = \"{listen}\"\nadmin_listen = \"127.0.0.1:0\"\nadmin_socket = \"{socket}\"\nprobe_listen = \"{probes}\"\n\
-             [store]\nurl = \"{store}\"\n[keys]\nfile = \"{keys}\"\n[upstream]\nallow_loopback = true\n\
+             [store]\nurl = \"{store}\"\nlease = \"60s\"\n[keys]\nfile = \"{keys}\"\n[upstream]\nallow_loopback = true\n\
              [[provider]]\nid = 1000\nname = \"Maple Trust\"\ncountry = \"CA\"\nissuer = \"{bank}\"\n\
              authorization_endpoint = \"{bank}/authorize\"\ntoken_endpoint = \"{bank}/token\"\n\
              revocation_endpoint = \"{bank}/revoke\"\nclient_id = \"bowline\"\n\
@@ -139,6 +139,25 @@ impl HubProcess {
         let file = self.path("bowline.toml");
         let known = std::fs::read_to_string(&file).unwrap();
         std::fs::write(file, known.replacen("[store]\n", &format!("[store]\n{line}\n"), 1)).unwrap();
+    }
+
+    /// Changes the duration of a node's lease, which is long by default so that a busy machine does not affect a test.
+    pub(crate) fn set_lease(&self, duration: &str) {
+        let file = self.path("bowline.toml");
+        let known = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(file, known.replacen("lease = \"60s\"", &format!("lease = \"{duration}\""), 1))
+            .unwrap();
+    }
+
+    /// Starts a second node on a store with this URL, with listeners of its own. Returns it with its origin and that of its
+    /// probes; does not wait.
+    pub(crate) fn start_other_node(&self, store: &str) -> (RunningHub, String, String) {
+        let ports = reserve_ports(2);
+        let (listen, probes) = (format!("127.0.0.1:{ports}"), format!("127.0.0.1:{}", ports + 1));
+        let mut command = self.command(&[], &["serve", "--listen", &listen, "--probe-listen", &probes]);
+        command.args(["--store", store]).env("BOWLINE_SERVER__ADMIN_SOCKET", "");
+        let node = Self::spawn(command.stderr(self.open_log()));
+        (node, format!("http://{listen}"), format!("http://{probes}"))
     }
 
     /// Adds a second provider to the configuration: the same bank with a client for each recipient.
@@ -390,8 +409,16 @@ impl HubProcess {
         let keys = Vault::new(KeyFile::open(&self.path("hub.keys")).unwrap()).store_keys();
         let audit_key = keys.audit.clone();
         let location = Location::parse(&self.store).unwrap();
-        let settings =
-            store::StoreSettings { location, connections: 2, queue_capacity: 1, access_map_bytes: 0, keys };
+        let start = tokio::time::Instant::now();
+        let settings = store::StoreSettings {
+            location,
+            connections: 2,
+            queue_capacity: 1,
+            access_map_bytes: 0,
+            node_lease: std::time::Duration::from_mins(1),
+            uptime: store::UptimeClock::new(move || start.elapsed()),
+            keys,
+        };
         let store = Store::open(settings).await.unwrap();
         let row = async || store.query(&GetConnection { id: id.clone() }).await.unwrap().unwrap();
         let events = GetAuditChain { kind: SubjectKind::Connection, id: id.to_string() };

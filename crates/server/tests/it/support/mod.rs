@@ -132,7 +132,10 @@ impl TestHub {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(AtomicI64::new(TEST_EPOCH_MS));
         let mut args = SandboxArgs::with_free_ports(folder.path().to_owned(), store);
-        args.settings = settings.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+        // Later settings take precedence. A test must not fail because a busy machine renews the lease late.
+        let defaults = [("store.lease", "60s")];
+        let settings = defaults.iter().chain(settings);
+        args.settings = settings.map(|(key, value)| (*key, (*value).to_owned())).collect();
         let world = SandboxEnvironment::start(&args, Clock::fixed(Arc::clone(&clock))).await.unwrap();
         Self { world, browser: Browser::new().unwrap(), clock, folder }
     }
