@@ -165,6 +165,10 @@ impl NodeLease {
 }
 
 #[cfg(test)]
+#[path = "node_lease_model.rs"]
+mod model;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
