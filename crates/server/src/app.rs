@@ -10,6 +10,7 @@ use store::{Store, StoreError, UptimeClock};
 use crate::breaker::Breaker;
 use crate::clock::{Clock, DatabaseClock, uptime};
 use crate::config::Config;
+use crate::document_slots::DocumentSlots;
 use crate::error::ContextError;
 use crate::opaque_ids::OpaqueIds;
 use crate::outbound::Outbound;
@@ -38,6 +39,7 @@ struct Parts {
     read_diagnostics: ReadDiagnostics,
     read_failure_records: ReadFailureRecords,
     limits: Limits,
+    document_slots: DocumentSlots,
     clock: DatabaseClock,
     job_notify: tokio::sync::Notify,
     removal_notify: tokio::sync::Notify,
@@ -86,6 +88,7 @@ impl App {
             read_diagnostics: ReadDiagnostics::default(),
             read_failure_records: ReadFailureRecords::default(),
             limits: Limits::new(&config.limit),
+            document_slots: DocumentSlots::new(&config.limit),
             config,
             store,
             vault,
@@ -153,6 +156,11 @@ impl App {
 
     pub fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    /// Returns the documents that this node is sending.
+    pub fn document_slots(&self) -> &DocumentSlots {
+        &self.0.document_slots
     }
 
     /// Returns the call statistics of the FDX operations.

@@ -7,6 +7,7 @@ mod customers;
 mod dates;
 mod error;
 mod filter;
+mod guarded_document;
 mod meta;
 mod page;
 mod payment_networks;

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod connections;
 pub mod context;
+pub mod document_slots;
 pub mod error;
 pub mod fdx_api;
 pub mod http;

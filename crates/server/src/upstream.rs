@@ -13,6 +13,7 @@ mod endpoints;
 mod error;
 mod fetch;
 mod provider_check;
+mod read_report;
 mod refresh;
 mod response;
 mod revocation;

@@ -172,6 +172,17 @@ impl GrantedAccess {
         if now >= self.claims.expires_at {
             return Err(RecheckError::TokenRejected(TokenRejection::Unknown));
         }
+        self.recheck_state(state, operation, now)
+    }
+
+    /// Repeats the access check while a response is being sent. The token may expire in the meantime: it was valid when the
+    /// request began.
+    pub fn recheck_state(
+        &self,
+        state: Option<AccessState>,
+        operation: DataOperation,
+        now: Timestamp,
+    ) -> Result<Self, RecheckError> {
         match check_access(self.claims.clone(), state, now) {
             AccessDecision::Granted(access) => {
                 access.ensure_allows(operation).map_err(RecheckError::Data).map(|()| *access)

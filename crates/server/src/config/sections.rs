@@ -86,10 +86,10 @@ section! {
     }
 }
 section! {
-    /// Rate limits in requests per minute, all of which may come in one burst. Zero means no limit. `provider_share` is
-    /// a percentage.
+    /// Rate limits in requests per minute, all of which may come in one burst. `provider_share` is a percentage.
+    /// `documents` and `recipient_documents` are numbers of documents that are sent at the same time. Zero means no limit.
     LimitSection { recipient: u32, connection: u32, provider: u32, provider_share: u32, token: u32, revoke: u32,
-        failed_authentication: u32,
+        failed_authentication: u32, documents: u32, recipient_documents: u32,
     }
 }
 section! {

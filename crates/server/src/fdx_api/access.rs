@@ -1,7 +1,10 @@
 //! The access check of the FDX API. It runs before the provider is called, and again before the response is sent.
 
+use domain::Timestamp;
 use domain::model::access_token::TokenSubject;
-use domain::rule::access::{AccessDecision, GrantedAccess, RecheckError, check_access, check_client_access};
+use domain::rule::access::{
+    AccessDecision, AccessState, GrantedAccess, RecheckError, check_access, check_client_access,
+};
 use domain::scope::DataOperation;
 use store::query::{GetAccessState, GetClient};
 
@@ -57,7 +60,8 @@ pub(super) struct DataReader {
     operation: DataOperation,
 }
 
-/// A response that passed the second access check. Only [`DataReader::confirm`] creates one, and customer data is sent
+/// A response that passed the second access check. Only [`DataReader::confirm`] and
+/// [`DataReader::confirm_guarded`] create one, and customer data is sent
 /// in no other type, so no read can skip the check. A middleware would not guarantee this: it could be forgotten on a
 /// route, and runs before the provider is called.
 pub(super) struct ConfirmedResponse<T>(T);
@@ -103,14 +107,42 @@ impl DataReader {
     /// The connection may have ended while the provider was called. Without this check, customer data could be returned
     /// after the hub had confirmed the end.
     pub(super) async fn confirm<T>(self, response: T) -> Result<ConfirmedResponse<T>, DataError> {
+        self.recheck().await?;
+        Ok(ConfirmedResponse(response))
+    }
+
+    /// Checks access again before a response begins that repeats the check while it is sent. `build` gets the reader for this.
+    pub(super) async fn confirm_guarded<T>(
+        self,
+        build: impl FnOnce(Self) -> T,
+    ) -> Result<ConfirmedResponse<T>, DataError> {
+        self.recheck().await?;
+        Ok(ConfirmedResponse(build(self)))
+    }
+
+    /// Checks access again before a response begins.
+    async fn recheck(&self) -> Result<(), DataError> {
+        self.recheck_with(GrantedAccess::recheck).await
+    }
+
+    /// Checks access again while a response is being sent.
+    pub(super) async fn recheck_while_sending(&self) -> Result<(), DataError> {
+        self.recheck_with(GrantedAccess::recheck_state).await
+    }
+
+    async fn recheck_with(&self, recheck: Recheck) -> Result<(), DataError> {
         let ctx = self.request.ctx.refreshed()?;
         let connection_id = self.access.connection_id().clone();
         let state = ctx.ask(&GetAccessState { connection_id }).await?;
-        match self.access.recheck(state, self.operation, ctx.now()) {
-            Ok(_) => Ok(ConfirmedResponse(response)),
+        match recheck(&self.access, state, self.operation, ctx.now()) {
+            Ok(_) => Ok(()),
             Err(RecheckError::Ended(_)) => Err(DataError::ConnectionEnded),
             Err(RecheckError::TokenRejected(_)) => Err(DataError::InvalidToken),
             Err(RecheckError::Data(error)) => Err(error.into()),
         }
     }
 }
+
+/// A rule of `domain` that checks access again.
+type Recheck =
+    fn(&GrantedAccess, Option<AccessState>, DataOperation, Timestamp) -> Result<GrantedAccess, RecheckError>;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::rule::access::{DataAccessError, PauseReason};
 use fdx::{ErrorBody, ErrorCode};
 
+use crate::document_slots::NoDocumentSlot;
 use crate::error::InternalError;
 use crate::paging::PagingError;
 use crate::rate_limit::RateLimitError;
@@ -22,9 +23,9 @@ pub enum DataError {
     Fdx(ErrorCode, &'static str),
     /// The provider is not available: code 503, with the time to wait.
     ProviderUnavailable(Duration),
-    /// The provider cannot be called, or does not respond, for a reason that is not its maintenance: code 500 with the status
-    /// 503, and the time to wait. The message names the reason.
-    ProviderUnreachable(Duration, &'static str),
+    /// The provider cannot be called, or does not respond, for a reason that is not its maintenance, or the hub is at a limit
+    /// of its own: code 500 with the status 503, and the time to wait. The message names the reason.
+    TemporarilyUnavailable(Duration, &'static str),
     /// The provider limits the rate of requests, or the hub limits the requests to it: code 1207.
     ProviderRateLimited(Duration),
     /// The recipient or the connection sends too many requests: code 1207.
@@ -83,14 +84,14 @@ impl DataError {
             Self::ProviderRateLimited(_) | Self::RateLimited(_) => Some(ErrorCode::TooManyRequests),
             Self::Internal(error) if error.is_transient() => Some(ErrorCode::Maintenance),
             // The documented message of the code 503 is "Scheduled maintenance", which would be wrong.
-            Self::ProviderUnreachable(..) | Self::Internal(_) => Some(ErrorCode::Internal),
+            Self::TemporarilyUnavailable(..) | Self::Internal(_) => Some(ErrorCode::Internal),
         }
     }
 
     /// Returns the HTTP status of the response.
     pub fn status(&self) -> u16 {
         match self {
-            Self::ProviderUnreachable(..) => 503,
+            Self::TemporarilyUnavailable(..) => 503,
             error => error.code().map_or(401, ErrorCode::status),
         }
     }
@@ -99,7 +100,7 @@ impl DataError {
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::ProviderUnavailable(wait)
-            | Self::ProviderUnreachable(wait, _)
+            | Self::TemporarilyUnavailable(wait, _)
             | Self::ProviderRateLimited(wait)
             | Self::RateLimited(wait) => Some(*wait),
             Self::Internal(error) if error.is_transient() => Some(Duration::from_secs(1)),
@@ -116,7 +117,7 @@ impl DataError {
                 return ErrorBody { message, ..ErrorBody::default() };
             }
             Self::ConnectionEnded => "The customer's consent has ended: a new authorization is needed",
-            Self::Fdx(_, message) | Self::ProviderUnreachable(_, message) => message,
+            Self::Fdx(_, message) | Self::TemporarilyUnavailable(_, message) => message,
             Self::ProviderUnavailable(_) => "The data provider is temporarily unavailable",
             Self::ProviderRateLimited(_) => "The data provider limits the number of requests",
             Self::RateLimited(_) => "Too many requests from this recipient or for this connection",
@@ -141,6 +142,19 @@ impl From<PagingError> for DataError {
 impl From<RateLimitError> for DataError {
     fn from(RateLimitError(wait): RateLimitError) -> Self {
         Self::RateLimited(wait)
+    }
+}
+
+impl From<NoDocumentSlot> for DataError {
+    fn from(error: NoDocumentSlot) -> Self {
+        const RETRY_AFTER: Duration = Duration::from_secs(1);
+        match error {
+            NoDocumentSlot::Recipient => Self::RateLimited(RETRY_AFTER),
+            NoDocumentSlot::Total => Self::TemporarilyUnavailable(
+                RETRY_AFTER,
+                "The hub is sending as many documents as it can at the same time",
+            ),
+        }
     }
 }
 
@@ -180,7 +194,7 @@ impl From<UpstreamError> for DataError {
         const RETRY_AFTER: Duration = Duration::from_secs(5);
         // Until an operator has corrected the settings, a retry is of no use.
         const SETTINGS_RETRY_AFTER: Duration = Duration::from_mins(1);
-        let unreachable = |message| Self::ProviderUnreachable(RETRY_AFTER, message);
+        let unreachable = |message| Self::TemporarilyUnavailable(RETRY_AFTER, message);
         match error {
             UpstreamError::NotConnected => unreachable("The hub cannot connect to the data provider"),
             UpstreamError::TlsFailed => {
@@ -201,15 +215,15 @@ impl From<UpstreamError> for DataError {
             UpstreamError::TokenEndpointFailed => {
                 unreachable("The data provider failed to renew the hub's access")
             }
-            UpstreamError::NotSent => Self::ProviderUnreachable(
+            UpstreamError::NotSent => Self::TemporarilyUnavailable(
                 SETTINGS_RETRY_AFTER,
                 "The hub cannot call the data provider: its operator must correct the settings",
             ),
-            UpstreamError::ClientRejected => Self::ProviderUnreachable(
+            UpstreamError::ClientRejected => Self::TemporarilyUnavailable(
                 SETTINGS_RETRY_AFTER,
                 "The data provider rejects the hub, whose operator must correct its registration there",
             ),
-            UpstreamError::GrantUnconfirmed(wait) => Self::ProviderUnreachable(
+            UpstreamError::GrantUnconfirmed(wait) => Self::TemporarilyUnavailable(
                 wait,
                 "The data provider rejects the consent; the hub repeats the request before the connection ends",
             ),

@@ -8,13 +8,13 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::access::{ConfirmedResponse, FdxRequest};
+use super::guarded_document::GuardedDocument;
 use super::page::JsonText;
 use super::{DataError, accounts, contact, customers, meta, payment_networks, statements, transactions};
 use crate::context::RequestContext;
 use crate::http::{RequestState, Segment, Segments, json_response, json_text_response};
 use crate::oauth::Bearer;
 use crate::paging::ListQuery;
-use crate::upstream::StreamedDocument;
 
 /// The number of elements of a list that the consent covers and that were left out because the hub cannot read them.
 const OMITTED: HeaderName = HeaderName::from_static("bowline-omitted");
@@ -92,7 +92,7 @@ fn combine_accept_headers(headers: &HeaderMap) -> Option<String> {
     Some(texts.join(","))
 }
 
-fn render_document(document: StreamedDocument) -> Response {
+fn render_document(document: GuardedDocument) -> Response {
     let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static(document.kind))];
     let mut response = (content_type, Body::from_stream(document.body)).into_response();
     // Without a length, the end of the body shows whether the document is complete.

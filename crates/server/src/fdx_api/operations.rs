@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::dates::DATES_NOT_ACCEPTED;
 use super::{DataError, http};
+use crate::document_slots::NoDocumentSlot;
 use crate::error::InternalError;
 use crate::http::Route;
 use crate::operation::{
@@ -231,6 +232,7 @@ fn statement() -> OperationSpec {
             ),
             fdx_error(ErrorCode::ContentType, "The data provider does not offer this statement in this type"),
             fdx_error(ErrorCode::TooLarge, "This statement exceeds the hub's size limit"),
+            NoDocumentSlot::Total.into(),
         ])
         .with_account_errors([])
 }

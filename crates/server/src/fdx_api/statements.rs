@@ -9,6 +9,7 @@ use super::access::{ConfirmedResponse, DataReader, FdxRequest};
 use super::accounts::provider_account_id;
 use super::dates::{self, DateError, DateRange, DateRangeLimits};
 use super::error::{DataError, NO_ACCOUNT};
+use super::guarded_document::GuardedDocument;
 use super::page::{JsonText, ListRequest};
 use crate::paging::ListQuery;
 use crate::upstream::{ConnectionSource, ReadError, StreamedDocument, UpstreamError};
@@ -95,10 +96,11 @@ pub(super) async fn download(
     request: FdxRequest,
     (opaque_account_id, opaque_statement_id): (&str, &str),
     accept: Option<&str>,
-) -> Result<ConfirmedResponse<StreamedDocument>, DataError> {
+) -> Result<ConfirmedResponse<GuardedDocument>, DataError> {
     let reader = DataReader::authorize(request, DataOperation::Statements).await?;
+    let slot = reader.ctx().app().document_slots().take(reader.access().client_id())?;
     let document = open_preferred_type(&reader, opaque_account_id, opaque_statement_id, accept).await?;
-    reader.confirm(document).await
+    reader.confirm_guarded(|reader| GuardedDocument::new(reader, slot, document)).await
 }
 
 async fn open_preferred_type(

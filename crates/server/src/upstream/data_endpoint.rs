@@ -1,13 +1,14 @@
 //! Reads FDX resources and documents, such as statements, from a provider.
 
 use domain::model::provider::EndpointGroup;
-use domain::rule::provider_response::{CallFailure, ProviderCall, ProviderReply, ResponseBody, classify};
+use domain::rule::provider_response::{ProviderReply, ResponseBody};
 use fdx::ErrorCode;
 use http::{HeaderMap, StatusCode, header};
 use url::Url;
 
 use super::endpoints::ProviderEndpoints;
 use super::error::UpstreamError;
+use super::read_report::reply_of;
 use super::response::classify_error_response;
 use super::urls::resolve_redirect;
 use crate::outbound::{OutboundError, StreamingResponse, UpstreamResponse};
@@ -51,43 +52,31 @@ impl ProviderEndpoints<'_> {
         if encodings.all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             return Ok(());
         }
-        self.report_read_failure(reply_of(status, headers, ResponseBody::Encoded), "encoded");
+        self.read_reporter().report(reply_of(status, headers, ResponseBody::Encoded), "encoded");
         Err(UpstreamError::Failed)
     }
 
     fn ensure_data_circuit_closed(&self) -> Result<(), UpstreamError> {
         self.ensure_circuit_closed(EndpointGroup::Data).map_err(|error| {
-            self.report_read_failure(ProviderReply::NotSent, "circuit_open");
+            self.read_reporter().report(ProviderReply::NotSent, "circuit_open");
             error.into()
         })
     }
 
     fn report_outbound_failure<T>(&self, response: Result<T, OutboundError>) -> Result<T, UpstreamError> {
         response.map_err(|error| {
-            self.report_outbound_error(&error);
+            self.read_reporter().report_outbound_error(&error);
             error.into()
         })
     }
 
-    /// Reports that no response arrived, or not completely.
-    pub(super) fn report_outbound_error(&self, error: &OutboundError) {
-        let reply = match error {
-            OutboundError::Forbidden => ProviderReply::NotSent,
-            OutboundError::Connect => ProviderReply::NotConnected,
-            OutboundError::Tls => ProviderReply::TlsFailed,
-            OutboundError::Timeout | OutboundError::Interrupted => ProviderReply::NoResponse,
-            OutboundError::TooLarge => reply_of(StatusCode::OK, &HeaderMap::new(), ResponseBody::TooLarge),
-        };
-        self.report_read_failure(reply, error.reason());
-    }
-
     /// Reports a response whose status reports a success and whose body cannot be read.
     pub(super) fn report_unreadable(&self, status: StatusCode, detail: &'static str) {
-        self.report_read_failure(reply_of(status, &HeaderMap::new(), ResponseBody::Other), detail);
+        self.read_reporter().report(reply_of(status, &HeaderMap::new(), ResponseBody::Other), detail);
     }
 
     pub(super) fn report_status(&self, status: StatusCode, headers: &HeaderMap) {
-        self.report_read_failure(reply_of(status, headers, ResponseBody::Other), "error_status");
+        self.read_reporter().report(reply_of(status, headers, ResponseBody::Other), "error_status");
     }
 
     fn report_error_response(&self, response: &UpstreamResponse) -> UpstreamError {
@@ -106,26 +95,6 @@ impl ProviderEndpoints<'_> {
             self.report_status(response.status, &response.headers);
         }
         error
-    }
-
-    /// Counts a failed read, adds it to the audit log once a day for each connection and reason, and writes at most one line
-    /// for this provider and reason in ten seconds. `detail` is one of a fixed set of texts.
-    fn report_read_failure(&self, reply: ProviderReply, detail: &'static str) {
-        let Some(reason) = classify(ProviderCall::Data, reply).reason() else { return };
-        let status = match reply {
-            ProviderReply::Response { status, .. } => Some(status),
-            _ => None,
-        };
-        self.record_read_failure(CallFailure { call: ProviderCall::Data, reason, status, error_code: None });
-        let (app, provider, reason) = (self.ctx.app(), self.provider.id, reason.as_str());
-        let call = ProviderCall::Data.as_str();
-        let labels =
-            [("provider", provider.to_string()), ("call", call.to_owned()), ("reason", reason.to_owned())];
-        app.telemetry().count("bowline_provider_call_failures_total", &labels);
-        let Some(count) = app.read_diagnostics().count_failure(provider, reason, self.ctx.now()) else {
-            return;
-        };
-        tracing::warn!(%provider, call, status, reason, detail, count, "call to the provider failed");
     }
 
     /// Requests a document and returns its response, whose body is not read yet. Up to `MAX_REDIRECTS` redirects are
@@ -155,7 +124,7 @@ impl ProviderEndpoints<'_> {
                 _ => {
                     let max_bytes = self.ctx.app().config().upstream.max_body.bytes();
                     let response = response.read_body(max_bytes).await.map_err(|error| {
-                        self.report_outbound_error(&error);
+                        self.read_reporter().report_outbound_error(&error);
                         UpstreamError::from(error)
                     })?;
                     return Err(self.report_error_response(&response));
@@ -191,9 +160,4 @@ impl ProviderEndpoints<'_> {
         self.record_outcome("fdx", EndpointGroup::Data, response.as_ref().map(|response| response.status));
         self.report_outbound_failure(response)
     }
-}
-
-fn reply_of(status: StatusCode, headers: &HeaderMap, body: ResponseBody) -> ProviderReply {
-    let has_retry_after = headers.contains_key(header::RETRY_AFTER);
-    ProviderReply::Response { status: status.as_u16(), has_retry_after, body }
 }

@@ -41,13 +41,20 @@ impl ConnectionSource<'_> {
         let response = self.call_with_token(open).await?;
         let status = response.status;
         let max_bytes = self.ctx.app().config().upstream.max_statement.bytes();
-        stream_document(response, kind, max_bytes).await.map_err(|error| {
+        let reporter = endpoints.read_reporter();
+        let document = stream_document(response, kind, max_bytes).await.map_err(|error| {
             match &error {
                 DocumentError::OtherType => endpoints.report_unreadable(status, "other_media_type"),
-                DocumentError::Outbound(error) => endpoints.report_outbound_error(error),
+                DocumentError::Outbound(error) => reporter.report_outbound_error(error),
             }
             ReadError::Upstream(error.into())
-        })
+        })?;
+        let report = move |chunk: &Result<Bytes, OutboundError>| {
+            if let Err(error) = chunk {
+                reporter.report_outbound_error(error);
+            }
+        };
+        Ok(StreamedDocument { body: document.body.inspect(report).boxed(), ..document })
     }
 }
 

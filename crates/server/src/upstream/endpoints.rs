@@ -11,6 +11,7 @@ use super::call_report::CallReport;
 use super::client::{
     OnBehalfOf, UpstreamClientCredentials, build_authenticated_form, load_upstream_credentials,
 };
+use super::read_report::ReadReporter;
 use crate::breaker::{BreakerOpenError, BreakerSignal};
 use crate::context::RequestContext;
 use crate::error::InternalError;
@@ -117,26 +118,13 @@ impl<'a> ProviderEndpoints<'a> {
         }
     }
 
-    /// Adds a failed read to the audit log of its connection, at most once a day for each reason. This happens in the
-    /// background: the response to the recipient waits for no write, and does not depend on one.
-    pub(super) fn record_read_failure(&self, failure: CallFailure) {
-        let OnBehalfOf::Connection(connection_id) = &self.on_behalf_of else { return };
-        let Ok(moment) = self.ctx.new_moment() else { return };
-        let (app, provider_id, now) = (self.ctx.app().clone(), self.provider.id, moment.now);
-        let place = app.read_failure_records().reserve(connection_id, failure.reason, now);
-        let Some(place) = place else { return };
-        let connection_id = connection_id.clone();
-        tokio::spawn(async move {
-            let records = app.read_failure_records();
-            let turn = records.wait_for_turn().await;
-            let command =
-                RecordCallFailure { moment, provider_id, connection_id: connection_id.clone(), failure };
-            if let Err(error) = app.store().run(command).await {
-                tracing::error!(%error, provider = %provider_id, "a failed read could not be added to the audit log");
-                records.allow_retry(connection_id, failure.reason, now);
-            }
-            drop((turn, place));
-        });
+    /// Returns the reporter of failed reads for the connection that is read.
+    pub(super) fn read_reporter(&self) -> ReadReporter {
+        let connection = match &self.on_behalf_of {
+            OnBehalfOf::Connection(id) => Some(id.clone()),
+            OnBehalfOf::Recipient(_) => None,
+        };
+        ReadReporter { ctx: self.ctx.clone(), provider: self.provider.id, connection }
     }
 
     async fn record_in_audit_log(

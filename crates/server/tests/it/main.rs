@@ -20,6 +20,7 @@ mod database_failures;
 mod database_limits;
 mod demo;
 mod docs;
+mod document_streams;
 mod durability_settings;
 mod dynamic_registration;
 mod ended_tokens;

@@ -197,6 +197,9 @@ async fn document_over_limit_is_never_passed_on_completely() {
     assert_eq!((stated.status, &stated.json()["code"]), (413, &json!(413)));
     assert_eq!(streamed.status(), 200);
     assert!(streamed.bytes().await.is_err(), "the response ends without the end of its body");
+    let failures =
+        r#"bowline_provider_call_failures_total{provider="1000",call="data",reason="too_large"} 2"#;
+    assert!(kit.app().telemetry().render().contains(failures), "both are reported as failed reads");
 }
 
 /// Installs a provider that offers documents only in some media types, and records the requested types.

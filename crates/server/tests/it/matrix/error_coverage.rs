@@ -161,7 +161,7 @@ fn list_data_errors() -> Vec<DataError> {
         DataError::ProviderRateLimited(Duration::from_secs(1)),
         DataError::Internal(InternalError::new("broken")),
         DataError::RateLimited(Duration::from_secs(1)),
-        DataError::ProviderUnreachable(
+        DataError::TemporarilyUnavailable(
             Duration::from_secs(1),
             "The hub cannot establish a secure connection to the data provider",
         ),
@@ -174,7 +174,7 @@ fn list_data_errors() -> Vec<DataError> {
         DataError::ProviderRateLimited(_) => 4,
         DataError::Internal(_) => 5,
         DataError::RateLimited(_) => 6,
-        DataError::ProviderUnreachable(..) => 7,
+        DataError::TemporarilyUnavailable(..) => 7,
     };
     assert!(all.iter().map(number).eq(0..8));
     all

@@ -1,0 +1,294 @@
+//! Tests of documents while they are sent: an end of the connection stops them, incomplete ones are noticed, and their number
+//! and memory are limited.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use futures_util::{Stream, StreamExt, stream};
+use http::{Request, Uri};
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::support::{ConnectionTokens, HubProcess, TestHub, create_database, on_both, wait_until};
+
+on_both!(suspended_recipient_stops_document, document_continues_after_expiry_of_token);
+
+const SCOPE: &str = "ACCOUNT_BASIC STATEMENTS";
+/// More than the hub reads before it responds.
+const FIRST_CHUNK: usize = 300 * 1024;
+
+/// The way in which the stub sends a document after its first chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// Nothing more is sent.
+    Silent,
+    /// A small chunk every 20 ms.
+    Steady,
+    /// Chunks of 64 KiB without a pause.
+    Fast,
+    /// The last chunk is sent, and the document ends.
+    Finish,
+}
+
+/// A provider whose documents end only when the test says so.
+#[derive(Clone)]
+struct DocumentStub {
+    url: String,
+    pace: Arc<watch::Sender<Pace>>,
+    open: Arc<AtomicUsize>,
+    sent: Arc<AtomicU64>,
+}
+
+impl DocumentStub {
+    async fn start(pace: Pace) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let pace = Arc::new(watch::Sender::new(pace));
+        let stub = Self { url, pace, open: Arc::default(), sent: Arc::default() };
+        let router = axum::Router::new().fallback(respond).with_state(stub.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        stub
+    }
+
+    fn open_documents(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    async fn wait_until_closed(&self) {
+        wait_until("the hub closes the document", async || self.open_documents() == 0).await;
+    }
+}
+
+/// A document that the stub is sending.
+struct OpenDocument(Arc<AtomicUsize>);
+
+impl Drop for OpenDocument {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+async fn respond(State(stub): State<DocumentStub>, uri: Uri) -> Response {
+    if uri.path().ends_with("/accounts") {
+        let account = json!({"depositAccount": {"accountId": "mt-alice-chequing"}});
+        return axum::Json(json!({"accounts": [account]})).into_response();
+    }
+    if uri.path().ends_with("/statements") {
+        return axum::Json(json!({"statements": [{"statementId": "s"}]})).into_response();
+    }
+    stub.open.fetch_add(1, Ordering::SeqCst);
+    let open = OpenDocument(Arc::clone(&stub.open));
+    let mut first = b"%PDF-1.7 ".to_vec();
+    first.resize(FIRST_CHUNK, b'x');
+    let first = stream::once(async move { Bytes::from(first) });
+    let sent = Arc::clone(&stub.sent);
+    let chunks = first.chain(rest_of_document(stub.pace.subscribe(), open)).map(move |chunk| {
+        sent.fetch_add(chunk.len() as u64, Ordering::SeqCst);
+        Ok::<_, Infallible>(chunk)
+    });
+    ([("content-type", "application/pdf")], Body::from_stream(chunks)).into_response()
+}
+
+fn rest_of_document(pace: watch::Receiver<Pace>, open: OpenDocument) -> impl Stream<Item = Bytes> {
+    let ticks = tokio::time::interval(Duration::from_millis(20));
+    stream::unfold(Some((pace, ticks, open)), async |state| {
+        let (mut pace, mut ticks, open) = state?;
+        pace.wait_for(|pace| *pace != Pace::Silent).await.unwrap();
+        let now = *pace.borrow();
+        match now {
+            Pace::Finish => Some((Bytes::from_static(b"%%EOF"), None)),
+            Pace::Fast => Some((Bytes::from(vec![b'x'; 1 << 16]), Some((pace, ticks, open)))),
+            Pace::Silent | Pace::Steady => {
+                ticks.tick().await;
+                Some((Bytes::from_static(b"xxxx"), Some((pace, ticks, open))))
+            }
+        }
+    })
+}
+
+/// Returns the URL of the statement of alice's account.
+async fn find_document_url(base: &str, access: &str) -> String {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let get = async |path: &str| {
+        let url = format!("{base}/api/fdx/5{path}");
+        let text = client.get(url).bearer_auth(access).send().await.unwrap().text().await.unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()
+    };
+    let accounts = get("/accounts").await;
+    let account = accounts["accounts"][0]["depositAccount"]["accountId"].as_str().unwrap();
+    let statements = get(&format!("/accounts/{account}/statements")).await;
+    let statement = statements["statements"][0]["statementId"].as_str().unwrap();
+    format!("{base}/api/fdx/5/accounts/{account}/statements/{statement}")
+}
+
+async fn open_document(url: &str, access: &str) -> reqwest::Response {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    client.get(url).bearer_auth(access).send().await.unwrap()
+}
+
+/// Connects alice to a hub whose provider is the stub, and returns the URL of her statement.
+async fn connect_to_stub(kit: &TestHub, stub: &DocumentStub) -> (ConnectionTokens, String) {
+    let tokens = kit.connect_at(1000, &kit.acme(), "alice", &[], SCOPE).await;
+    kit.update_provider_settings(1000, |settings| stub.url.clone_into(&mut settings.fdx.base_url)).await;
+    let url = find_document_url(&kit.url(""), &tokens.access).await;
+    (tokens, url)
+}
+
+/// Runs the built program: the end of a connection stops its document, whether or not the provider sends anything.
+async fn connection_end_stops_document(store: Option<&str>) {
+    let site = HubProcess::new(store).await;
+    let stub = DocumentStub::start(Pace::Silent).await;
+    let file = site.path("bowline.toml");
+    let known = std::fs::read_to_string(&file).unwrap();
+    let (before, after) = known.split_once("fdx = { base_url = \"").unwrap();
+    let after = after.split_once('"').unwrap().1;
+    let changed = format!("{before}fdx = {{ base_url = \"{}\"{after}", stub.url);
+    let scopes = "STATEMENTS = \"fdx:statements:read\", TRANSACTIONS = ";
+    let changed = changed.replacen("TRANSACTIONS = ", scopes, 1);
+    // A document that is not stopped would go on for longer than the test waits.
+    std::fs::write(&file, changed.replacen("[upstream]\n", "[upstream]\nstatement_timeout = \"1h\"\n", 1))
+        .unwrap();
+    site.initialize().await;
+    let app = site.add_recipient_with_scope("App", SCOPE);
+    let hub = site.serve(&[]).await;
+    for pace in [Pace::Silent, Pace::Steady] {
+        stub.pace.send_replace(pace);
+        let code = site.obtain_code_with_scope(&app, "alice", SCOPE).await;
+        let tokens = ConnectionTokens::from_response(&site.api().redeem(&app, &code).await, code);
+        let url = find_document_url(&site.hub_url, &tokens.access).await;
+        let mut document = open_document(&url, &tokens.access).await;
+        assert_eq!(document.status(), 200);
+        assert!(document.chunk().await.unwrap().is_some_and(|chunk| !chunk.is_empty()));
+        assert_eq!(stub.open_documents(), 1);
+
+        assert_eq!(site.api().revoke(&tokens.access).await.status, 204);
+        // The reader must keep reading: a response that is not taken is not continued either.
+        let rest = tokio::spawn(document.bytes());
+        stub.wait_until_closed().await;
+
+        assert!(rest.await.unwrap().is_err(), "{pace:?}: the end of the body is missing");
+    }
+    hub.stop();
+}
+
+#[tokio::test]
+async fn connection_end_stops_document_sqlite() {
+    connection_end_stops_document(None).await;
+}
+
+#[tokio::test]
+async fn connection_end_stops_document_postgres() {
+    connection_end_stops_document(Some(&create_database().await)).await;
+}
+
+async fn suspended_recipient_stops_document(kit: TestHub) {
+    let stub = DocumentStub::start(Pace::Steady).await;
+    let (tokens, url) = connect_to_stub(&kit, &stub).await;
+    let document = open_document(&url, &tokens.access).await;
+    let rest = tokio::spawn(document.bytes());
+
+    let suspended = kit.send_admin_request(http::Method::POST, "/recipients/dc-sandbox/suspend").await;
+    stub.wait_until_closed().await;
+
+    assert!(matches!(suspended.status, 200 | 204), "{}", suspended.body);
+    assert!(rest.await.unwrap().is_err());
+}
+
+async fn document_continues_after_expiry_of_token(kit: TestHub) {
+    let stub = DocumentStub::start(Pace::Steady).await;
+    let (tokens, url) = connect_to_stub(&kit, &stub).await;
+    let mut document = open_document(&url, &tokens.access).await;
+
+    kit.advance(Duration::from_mins(10));
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 401, "the token has expired");
+    // More than one check takes place while these chunks arrive.
+    let mut received = 0;
+    while received < FIRST_CHUNK + 4 * 40 {
+        received += document.chunk().await.unwrap().unwrap().len();
+    }
+    stub.pace.send_replace(Pace::Finish);
+
+    assert!(
+        document.bytes().await.unwrap().ends_with(b"%%EOF"),
+        "the token was valid when the request began"
+    );
+}
+
+#[tokio::test]
+async fn stopped_document_resets_its_http2_stream() {
+    let kit = TestHub::new().await;
+    let stub = DocumentStub::start(Pace::Silent).await;
+    let (tokens, url) = connect_to_stub(&kit, &stub).await;
+    let uri: Uri = url.parse().unwrap();
+    let stream = tokio::net::TcpStream::connect(uri.authority().unwrap().as_str()).await.unwrap();
+    let (executor, io) = (hyper_util::rt::TokioExecutor::new(), hyper_util::rt::TokioIo::new(stream));
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+    tokio::spawn(connection);
+    let bearer = format!("Bearer {}", tokens.access);
+    let request = Request::get(uri).header("authorization", bearer).body(Body::empty()).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let body = tokio::spawn(axum::body::to_bytes(Body::new(response.into_body()), usize::MAX));
+
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204);
+    stub.wait_until_closed().await;
+
+    assert!(body.await.unwrap().is_err(), "the stream must not end cleanly");
+}
+
+#[tokio::test]
+async fn documents_are_limited_per_recipient_and_in_total() {
+    let settings = [("limit.documents", "3"), ("limit.recipient_documents", "2")];
+    let kit = TestHub::with_settings(&settings).await;
+    let stub = DocumentStub::start(Pace::Silent).await;
+    let (tokens, url) = connect_to_stub(&kit, &stub).await;
+    let other = kit.register_recipient(&[1000], SCOPE, false).await;
+    kit.update_provider_settings(1000, |settings| settings.fdx.base_url = stub.url.clone()).await;
+    let others = kit.connect_at(1000, &other, "alice", &[], SCOPE).await;
+    let others_url = find_document_url(&kit.url(""), &others.access).await;
+    let code_of = async |response: reqwest::Response| {
+        let status = response.status().as_u16();
+        assert!(response.headers().contains_key("retry-after"));
+        let body: serde_json::Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+        (status, body["code"].as_u64().unwrap())
+    };
+
+    let first = [open_document(&url, &tokens.access).await, open_document(&url, &tokens.access).await];
+    let third = code_of(open_document(&url, &tokens.access).await).await;
+    let foreign = open_document(&others_url, &others.access).await;
+    let full = code_of(open_document(&others_url, &others.access).await).await;
+    assert_eq!(
+        (first[0].status(), first[1].status(), foreign.status()),
+        (http::StatusCode::OK, http::StatusCode::OK, http::StatusCode::OK)
+    );
+    drop((first, foreign));
+    stub.wait_until_closed().await;
+    let again = open_document(&url, &tokens.access).await;
+
+    assert_eq!((third, full), ((429, 1207), (503, 500)));
+    assert_eq!(again.status(), 200, "a document that was closed does not count");
+}
+
+#[tokio::test]
+async fn document_that_is_not_taken_is_not_read_from_provider() {
+    let kit = TestHub::with_settings(&[("upstream.max_statement", "1024MiB")]).await;
+    let stub = DocumentStub::start(Pace::Fast).await;
+    let (tokens, url) = connect_to_stub(&kit, &stub).await;
+
+    let document = open_document(&url, &tokens.access).await;
+    let mut ticks = tokio::time::interval(Duration::from_millis(300));
+    let mut sent = 0;
+    while stub.sent.load(Ordering::SeqCst) != sent {
+        sent = stub.sent.load(Ordering::SeqCst);
+        assert!(sent < 64 << 20, "the hub reads on although its recipient does not");
+        ticks.tick().await;
+    }
+    drop(document);
+
+    stub.wait_until_closed().await;
+}
