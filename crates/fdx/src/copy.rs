@@ -21,7 +21,7 @@ use crate::read::{
 use crate::shape::{Field, FieldGroup, Shape, Shaped};
 use crate::statement::Statement;
 use crate::transaction::TRANSACTION_TYPES;
-pub use page::{CopiedPage, NextPage, PageParameter, PageWindow, copy_page};
+pub use page::{CopiedPage, LinkDates, NextPage, PageParameter, PageWindow, copy_page};
 
 /// Copies an item of a list, or a single object.
 pub trait CopyItem {

@@ -269,6 +269,34 @@ fn page_with_null_members_is_read() {
 }
 
 #[test]
+fn date_parameters_of_next_link_are_found() {
+    for (query, dates) in [
+        ("startDate=2026-01-01&endDate=2026-02-01&offset=1", Some(LinkDates::Date)),
+        ("endTime=2026-01-01&offset=1", Some(LinkDates::Time)),
+        ("startTime=2026-01-01&startDate=2026-01-01&offset=1", None),
+        ("offset=startDate", None),
+    ] {
+        for next in [format!(r#"{{"href":"/x?{query}"}}"#), format!(r#""https://b.example/x?{query}#part""#)]
+        {
+            let text = format!(r#"{{"page":{{"nextOffset":"1"}},"links":{{"next":{next}}},"accounts":[]}}"#);
+            let window = PageWindow { list: "accounts", skip: 0, limit: 10 };
+            let mut report = DropReport::default();
+
+            let page = copy_page(
+                text.as_bytes(),
+                Version::V5,
+                window,
+                &mut FilteredItem::account(TestRules::all()),
+                &mut Vec::new(),
+                &mut report,
+            );
+
+            assert_eq!(page.unwrap().link_dates, dates, "{text}");
+        }
+    }
+}
+
+#[test]
 fn missing_list_is_no_empty_list() {
     for text in [r#"{"page":{},"links":{}}"#, r#"{"Accounts":[]}"#, "{}", r#"{"accounts":null}"#] {
         assert_eq!(page_error(text), Some(ParseError::MissingList), "absence is not emptiness: {text}");

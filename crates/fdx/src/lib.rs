@@ -35,8 +35,8 @@ pub use account::{
 };
 pub use common::{Currency, Domicile, FiAttribute, HateoasLink};
 pub use copy::{
-    CopiedPage, CopyItem, FilteredItem, Item, ItemOutcome, ItemRules, NextPage, PageParameter, PageWindow,
-    StatementItem, UnchangedItem, copy_item, copy_page,
+    CopiedPage, CopyItem, FilteredItem, Item, ItemOutcome, ItemRules, LinkDates, NextPage, PageParameter,
+    PageWindow, StatementItem, UnchangedItem, copy_item, copy_page,
 };
 pub use customer::{
     AccountContact, AccountHolder, BusinessCustomer, Customer, CustomerAccount, CustomerName,

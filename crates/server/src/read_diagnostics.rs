@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use domain::Timestamp;
 use domain::id::ProviderId;
+use domain::model::provider::DateParameters;
 use fdx::{DropReason, DropReport};
 
 /// The time in which failed reads of one provider for one reason are written as one line.
@@ -22,6 +23,8 @@ pub(crate) struct ReadDiagnostics {
     /// The failures of each provider and reason since the last line. The number of reasons is fixed.
     failures: Mutex<HashMap<(ProviderId, &'static str), FailureWindow>>,
     dropped: Mutex<HashMap<ProviderId, DroppedCounts>>,
+    /// The date parameters of providers whose links have others than the requests had.
+    date_parameters: Mutex<HashMap<ProviderId, DateParameters>>,
 }
 
 struct FailureWindow {
@@ -71,6 +74,16 @@ impl ReadDiagnostics {
             add(counts, without_indexes(&field.path), field.reason, field.count);
         }
         add(counts, OTHER_PATHS.to_owned(), DropReason::Unreadable, report.dropped() - listed);
+    }
+
+    /// Stores the date parameters that the links of a provider have. Returns true if none were known.
+    pub(crate) fn set_date_parameters(&self, provider: ProviderId, found: DateParameters) -> bool {
+        lock(&self.date_parameters).insert(provider, found).is_none()
+    }
+
+    /// Returns the date parameters that the links of a provider have, if they were others than those of the requests.
+    pub(crate) fn date_parameters(&self, provider: ProviderId) -> Option<DateParameters> {
+        lock(&self.date_parameters).get(&provider).copied()
     }
 
     /// Returns what was left out of the responses of a provider, ordered by path.

@@ -227,17 +227,24 @@ pub enum DateParameters {
     Date,
 }
 
+impl DateParameters {
+    /// Returns the names for the first and the last day of a range.
+    pub const fn names(self) -> [&'static str; 2] {
+        match self {
+            Self::Time => ["startTime", "endTime"],
+            Self::Date => ["startDate", "endDate"],
+        }
+    }
+}
+
 impl FdxEndpoint {
-    /// Returns the names of the query parameters for the first and the last day of a range.
-    pub fn date_parameter_names(&self) -> [&'static str; 2] {
-        let by_version = match self.version {
+    /// Returns the date parameters that the server is asked with: those of the setting, else those that its own links show
+    /// (`detected`), else those of its version.
+    pub fn date_parameters(&self, detected: Option<DateParameters>) -> DateParameters {
+        self.date_parameters.or(detected).unwrap_or(match self.version {
             FdxVersion::V5 => DateParameters::Time,
             FdxVersion::V6 => DateParameters::Date,
-        };
-        match self.date_parameters.unwrap_or(by_version) {
-            DateParameters::Time => ["startTime", "endTime"],
-            DateParameters::Date => ["startDate", "endDate"],
-        }
+        })
     }
 }
 

@@ -52,11 +52,22 @@ pub struct NextPage {
     pub value: String,
 }
 
+/// The names of the query parameters for dates in a link of a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkDates {
+    /// `startTime` and `endTime`.
+    Time,
+    /// `startDate` and `endDate`.
+    Date,
+}
+
 /// The result of copying one page of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CopiedPage {
     /// The position of the next page; `None` on the last page.
     pub next: Option<NextPage>,
+    /// The date parameters in the link to the next page; `None` if it has none, or both kinds.
+    pub link_dates: Option<LinkDates>,
     /// The number of items of the list, if the provider sent it.
     pub total: Option<u64>,
     /// The number of items that the page has at the provider.
@@ -133,6 +144,7 @@ impl PageMembers<'_> {
             return Err(ParseError::NoReadableElement);
         }
         (copied.next, copied.total) = read_position(self.page, self.links, reading)?;
+        copied.link_dates = self.links.and_then(find_link_dates);
         Ok(copied)
     }
 }
@@ -236,13 +248,41 @@ fn read_next_link(links: Option<&str>, reading: &mut Reading<'_>) -> Result<Opti
     if href.is_empty() {
         return Ok(None);
     }
-    let query = href.split('#').next().and_then(|url| url.split_once('?')).map_or("", |(_, query)| query);
-    let next = form_urlencoded::parse(query.as_bytes()).find_map(|(name, value)| {
+    let next = form_urlencoded::parse(query_of(&href).as_bytes()).find_map(|(name, value)| {
         let parameters = [PageParameter::Offset, PageParameter::PageKey];
         let parameter = parameters.into_iter().find(|parameter| parameter.name() == name)?;
         Some(NextPage { parameter, value: value.into_owned() }).filter(|next| !next.value.is_empty())
     });
     next.map(Some).ok_or(ParseError::UnknownPosition)
+}
+
+/// Finds the date parameters in the link to the next page. A provider repeats the query there, with the names that it uses
+/// itself. What cannot be read was reported with the position.
+fn find_link_dates(links: &str) -> Option<LinkDates> {
+    const LINKS: &[Field] = &[Field::new("next", &Shape::Text)];
+    const LINK: &[Field] = &[Field::new("href", &Shape::Text)];
+    let Slot::Json(next) = read_members(links, LINKS, Version::V5)?.slot(0) else { return None };
+    let href = if next.starts_with('"') {
+        read_text(next)?
+    } else {
+        let Slot::Json(href) = read_members(next, LINK, Version::V5)?.slot(0) else { return None };
+        read_text(href)?
+    };
+    let (mut time, mut date) = (false, false);
+    for (name, _) in form_urlencoded::parse(query_of(&href).as_bytes()) {
+        time |= matches!(&*name, "startTime" | "endTime");
+        date |= matches!(&*name, "startDate" | "endDate");
+    }
+    match (time, date) {
+        (true, false) => Some(LinkDates::Time),
+        (false, true) => Some(LinkDates::Date),
+        // A provider that knows both kinds, or repeats whatever it got, proves nothing.
+        (true, true) | (false, false) => None,
+    }
+}
+
+fn query_of(href: &str) -> &str {
+    href.split('#').next().and_then(|url| url.split_once('?')).map_or("", |(_, query)| query)
 }
 
 struct PageVisitor<'c, 'r, I> {

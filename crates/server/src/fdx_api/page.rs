@@ -208,11 +208,12 @@ impl PagedList<'_> {
     ) -> Result<CopiedPage, DataError> {
         let limit_text = limit.to_string();
         let dates = self.upstream_dates.map(|range| (range.start.to_string(), range.end.to_string()));
+        let date_parameters = self.source.date_parameters();
         let mut query = Vec::with_capacity(self.upstream_query.len() + 4);
         query.push(("limit", limit_text.as_str()));
         query.extend(self.upstream_query);
         if let Some((start, end)) = &dates {
-            query.extend(self.source.date_parameter_names().into_iter().zip([start.as_str(), end.as_str()]));
+            query.extend(date_parameters.names().into_iter().zip([start.as_str(), end.as_str()]));
         }
         query.extend(self.position.parameter());
         let window = PageWindow { list: self.list, skip: self.position.skip, limit };
@@ -232,7 +233,13 @@ impl PagedList<'_> {
             Err(ReadError::Upstream(UpstreamError::FdxError(
                 code @ (ErrorCode::InvalidDate | ErrorCode::InvalidRange),
             ))) if self.upstream_dates.is_some() => Err(DataError::Fdx(code, DATES_NOT_ACCEPTED)),
-            result => Ok(result?),
+            result => {
+                let page = result?;
+                if let Some(link) = page.link_dates.filter(|_| dates.is_some()) {
+                    self.source.note_link_dates(date_parameters, link);
+                }
+                Ok(page)
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The results of the connectivity check of a provider, evaluated from the responses of its endpoints.
 
+use domain::model::provider::DateParameters;
 use http::{StatusCode, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,8 @@ const ERROR_CODES: [&str; 7] = [
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CheckResult {
     /// The checked item: `client_secret`, `authorization`, `token`, `revocation` or `data`; also
-    /// `initial_access_token` and `registration` if the provider registers clients.
+    /// `initial_access_token` and `registration` if the provider registers clients, and `date_parameters` if the provider's
+    /// links show that it uses others.
     pub name: &'static str,
     /// Whether the check has passed.
     pub ok: bool,
@@ -166,6 +168,23 @@ pub(super) fn evaluate_registration_response(
         _ => (true, "the endpoint responds"),
     };
     build_result("registration", response, None, finding)
+}
+
+/// Evaluates the setting for date parameters of a provider whose links have the parameters `found`.
+pub(super) fn evaluate_date_parameters(
+    setting: Option<DateParameters>,
+    found: DateParameters,
+) -> CheckResult {
+    let [start, end] = found.names();
+    let (ok, consequence) = match setting {
+        None => (true, "the hub uses them until its next start"),
+        Some(setting) if setting == found => (true, "the setting agrees"),
+        Some(_) => (false, "the hub sends others, which the provider may ignore"),
+    };
+    let detail = format!(
+        "the provider's links have {start} and {end}: {consequence}; set `fdx.date_parameters` to \"{start}\""
+    );
+    CheckResult::new("date_parameters", ok, detail)
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Reads FDX resources of a connection from its provider, with the connection's access token.
 
 use domain::Secret;
-use domain::model::provider::{FdxVersion, Provider};
+use domain::model::provider::{DateParameters, FdxVersion, Provider};
 use domain::rule::access::GrantedAccess;
-use fdx::{DropReport, ErrorCode, ParseError, Shaped, Version};
+use fdx::{DropReport, ErrorCode, LinkDates, ParseError, Shaped, Version};
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 use store::query::GetProvider;
@@ -38,9 +38,25 @@ impl<'a> ConnectionSource<'a> {
         self.provider.settings.fdx.history_days
     }
 
-    /// Returns the names of the query parameters for the first and the last day of a range.
-    pub(crate) fn date_parameter_names(&self) -> [&'static str; 2] {
-        self.provider.settings.fdx.date_parameter_names()
+    /// Returns the date parameters that the provider is asked with.
+    pub(crate) fn date_parameters(&self) -> DateParameters {
+        let detected = self.ctx.app().read_diagnostics().date_parameters(self.provider.id);
+        self.provider.settings.fdx.date_parameters(detected)
+    }
+
+    /// Compares the date parameters that a list was requested with and those in the provider's link to the next page. Other
+    /// names prove that the provider uses them: it did not get them from the hub.
+    pub(crate) fn note_link_dates(&self, requested: DateParameters, link: LinkDates) {
+        let found = match link {
+            LinkDates::Time => DateParameters::Time,
+            LinkDates::Date => DateParameters::Date,
+        };
+        let provider = self.provider.id;
+        if found != requested && self.ctx.app().read_diagnostics().set_date_parameters(provider, found) {
+            let [start, end] = found.names();
+            tracing::warn!(%provider, start, end,
+                "the provider's links have other date parameters than the requests: set `fdx.date_parameters`");
+        }
     }
 
     /// Reads a single object.

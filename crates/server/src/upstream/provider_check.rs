@@ -8,8 +8,8 @@ use http::{StatusCode, header};
 use url::Url;
 
 use super::check_result::{
-    CheckResult, InitialAccessToken, evaluate_registration_response, evaluate_revocation_response,
-    evaluate_status, evaluate_token_response,
+    CheckResult, InitialAccessToken, evaluate_date_parameters, evaluate_registration_response,
+    evaluate_revocation_response, evaluate_status, evaluate_token_response,
 };
 use super::client::{
     UpstreamClientCredentials, build_authenticated_form, load_hub_secret, load_initial_access_token,
@@ -53,6 +53,8 @@ pub async fn check_provider(ctx: &RequestContext, provider: &Provider) -> Vec<Ch
         checks.push(CheckResult::new("initial_access_token", ok, detail));
     }
     checks.extend(endpoint_checks.check_endpoints(credentials.as_ref(), initial_access_token.as_ref()).await);
+    let found = ctx.app().read_diagnostics().date_parameters(provider.id);
+    checks.extend(found.map(|found| evaluate_date_parameters(settings.fdx.date_parameters, found)));
     checks
 }
 

@@ -33,6 +33,7 @@ mod guide;
 mod invalid_grant_burst;
 mod libraries;
 mod limit;
+mod list_dates;
 mod listener;
 mod log_output;
 mod malicious_provider;
