@@ -105,6 +105,16 @@ mod tests {
         OpaqueIds::new(&Secret::new([1; 32])).unwrap()
     }
 
+    #[test]
+    fn longest_id_fits_fdx_when_sealed_and_longer_one_is_not_sealed() {
+        for prefix in [ACCOUNT, STATEMENT] {
+            let seal = |length| ids().seal_for(prefix, "binding", &"x".repeat(length));
+
+            assert!(seal(172).is_some_and(|opaque| opaque.len() <= 256), "{prefix}");
+            assert_eq!(seal(173), None, "{prefix}");
+        }
+    }
+
     proptest! {
         #[test]
         fn opaque_id_opens_only_for_its_recipient_provider_and_type(id: String, other in "[a-z]{1,9}\n[0-9]{4}") {

@@ -3,7 +3,7 @@
 use domain::Secret;
 use domain::model::provider::{DateParameters, FdxVersion, Provider};
 use domain::rule::access::GrantedAccess;
-use fdx::{DropReport, ErrorCode, LinkDates, ParseError, Shaped, Version};
+use fdx::{DropReason, DropReport, ErrorCode, LinkDates, ParseError, Shaped, Version};
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 use store::query::GetProvider;
@@ -106,6 +106,14 @@ impl<'a> ConnectionSource<'a> {
         let number = report.dropped() as u64;
         app.telemetry().count_many("bowline_fdx_dropped_fields_total", &labels, number);
         app.read_diagnostics().add_dropped(provider, report);
+        // A customer misses the whole account or statement, and only the provider can change its id.
+        let Some(field) = report.fields().iter().find(|field| field.reason == DropReason::IdTooLong) else {
+            return;
+        };
+        let reason = field.reason.as_str();
+        if let Some(count) = app.read_diagnostics().count_failure(provider, reason, self.ctx.now()) {
+            tracing::warn!(%provider, path = field.path, count, "an id of the provider is too long to be served");
+        }
     }
 
     pub(super) fn resource_url(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Url, ReadError> {
