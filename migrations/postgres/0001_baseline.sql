@@ -10,6 +10,9 @@
 --   * `mac` covers the columns of a row that give authority, so that another program cannot change them unnoticed; `state_mac`
 --     covers the state where it changes apart from the others. `docs/security/stored-rows.md` lists these columns.
 --   * `audit_head` is the newest event of the audit chain of the row's subject: its number, its MAC and its id.
+--   * On SQLite, tables with long rows have the integer key that SQLite assigns (`rowid`), and an index on the id. SQLite
+--     appends to such a table without moving rows, and its inner pages contain no rows. Tables with short rows are
+--     clustered by their primary key (`WITHOUT ROWID`), which saves an index.
 --   * The end of a connection changes no secondary index of `connections`: no index contains a column that an end changes.
 --   * Tables that every request writes to have no foreign keys to `clients` and `providers`, whose rows are never deleted:
 --     PostgreSQL would lock the referenced row at each insert.
@@ -175,8 +178,9 @@ CREATE INDEX authorization_requests_exchange ON authorization_requests (COALESCE
     WHERE status = 'exchanging';
 
 -- Connections: the permission of one recipient to read the data of one customer at one provider. `job_id` is the newest job
--- of the connection. `refresh_token_hash` is the key of its token in `refresh_tokens`. `access_key` and `refresh_key` are the wrapped keys of the tokens in `upstream_credentials`; the end of
--- the connection deletes them, which makes these tokens unreadable.
+-- of the connection. `refresh_token_hash` is the key of its token in `refresh_tokens`. `access_key` and `refresh_key` are
+-- the wrapped keys of the tokens in `upstream_credentials`; the end of the connection deletes them, which makes these tokens
+-- unreadable.
 CREATE TABLE connections (
     id BYTEA NOT NULL PRIMARY KEY,
     client_id BYTEA NOT NULL,
@@ -319,9 +323,8 @@ CREATE TABLE jobs (
     finished_at BIGINT
 );
 CREATE INDEX jobs_due ON jobs (provider_id, endpoint_group, due_at) WHERE state = 'pending';
-CREATE INDEX jobs_client ON jobs (client_id, provider_id)
-    WHERE state IN ('pending', 'failed') AND client_id IS NOT NULL;
 CREATE INDEX jobs_failed ON jobs (id) WHERE state = 'failed';
+CREATE INDEX jobs_failed_client ON jobs (client_id, provider_id) WHERE state = 'failed' AND client_id IS NOT NULL;
 CREATE INDEX jobs_retryable ON jobs (provider_id, id)
     WHERE state = 'failed' AND (token IS NOT NULL OR kind = 'register_upstream_client');
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE state = 'done';

@@ -46,6 +46,7 @@ pub(crate) fn run_tests(full: bool) -> Result<()> {
     if full {
         environment.push(("BOWLINE_CRASH_ROUNDS", "200".into()));
         environment.push(("BOWLINE_RACE_ROUNDS", "10000".into()));
+        environment.push(("BOWLINE_FILLED_CONNECTIONS", "1000000".into()));
     }
     let tested = run_step("tests", || run_and_count_tests(&mut count, &environment));
     let caught = tested.and_then(|()| {

@@ -14,7 +14,7 @@ use domain::rule::client_registration::{
     ensure_due,
 };
 use store::command::DetachUpstreamClient;
-use store::query::{GetClientSummary, GetProvider, GetRegistration, HasPendingRevocations};
+use store::query::{GetClientSummary, GetProvider, GetRegistration, HasPendingRevocations, SEARCH_WINDOW};
 
 use crate::context::RequestContext;
 use crate::error::InternalError;
@@ -87,9 +87,13 @@ fn report_not_due(reason: RegistrationNotDue) -> AttemptReport {
 /// retried.
 pub(super) async fn delete(ctx: &RequestContext, job: &Job) -> Result<AttemptReport, AttemptError> {
     let (client_id, provider) = load_client_id_and_provider(ctx, job).await?;
-    let pending = HasPendingRevocations { client_id: client_id.clone(), provider_id: provider.id };
+    let pending = HasPendingRevocations {
+        client_id: client_id.clone(),
+        provider_id: provider.id,
+        window: SEARCH_WINDOW,
+    };
     if ctx.ask(&pending).await? {
-        let description = "revocations by this client are still pending at the provider";
+        let description = "revocations by this client may still be pending at the provider";
         return Ok(AttemptReport::new(AttemptOutcome::Blocked, description));
     }
     let sealed = SealedClientConfiguration { data_key: job.data_key.clone(), sealed: job.token.clone() };

@@ -14,7 +14,7 @@ on_both!(
 );
 
 /// The outcome that a deletion job reports while pending revocations delay it.
-const WAITING_FOR_REVOCATIONS: &str = "revocations by this client are still pending at the provider";
+const WAITING_FOR_REVOCATIONS: &str = "revocations by this client may still be pending at the provider";
 
 async fn upstream_client_is_kept_during_code_exchange(kit: TestHub) {
     kit.enable_client_registration().await;

@@ -291,30 +291,51 @@ impl Query for CountJobs {
 
 /// Returns whether the upstream client of a registration is still needed to revoke something at the provider: a job is
 /// pending, or has failed and could be retried; or a code is being exchanged, which may result in a grant.
+///
+/// Pending jobs have no index by recipient, because each end of a connection would have to change it. If more of them than
+/// `window` wait for the provider, they are not examined, and the client counts as needed.
 #[derive(Clone, Debug)]
 pub struct HasPendingRevocations {
     pub client_id: ClientId,
     pub provider_id: ProviderId,
+    /// The maximum number of pending jobs that the query examines.
+    pub window: u32,
 }
 
 impl Query for HasPendingRevocations {
     type Reply = bool;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
-        let params = values![self.client_id, self.provider_id];
+        let registration = values![self.client_id, self.provider_id];
+        let jobs = values![self.client_id, self.provider_id, self.window];
         // Exchanges are checked before jobs: an exchange that ends queues its job in the same commit, so that at least
         // one of the two statements sees it.
-        Ok(tx.exists(ONGOING_EXCHANGE, params).await? || tx.exists(PENDING_REVOCATION, params).await?)
+        Ok(tx.exists(ONGOING_EXCHANGE, registration).await? || tx.exists(UNFINISHED_REVOCATION, jobs).await?)
     }
 }
 
-static PENDING_REVOCATION: &Sql = sql!(
+macro_rules! is_revocation {
+    () => {
+        "COALESCE(kind, '') IN ('revoke_at_provider', 'revoke_orphaned_grant', 'recover_authorization_code')"
+    };
+}
+
+// One statement, so that it sees a job which fails or is retried in the meantime in one of its states. The jobs beyond the
+// window are searched before those in it, so that a long queue is not read.
+static UNFINISHED_REVOCATION: &Sql = sql!(concat!(
     "-- find a job that revokes a grant as the client of a recipient
-    SELECT id FROM jobs WHERE client_id = ?1 AND provider_id = ?2 AND state IN ('pending', 'failed')
-        AND (state = 'pending' OR token IS NOT NULL)
-        AND COALESCE(kind, '') IN ('revoke_at_provider', 'revoke_orphaned_grant', 'recover_authorization_code')
-    LIMIT 1"
-);
+    SELECT id FROM providers WHERE id = ?2 AND (
+        EXISTS (SELECT 1 FROM jobs WHERE client_id = ?1 AND provider_id = ?2 AND state = 'failed'
+            AND token IS NOT NULL AND ",
+    is_revocation!(),
+    ")
+        OR (SELECT 1 FROM jobs WHERE provider_id = ?2 AND endpoint_group IN ('revocation', 'token')
+            AND state = 'pending' LIMIT 1 OFFSET ?3) IS NOT NULL
+        OR EXISTS (SELECT 1 FROM jobs WHERE provider_id = ?2 AND endpoint_group IN ('revocation', 'token')
+            AND state = 'pending' AND client_id = ?1 AND ",
+    is_revocation!(),
+    "))"
+));
 
 static ONGOING_EXCHANGE: &Sql = sql!(
     "-- find a code exchange as the client of a recipient, ongoing or interrupted and not yet recovered
@@ -323,4 +344,4 @@ static ONGOING_EXCHANGE: &Sql = sql!(
 );
 
 pub(super) static HOT_STATEMENTS: &[&Sql] =
-    &[CONNECTION_JOBS, DUE_QUEUES, PENDING_REVOCATION, ONGOING_EXCHANGE, RETRYABLE, RETRYABLE_OF_PROVIDER];
+    &[CONNECTION_JOBS, DUE_QUEUES, UNFINISHED_REVOCATION, ONGOING_EXCHANGE, RETRYABLE, RETRYABLE_OF_PROVIDER];

@@ -219,7 +219,7 @@ mod tests {
 
     /// Writes a row that needs this number of pages.
     fn write_pages(connection: &Connection, count: i64) {
-        connection.execute("INSERT INTO pages VALUES (zeroblob(?1))", [count * 4096]).unwrap();
+        connection.execute("INSERT INTO pages VALUES (zeroblob(?1))", [count * 2048]).unwrap();
     }
 
     fn request_copy(checkpointer: &Checkpointer) -> CopyProgress {

@@ -30,10 +30,11 @@ pub(super) fn open(path: &Path, flags: OpenFlags) -> Result<Connection> {
         .map_err(|e| StoreError::Unavailable(format!("{}: {e}", path.display())))?;
     // `synchronous = FULL` syncs the log at each commit; `NORMAL` would lose acknowledged commits at a power failure.
     // `secure_delete` overwrites deleted tokens in the file. The writer itself decides when to checkpoint, because a
-    // checkpoint during a burst of commits would delay them. The cache of pages holds the inner pages of the B-trees, of
-    // which a store of a million connections has about a thousand; the operating system caches the others.
+    // checkpoint during a burst of commits would delay them. The cache of pages holds the inner pages of the B-trees; the
+    // operating system caches the others. Most of the log consists of pages in which one row has changed, so pages of half
+    // the usual size halve it. The size applies to a new file only and must precede the journal mode.
     connection.execute_batch(
-        "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+        "PRAGMA page_size = 2048; PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;
          PRAGMA trusted_schema = OFF; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -4096;",
     )?;

@@ -19,7 +19,7 @@ const CHECKPOINT_TIMEOUT: Duration = Duration::from_millis(50);
 /// The time until the next attempt to empty the log after readers or another process prevented it.
 const CHECKPOINT_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// The sizes of the log, in pages of 4 KiB, at which it is copied while commands keep coming.
+/// The sizes of the log, in pages of 2 KiB, at which it is copied while commands keep coming.
 struct LogLimits {
     /// The size after which a copy is requested.
     copy: i32,
@@ -33,7 +33,7 @@ struct LogLimits {
     max: i32,
 }
 
-/// A copy is requested at 62 MiB, and the writer completes it itself at 250 MiB.
+/// A copy is requested at 31 MiB, and the writer completes it itself at 125 MiB.
 const LOG_LIMITS: LogLimits =
     LogLimits { copy: 16_000, step: 4_000, handover: 2 * MAX_PAGES_OF_LAST_ROUND, max: 64_000 };
 
@@ -262,7 +262,7 @@ mod tests {
     use super::*;
     use crate::sqlite::connection;
 
-    const PAGE_BYTES: u64 = 4096;
+    const PAGE_BYTES: u64 = 2048;
 
     struct TestLog {
         folder: tempfile::TempDir,
@@ -294,7 +294,7 @@ mod tests {
         }
 
         fn commit_page(&mut self) {
-            self.connection.execute("INSERT INTO pages VALUES (zeroblob(4000))", []).unwrap();
+            self.connection.execute("INSERT INTO pages VALUES (zeroblob(2000))", []).unwrap();
             self.log.record_commit(&[], &self.connection).unwrap();
         }
     }

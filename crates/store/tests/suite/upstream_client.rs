@@ -12,7 +12,7 @@ use store::command::{
     RecoveryCause, RemoveClient, RequestRegistrations, ResolveFailedJob, SealedUpstreamClient, StepRejected,
     TakeRegistrationStep, UpsertProvider,
 };
-use store::query::{HasPendingRevocations, ListJobs};
+use store::query::{HasPendingRevocations, ListJobs, SEARCH_WINDOW};
 
 use crate::job::{finish_job, lease_job};
 use crate::support::{
@@ -25,6 +25,7 @@ on_both!(
     upstream_clients_are_deleted_once_after_last_connection_ends,
     pending_exchange_blocks_upstream_client_deletion,
     failed_revocation_blocks_upstream_client_deletion,
+    long_queue_blocks_upstream_client_deletion,
     waiting_deletion_job_does_not_expire,
     unknown_job_kind_is_not_leased,
     failed_registration_job_can_be_retried_and_closed,
@@ -161,8 +162,7 @@ async fn upstream_clients_are_deleted_once_after_last_connection_ends(kit: TestS
     let connection = kit.create_active_connection("a", "dc-new", Some("alice")).await;
     remove_client(&kit, "dc-new").await;
     assert_eq!(kit.count_jobs("delete_upstream_client", "pending").await, 0, "a connection is active");
-    let has_pending =
-        || HasPendingRevocations { client_id: parse_client_id("dc-new"), provider_id: ProviderId::new(1000) };
+    let has_pending = || pending_revocations_of_new_recipient();
     assert!(!kit.store.query(&has_pending()).await.unwrap());
     kit.end_connection(&connection, EndCause::ClientRemoved, None).await;
     assert!(kit.store.query(&has_pending()).await.unwrap(), "the revocation uses this client");
@@ -195,7 +195,15 @@ async fn activate_upstream_client(kit: &TestStore) -> HasPendingRevocations {
     let (job, lease_id) = lease_job(kit).await.unwrap();
     take_step(kit, RegistrationStep::Activate, Some(build_sealed_client())).await.unwrap();
     finish_job(kit, &job, lease_id, AttemptOutcome::Accepted).await;
-    HasPendingRevocations { client_id: parse_client_id("dc-new"), provider_id: ProviderId::new(1000) }
+    pending_revocations_of_new_recipient()
+}
+
+fn pending_revocations_of_new_recipient() -> HasPendingRevocations {
+    HasPendingRevocations {
+        client_id: parse_client_id("dc-new"),
+        provider_id: ProviderId::new(1000),
+        window: SEARCH_WINDOW,
+    }
 }
 
 async fn pending_exchange_blocks_upstream_client_deletion(mut kit: TestStore) {
@@ -266,6 +274,21 @@ async fn failed_revocation_blocks_upstream_client_deletion(mut kit: TestStore) {
     kit.advance_clock(DAY * 90);
     kit.store.run(Purge { moment: kit.next_moment(), limit: 100 }).await.unwrap();
     assert!(!kit.store.query(&has_pending).await.unwrap(), "the token was deleted after 90 days");
+}
+
+async fn long_queue_blocks_upstream_client_deletion(kit: TestStore) {
+    let has_pending = activate_upstream_client(&kit).await;
+    for name in ["a", "b", "c"] {
+        let id = kit.create_active_connection(name, "dc-acme", Some(name)).await;
+        kit.end_connection(&id, EndCause::Recipient, None).await;
+    }
+
+    let examined =
+        kit.store.query(&HasPendingRevocations { window: 3, ..has_pending.clone() }).await.unwrap();
+    let unknown = kit.store.query(&HasPendingRevocations { window: 2, ..has_pending }).await.unwrap();
+
+    assert!(!examined, "the jobs belong to another recipient");
+    assert!(unknown, "a job that was not examined may belong to the recipient");
 }
 
 async fn waiting_deletion_job_does_not_expire(mut kit: TestStore) {

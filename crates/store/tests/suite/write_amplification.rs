@@ -1,10 +1,12 @@
-//! Tests that the number of bytes that an end writes does not depend on the size of the store.
+//! Tests of the number of bytes that an end writes to the log of SQLite: it is small, and does not depend on the size of the
+//! store.
 
 use std::path::Path;
 use std::time::Duration;
 
 use domain::id::{ConnectionId, ProviderId};
 use domain::model::connection::{ConnectionState, EndCause};
+use futures_util::future::join_all;
 use store::Location;
 use store::command::{EndOutcome, SeedConnections, SeededConnection};
 
@@ -12,11 +14,13 @@ use crate::support::{DAY, REDIRECT_URI, TestStore, on_both, parse_client_id, sea
 
 on_both!(bulk_inserted_connections_are_active_and_can_be_ended);
 
-const KEY_STEP: u64 = u64::MAX / 100_000;
+const KEY_STEP: u64 = u64::MAX / 1_000_000;
 
 impl TestStore {
     pub(crate) async fn fill_connections(&self, numbers: std::ops::Range<u64>) {
-        let build = |number| SeededConnection::from_key(number * KEY_STEP, seal("a token")).unwrap();
+        // Tokens of usual length, with their keys and their seals.
+        let token = seal(&"t".repeat(64));
+        let build = |number| SeededConnection::from_key(number * KEY_STEP, token.clone()).unwrap();
         let fill = SeedConnections {
             moment: self.next_moment(),
             client_id: parse_client_id("dc-acme"),
@@ -78,7 +82,27 @@ async fn measure_end_bytes(kit: &TestStore, id: &ConnectionId) -> u64 {
 }
 
 /// The size of a page in the write-ahead log, including its header, in bytes.
-const WAL_PAGE_BYTES: u64 = 4096 + 24;
+const WAL_PAGE_BYTES: u64 = 2048 + 24;
+
+/// The header of a page in the write-ahead log.
+pub(crate) struct LoggedPage {
+    pub(crate) number: u32,
+    /// True for the last page of a commit.
+    ends_commit: bool,
+}
+
+/// Reads the headers of the pages in the write-ahead log.
+pub(crate) fn read_logged_pages(file: &Path) -> Vec<LoggedPage> {
+    let log = std::fs::read(file.with_extension("db-wal")).unwrap();
+    let read_number = |bytes: &[u8]| u32::from_be_bytes(bytes[..4].try_into().unwrap());
+    // The header of the file has 32 bytes and contains the size of a page. The header of a page has 24 bytes and contains its
+    // number and, in the last page of a commit, the size of the database.
+    let (header, pages) = log.split_at(32);
+    let pages = pages.chunks_exact(24 + usize::try_from(read_number(&header[8..])).unwrap());
+    pages
+        .map(|page| LoggedPage { number: read_number(page), ends_commit: read_number(&page[4..]) > 0 })
+        .collect()
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connection_end_writes_same_amount_in_small_and_large_store() {
@@ -104,4 +128,36 @@ async fn connection_end_writes_same_amount_after_many_refreshes() {
     let fresh = measure_end_bytes(&kit, &fresh).await;
     let often = measure_end_bytes(&kit, &often).await;
     assert!(often <= fresh + WAL_PAGE_BYTES, "{fresh} bytes without refreshes, {often} after a thousand");
+}
+
+/// The limit applies to a million connections, which the complete check fills in. One thread runs the test, so that all
+/// ends of a set wait before the first one runs.
+#[tokio::test]
+async fn set_of_ends_writes_at_most_six_kib_of_log_each() {
+    const SETS: u64 = 48;
+    const SET_SIZE: u64 = 16;
+    let connections =
+        std::env::var("BOWLINE_FILLED_CONNECTIONS").map_or(20_000, |text| text.parse().unwrap());
+    let mut kit = TestStore::open_sqlite().await;
+    for first in (0..connections).step_by(10_000) {
+        kit.fill_connections(first..first + 10_000).await;
+    }
+    let Location::Sqlite(file) = kit.location.clone() else { panic!("SQLite") };
+    wait_for_empty_log(&file).await;
+
+    for set in 0..SETS {
+        // A prime as step spreads the ends over the whole store.
+        let numbers = (set * SET_SIZE..(set + 1) * SET_SIZE).map(|n| n * 7_919 % connections);
+        let ids: Vec<_> = numbers.map(filled_connection_id).collect();
+        // Ids begin with the time, so the time between two sets decides where their rows are inserted.
+        kit.advance_clock(Duration::from_millis(2));
+        let outcomes = join_all(ids.iter().map(|id| kit.end_connection(id, EndCause::Recipient, None))).await;
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, EndOutcome::Ended(_))), "{outcomes:?}");
+    }
+
+    let per_end = wal_size_bytes(&file) / (SETS * SET_SIZE);
+    let commits = read_logged_pages(&file).iter().filter(|page| page.ends_commit).count();
+    assert_eq!(commits as u64, SETS, "each set is one commit");
+    println!("{per_end} bytes of log for each end among {connections} connections");
+    assert!((3 * 1024..=6 * 1024).contains(&per_end), "{per_end} bytes for each end");
 }
