@@ -253,6 +253,8 @@ CREATE TABLE connection_terms (
 
 -- The hub's tokens at a provider, each sealed under its own key in the connection. A refresh takes the lease first.
 -- `outcome_unknown`: an earlier refresh broke off, so the provider may have issued a token that was never stored.
+-- `unknown_until`: the end of the lease of that refresh, if it sent the stored refresh token. A later refresh that leaves the
+-- token unchanged then proves that there is no other one.
 -- `invalid_grant_at`: the time of the first `invalid_grant` for the current version, which a second refresh must confirm.
 CREATE TABLE upstream_credentials (
     connection_id BYTEA NOT NULL PRIMARY KEY,
@@ -262,6 +264,7 @@ CREATE TABLE upstream_credentials (
     lease_id BYTEA,
     lease_until BIGINT,
     outcome_unknown BOOLEAN NOT NULL,
+    unknown_until BIGINT,
     invalid_grant_at BIGINT,
     updated_at BIGINT NOT NULL
 );

@@ -15,4 +15,5 @@ pub mod provider_response;
 pub mod revoke;
 pub mod token;
 pub mod token_lifetime;
+pub mod unsettled_refresh;
 pub mod validation;

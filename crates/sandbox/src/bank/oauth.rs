@@ -15,6 +15,7 @@ use super::grants::CustomerGrant;
 use super::login_sessions::{CodeOutcome, CodeRedemption, IssuedCode};
 use super::oauth_error::{BankOAuthError, bad_request};
 use super::state::Bank;
+use super::token_faults::TokenResponseFault;
 use crate::random::{constant_time_eq, derive_text, hash};
 
 const ACCESS_TOKEN_TTL_SECS: i64 = 300;
@@ -133,15 +134,17 @@ impl Bank {
     }
 
     fn refresh_tokens(&self, form: &TokenForm, client: &str) -> Result<Value, BankOAuthError> {
-        let (refuse_all, rotate) = {
+        let (refuse_all, rotate, response) = {
             let faults = self.faults().borrow();
-            (faults.invalid_grant_to_all, faults.rotate_refresh)
+            (faults.invalid_grant_to_all, faults.rotate_refresh, faults.token_response)
         };
         let grant = self.grants().find_by_refresh_hash(&hash(&form.refresh_token)).cloned();
         let grant =
             grant.filter(|g| !refuse_all && self.is_grant_of_client(g, client)).ok_or(INVALID_GRANT)?;
         if !rotate {
-            return Ok(self.token_response(&grant, None));
+            let is_repeated = response == TokenResponseFault::RepeatedRefreshToken;
+            let refresh_token = is_repeated.then_some(form.refresh_token.as_str());
+            return Ok(self.token_response(&grant, refresh_token));
         }
         let refresh_token = generate_secret()?;
         self.grants().rotate(&grant.id, hash(&refresh_token)).map_err(|_| TEMPORARILY_UNAVAILABLE)?;

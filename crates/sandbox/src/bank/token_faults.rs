@@ -32,6 +32,8 @@ pub enum TokenResponseFault {
     EmptyRefreshToken,
     /// The response has no refresh token.
     NoRefreshToken,
+    /// The response to a refresh repeats the refresh token of the request.
+    RepeatedRefreshToken,
     /// The body begins with a byte order mark.
     ByteOrderMark,
     /// The response claims to be compressed.
@@ -67,6 +69,7 @@ impl TokenResponseFault {
         Self::Accepted,
         Self::EmptyRefreshToken,
         Self::NoRefreshToken,
+        Self::RepeatedRefreshToken,
         Self::ByteOrderMark,
         Self::Gzip,
         Self::NonAscii,
@@ -92,6 +95,7 @@ impl TokenResponseFault {
             Self::Accepted => "accepted",
             Self::EmptyRefreshToken => "empty_refresh_token",
             Self::NoRefreshToken => "no_refresh_token",
+            Self::RepeatedRefreshToken => "repeated_refresh_token",
             Self::ByteOrderMark => "byte_order_mark",
             Self::Gzip => "gzip",
             Self::NonAscii => "non_ascii",
@@ -206,7 +210,8 @@ impl TokenResponseFault {
     /// Renders the response to a request that was processed and whose regular body would be `body`.
     pub(super) fn render(self, mut body: Value) -> Response {
         match self {
-            Self::Normal | Self::WrongClient | Self::UnauthorizedClient => {}
+            // A refresh repeats the token where it builds the body.
+            Self::Normal | Self::RepeatedRefreshToken | Self::WrongClient | Self::UnauthorizedClient => {}
             Self::ServerError => return server_error(),
             Self::RetryAfter => {
                 return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")]).into_response();

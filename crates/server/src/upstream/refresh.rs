@@ -252,7 +252,7 @@ impl RefreshTask {
         let endpoints =
             ProviderEndpoints::new(&self.ctx, &self.provider, on_behalf_of).for_connection(&self.id);
         match endpoints.request_tokens(TokenGrant::Refresh { token: refresh_token.expose() }).await {
-            Ok(tokens) => self.store_tokens(tokens).await,
+            Ok(tokens) => self.store_tokens(tokens, &refresh_token).await,
             Err(error) => {
                 // A refresh with an unknown outcome may have replaced the stored refresh token by one that the hub never
                 // received. Revoking the stored one then does not prove that the grant has ended.
@@ -270,7 +270,12 @@ impl RefreshTask {
         SealOwner::for_connection(&self.id, &self.client_id, self.provider.id)
     }
 
-    async fn store_tokens(&self, tokens: TokenResponse) -> Result<UpstreamAccessToken, RefreshError> {
+    /// Stores the tokens of a response to a refresh with the refresh token `sent`.
+    async fn store_tokens(
+        &self,
+        tokens: TokenResponse,
+        sent: &Secret<String>,
+    ) -> Result<UpstreamAccessToken, RefreshError> {
         let seal = |purpose, token: &Secret<String>| seal_token(&self.ctx, self.owner(), purpose, token);
         let command = StoreCredential {
             moment: self.ctx.new_moment()?,
@@ -278,11 +283,12 @@ impl RefreshTask {
             lease: self.lease.clone(),
             access_token: seal(SealPurpose::AccessToken, &tokens.access_token)?,
             access_expires_at: tokens.access_expires_at,
-            // If the provider does not rotate refresh tokens (RFC 6749 §6), there is none: the stored token remains
-            // valid.
+            // If the provider does not rotate refresh tokens (RFC 6749 §6), there is none or the same: the stored token
+            // remains valid.
             refresh_token: tokens
                 .refresh_token
                 .as_ref()
+                .filter(|token| *token != sent)
                 .map(|token| seal(SealPurpose::RefreshToken, token))
                 .transpose()?,
         };
@@ -329,7 +335,7 @@ impl RefreshTask {
         let release = ReleaseLease {
             moment: self.ctx.new_moment()?,
             connection_id: self.id.clone(),
-            lease: self.lease.id.clone(),
+            lease: self.lease.clone(),
             outcome_unknown,
         };
         self.ctx.run(release).await?;

@@ -16,6 +16,7 @@ on_both!(
     exchange_with_unknown_outcome_leaves_no_grant_active,
     access_token_is_revoked_without_refresh_token,
     refresh_with_unknown_outcome_is_reported_at_the_end,
+    later_refresh_settles_an_unknown_outcome,
     every_2xx_accepts_a_revocation,
 );
 
@@ -144,6 +145,26 @@ async fn refresh_with_unknown_outcome_is_reported_at_the_end(kit: TestHub) {
         wait_for_revocation(&kit, &tokens, UpstreamRevocation::Unknown).await;
         assert!(kit.list_grant_states().await.contains(&"active".to_owned()), "{fault}");
         kit.advance(Duration::from_mins(1));
+    }
+}
+
+async fn later_refresh_settles_an_unknown_outcome(kit: TestHub) {
+    let acme = kit.acme();
+    for (later, expected) in
+        [("normal", UpstreamRevocation::Accepted), ("repeated_refresh_token", UpstreamRevocation::Accepted)]
+    {
+        let tokens = kit.connect(&acme).await;
+        expire_upstream_tokens(&kit).await;
+        kit.inject_faults(json!({"token_response": "gateway_timeout"})).await;
+        assert_eq!(kit.read("/accounts", &tokens.access).await.status, 503);
+        kit.inject_faults(json!({"token_response": later})).await;
+        // A refresh within the lease would not prove anything about the first one, which may still be processed.
+        kit.advance(kit.app().refresh_lease_duration());
+
+        assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "{later}");
+        assert_eq!(kit.revoke(&tokens.access).await.status, 204);
+
+        wait_for_revocation(&kit, &tokens, expected).await;
     }
 }
 

@@ -6,13 +6,14 @@
 
 use std::time::Duration;
 
-use domain::id::{ConnectionId, LeaseId};
+use domain::id::ConnectionId;
 use domain::model::connection::ConnectionState;
 use domain::model::job::TokenType;
+use domain::rule::unsettled_refresh::{add_unsettled, settle_refresh};
 use domain::{Moment, Timestamp};
 
 use super::job_queue::{SealedToken, queue_late_revocation};
-use super::lease::{Lease, release_lease};
+use super::lease::{Lease, read_unsettled, release_lease, unsettled_columns};
 use super::refresh_stats::count_refresh;
 use super::sealed_value::SealedValue;
 use crate::entity::connection::lock_connection;
@@ -72,22 +73,26 @@ impl Command for LeaseCredential {
         if let Some(until) = previous_lease_until.filter(|until| self.moment.now < *until) {
             return Ok(LeaseOutcome::Busy(until));
         }
-        let lease = Lease { id: tx.ids().mint(), version: self.seen_version, refresh_token };
+        let stored = read_unsettled(&mut row)?;
+        // An expired lease that was never released belongs to an interrupted refresh: the provider may have issued a token
+        // that was never stored.
+        let unsettled = previous_lease_until.map(|until| add_unsettled(stored, until)).or(stored);
+        let lease = Lease {
+            id: tx.ids().mint(),
+            version: self.seen_version,
+            refresh_token,
+            from: self.moment.now,
+            until: self.moment.now.plus(self.lease_ttl),
+            unsettled,
+        };
+        let (outcome_unknown, unknown_until) = unsettled_columns(unsettled);
         tx.defer(
-            // An expired lease that was never released belongs to an interrupted refresh: the provider may have issued
-            // a token that was never stored.
             sql!(
                 "-- lease a credential
-                UPDATE upstream_credentials SET lease_id = ?2, lease_until = ?3,
-                    outcome_unknown = (CASE WHEN ?4 THEN ?4 ELSE outcome_unknown END)
+                UPDATE upstream_credentials SET lease_id = ?2, lease_until = ?3, outcome_unknown = ?4, unknown_until = ?5
                 WHERE connection_id = ?1"
             ),
-            values![
-                connection.id,
-                lease.id,
-                self.moment.now.plus(self.lease_ttl),
-                previous_lease_until.is_some()
-            ],
+            values![connection.id, lease.id, lease.until, outcome_unknown, unknown_until],
         );
         Ok(LeaseOutcome::Acquired(lease))
     }
@@ -95,7 +100,7 @@ impl Command for LeaseCredential {
 
 static CREDENTIAL_TO_LEASE: &Sql = sql!(
     "-- find a credential to lease
-    SELECT c.refresh_key, u.refresh_token, u.lease_until
+    SELECT c.refresh_key, u.refresh_token, u.lease_until, u.outcome_unknown, u.unknown_until
     FROM upstream_credentials u JOIN connections c ON c.id = u.connection_id
     WHERE u.connection_id = ?1"
 );
@@ -111,7 +116,7 @@ pub struct StoreCredential {
     /// The hub's access token at the provider.
     pub access_token: SealedValue,
     pub access_expires_at: Timestamp,
-    /// The refresh token, if the provider issued a new one.
+    /// The refresh token, if the provider issued another one than that of the lease.
     pub refresh_token: Option<SealedValue>,
 }
 
@@ -149,7 +154,9 @@ impl Command for StoreCredential {
         }
         if connection.credential_version != self.lease.version {
             // This refresh and another one both obtained tokens, and only those of the other one are stored.
-            tx.defer(MARK_OUTCOME_UNKNOWN, values![connection.id]);
+            if self.refresh_token.is_some() {
+                tx.defer(MARK_OUTCOME_UNKNOWN, values![connection.id]);
+            }
             return Ok(StoreCredentialOutcome::LeaseLost);
         }
         self.replace_credential(tx);
@@ -160,13 +167,15 @@ impl Command for StoreCredential {
 
 static MARK_OUTCOME_UNKNOWN: &Sql = sql!(
     "-- mark the outcome of a refresh as unknown
-    UPDATE upstream_credentials SET outcome_unknown = TRUE WHERE connection_id = ?1"
+    UPDATE upstream_credentials SET outcome_unknown = TRUE, unknown_until = NULL WHERE connection_id = ?1"
 );
 
 impl StoreCredential {
     fn replace_credential(&self, tx: &mut Tx<'_>) {
         let (refresh_key, refresh_token) =
             self.refresh_token.as_ref().map(|token| (token.key.clone(), token.sealed.clone())).unzip();
+        let unsettled = settle_refresh(self.lease.unsettled, self.lease.from, self.refresh_token.is_some());
+        let (outcome_unknown, unknown_until) = unsettled_columns(unsettled);
         tx.defer(
             // A provider that does not rotate refresh tokens omits it; the previous one then stays valid (RFC 6749
             // section 6).
@@ -174,6 +183,8 @@ impl StoreCredential {
                 "-- replace a credential
                 UPDATE upstream_credentials SET access_token = ?2, access_expires_at = ?3,
                     refresh_token = COALESCE(?4, refresh_token), lease_id = NULL, lease_until = NULL,
+                    unknown_until = (CASE WHEN outcome_unknown AND unknown_until IS NULL THEN unknown_until ELSE ?7 END),
+                    outcome_unknown = (CASE WHEN outcome_unknown AND unknown_until IS NULL THEN outcome_unknown ELSE ?6 END),
                     invalid_grant_at = NULL, updated_at = ?5
                 WHERE connection_id = ?1"
             ),
@@ -182,7 +193,9 @@ impl StoreCredential {
                 self.access_token.sealed,
                 self.access_expires_at,
                 refresh_token,
-                self.moment.now
+                self.moment.now,
+                outcome_unknown,
+                unknown_until
             ],
         );
         tx.defer(
@@ -202,7 +215,7 @@ impl StoreCredential {
 pub struct ReleaseLease {
     pub moment: Moment,
     pub connection_id: ConnectionId,
-    pub lease: LeaseId,
+    pub lease: Lease,
     /// Whether the provider may have issued a token that was never stored, because it did not respond.
     pub outcome_unknown: bool,
 }

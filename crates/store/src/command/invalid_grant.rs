@@ -77,7 +77,7 @@ impl Command for HandleInvalidGrant {
         let first_at: Option<Timestamp> =
             tx.fetch_value(FIRST_INVALID_GRANT, values![connection.id], "invalid_grant_at").await?;
         let Some(phase) = invalid_grant_phase(first_at, self.confirmation_delay, self.moment.now) else {
-            release_lease(tx, &connection.id, &self.lease.id, false);
+            release_lease(tx, &connection.id, &self.lease, false);
             return Ok(InvalidGrantOutcome::AwaitingConfirmation);
         };
         // The two responses that end a connection count once.
@@ -102,7 +102,7 @@ impl Command for HandleInvalidGrant {
                 Ok(InvalidGrantOutcome::Ended)
             }
             InvalidGrantDecision::PauseProvider => {
-                release_lease(tx, &connection.id, &self.lease.id, false);
+                release_lease(tx, &connection.id, &self.lease, false);
                 let state = ProviderState::AutoPaused;
                 let detail = json!({"state": state.as_str(), "refreshes": refresh_stats.completed,
                     "invalid_grants": refresh_stats.invalid_grants});
@@ -111,7 +111,7 @@ impl Command for HandleInvalidGrant {
                 Ok(InvalidGrantOutcome::ProviderAutoPaused(refresh_stats))
             }
             InvalidGrantDecision::ProviderPaused => {
-                release_lease(tx, &connection.id, &self.lease.id, false);
+                release_lease(tx, &connection.id, &self.lease, false);
                 Ok(InvalidGrantOutcome::ProviderPaused)
             }
         }

@@ -7,7 +7,7 @@ use domain::id::ConnectionId;
 use domain::model::connection::{EndCause, UpstreamRevocation};
 use domain::model::job::AttemptOutcome;
 use store::command::{
-    Lease, LeaseCredential, LeaseOutcome, ReleaseLease, StoreCredential, StoreCredentialOutcome,
+    Lease, LeaseCredential, LeaseOutcome, ReleaseLease, SealedValue, StoreCredential, StoreCredentialOutcome,
 };
 use store::query::GetUpstreamCredential;
 
@@ -20,6 +20,8 @@ on_both!(
     revocation_is_accepted_only_after_late_token_is_revoked,
     unfinished_refresh_at_connection_end_makes_outcome_unknown,
     only_first_of_two_refresh_results_is_stored,
+    unchanged_token_settles_an_interrupted_refresh,
+    late_result_with_new_token_is_never_settled,
 );
 
 const LEASE_TTL: Duration = Duration::from_secs(20);
@@ -47,13 +49,23 @@ pub(crate) async fn store_credential(
     lease: Lease,
     access: &str,
 ) -> StoreCredentialOutcome {
+    store_tokens(kit, id, lease, access, Some(seal(&format!("refresh of {access}")))).await
+}
+
+async fn store_tokens(
+    kit: &TestStore,
+    id: &ConnectionId,
+    lease: Lease,
+    access: &str,
+    refresh_token: Option<SealedValue>,
+) -> StoreCredentialOutcome {
     let stored = StoreCredential {
         moment: kit.next_moment(),
         connection_id: id.clone(),
         lease,
         access_token: seal(access),
         access_expires_at: kit.now.plus(Duration::from_mins(5)),
-        refresh_token: Some(seal(&format!("refresh of {access}"))),
+        refresh_token,
     };
     kit.store.run(stored).await.unwrap()
 }
@@ -75,7 +87,7 @@ async fn refresh_lease_is_exclusive(kit: TestStore) {
     let release = ReleaseLease {
         moment: kit.next_moment(),
         connection_id: id.clone(),
-        lease: next.id,
+        lease: next,
         outcome_unknown: false,
     };
     kit.store.run(release).await.unwrap();
@@ -158,4 +170,67 @@ async fn only_first_of_two_refresh_results_is_stored(mut kit: TestStore) {
     let credential =
         kit.store.query(&GetUpstreamCredential { connection_id: id.clone() }).await.unwrap().unwrap();
     assert_eq!((credential.version, credential.access_token), (2, seal("slow")));
+}
+
+async fn release_without_response(kit: &TestStore, id: &ConnectionId, lease: Lease) {
+    let (moment, connection_id) = (kit.next_moment(), id.clone());
+    kit.store.run(ReleaseLease { moment, connection_id, lease, outcome_unknown: true }).await.unwrap();
+}
+
+/// Ends a connection whose revocation the provider accepts, and returns what the hub then reports.
+async fn end_and_revoke(kit: &TestStore, id: &ConnectionId) -> UpstreamRevocation {
+    kit.end_connection(id, EndCause::Recipient, None).await;
+    let (job, lease) = crate::job::lease_job(kit).await.unwrap();
+    crate::job::finish_job(kit, &job, lease, AttemptOutcome::Accepted).await;
+    kit.get_connection(id).await.provider_revocation
+}
+
+async fn unchanged_token_settles_an_interrupted_refresh(mut kit: TestStore) {
+    // The new refresh tokens of the refreshes after the unknown one, the time before the first of them, and what the end of
+    // the connection reports.
+    let cases: [(&str, &[Option<&str>], Duration, UpstreamRevocation); 5] = [
+        ("a", &[], LEASE_TTL, UpstreamRevocation::Unknown),
+        ("b", &[None], LEASE_TTL, UpstreamRevocation::Accepted),
+        ("c", &[None], LEASE_TTL - Duration::from_secs(1), UpstreamRevocation::Unknown),
+        ("d", &[Some("new")], LEASE_TTL, UpstreamRevocation::Unknown),
+        ("e", &[Some("new"), None], LEASE_TTL, UpstreamRevocation::Unknown),
+    ];
+    for (name, later, wait, expected) in cases {
+        for is_released in [true, false] {
+            let name = &format!("{name}{is_released}");
+            let id = kit.create_active_connection(name, "dc-acme", None).await;
+            let lease = acquire_lease(&kit, &id, 1).await;
+            if is_released {
+                release_without_response(&kit, &id, lease).await;
+            } else if wait < LEASE_TTL {
+                continue;
+            }
+            kit.advance_clock(wait);
+            for (version, refresh_token) in (1..).zip(later) {
+                let lease = acquire_lease(&kit, &id, version).await;
+                store_tokens(&kit, &id, lease, "access", refresh_token.map(seal)).await;
+                kit.advance_clock(LEASE_TTL);
+            }
+
+            assert_eq!(end_and_revoke(&kit, &id).await, expected, "{name}");
+        }
+    }
+}
+
+async fn late_result_with_new_token_is_never_settled(mut kit: TestStore) {
+    for (name, late_token, expected) in
+        [("a", Some("late"), UpstreamRevocation::Unknown), ("b", None, UpstreamRevocation::Accepted)]
+    {
+        let id = kit.create_active_connection(name, "dc-acme", None).await;
+        let late = acquire_lease(&kit, &id, 1).await;
+        kit.advance_clock(LEASE_TTL);
+        let second = acquire_lease(&kit, &id, 1).await;
+        store_tokens(&kit, &id, second, "second", None).await;
+        let third = acquire_lease(&kit, &id, 2).await;
+        // The first result arrives while the third refresh is running, which loaded the mark before.
+        store_tokens(&kit, &id, late, "late", late_token.map(seal)).await;
+        store_tokens(&kit, &id, third, "third", None).await;
+
+        assert_eq!(end_and_revoke(&kit, &id).await, expected, "{name}");
+    }
 }

@@ -516,6 +516,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
         tests: TestTarget::Integration,
         test: "fail_over::node_on_demoted_primary_contradicts_no_end",
         expected_failure: "the old node contradicts an end that was confirmed",
+        name: "a refresh that is answered with a new token settles an earlier one",
+        file: "crates/domain/src/rule/unsettled_refresh.rs",
+        original: "UnsettledRefresh::StoredToken(_) if has_new_token => Some(UnsettledRefresh::OtherToken),",
+        replacement: "UnsettledRefresh::StoredToken(_) if has_new_token => None,",
+        tests: TestTarget::Unit("bowline-domain"),
+        test: "rule::unsettled_refresh::tests::new_token_leaves_an_earlier_refresh_unsettled_forever",
+        expected_failure: "OtherToken",
         always: false,
     },
 ];
