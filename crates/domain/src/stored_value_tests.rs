@@ -113,6 +113,7 @@ fn audit_values_are_unchanged() {
             "registration.changed",
             "connection.opened",
             "connection.activated",
+            "connection.narrowed",
             "connection.ended",
             "connection.code_rejected",
             "connection.provider_revocation_changed",

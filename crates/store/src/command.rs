@@ -27,6 +27,7 @@ mod sealed_value;
 #[cfg(feature = "seed")]
 mod seed;
 pub(crate) mod set_metadata;
+mod terms;
 pub(crate) mod upstream_client;
 
 pub use crate::entity::job::JobQueue;

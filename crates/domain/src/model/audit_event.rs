@@ -62,6 +62,8 @@ crate::str_enum! {
         ConnectionOpened = "connection.opened",
         /// The recipient exchanged the authorization code, which made the connection active.
         ConnectionActivated = "connection.activated",
+        /// The response to a refresh granted fewer data clusters, and the connection lost the others.
+        ConnectionNarrowed = "connection.narrowed",
         /// The connection ended, for any `EndCause`.
         ConnectionEnded = "connection.ended",
         /// A client presented a used code, or the code of another client, and the exchange was rejected.

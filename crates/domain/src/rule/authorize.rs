@@ -259,6 +259,13 @@ pub fn compute_granted_scope(
     if granted.contains(DataCluster::AccountBasic) { Ok(granted) } else { Err(SCOPE_NOT_GRANTED) }
 }
 
+/// Returns the data clusters that a connection keeps after a refresh whose response grants `granted`; `None` if it keeps all
+/// of them. A provider cannot add what the customer did not consent to.
+pub fn narrow_scope(agreed: Clusters, granted: Clusters) -> Option<Clusters> {
+    let remaining = agreed.intersection(granted);
+    (remaining != agreed).then_some(remaining)
+}
+
 /// Error for a grant without the data that every connection needs.
 pub const SCOPE_NOT_GRANTED: OAuthError =
     OAuthError::new(OAuthCode::InvalidScope, "The provider did not grant ACCOUNT_BASIC");

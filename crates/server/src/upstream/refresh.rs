@@ -291,6 +291,7 @@ impl RefreshTask {
                 .filter(|token| *token != sent)
                 .map(|token| seal(SealPurpose::RefreshToken, token))
                 .transpose()?,
+            granted: tokens.scope.as_deref().map(|scope| self.provider.settings.clusters_from_scope(scope)),
         };
         match self.ctx.run(command).await? {
             StoreCredentialOutcome::Stored => {

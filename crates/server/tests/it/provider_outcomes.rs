@@ -17,6 +17,7 @@ on_both!(
     access_token_is_revoked_without_refresh_token,
     refresh_with_unknown_outcome_is_reported_at_the_end,
     later_refresh_settles_an_unknown_outcome,
+    narrower_scope_of_a_refresh_narrows_the_connection,
     every_2xx_accepts_a_revocation,
 );
 
@@ -166,6 +167,32 @@ async fn later_refresh_settles_an_unknown_outcome(kit: TestHub) {
 
         wait_for_revocation(&kit, &tokens, expected).await;
     }
+}
+
+async fn narrower_scope_of_a_refresh_narrows_the_connection(kit: TestHub) {
+    let tokens = kit.connect(&kit.acme()).await;
+    let detailed = "/accounts?resultType=details";
+    let load_terms = async || {
+        let shown = kit.send_admin_request(Method::GET, &format!("/connections/{}", tokens.id)).await.json();
+        (shown["terms"]["version"].clone(), shown["terms"]["clusters"].as_str().unwrap().to_owned())
+    };
+    let (_, agreed) = load_terms().await;
+    let before = kit.read(detailed, &tokens.access).await;
+
+    for (response, version) in [("scope_as_list", 1), ("narrow_scope", 2), ("narrow_scope", 2), ("normal", 2)]
+    {
+        expire_upstream_tokens(&kit).await;
+        kit.inject_faults(json!({"token_response": response})).await;
+        let read = kit.read("/accounts", &tokens.access).await;
+        assert_eq!(read.status, 200, "{response}: {}", read.body);
+        assert_eq!(load_terms().await.0, version, "{response}");
+    }
+    let after = kit.read(detailed, &tokens.access).await;
+
+    assert_eq!((before.status, after.status), (200, 403), "{}", after.body);
+    assert_eq!(load_terms().await, (json!(2), "ACCOUNT_BASIC".to_owned()));
+    let events = list_audit_details(&kit, "connection.narrowed").await;
+    assert_eq!(events, [json!({"clusters": "ACCOUNT_BASIC", "clusters_before": agreed})]);
 }
 
 async fn every_2xx_accepts_a_revocation(kit: TestHub) {

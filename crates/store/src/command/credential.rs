@@ -10,12 +10,14 @@ use domain::id::ConnectionId;
 use domain::model::connection::ConnectionState;
 use domain::model::job::TokenType;
 use domain::rule::unsettled_refresh::{add_unsettled, settle_refresh};
+use domain::scope::Clusters;
 use domain::{Moment, Timestamp};
 
 use super::job_queue::{SealedToken, queue_late_revocation};
 use super::lease::{Lease, read_unsettled, release_lease, unsettled_columns};
 use super::refresh_stats::count_refresh;
 use super::sealed_value::SealedValue;
+use super::terms::narrow_terms;
 use crate::entity::connection::lock_connection;
 use crate::entity::provider::find_provider;
 use crate::error::{Result, StoreError};
@@ -118,6 +120,8 @@ pub struct StoreCredential {
     pub access_expires_at: Timestamp,
     /// The refresh token, if the provider issued another one than that of the lease.
     pub refresh_token: Option<SealedValue>,
+    /// The data clusters that the response grants. Absent if it names no scope, which is then unchanged (RFC 6749 section 5.1).
+    pub granted: Option<Clusters>,
 }
 
 /// The outcome of [`StoreCredential`]: whether the new tokens are stored.
@@ -160,6 +164,9 @@ impl Command for StoreCredential {
             return Ok(StoreCredentialOutcome::LeaseLost);
         }
         self.replace_credential(tx);
+        if let Some(granted) = self.granted {
+            narrow_terms(tx, &self.moment, &connection, granted).await?;
+        }
         count_refresh(tx, &self.moment, connection.provider_id, false);
         Ok(StoreCredentialOutcome::Stored)
     }

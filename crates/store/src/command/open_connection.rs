@@ -15,14 +15,15 @@ use super::audit_entry::build_audit_entry;
 use super::authorization_request::{EMPTY_KEY, ensure_still_allowed, fail_request_and_revoke};
 use super::job_queue::UnrevokedToken;
 use super::sealed_value::SealedValue;
+use super::terms::write_terms;
 use crate::entity::authorization_code::CODE_MAC;
 use crate::entity::authorization_request::lock_request;
-use crate::entity::connection::{CONNECTION_MAC, TERMS_MAC};
+use crate::entity::connection::CONNECTION_MAC;
 use crate::error::{Result, StoreError};
 use crate::operation::Command;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
-use crate::value::{to_json, values};
+use crate::value::values;
 
 /// The version of the terms of a new connection.
 const FIRST_TERMS: i64 = 1;
@@ -166,36 +167,9 @@ impl OpenConnection {
                 UpstreamRevocation::NotNeeded, head, self.moment.now, FIRST_TERMS, FIRST_GENERATION, mac
             ],
         );
-        self.write_terms(tx, id)?;
+        write_terms(tx, id, FIRST_TERMS, &self.terms)?;
         self.write_credential(tx, id);
         self.write_code(tx, request);
-        Ok(())
-    }
-
-    fn write_terms(&self, tx: &mut Tx<'_>, id: &ConnectionId) -> Result<()> {
-        let terms = &self.terms;
-        let accounts = terms.accounts.as_ref().map(to_json).transpose()?;
-        let mac = tx.compute_mac(&TERMS_MAC, values![id, FIRST_TERMS, terms.clusters, accounts]);
-        tx.defer(
-            sql!(
-                "-- store the terms of a connection
-                INSERT INTO connection_terms (connection_id, version, clusters, accounts, purpose, language,
-                    page_version, expires_at, agreed_at, mac)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
-            ),
-            values![
-                id,
-                FIRST_TERMS,
-                terms.clusters,
-                accounts,
-                terms.purpose,
-                terms.language,
-                terms.page_version,
-                terms.expires_at,
-                terms.agreed_at,
-                mac
-            ],
-        );
         Ok(())
     }
 

@@ -122,6 +122,17 @@ impl FromRow for Terms {
     }
 }
 
+/// Finds one version of the terms of a connection.
+pub(crate) async fn find_terms(tx: &mut Tx<'_>, id: &ConnectionId, version: i64) -> Result<Option<Terms>> {
+    tx.fetch_optional(TERMS, values![id, version]).await
+}
+
+static TERMS: &Sql = sql!(
+    "-- find the terms of a connection
+    SELECT connection_id, version, clusters, accounts, mac, purpose, language, page_version, expires_at, agreed_at
+    FROM connection_terms WHERE connection_id = ?1 AND version = ?2"
+);
+
 /// Finds a connection without a lock.
 pub(crate) async fn find_connection(tx: &mut Tx<'_>, id: &ConnectionId) -> Result<Option<Connection>> {
     tx.fetch_optional(CONNECTION, values![id]).await
@@ -212,4 +223,4 @@ static LOCK_ACTIVE_CONNECTION: &Sql = sql!(concat!(
 static LOCK_CUSTOMER: &Sql = sql!("-- lock a customer\nSELECT id FROM customers WHERE id = ?1 FOR UPDATE");
 
 pub(crate) static HOT_STATEMENTS: &[&Sql] =
-    &[CONNECTION, LOCK_CONNECTION, LOCK_FREE_CONNECTIONS, LOCK_ACTIVE_CONNECTION, LOCK_CUSTOMER];
+    &[TERMS, CONNECTION, LOCK_CONNECTION, LOCK_FREE_CONNECTIONS, LOCK_ACTIVE_CONNECTION, LOCK_CUSTOMER];

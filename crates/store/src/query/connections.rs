@@ -8,7 +8,7 @@ use domain::model::connection::{Connection, ConnectionStatus, Terms};
 
 use super::audit::TimeRange;
 use super::lookup::lookup;
-use crate::entity::connection::{connection_columns, find_connection};
+use crate::entity::connection::{connection_columns, find_connection, find_terms};
 use crate::error::Result;
 use crate::keyset_search::{KeyRange, KeysetSearch, PageLimits, SearchPage, keyset_search};
 use crate::operation::{Query, QueryKind};
@@ -158,19 +158,13 @@ impl Query for GetConnectionSummary {
         let summary: Option<ConnectionSummary> =
             tx.fetch_optional(CONNECTION_SUMMARY, values![self.id]).await?;
         let Some(summary) = summary else { return Ok(None) };
-        let params = values![self.id, summary.connection.terms_version];
-        let terms = tx.fetch_optional(CONNECTION_TERMS, params).await?;
+        let terms = find_terms(tx, &self.id, summary.connection.terms_version).await?;
         Ok(terms.map(|terms| (summary, terms)))
     }
 }
 
 static CONNECTION_SUMMARY: &Sql =
     sql!(concat!("-- find the summary of a connection\n", select_connection_summaries!(), " WHERE id = ?1"));
-static CONNECTION_TERMS: &Sql = sql!(
-    "-- find the terms of a connection
-    SELECT connection_id, version, clusters, accounts, mac, purpose, language, page_version, expires_at, agreed_at
-    FROM connection_terms WHERE connection_id = ?1 AND version = ?2"
-);
 
 /// A place in a list of connections, by the time on which their end depends.
 pub type DuePosition = (Timestamp, ConnectionId);

@@ -66,6 +66,7 @@ async fn store_tokens(
         access_token: seal(access),
         access_expires_at: kit.now.plus(Duration::from_mins(5)),
         refresh_token,
+        granted: None,
     };
     kit.store.run(stored).await.unwrap()
 }

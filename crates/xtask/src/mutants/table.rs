@@ -525,4 +525,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         expected_failure: "OtherToken",
         always: false,
     },
+    Mutant {
+        name: "a narrower scope of a refresh is ignored",
+        file: "crates/domain/src/rule/authorize.rs",
+        original: "(remaining != agreed).then_some(remaining)",
+        replacement: "(remaining == agreed).then_some(remaining)",
+        tests: TestTarget::Integration,
+        test: "provider_outcomes::sqlite::narrower_scope_of_a_refresh_narrows_the_connection",
+        expected_failure: "narrow",
+        always: false,
+    },
 ];
