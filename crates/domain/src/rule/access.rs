@@ -69,6 +69,8 @@ pub enum PauseReason {
 pub struct EndedConnection {
     /// The id of the ended connection.
     pub id: ConnectionId,
+    /// The reason why the connection ended; absent if its end is not stored yet.
+    pub cause: Option<EndCause>,
     /// True if a newer connection of the same customer replaced it and is active.
     pub successor_active: bool,
 }
@@ -96,6 +98,7 @@ fn effective_status(state: &AccessState, now: Timestamp) -> EffectiveStatus {
         | ConnectionStatus::Expired
         | ConnectionStatus::Abandoned => EffectiveStatus::Ended(EndedConnection {
             id: state.connection_id.clone(),
+            cause: state.cause,
             successor_active: state.cause == Some(EndCause::Replaced) && state.successor_active,
         }),
     }

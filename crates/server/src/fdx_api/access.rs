@@ -44,7 +44,7 @@ impl FdxCaller {
         let state = ctx.ask(&GetAccessState { connection_id: id.clone() }).await?;
         match check_access(claims, state, ctx.now()) {
             AccessDecision::Rejected(_) => Err(DataError::InvalidToken),
-            AccessDecision::Ended(_) => Err(DataError::ConnectionEnded),
+            AccessDecision::Ended(ended) => Err(DataError::ConnectionEnded(ended.cause)),
             AccessDecision::Granted(access) => {
                 limits.ensure_read_allowed(access.client_id(), Some(access.connection_id()))?;
                 Ok(Self::Connection(access))
@@ -136,7 +136,7 @@ impl DataReader {
         let state = ctx.ask(&GetAccessState { connection_id }).await?;
         match recheck(&self.access, state, self.operation, ctx.now()) {
             Ok(_) => Ok(()),
-            Err(RecheckError::Ended(_)) => Err(DataError::ConnectionEnded),
+            Err(RecheckError::Ended(ended)) => Err(DataError::ConnectionEnded(ended.cause)),
             Err(RecheckError::TokenRejected(_)) => Err(DataError::InvalidToken),
             Err(RecheckError::Data(error)) => Err(error.into()),
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::model::connection::EndCause;
 use domain::rule::access::{DataAccessError, PauseReason};
 use fdx::{ErrorBody, ErrorCode};
 
@@ -17,8 +18,8 @@ pub enum DataError {
     /// The access token is missing, malformed, forged, expired, or does not belong to a connection: 401 without an
     /// FDX code.
     InvalidToken,
-    /// The connection has ended: FDX error code 602.
-    ConnectionEnded,
+    /// The connection has ended: FDX error code 602. The value is the cause, if it is known.
+    ConnectionEnded(Option<EndCause>),
     /// Any other documented FDX error, with a message for the developer of the client.
     Fdx(ErrorCode, &'static str),
     /// The provider is not available: code 503, with the time to wait.
@@ -78,7 +79,7 @@ impl DataError {
     pub const fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::InvalidToken => None,
-            Self::ConnectionEnded => Some(ErrorCode::NotAuthorized),
+            Self::ConnectionEnded(_) => Some(ErrorCode::NotAuthorized),
             Self::Fdx(code, _) => Some(*code),
             Self::ProviderUnavailable(_) => Some(ErrorCode::Maintenance),
             Self::ProviderRateLimited(_) | Self::RateLimited(_) => Some(ErrorCode::TooManyRequests),
@@ -116,7 +117,10 @@ impl DataError {
                 let message = Some("The access token is missing, malformed or expired".into());
                 return ErrorBody { message, ..ErrorBody::default() };
             }
-            Self::ConnectionEnded => "The customer's consent has ended: a new authorization is needed",
+            Self::ConnectionEnded(Some(EndCause::AccessTokenEnded)) => {
+                "The data provider rejects its access token and issued no refresh token: a new authorization is needed"
+            }
+            Self::ConnectionEnded(_) => "The customer's consent has ended: a new authorization is needed",
             Self::Fdx(_, message) | Self::TemporarilyUnavailable(_, message) => message,
             Self::ProviderUnavailable(_) => "The data provider is temporarily unavailable",
             Self::ProviderRateLimited(_) => "The data provider limits the number of requests",
@@ -177,11 +181,7 @@ impl From<DataAccessError> for DataError {
 impl From<ReadError> for DataError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::ConnectionEnded => Self::ConnectionEnded,
-            ReadError::AccessTokenEnded => Self::Fdx(
-                ErrorCode::NotAuthorized,
-                "The data provider rejects its access token and issued no refresh token: a new authorization is needed",
-            ),
+            ReadError::ConnectionEnded(cause) => Self::ConnectionEnded(cause),
             ReadError::ProviderPaused => DataAccessError::Paused(PauseReason::ProviderPaused).into(),
             ReadError::Internal(error) => Self::Internal(error),
             ReadError::Upstream(error) => error.into(),

@@ -6,6 +6,7 @@ use ::fdx::{
     Account, AccountContact, Accounts, AvailabilityList, Capability, CertificationMetrics, Customer,
     DOCUMENT_TYPES, ErrorBody, ErrorCode, PaymentNetworks, Statements, Transactions,
 };
+use domain::model::connection::EndCause;
 use domain::rule::access::{DataAccessError, PauseReason};
 use serde_json::{Value, json};
 
@@ -251,7 +252,8 @@ fn meta_operation<T: schemars::JsonSchema>(
         .with_json_response::<T>(200, "The current state", example)
         .with_errors([
             DataError::InvalidToken,
-            DataError::ConnectionEnded,
+            DataError::ConnectionEnded(None),
+            DataError::ConnectionEnded(Some(EndCause::AccessTokenEnded)),
             DataError::invalid("operationId is not an operation of this API"),
             DataError::RateLimited(Duration::from_secs(1)),
         ])
@@ -310,7 +312,8 @@ impl DataOperationExt for OperationSpec {
         self.with_security(&["connectionToken"])
             .with_errors([
                 DataError::InvalidToken,
-                DataError::ConnectionEnded,
+                DataError::ConnectionEnded(None),
+                DataError::ConnectionEnded(Some(EndCause::AccessTokenEnded)),
                 DataAccessError::NotConsented.into(),
                 provider_error(UpstreamError::TokenRefused),
                 DataAccessError::Paused(PauseReason::RecipientSuspended).into(),
@@ -333,7 +336,6 @@ impl DataOperationExt for OperationSpec {
                 provider_error(UpstreamError::NotSent),
                 provider_error(UpstreamError::ClientRejected),
                 provider_error(UpstreamError::GrantUnconfirmed(Duration::from_secs(5))),
-                ReadError::AccessTokenEnded.into(),
             ])
             .with_errors(more)
             .with_internal_errors()

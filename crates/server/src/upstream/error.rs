@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use domain::model::connection::EndCause;
+
 use crate::breaker::BreakerOpenError;
 use crate::error::InternalError;
 use crate::outbound::OutboundError;
@@ -86,10 +88,8 @@ impl From<OutboundError> for UpstreamError {
 /// The reason why a read of a connection's data failed.
 #[derive(Debug)]
 pub enum ReadError {
-    /// The connection ended after access had been granted.
-    ConnectionEnded,
-    /// The provider rejects the access token of the connection, and has issued no refresh token. The connection has ended.
-    AccessTokenEnded,
+    /// The connection ended after access had been granted. The value is the cause, if it is known.
+    ConnectionEnded(Option<EndCause>),
     /// The provider was paused after access had been granted.
     ProviderPaused,
     /// The call to the provider failed.

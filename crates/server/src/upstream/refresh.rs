@@ -10,7 +10,7 @@ use backon::{ExponentialBuilder, Retryable};
 use domain::Secret;
 use domain::id::{ClientId, ConnectionId};
 use domain::model::audit_event::{Actor, ActorKind};
-use domain::model::connection::EndCause;
+use domain::model::connection::{EndCause, EndDetails};
 use domain::model::job::{AttemptOutcome, Job};
 use domain::model::provider::{Provider, ProviderState};
 use domain::rule::access::GrantedAccess;
@@ -19,7 +19,7 @@ use store::command::{
     EndConnection, EndOutcome, HandleInvalidGrant, InvalidGrantOutcome, Lease, LeaseCredential, LeaseOutcome,
     ReleaseLease, StoreCredential, StoreCredentialOutcome,
 };
-use store::query::{GetProvider, GetUpstreamCredential, UpstreamCredential};
+use store::query::{GetAccessState, GetProvider, GetUpstreamCredential, UpstreamCredential};
 
 use super::attempt_report::{AttemptError, AttemptReport};
 use super::client::OnBehalfOf;
@@ -95,7 +95,9 @@ async fn try_obtain_access_token(
     // Time has passed since an earlier attempt, so the expiry must be compared with the current time.
     let ctx = ctx.refreshed()?;
     let credential = ctx.ask(&GetUpstreamCredential { connection_id: id.clone() }).await?;
-    let credential = credential.ok_or(ReadError::ConnectionEnded)?;
+    let Some(credential) = credential else {
+        return Err(RefreshError::Failed(load_end(&ctx, id).await));
+    };
     let is_rejected = Some(credential.version) == rejected_version;
     let is_stale = needs_refresh(credential.issued_at, credential.access_expires_at, ctx.now());
     match (credential.has_refresh_token, is_rejected) {
@@ -137,6 +139,14 @@ fn confirmation_wait(ctx: &RequestContext, credential: &UpstreamCredential) -> O
     (ctx.now() < repeated_at).then(|| repeated_at.since(ctx.now()))
 }
 
+/// Returns the error for a connection that has ended in the meantime, with the stored cause.
+async fn load_end(ctx: &RequestContext, id: &ConnectionId) -> ReadError {
+    match ctx.ask(&GetAccessState { connection_id: id.clone() }).await {
+        Ok(state) => ReadError::ConnectionEnded(state.and_then(|state| state.cause)),
+        Err(error) => error.into(),
+    }
+}
+
 /// Ends a connection whose access token is rejected and for which there is no refresh token.
 async fn end_with_access_token(
     ctx: &RequestContext,
@@ -155,10 +165,10 @@ async fn end_with_access_token(
     };
     match end.await {
         Ok(EndOutcome::Fenced) => RefreshError::Busy,
-        Ok(EndOutcome::Ended(_)) => RefreshError::Failed(ReadError::AccessTokenEnded),
-        Ok(EndOutcome::AlreadyEnded(_) | EndOutcome::NotFound) => {
-            RefreshError::Failed(ReadError::ConnectionEnded)
+        Ok(EndOutcome::Ended(cause) | EndOutcome::AlreadyEnded(EndDetails { cause, .. })) => {
+            RefreshError::Failed(ReadError::ConnectionEnded(Some(cause)))
         }
+        Ok(EndOutcome::NotFound) => RefreshError::Failed(ReadError::ConnectionEnded(None)),
         Err(error) => error.into(),
     }
 }
@@ -185,7 +195,7 @@ pub async fn confirm_invalid_grant(ctx: &RequestContext, job: &Job) -> Result<At
     }
     let error = match refresh_credential(ctx.refreshed()?, owner, credential.version).await {
         Ok(_) => return report(AttemptOutcome::Accepted, "the provider has accepted the grant again"),
-        Err(RefreshError::Failed(ReadError::ConnectionEnded | ReadError::AccessTokenEnded)) => {
+        Err(RefreshError::Failed(ReadError::ConnectionEnded(_))) => {
             return report(AttemptOutcome::Accepted, "invalid_grant again: the connection has ended");
         }
         Err(RefreshError::Failed(ReadError::ProviderPaused)) => {
@@ -217,7 +227,7 @@ async fn refresh_credential(
         lease_ttl: ctx.app().refresh_lease_duration(),
     };
     match ctx.run(lease).await? {
-        LeaseOutcome::ConnectionEnded => Err(RefreshError::Failed(ReadError::ConnectionEnded)),
+        LeaseOutcome::ConnectionEnded => Err(RefreshError::Failed(load_end(&ctx, id).await)),
         LeaseOutcome::AlreadyRefreshed | LeaseOutcome::Busy(_) => Err(RefreshError::Busy),
         LeaseOutcome::Acquired(lease) => {
             // The refresh runs in a separate task, because this future is dropped when the caller disconnects. The
@@ -319,7 +329,7 @@ impl RefreshTask {
                 Err(RefreshError::Failed(ReadError::Upstream(error)))
             }
             InvalidGrantOutcome::Ended | InvalidGrantOutcome::AlreadyEnded => {
-                Err(RefreshError::Failed(ReadError::ConnectionEnded))
+                Err(RefreshError::Failed(load_end(&self.ctx, &self.id).await))
             }
             InvalidGrantOutcome::ProviderPaused | InvalidGrantOutcome::ProviderAutoPaused(_) => {
                 Err(RefreshError::Failed(ReadError::ProviderPaused))

@@ -268,5 +268,4 @@ static DUE_IDLE: &Sql = sql!(
     WHERE (last_used_at, connection_id) > (?1, ?2) AND last_used_at <= ?3 ORDER BY last_used_at, connection_id LIMIT ?4"
 );
 
-pub(super) static HOT_STATEMENTS: &[&Sql] =
-    &[CONNECTION_SUMMARY, CONNECTION_TERMS, DUE_PENDING, DUE_CONSENT, DUE_IDLE];
+pub(super) static HOT_STATEMENTS: &[&Sql] = &[CONNECTION_SUMMARY, DUE_PENDING, DUE_CONSENT, DUE_IDLE];

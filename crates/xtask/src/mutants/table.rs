@@ -101,7 +101,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a response is sent without the second access check",
         file: "crates/server/src/fdx_api/access.rs",
-        original: "Err(RecheckError::Ended(_)) => Err(DataError::ConnectionEnded),",
+        original: "Err(RecheckError::Ended(ended)) => Err(DataError::ConnectionEnded(ended.cause)),",
         replacement: "Err(RecheckError::Ended(_)) => Ok(ConfirmedResponse(response)),",
         tests: TestTarget::Integration,
         test: "race::no_read_succeeds_after_connection_end_sqlite",

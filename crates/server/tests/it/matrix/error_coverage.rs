@@ -155,7 +155,7 @@ fn each_fdx_error_code_is_covered_by_a_case_or_listed() {
 fn list_data_errors() -> Vec<DataError> {
     let all = vec![
         DataError::InvalidToken,
-        DataError::ConnectionEnded,
+        DataError::ConnectionEnded(None),
         DataError::Fdx(ErrorCode::AccountNotFound, NO_ACCOUNT),
         DataError::ProviderUnavailable(Duration::from_secs(1)),
         DataError::ProviderRateLimited(Duration::from_secs(1)),
@@ -168,7 +168,7 @@ fn list_data_errors() -> Vec<DataError> {
     ];
     let number = |error: &DataError| match error {
         DataError::InvalidToken => 0,
-        DataError::ConnectionEnded => 1,
+        DataError::ConnectionEnded(_) => 1,
         DataError::Fdx(..) => 2,
         DataError::ProviderUnavailable(_) => 3,
         DataError::ProviderRateLimited(_) => 4,
