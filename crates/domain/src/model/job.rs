@@ -94,8 +94,9 @@ pub struct Job {
     pub verifier: Option<Vec<u8>>,
     /// The keyed hash of the customer's identity, if no connection identifies the customer of the token.
     pub identity: Option<Vec<u8>>,
-    /// A refresh had no known outcome, so that the provider may have issued another token that is not stored.
-    pub refresh_outcome_unknown: bool,
+    /// The provider may have issued another token of the grant that is not stored, or the token may be incomplete or expired.
+    /// The revocation of the token then does not prove that the grant has ended.
+    pub outcome_unknown: bool,
     /// The number of attempts before this one.
     pub attempt: u32,
     /// The entropy for the jitter of the back-off.
@@ -208,7 +209,7 @@ impl Job {
     ) -> Option<UpstreamRevocation> {
         match (attempt, step) {
             // The provider revoked the token that the hub has, but another one may exist.
-            (AttemptOutcome::Accepted, _) if self.refresh_outcome_unknown => {
+            (AttemptOutcome::Accepted, _) if self.outcome_unknown => {
                 Some(UpstreamRevocation::Unknown)
             }
             (AttemptOutcome::Accepted, _) => Some(UpstreamRevocation::Accepted),
@@ -235,7 +236,7 @@ impl Job {
                 ..,
             )
             | (_, _, JobStep::Retry(_)) => None,
-            (_, AttemptOutcome::Accepted, _) if !self.refresh_outcome_unknown => {
+            (_, AttemptOutcome::Accepted, _) if !self.outcome_unknown => {
                 Some(OrphanedGrantStatus::Revoked)
             }
             // Without an accepted revocation nothing proves that the grant has ended.
@@ -291,7 +292,7 @@ mod tests {
             access_token: None,
             verifier: None,
             identity: None,
-            refresh_outcome_unknown: false,
+            outcome_unknown: false,
             attempt,
             seed: Seed::new(seed),
             retry_until: NOW.plus(Duration::from_hours(7 * 24)),

@@ -208,7 +208,7 @@ async fn stalled_worker_does_not_send_code_after_lease_expiry() {
         access_token: None,
         verifier: request.verifier.clone(),
         identity: None,
-        refresh_outcome_unknown: false,
+        outcome_unknown: false,
         attempt: 0,
         seed: Seed::new([0; 16]),
         retry_until: leased.now().plus(Duration::from_hours(1)),

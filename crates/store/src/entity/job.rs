@@ -46,7 +46,7 @@ impl FromRow for Job {
                 .map(|(data_key, token)| SealedAccessToken { data_key, token }),
             verifier: row.get("verifier")?,
             identity: row.get("identity")?,
-            refresh_outcome_unknown: row.get("outcome_unknown")?,
+            outcome_unknown: row.get("outcome_unknown")?,
             attempt: row.get("attempt")?,
             seed: row.get("seed")?,
             retry_until: row.get("retry_until")?,

@@ -113,7 +113,7 @@ async fn expired_lease_makes_revocation_outcome_unknown(mut kit: TestStore) {
     acquire_lease(&kit, &id, 1).await;
     kit.end_connection(&id, EndCause::Recipient, None).await;
     let (job, lease) = crate::job::lease_job(&kit).await.unwrap();
-    assert!(job.refresh_outcome_unknown);
+    assert!(job.outcome_unknown);
     crate::job::finish_job(&kit, &job, lease, AttemptOutcome::Accepted).await;
     assert_eq!(kit.get_connection(&id).await.provider_revocation, UpstreamRevocation::Unknown);
 }

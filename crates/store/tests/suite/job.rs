@@ -266,7 +266,7 @@ async fn access_token_is_revoked_if_there_is_no_refresh_token(mut kit: TestStore
     let (job, _) = lease_job(&kit).await.unwrap();
     assert_eq!((job.token.as_slice(), job.token_type), (&b"sealed access"[..], TokenType::AccessToken));
     assert_eq!(job.access_token, None);
-    assert!(job.refresh_outcome_unknown, "the provider accepts the revocation of an expired token too");
+    assert!(job.outcome_unknown, "the provider accepts the revocation of an expired token too");
 }
 
 async fn valid_access_token_accompanies_refresh_token(mut kit: TestStore) {
