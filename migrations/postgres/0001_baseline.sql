@@ -316,6 +316,7 @@ CREATE TABLE jobs (
     outcome_unknown BOOLEAN NOT NULL,
     state TEXT NOT NULL,
     attempt BIGINT NOT NULL,
+    invalid_requests BIGINT NOT NULL DEFAULT 0,
     seed BYTEA NOT NULL,
     due_at BIGINT NOT NULL,
     retry_until BIGINT NOT NULL,

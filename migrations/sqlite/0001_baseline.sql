@@ -316,6 +316,7 @@ CREATE TABLE jobs (
     outcome_unknown INTEGER NOT NULL CHECK (outcome_unknown IN (0, 1)),
     state TEXT NOT NULL,
     attempt INTEGER NOT NULL,
+    invalid_requests INTEGER NOT NULL DEFAULT 0,
     seed BLOB NOT NULL,
     due_at INTEGER NOT NULL,
     retry_until INTEGER NOT NULL,

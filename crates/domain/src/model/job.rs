@@ -99,6 +99,8 @@ pub struct Job {
     pub outcome_unknown: bool,
     /// The number of attempts before this one.
     pub attempt: u32,
+    /// The number of earlier attempts that the provider refused with `invalid_request`.
+    pub invalid_requests: u32,
     /// The entropy for the jitter of the back-off.
     pub seed: Seed,
     /// The end of the retry window. An attempt that would be due later is not made, and the job fails.
@@ -116,6 +118,11 @@ pub enum AttemptOutcome {
     AlreadyGone,
     /// A live connection uses the same grant, which a revocation would end too.
     Superseded,
+    /// The provider refused the call with `invalid_request`. A later attempt may succeed; the job counts such responses.
+    InvalidRequest {
+        /// The value of `Retry-After`, if the provider sent it.
+        retry_after: Option<Duration>,
+    },
     /// The job must wait for a condition, such as the release of a paused provider. The wait has no time limit: each
     /// blocked attempt restarts the retry window.
     Blocked,
@@ -209,14 +216,19 @@ impl Job {
     ) -> Option<UpstreamRevocation> {
         match (attempt, step) {
             // The provider revoked the token that the hub has, but another one may exist.
-            (AttemptOutcome::Accepted, _) if self.outcome_unknown => {
-                Some(UpstreamRevocation::Unknown)
-            }
+            (AttemptOutcome::Accepted, _) if self.outcome_unknown => Some(UpstreamRevocation::Unknown),
             (AttemptOutcome::Accepted, _) => Some(UpstreamRevocation::Accepted),
             (AttemptOutcome::Refused | AttemptOutcome::AlreadyGone, _) => Some(UpstreamRevocation::Refused),
             (AttemptOutcome::Superseded, _) => Some(UpstreamRevocation::NotNeeded),
-            (AttemptOutcome::RetryLater { .. }, JobStep::Failed) => Some(UpstreamRevocation::Failed),
-            (AttemptOutcome::RetryLater { .. } | AttemptOutcome::Blocked, _) => None,
+            (AttemptOutcome::RetryLater { .. } | AttemptOutcome::InvalidRequest { .. }, JobStep::Failed) => {
+                Some(UpstreamRevocation::Failed)
+            }
+            (
+                AttemptOutcome::RetryLater { .. }
+                | AttemptOutcome::InvalidRequest { .. }
+                | AttemptOutcome::Blocked,
+                _,
+            ) => None,
         }
     }
 
@@ -236,9 +248,7 @@ impl Job {
                 ..,
             )
             | (_, _, JobStep::Retry(_)) => None,
-            (_, AttemptOutcome::Accepted, _) if !self.outcome_unknown => {
-                Some(OrphanedGrantStatus::Revoked)
-            }
+            (_, AttemptOutcome::Accepted, _) if !self.outcome_unknown => Some(OrphanedGrantStatus::Revoked),
             // Without an accepted revocation nothing proves that the grant has ended.
             _ => Some(OrphanedGrantStatus::PossiblyActive),
         }
@@ -252,7 +262,7 @@ impl Job {
             }
             AttemptOutcome::Refused => JobStep::Failed,
             AttemptOutcome::Blocked => JobStep::Retry(now.plus(self.backoff())),
-            AttemptOutcome::RetryLater { retry_after } => {
+            AttemptOutcome::RetryLater { retry_after } | AttemptOutcome::InvalidRequest { retry_after } => {
                 // A provider may ask for a longer pause, but not for one that would use up the retry window.
                 let wait = self.backoff().max(retry_after.unwrap_or_default().min(MAX_BACKOFF));
                 let due = now.plus(wait);
@@ -294,6 +304,7 @@ mod tests {
             identity: None,
             outcome_unknown: false,
             attempt,
+            invalid_requests: 0,
             seed: Seed::new(seed),
             retry_until: NOW.plus(Duration::from_hours(7 * 24)),
         }

@@ -279,7 +279,7 @@ const fn classify_error_code(call: ProviderCall, code: ProviderErrorCode) -> Cal
     }
 }
 
-/// The number of attempts after which `invalid_request` at the revocation endpoint is final. The first ones may come from a
+/// The number of responses `invalid_request` to one revocation of which the last is final. The first ones may come from a
 /// gateway or from a deployment that is in progress.
 const MAX_INVALID_REVOCATION_REQUESTS: u32 = 3;
 
@@ -292,15 +292,17 @@ pub enum RevocationStep {
     TryOtherToken,
     /// The provider refused permanently.
     Refused,
+    /// The provider refused with `invalid_request`, which must be counted. A later attempt may succeed.
+    CountAndRetry,
     /// A later attempt may succeed.
     Retry,
 }
 
-/// Decides how a revocation continues. `attempts` includes this one; `has_other_token` is true while a token of the other
-/// type has not been tried.
+/// Decides how a revocation continues. `invalid_requests` is the number of earlier attempts that got `invalid_request`;
+/// `has_other_token` is true while a token of the other type has not been tried.
 pub const fn next_revocation_step(
     outcome: CallOutcome,
-    attempts: u32,
+    invalid_requests: u32,
     has_other_token: bool,
 ) -> RevocationStep {
     match outcome {
@@ -309,9 +311,9 @@ pub const fn next_revocation_step(
             RevocationStep::TryOtherToken
         }
         CallOutcome::Refused(FailureReason::RequestRejected)
-            if attempts < MAX_INVALID_REVOCATION_REQUESTS =>
+            if invalid_requests + 1 < MAX_INVALID_REVOCATION_REQUESTS =>
         {
-            RevocationStep::Retry
+            RevocationStep::CountAndRetry
         }
         CallOutcome::Refused(_) => RevocationStep::Refused,
         CallOutcome::NeverProcessed(_) | CallOutcome::Unknown(_) => RevocationStep::Retry,

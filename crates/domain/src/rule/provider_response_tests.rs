@@ -158,25 +158,24 @@ fn data_refusal_depends_on_the_status() {
 
 #[test]
 fn revocation_is_final_only_for_listed_errors() {
-    let step = |outcome, attempts| next_revocation_step(outcome, attempts, false);
+    let step = |outcome, invalid_requests| next_revocation_step(outcome, invalid_requests, false);
     let error = |code| error(ProviderCall::Revocation, 400, code);
     for code in ProviderErrorCode::ALL.iter().copied() {
         let expected = match code {
             ProviderErrorCode::InvalidGrant
             | ProviderErrorCode::InvalidToken
             | ProviderErrorCode::UnsupportedTokenType => RevocationStep::Refused,
+            ProviderErrorCode::InvalidRequest => RevocationStep::CountAndRetry,
             _ => RevocationStep::Retry,
         };
-        assert_eq!(step(error(code), 1), expected, "{code}");
+        assert_eq!(step(error(code), 0), expected, "{code}");
     }
     let invalid_request = error(ProviderErrorCode::InvalidRequest);
-    let steps = [1, 2, 3, 4].map(|attempts| step(invalid_request, attempts));
-    assert_eq!(
-        steps,
-        [RevocationStep::Retry, RevocationStep::Retry, RevocationStep::Refused, RevocationStep::Refused]
-    );
+    let steps = [0, 1, 2, 3].map(|earlier| step(invalid_request, earlier));
+    let (counted, refused) = (RevocationStep::CountAndRetry, RevocationStep::Refused);
+    assert_eq!(steps, [counted, counted, refused, refused]);
     let unsupported = error(ProviderErrorCode::UnsupportedTokenType);
-    assert_eq!(next_revocation_step(unsupported, 1, true), RevocationStep::TryOtherToken);
+    assert_eq!(next_revocation_step(unsupported, 0, true), RevocationStep::TryOtherToken);
     assert_eq!(step(CallOutcome::Succeeded, 1), RevocationStep::Accepted);
     assert_eq!(step(CallOutcome::Unknown(FailureReason::ServerError), 99), RevocationStep::Retry);
     let rejected = CallOutcome::NeverProcessed(FailureReason::ClientRejected);

@@ -66,9 +66,9 @@ impl RevocationJob<'_> {
         };
         let other_token =
             self.job.access_token.as_ref().map(|sealed| self.open_other_token(sealed)).transpose()?;
-        let (endpoints, attempts) = (self.endpoints(), self.job.attempt + 1);
+        let (endpoints, invalid_requests) = (self.endpoints(), self.job.invalid_requests);
         let report = endpoints.revoke(endpoint, token.expose(), self.job.token_type).await?;
-        match next_revocation_step(report.outcome, attempts, other_token.is_some()) {
+        match next_revocation_step(report.outcome, invalid_requests, other_token.is_some()) {
             RevocationStep::TryOtherToken => {}
             step => return Ok(AttemptReport::new(attempt_outcome(step, &report), report.to_string())),
         }
@@ -76,8 +76,8 @@ impl RevocationJob<'_> {
         // prove that the refresh token has become invalid: the job stays refused.
         let access_token = other_token.as_ref().map(|token| token.expose().as_str()).unwrap_or_default();
         let other = endpoints.revoke(endpoint, access_token, TokenType::AccessToken).await?;
-        let outcome = match next_revocation_step(other.outcome, attempts, false) {
-            RevocationStep::Retry => attempt_outcome(RevocationStep::Retry, &other),
+        let outcome = match next_revocation_step(other.outcome, invalid_requests, false) {
+            step @ (RevocationStep::Retry | RevocationStep::CountAndRetry) => attempt_outcome(step, &other),
             RevocationStep::Accepted | RevocationStep::Refused | RevocationStep::TryOtherToken => {
                 AttemptOutcome::Refused
             }
@@ -159,7 +159,7 @@ impl RevocationJob<'_> {
             None => (AttemptOutcome::Refused, report_no_endpoint().description),
             Some(endpoint) => match endpoints.revoke(endpoint, token.expose(), token_type).await {
                 Ok(report) => {
-                    let step = next_revocation_step(report.outcome, 1, false);
+                    let step = next_revocation_step(report.outcome, 0, false);
                     (attempt_outcome(step, &report), report.to_string())
                 }
                 // The code is used up, so the token must be kept even if the breaker of the revocation endpoint is open.
@@ -197,6 +197,7 @@ const fn attempt_outcome(step: RevocationStep, report: &CallReport) -> AttemptOu
     match step {
         RevocationStep::Accepted => AttemptOutcome::Accepted,
         RevocationStep::Refused | RevocationStep::TryOtherToken => AttemptOutcome::Refused,
+        RevocationStep::CountAndRetry => AttemptOutcome::InvalidRequest { retry_after: report.retry_after },
         RevocationStep::Retry => AttemptOutcome::RetryLater { retry_after: report.retry_after },
     }
 }

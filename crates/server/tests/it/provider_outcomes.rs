@@ -240,6 +240,32 @@ async fn revocation_is_retried_until_the_provider_decides() {
 }
 
 #[tokio::test]
+async fn third_invalid_request_refuses_a_revocation() {
+    let kit = TestHub::new().await;
+    let tokens = kit.connect(&kit.acme()).await;
+    let responses =
+        ["conflict", "invalid_request", "server_error", "conflict", "invalid_request", "invalid_request"];
+    kit.inject_faults(json!({"revoke": responses[0]})).await;
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204);
+    for (attempts, response) in (0..).zip(responses) {
+        let is_attempted = async |attempts: i64| {
+            let shown = kit.send_admin_request(Method::GET, &format!("/connections/{}", tokens.id)).await;
+            shown.json()["jobs"][0]["attempts"] == attempts
+        };
+        if attempts > 0 {
+            let revocation = kit.load_connection(&tokens.id).await.provider_revocation;
+            assert_eq!(revocation, UpstreamRevocation::Pending, "before attempt {attempts} with {response}");
+            kit.inject_faults(json!({"revoke": response})).await;
+            kit.advance(Duration::from_hours(8));
+            kit.app().job_notify().notify_one();
+        }
+        kit.wait_until("the revocation was attempted", async || is_attempted(attempts + 1).await).await;
+    }
+
+    wait_for_revocation(&kit, &tokens, UpstreamRevocation::Refused).await;
+}
+
+#[tokio::test]
 async fn refused_revocation_can_be_retried_with_its_token() {
     let kit = TestHub::new().await;
     for behavior in ["invalid_token", "refuse"] {

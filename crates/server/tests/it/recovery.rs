@@ -210,6 +210,7 @@ async fn stalled_worker_does_not_send_code_after_lease_expiry() {
         identity: None,
         outcome_unknown: false,
         attempt: 0,
+        invalid_requests: 0,
         seed: Seed::new([0; 16]),
         retry_until: leased.now().plus(Duration::from_hours(1)),
     };

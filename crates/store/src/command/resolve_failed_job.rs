@@ -62,7 +62,8 @@ impl Command for ResolveFailedJob {
             FailedJobAction::Retry => tx.defer(
                 sql!(
                     "-- retry a failed job
-                    UPDATE jobs SET state = ?2, attempt = 0, due_at = ?3, retry_until = ?4, finished_at = NULL
+                    UPDATE jobs SET state = ?2, attempt = 0, invalid_requests = 0, due_at = ?3, retry_until = ?4,
+                        finished_at = NULL
                     WHERE id = ?1"
                 ),
                 values![self.job_id, state, self.moment.now, self.moment.now.plus(JOB_RETRY_WINDOW)],

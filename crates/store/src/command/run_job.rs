@@ -135,15 +135,17 @@ impl Command for FinishJob {
         // Waiting does not use up the retry window: it starts again after each blocked attempt.
         let extended_retry_until =
             matches!(self.attempt, AttemptOutcome::Blocked).then(|| self.moment.now.plus(JOB_RETRY_WINDOW));
+        let is_invalid_request = matches!(self.attempt, AttemptOutcome::InvalidRequest { .. });
+        let invalid_requests = job.invalid_requests + u32::from(is_invalid_request);
         match step {
             JobStep::Retry(due) => tx.defer(
                 sql!(
                     "-- schedule the next attempt of a job
-                    UPDATE jobs SET attempt = attempt + 1, due_at = ?2, outcome = ?3, lease_id = NULL,
+                    UPDATE jobs SET attempt = attempt + 1, invalid_requests = ?5, due_at = ?2, outcome = ?3, lease_id = NULL,
                         lease_until = NULL, retry_until = COALESCE(?4, retry_until)
                     WHERE id = ?1"
                 ),
-                values![job.id, due, self.outcome, extended_retry_until],
+                values![job.id, due, self.outcome, extended_retry_until, invalid_requests],
             ),
             JobStep::Done => self.close(tx, &job, JobState::Done),
             JobStep::Failed => self.close(tx, &job, JobState::Failed),

@@ -14,7 +14,7 @@ use crate::value::values;
 macro_rules! job_columns {
     () => {
         "id, kind, connection_id, provider_id, client_id, data_key, token, token_type, access_key, access_token, verifier,
-        identity, outcome_unknown, attempt, seed, retry_until"
+        identity, outcome_unknown, attempt, invalid_requests, seed, retry_until"
     };
 }
 
@@ -48,6 +48,7 @@ impl FromRow for Job {
             identity: row.get("identity")?,
             outcome_unknown: row.get("outcome_unknown")?,
             attempt: row.get("attempt")?,
+            invalid_requests: row.get("invalid_requests")?,
             seed: row.get("seed")?,
             retry_until: row.get("retry_until")?,
         })
