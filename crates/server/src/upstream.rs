@@ -12,6 +12,7 @@ mod document;
 mod endpoints;
 mod error;
 mod fetch;
+mod oauth_error;
 mod provider_check;
 mod read_report;
 mod refresh;

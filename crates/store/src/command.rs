@@ -51,7 +51,7 @@ pub use open_connection::{OpenConnection, OpenOutcome, SealedGrant};
 pub use operator::{AddOperator, AddOperatorOutcome, IssueBootstrapToken, OperatorAddedBy, RemoveOperator};
 pub use provider::{AddProvider, SetProviderState, UpsertProvider};
 pub use purge::Purge;
-pub use record_call_failure::RecordCallFailure;
+pub use record_call_failure::{CallSubject, RecordCallFailure};
 pub use recover_exchange::{RecoverExchange, RecoveryCause};
 pub use redeem_code::{RedeemCode, RedeemOutcome};
 pub use refresh_token::RecordRefreshTokenUse;

@@ -50,6 +50,8 @@ crate::str_enum! {
         SecretRegenerated = "client.secret_regenerated",
         /// A client was removed permanently. The ends of its connections are separate events.
         ClientRemoved = "client.removed",
+        /// The registration of the recipient's client at a provider failed, or the deletion of that client.
+        ClientCallFailed = "client.call_failed",
         /// A provider was added, or its settings or state changed.
         ProviderChanged = "provider.changed",
         /// The job for an orphaned grant ended: the provider has revoked the grant, or it may still be active.

@@ -2,6 +2,7 @@
 //! deletion (RFC 7592). Responses of providers are untrusted input.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -14,6 +15,7 @@ use crate::model::provider::{
     DynamicRegistration, Provider, ProviderRetiredError, ProviderSettings, ProviderState,
 };
 use crate::model::registration::RegistrationState;
+use crate::rule::provider_response::{CallOutcome, FailureReason, ProviderErrorCode};
 use crate::rule::validation::validate_credential;
 
 /// The metadata of a client in a registration request (RFC 7591 §2).
@@ -96,36 +98,20 @@ pub fn ensure_due(
     }
 }
 
-crate::str_enum! {
-    /// A permanent error of a registration request (RFC 7591 §3.2.2): the same request would fail again.
-    pub enum RegistrationErrorCode {
-        /// The value of a redirection URI is invalid.
-        InvalidRedirectUri = "invalid_redirect_uri",
-        /// A field of the metadata is invalid or not acceptable to the provider.
-        InvalidClientMetadata = "invalid_client_metadata",
-        /// The software statement (a signed JWT with client metadata) is invalid.
-        InvalidSoftwareStatement = "invalid_software_statement",
-        /// The software statement is not approved by the provider.
-        UnapprovedSoftwareStatement = "unapproved_software_statement",
-    }
+/// Returns whether an error of a registration request (RFC 7591 §3.2.2) means that the provider rejects the recipient, not
+/// only the metadata that the hub chose.
+pub const fn rejects_recipient(code: ProviderErrorCode) -> bool {
+    // The hub chooses the callback, the scope values and the authentication method. An error in them must not reject the
+    // recipient.
+    matches!(
+        code,
+        ProviderErrorCode::InvalidSoftwareStatement | ProviderErrorCode::UnapprovedSoftwareStatement
+    )
 }
 
-impl RegistrationErrorCode {
-    /// Returns whether the error means that the provider rejects the recipient, not only the metadata that the hub
-    /// chose.
-    pub const fn rejects_recipient(self) -> bool {
-        match self {
-            Self::InvalidSoftwareStatement | Self::UnapprovedSoftwareStatement => true,
-            // The hub chooses the callback, the scope values and the authentication method. An error in them must not
-            // reject the recipient.
-            Self::InvalidRedirectUri | Self::InvalidClientMetadata => false,
-        }
-    }
-
-    /// Returns the reason that partners see. It contains the error code, but no text from the provider.
-    pub fn reason(self) -> String {
-        format!("The data provider rejected the registration: {self}")
-    }
+/// Returns the reason for a rejection that partners see. It contains the error code, but no text from the provider.
+pub fn rejection_reason(code: ProviderErrorCode) -> String {
+    format!("The data provider rejected the registration: {code}")
 }
 
 /// A client that a provider has registered.
@@ -178,68 +164,75 @@ pub enum RegistrationResponse {
     /// The provider registered a client that the hub can use.
     Registered(RegisteredClient),
     /// The provider rejected the request permanently.
-    Rejected(RegistrationErrorCode),
+    Rejected(ProviderErrorCode),
     /// The provider registered a client that the hub cannot use. It is deleted if possible; manual action required.
-    Unusable {
-        /// A description, for operators, of the reason why the hub cannot use the client.
-        problem: &'static str,
-        /// The client configuration access, with which the client can be deleted.
-        management: Option<ClientManagement>,
-    },
-    /// No client was registered; a later attempt may succeed.
+    Unusable(Box<UnusableClient>),
+    /// The response does not prove that a client was registered, so another attempt is made.
     RetryLater,
+}
+
+/// A client that a provider has registered, but that the hub cannot use.
+#[derive(Debug)]
+pub struct UnusableClient {
+    /// A description, for operators, of the reason why the hub cannot use the client.
+    pub problem: &'static str,
+    /// The client configuration access, with which the client can be deleted.
+    pub management: Option<ClientManagement>,
 }
 
 const MAX_URI_BYTES: usize = 2048;
 
-/// Evaluates the response to a registration request (RFC 7591 §3.2). `redirect_uri` is the hub's callback, as sent in
-/// the request.
-pub fn parse_response(
-    status: u16,
-    body: &[u8],
-    provider: &ProviderSettings,
-    redirect_uri: &str,
+/// Determines the meaning of a response to a registration request. `outcome` is its classification, `error_code` its error
+/// code, and `client` the result of [`parse_response`].
+pub fn evaluate_response(
+    outcome: CallOutcome,
+    status: Option<u16>,
+    error_code: Option<ProviderErrorCode>,
+    client: Result<RegisteredClient, Box<UnusableClient>>,
 ) -> RegistrationResponse {
-    match status {
-        // RFC 7591 §3.2.1 requires 201. Some providers send 200.
-        200 | 201 => parse_registered_client(body, provider, redirect_uri),
-        400 => {
-            let fields: Option<Map<String, Value>> = serde_json::from_slice(body).ok();
-            let code = fields.as_ref().and_then(|fields| fields.get("error")?.as_str());
-            // An unknown code may not concern the recipient, so it is not final.
-            code.and_then(|code| code.parse().ok())
-                .map_or(RegistrationResponse::RetryLater, RegistrationResponse::Rejected)
+    match (outcome, status) {
+        (CallOutcome::Succeeded, _) => {
+            client.map_or_else(RegistrationResponse::Unusable, RegistrationResponse::Registered)
         }
-        _ => RegistrationResponse::RetryLater,
+        (CallOutcome::Refused(_), _) => {
+            error_code.map_or(RegistrationResponse::RetryLater, RegistrationResponse::Rejected)
+        }
+        // The status means that a client was registered, so another attempt would register a second one.
+        (CallOutcome::Unknown(FailureReason::TooLarge), Some(200 | 201)) => {
+            let problem = "the response is too large";
+            RegistrationResponse::Unusable(Box::new(UnusableClient { problem, management: None }))
+        }
+        (CallOutcome::Unknown(FailureReason::Unreadable | FailureReason::Encoded), Some(200 | 201)) => {
+            let unreadable = || Box::new(UnusableClient { problem: UNREADABLE, management: None });
+            RegistrationResponse::Unusable(client.err().unwrap_or_else(unreadable))
+        }
+        (CallOutcome::NeverProcessed(_) | CallOutcome::Unknown(_), _) => RegistrationResponse::RetryLater,
     }
 }
 
-fn parse_registered_client(
+const UNREADABLE: &str = "the response cannot be parsed";
+
+/// Parses the body of a successful response to a registration request (RFC 7591 §3.2.1). `redirect_uri` is the hub's
+/// callback, as sent in the request.
+pub fn parse_response(
     body: &[u8],
     provider: &ProviderSettings,
     redirect_uri: &str,
-) -> RegistrationResponse {
+) -> Result<RegisteredClient, Box<UnusableClient>> {
     let Ok(mut fields) = serde_json::from_slice::<Map<String, Value>>(body) else {
-        return RegistrationResponse::Unusable { problem: "the response cannot be parsed", management: None };
+        return Err(Box::new(UnusableClient { problem: UNREADABLE, management: None }));
     };
     // A difference to the request is reported before a missing credential: it explains more about the provider.
     let secret = take_credential(&mut fields, "client_secret").map(Secret::new);
     let id = take_credential(&mut fields, "client_id");
     let management = parse_management(&mut fields, id.as_deref(), provider);
-    match (id, secret, find_mismatch(&fields, provider, redirect_uri)) {
-        (Some(id), Some(secret), None) => {
-            RegistrationResponse::Registered(RegisteredClient { id, secret, management })
-        }
-        (_, _, Some(problem)) => RegistrationResponse::Unusable { problem, management },
-        (None, ..) => RegistrationResponse::Unusable {
-            problem: "client_id is missing, too long or not printable",
-            management,
-        },
-        (_, None, _) => RegistrationResponse::Unusable {
-            problem: "client_secret is missing, too long or not printable",
-            management,
-        },
-    }
+    let problem = match (id, secret, find_mismatch(&fields, provider, redirect_uri)) {
+        (Some(id), Some(secret), None) => return Ok(RegisteredClient { id, secret, management }),
+        (_, _, Some(problem)) => problem,
+        (None, ..) => "client_id is missing, too long or not printable",
+        (_, None, _) => "client_secret is missing, too long or not printable",
+    };
+    Err(Box::new(UnusableClient { problem, management }))
 }
 
 /// Returns the first difference to the request that makes the client unusable. A provider may change any requested
@@ -304,14 +297,16 @@ fn parse_management(
     is_same_origin.then_some(ClientManagement { uri, token })
 }
 
-/// Returns the outcome of the deletion of a client (RFC 7592 §2.3); `None` for a status that a retry may change.
-pub const fn deletion_outcome(status: u16) -> Option<AttemptOutcome> {
-    match status {
-        200 | 204 => Some(AttemptOutcome::Accepted),
-        // With 401 the client and its registration access token no longer exist (RFC 7592 §2.3).
-        401 | 404 | 410 => Some(AttemptOutcome::AlreadyGone),
-        400 | 403 | 405 | 501 => Some(AttemptOutcome::Refused),
-        _ => None,
+/// Returns the outcome of the deletion of a client (RFC 7592 §2.3). `retry_after` is the wait that the provider asks for.
+pub const fn deletion_outcome(outcome: CallOutcome, retry_after: Option<Duration>) -> AttemptOutcome {
+    match outcome {
+        CallOutcome::Succeeded => AttemptOutcome::Accepted,
+        // The client and its registration access token no longer exist.
+        CallOutcome::Refused(FailureReason::GrantRejected) => AttemptOutcome::AlreadyGone,
+        CallOutcome::Refused(_) => AttemptOutcome::Refused,
+        CallOutcome::NeverProcessed(_) | CallOutcome::Unknown(_) => {
+            AttemptOutcome::RetryLater { retry_after }
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::model::audit_event::AuditHead;
 use crate::model::client::ClientProfile;
 use crate::model::provider::ProviderSource;
 use crate::rule::authorize::tests::client;
+use crate::rule::provider_response::{ProviderCall, ProviderReply, ResponseBody, classify};
 
 const CALLBACK_URI: &str = "https://hub.example/callback/1000";
 
@@ -41,14 +42,28 @@ fn response_with(field: &str, value: Value) -> Value {
 }
 
 fn parse_json_response(status: u16, body: &Value) -> RegistrationResponse {
-    parse_response(status, body.to_string().as_bytes(), &provider(), CALLBACK_URI)
+    read_response(status, body.to_string().as_bytes())
+}
+
+/// Classifies and evaluates a response.
+fn read_response(status: u16, body: &[u8]) -> RegistrationResponse {
+    let client = parse_response(body, &provider(), CALLBACK_URI);
+    let error: Option<Value> = serde_json::from_slice(body).ok();
+    let error_code = error.and_then(|error| error.get("error")?.as_str()?.parse().ok());
+    let kind = match (&client, error_code) {
+        (Ok(_), _) => ResponseBody::Complete,
+        (Err(_), Some(code)) => ResponseBody::OAuthError(code),
+        (Err(_), None) => ResponseBody::Other,
+    };
+    let reply = ProviderReply::Response { status, has_retry_after: false, body: kind };
+    evaluate_response(classify(ProviderCall::Registration, reply), Some(status), error_code, client)
 }
 
 /// Returns the problem of an unusable client, and the URI for its deletion.
 fn expect_unusable(body: &Value) -> (&'static str, Option<String>) {
     match parse_json_response(201, body) {
-        RegistrationResponse::Unusable { problem, management } => {
-            (problem, management.map(|m| m.uri.to_string()))
+        RegistrationResponse::Unusable(client) => {
+            (client.problem, client.management.map(|m| m.uri.to_string()))
         }
         other => panic!("{other:?} of {body}"),
     }
@@ -217,14 +232,27 @@ fn rfc7592_s3_management_uri_must_have_endpoint_origin() {
 
 #[test]
 fn rfc7591_s3_2_2_only_permanent_errors_reject_registration() {
-    for code in RegistrationErrorCode::ALL {
+    use ProviderErrorCode::{
+        InvalidClientMetadata, InvalidRedirectUri, InvalidSoftwareStatement, UnapprovedSoftwareStatement,
+    };
+    for code in ProviderErrorCode::ALL.iter().copied() {
         let body = json!({"error": code.as_str(), "error_description": "x"});
-        assert!(
-            matches!(parse_json_response(400, &body), RegistrationResponse::Rejected(rejected) if rejected == *code)
+        let is_permanent = matches!(
+            code,
+            InvalidRedirectUri
+                | InvalidClientMetadata
+                | InvalidSoftwareStatement
+                | UnapprovedSoftwareStatement
         );
-        assert!(code.reason().ends_with(code.as_str()));
-        assert_eq!(code.rejects_recipient(), code.as_str().contains("software_statement"), "{code}");
-        for status in [401, 403, 404, 409, 429, 500, 503] {
+        for status in [400, 401, 403, 409] {
+            let response = parse_json_response(status, &body);
+            let rejected = matches!(response, RegistrationResponse::Rejected(rejected) if rejected == code);
+            assert_eq!(rejected, is_permanent, "{status} {code}");
+            assert!(rejected || matches!(response, RegistrationResponse::RetryLater), "{status} {code}");
+        }
+        assert!(rejection_reason(code).ends_with(code.as_str()));
+        assert_eq!(rejects_recipient(code), code.as_str().contains("software_statement"), "{code}");
+        for status in [408, 425, 429, 500, 503] {
             assert!(
                 matches!(parse_json_response(status, &body), RegistrationResponse::RetryLater),
                 "{status}"
@@ -234,28 +262,36 @@ fn rfc7591_s3_2_2_only_permanent_errors_reject_registration() {
     for body in [json!({"error": "unknown"}), json!({}), json!([]), json!({"error": 5})] {
         assert!(matches!(parse_json_response(400, &body), RegistrationResponse::RetryLater), "{body}");
     }
-    for status in [202, 204, 302] {
+    assert!(matches!(parse_json_response(302, &valid_response()), RegistrationResponse::RetryLater));
+    for status in [202, 204] {
         assert!(
-            matches!(parse_json_response(status, &valid_response()), RegistrationResponse::RetryLater),
+            matches!(parse_json_response(status, &valid_response()), RegistrationResponse::Registered(_)),
+            "{status}"
+        );
+        assert!(
+            matches!(parse_json_response(status, &json!({})), RegistrationResponse::RetryLater),
             "{status}"
         );
     }
 }
 
 #[test]
-fn rfc7592_s2_3_deletion_status_maps_to_outcome() {
-    let expected = [
-        (204, Some(AttemptOutcome::Accepted)),
-        (401, Some(AttemptOutcome::AlreadyGone)),
-        (404, Some(AttemptOutcome::AlreadyGone)),
-        (403, Some(AttemptOutcome::Refused)),
-        (405, Some(AttemptOutcome::Refused)),
-        (302, None),
-        (429, None),
-        (503, None),
-    ];
-    for (status, outcome) in expected {
-        assert_eq!(deletion_outcome(status), outcome, "{status}");
+fn rfc7592_s2_3_deletion_outcome_follows_classification() {
+    let wait = Some(Duration::from_secs(9));
+    for (outcome, expected) in [
+        (CallOutcome::Succeeded, AttemptOutcome::Accepted),
+        (CallOutcome::Refused(FailureReason::GrantRejected), AttemptOutcome::AlreadyGone),
+        (CallOutcome::Refused(FailureReason::RequestRejected), AttemptOutcome::Refused),
+        (
+            CallOutcome::NeverProcessed(FailureReason::RateLimited),
+            AttemptOutcome::RetryLater { retry_after: wait },
+        ),
+        (
+            CallOutcome::Unknown(FailureReason::UnexpectedStatus),
+            AttemptOutcome::RetryLater { retry_after: wait },
+        ),
+    ] {
+        assert_eq!(deletion_outcome(outcome, wait), expected, "{outcome:?}");
     }
 }
 
@@ -281,7 +317,7 @@ proptest! {
         let [nulls, bare] = [object.clone(), bare].map(|object| format!("{:?}", parse_json_response(201, &Value::Object(object))));
         prop_assert_eq!(nulls, bare, "null must count as absent");
         for (status, body) in [(status, bytes), (201, Value::Object(object).to_string().into_bytes())] {
-            let RegistrationResponse::Registered(client) = parse_response(status, &body, &provider(), CALLBACK_URI) else { continue };
+            let RegistrationResponse::Registered(client) = read_response(status, &body) else { continue };
             let is_valid = |text: &str| !text.is_empty() && text.len() <= 2048 && text.bytes().all(|b| b.is_ascii_graphic());
             prop_assert!(is_valid(&client.id) && is_valid(client.secret.expose()));
             if let Some(management) = client.management {

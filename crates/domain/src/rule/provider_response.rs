@@ -20,6 +20,8 @@ crate::str_enum! {
         Revocation = "revocation",
         /// The registration of an upstream client (RFC 7591 §3.1).
         Registration = "registration",
+        /// The deletion of an upstream client (RFC 7592 §2.3).
+        Deletion = "client_deletion",
         /// A read of FDX data.
         Data = "data",
     }
@@ -43,7 +45,7 @@ crate::str_enum! {
         TemporarilyUnavailable = "temporarily_unavailable",
         // RFC 7009 §2.2.1
         UnsupportedTokenType = "unsupported_token_type",
-        // RFC 6750 §3.1
+        // RFC 6750 §3.1, which authenticates data, registration and deletion
         InvalidToken = "invalid_token",
         InsufficientScope = "insufficient_scope",
         // RFC 7591 §3.2.2
@@ -212,18 +214,20 @@ pub const fn classify(call: ProviderCall, reply: ProviderReply) -> CallOutcome {
 }
 
 /// Returns whether 503 with `Retry-After` proves enough: a gateway may add the header after the provider has processed an
-/// exchange or a refresh, which cannot be repeated. A read or a revocation can.
+/// exchange or a refresh, which cannot be repeated. A read, a revocation or a deletion can.
 const fn is_safe_after_503(call: ProviderCall) -> bool {
     match call {
-        ProviderCall::Data | ProviderCall::Revocation => true,
+        ProviderCall::Data | ProviderCall::Revocation | ProviderCall::Deletion => true,
         ProviderCall::CodeExchange | ProviderCall::Refresh | ProviderCall::Registration => false,
     }
 }
 
 const fn classify_success(call: ProviderCall, body: ResponseBody) -> CallOutcome {
     match (call, body) {
-        // RFC 7009 §2.2: the status contains all information, and the body is ignored.
-        (ProviderCall::Revocation, _) | (_, ResponseBody::Complete) => CallOutcome::Succeeded,
+        // RFC 7009 §2.2, RFC 7592 §2.3: the status contains all information, and the body is ignored.
+        (ProviderCall::Revocation | ProviderCall::Deletion, _) | (_, ResponseBody::Complete) => {
+            CallOutcome::Succeeded
+        }
         (_, ResponseBody::TooLarge) => CallOutcome::Unknown(FailureReason::TooLarge),
         (_, ResponseBody::Encoded) => CallOutcome::Unknown(FailureReason::Encoded),
         // This includes an error code: it contradicts the status, so neither of them proves anything.
@@ -250,13 +254,10 @@ const fn classify_client_error(call: ProviderCall, status: u16, body: ResponseBo
 const fn classify_error_code(call: ProviderCall, code: ProviderErrorCode) -> CallOutcome {
     use ProviderErrorCode as Code;
     match (call, code) {
-        // The bearer token of a registration is the initial access token, which belongs to the hub's configuration.
-        (_, Code::InvalidClient | Code::UnauthorizedClient)
-        | (ProviderCall::Registration, Code::InvalidToken | Code::InsufficientScope) => {
-            CallOutcome::NeverProcessed(FailureReason::ClientRejected)
-        }
         (ProviderCall::CodeExchange | ProviderCall::Refresh, Code::InvalidGrant)
-        | (ProviderCall::Revocation, Code::InvalidGrant | Code::InvalidToken) => {
+        | (ProviderCall::Revocation, Code::InvalidGrant | Code::InvalidToken)
+        // RFC 7592 §2.3: the provider does not know the client any more, or has revoked its registration access token.
+        | (ProviderCall::Deletion, Code::InvalidToken | Code::InvalidClient) => {
             CallOutcome::Refused(FailureReason::GrantRejected)
         }
         (ProviderCall::Revocation, Code::UnsupportedTokenType) => {
@@ -273,7 +274,15 @@ const fn classify_error_code(call: ProviderCall, code: ProviderErrorCode) -> Cal
             | Code::InvalidClientMetadata
             | Code::InvalidSoftwareStatement
             | Code::UnapprovedSoftwareStatement,
-        ) => CallOutcome::Refused(FailureReason::RequestRejected),
+        )
+        | (ProviderCall::Deletion, Code::AccessDenied | Code::InsufficientScope | Code::UnauthorizedClient) => {
+            CallOutcome::Refused(FailureReason::RequestRejected)
+        }
+        // The bearer token of a registration is the initial access token, which belongs to the hub's configuration.
+        (_, Code::InvalidClient | Code::UnauthorizedClient)
+        | (ProviderCall::Registration, Code::InvalidToken | Code::InsufficientScope) => {
+            CallOutcome::NeverProcessed(FailureReason::ClientRejected)
+        }
         // Every other code does not belong to this call, so it is not the provider's decision about it.
         (_, _) => CallOutcome::Unknown(FailureReason::UnexpectedStatus),
     }

@@ -75,7 +75,7 @@ fn request_that_was_not_sent_was_never_processed() {
 
 #[test]
 fn retry_after_proves_nothing_for_calls_that_issue_tokens() {
-    for call in [ProviderCall::Data, ProviderCall::Revocation] {
+    for call in [ProviderCall::Data, ProviderCall::Revocation, ProviderCall::Deletion] {
         let outcome = classify(call, unavailable(503));
         assert_eq!(outcome, CallOutcome::NeverProcessed(FailureReason::Unavailable), "{call}");
     }
@@ -88,12 +88,13 @@ fn retry_after_proves_nothing_for_calls_that_issue_tokens() {
 }
 
 #[test]
-fn success_requires_complete_body_except_for_revocation() {
+fn success_requires_complete_body_unless_it_is_ignored() {
     for body in [ResponseBody::Other, ResponseBody::TooLarge, ResponseBody::Encoded] {
         for status in [200, 201, 202, 204] {
             for call in ProviderCall::ALL.iter().copied() {
                 let succeeded = classify(call, response(status, body)) == CallOutcome::Succeeded;
-                assert_eq!(succeeded, call == ProviderCall::Revocation, "{call} {status} {body:?}");
+                let ignores_body = matches!(call, ProviderCall::Revocation | ProviderCall::Deletion);
+                assert_eq!(succeeded, ignores_body, "{call} {status} {body:?}");
             }
         }
     }
@@ -135,7 +136,7 @@ fn invalid_grant_is_trusted_only_with_client_error() {
 
 #[test]
 fn client_error_without_readable_code_is_unknown() {
-    for call in OAUTH_CALLS {
+    for call in OAUTH_CALLS.into_iter().chain([ProviderCall::Deletion]) {
         for status in [400, 401, 403, 404, 405, 409, 410, 421, 425] {
             let outcome = classify(call, response(status, ResponseBody::Other));
             assert_eq!(outcome, CallOutcome::Unknown(FailureReason::UnexpectedStatus), "{call} {status}");
@@ -197,5 +198,22 @@ fn only_issued_tokens_prove_that_a_code_was_processed() {
         CallOutcome::NeverProcessed(FailureReason::NotConnected),
     ] {
         assert!(!may_still_be_processed(outcome, None, false), "{outcome:?}");
+    }
+}
+
+#[test]
+fn deletion_is_refused_only_for_readable_errors() {
+    for code in ProviderErrorCode::ALL.iter().copied() {
+        let expected = match code {
+            ProviderErrorCode::InvalidToken | ProviderErrorCode::InvalidClient => {
+                CallOutcome::Refused(FailureReason::GrantRejected)
+            }
+            ProviderErrorCode::AccessDenied
+            | ProviderErrorCode::InsufficientScope
+            | ProviderErrorCode::UnauthorizedClient => CallOutcome::Refused(FailureReason::RequestRejected),
+            _ => CallOutcome::Unknown(FailureReason::UnexpectedStatus),
+        };
+        assert_eq!(error(ProviderCall::Deletion, 401, code), expected, "{code}");
+        assert!(error(ProviderCall::Deletion, 500, code).is_unknown(), "{code}");
     }
 }

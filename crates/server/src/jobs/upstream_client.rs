@@ -10,9 +10,10 @@ use domain::model::client::{ClientKind, ClientState, Recipient};
 use domain::model::job::{AttemptOutcome, Job};
 use domain::model::provider::Provider;
 use domain::rule::client_registration::{
-    ClientManagement, RegisteredClient, RegistrationErrorCode, RegistrationNotDue, RegistrationResponse,
-    ensure_due,
+    ClientManagement, RegisteredClient, RegistrationNotDue, RegistrationResponse, UnusableClient, ensure_due,
+    rejection_reason, rejects_recipient,
 };
+use domain::rule::provider_response::ProviderErrorCode;
 use store::command::DetachUpstreamClient;
 use store::query::{GetClientSummary, GetProvider, GetRegistration, HasPendingRevocations, SEARCH_WINDOW};
 
@@ -47,15 +48,15 @@ pub(super) async fn register(ctx: &RequestContext, job: &Job) -> Result<AttemptR
     let pending = PendingRegistration { ctx, pair: RegistrationPair { client_id, provider_id: provider.id } };
     match report.outcome {
         RegistrationResponse::Registered(client) => Ok(pending.activate(client, &description).await?),
-        RegistrationResponse::Rejected(code) if code.rejects_recipient() => {
+        RegistrationResponse::Rejected(code) if rejects_recipient(code) => {
             Ok(pending.reject(code, &description).await?)
         }
         // The other errors may be caused by the hub's configuration, so an operator decides about the registration.
-        RegistrationResponse::Rejected(code) => Ok(AttemptReport::new(
-            AttemptOutcome::Refused,
-            format!("{description} {code}: {CORRECTION_HINT}"),
-        )),
-        RegistrationResponse::Unusable { problem, management } => {
+        RegistrationResponse::Rejected(_) => {
+            Ok(AttemptReport::new(AttemptOutcome::Refused, format!("{description}: {CORRECTION_HINT}")))
+        }
+        RegistrationResponse::Unusable(client) => {
+            let UnusableClient { problem, management } = *client;
             let consequence = pending.queue_client_deletion(management).await?;
             Ok(AttemptReport::new(
                 AttemptOutcome::Refused,
@@ -158,13 +159,11 @@ impl PendingRegistration<'_> {
 
     async fn reject(
         &self,
-        code: RegistrationErrorCode,
+        code: ProviderErrorCode,
         description: &str,
     ) -> Result<AttemptReport, InternalError> {
-        match reject(self.ctx, &self.pair, code.reason(), &self.provider_actor()).await {
-            Ok(_) => {
-                Ok(AttemptReport::new(AttemptOutcome::AlreadyGone, format!("{description} {code}: rejected")))
-            }
+        match reject(self.ctx, &self.pair, rejection_reason(code), &self.provider_actor()).await {
+            Ok(_) => Ok(AttemptReport::new(AttemptOutcome::AlreadyGone, format!("{description}: rejected"))),
             Err(RegistrationStepError::Internal(error)) => Err(error),
             Err(_) => Ok(report_not_due(RegistrationNotDue::AlreadyDecided)),
         }

@@ -9,6 +9,7 @@ use domain::rule::provider_response::{
 };
 use http::header;
 
+use super::oauth_error::{OAuthErrorBody, parse_bearer_error};
 use super::response::parse_retry_after;
 use crate::outbound::{BodyEnd, OutboundError, PartialResponse};
 
@@ -40,7 +41,17 @@ impl CallReport {
 
     /// Reports a call with a response. `is_complete` is true if the body has the form of a success of this call.
     pub(super) fn from_response(call: ProviderCall, response: &PartialResponse, is_complete: bool) -> Self {
-        let error_code = parse_error_code(&response.body);
+        let error_code = OAuthErrorBody::parse(&response.body).and_then(|error| error.code);
+        // RFC 6750 §3: the error of a call with a bearer token may be in this header only.
+        let error_code = match call {
+            ProviderCall::Registration | ProviderCall::Deletion => {
+                error_code.or_else(|| parse_bearer_error(&response.headers))
+            }
+            ProviderCall::CodeExchange
+            | ProviderCall::Refresh
+            | ProviderCall::Revocation
+            | ProviderCall::Data => error_code,
+        };
         let is_encoded = response.headers.get(header::CONTENT_ENCODING).is_some_and(|c| c != "identity");
         let body = match (response.end, error_code) {
             (BodyEnd::TooLarge, _) => ResponseBody::TooLarge,
@@ -96,12 +107,6 @@ const fn describe_reason(reason: FailureReason) -> &'static str {
         FailureReason::ClientRejected => "the provider rejects the hub's client",
         _ => "no complete response",
     }
-}
-
-/// Parses an error response of RFC 6749 §5.2. Returns `None` if the body is none, or if the hub does not know its code.
-fn parse_error_code(body: &[u8]) -> Option<ProviderErrorCode> {
-    let body: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
-    body.get("error")?.as_str()?.parse().ok()
 }
 
 #[cfg(test)]

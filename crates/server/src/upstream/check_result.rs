@@ -1,23 +1,13 @@
 //! The results of the connectivity check of a provider, evaluated from the responses of its endpoints.
 
 use domain::model::provider::DateParameters;
+use domain::rule::provider_response::ProviderErrorCode as Code;
 use http::{StatusCode, header};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::oauth_error::OAuthErrorBody;
 use crate::outbound::UpstreamResponse;
-
-/// The error codes of RFC 6749 §5.2 and RFC 7009 §2.2.1. They are the only text of a provider's response that a result
-/// may contain.
-const ERROR_CODES: [&str; 7] = [
-    "invalid_grant",
-    "invalid_request",
-    "invalid_client",
-    "unauthorized_client",
-    "unsupported_grant_type",
-    "invalid_scope",
-    "unsupported_token_type",
-];
 
 /// The result of one check of a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -80,28 +70,16 @@ fn find_problem_of_response(response: &UpstreamResponse) -> Option<&'static str>
     })
 }
 
-/// An error response of RFC 6749 §5.2.
-#[derive(Deserialize)]
-struct TokenErrorBody {
-    error: String,
-}
-
-/// Parses an error of RFC 6749 §5.2. Returns `None` if the body is none, and an empty code if its code is unknown.
-fn parse_error_code(response: &UpstreamResponse) -> Option<&'static str> {
-    let error = serde_json::from_slice::<TokenErrorBody>(&response.body).ok()?.error;
-    Some(ERROR_CODES.into_iter().find(|code| *code == error).unwrap_or_default())
-}
-
 /// Builds the result of a check from its finding and the error code of the response.
 fn build_result(
     name: &'static str,
     response: &UpstreamResponse,
-    error_code: Option<&str>,
+    error_code: Option<Code>,
     (ok, finding): (bool, &str),
 ) -> CheckResult {
-    let separator = if error_code.unwrap_or_default().is_empty() { "" } else { " " };
-    let (status, error_code) = (response.status.as_u16(), error_code.unwrap_or_default());
-    CheckResult::new(name, ok, format!("HTTP {status}{separator}{error_code}: {finding}"))
+    let status = response.status.as_u16();
+    let error_code = error_code.map(|code| format!(" {code}")).unwrap_or_default();
+    CheckResult::new(name, ok, format!("HTTP {status}{error_code}: {finding}"))
 }
 
 /// Evaluates the response of a token endpoint to a code that was never issued.
@@ -110,19 +88,31 @@ pub(super) fn evaluate_token_response(response: &UpstreamResponse, is_authentica
         let finding = (false, "the endpoint accepts a code that was never issued");
         return build_result("token", response, None, finding);
     }
-    let error_code = parse_error_code(response).filter(|code| !code.is_empty());
+    let error_code = OAuthErrorBody::parse(&response.body).and_then(|error| error.code);
     let finding = match (error_code, is_authenticated) {
         _ if response.status.is_server_error() => (false, "the endpoint fails"),
-        (Some("invalid_client"), true) => (false, REJECTED_CLIENT),
-        (Some("unauthorized_client" | "unsupported_grant_type"), true) => {
+        (Some(Code::InvalidClient), true) => (false, REJECTED_CLIENT),
+        (Some(Code::UnauthorizedClient | Code::UnsupportedGrantType), true) => {
             (false, "the client is not allowed to use authorization codes")
         }
         // `invalid_grant` is the expected code. The remaining codes do not mean that the client is rejected either.
-        (Some(_), true) => (true, "the client is accepted"),
-        (Some(_), false) => (true, NO_CREDENTIALS),
+        (Some(Code::InvalidGrant | Code::InvalidRequest | Code::InvalidScope), true) => {
+            (true, "the client is accepted")
+        }
+        (
+            Some(
+                Code::InvalidClient
+                | Code::UnauthorizedClient
+                | Code::UnsupportedGrantType
+                | Code::InvalidGrant
+                | Code::InvalidRequest
+                | Code::InvalidScope,
+            ),
+            false,
+        ) => (true, NO_CREDENTIALS),
         // RFC 6749 §5.2 allows 401 for failed client authentication, so the status is sufficient without a body.
-        (None, true) if response.status == StatusCode::UNAUTHORIZED => (false, REJECTED_CLIENT),
-        (None, _) => (false, "the response is not an error of RFC 6749"),
+        (_, true) if response.status == StatusCode::UNAUTHORIZED => (false, REJECTED_CLIENT),
+        (_, _) => (false, "the response is not an error of RFC 6749"),
     };
     build_result("token", response, error_code, finding)
 }
@@ -132,19 +122,21 @@ pub(super) fn evaluate_revocation_response(
     response: &UpstreamResponse,
     is_authenticated: bool,
 ) -> CheckResult {
-    let error_code = parse_error_code(response);
+    let error = OAuthErrorBody::parse(&response.body);
+    let error_code = error.and_then(|error| error.code);
     let finding = match (response.status.as_u16(), error_code) {
         _ if let Some(problem) = find_problem_of_response(response) => (false, problem),
         (200 | 204, _) if is_authenticated => (true, "the client is accepted"),
-        (_, Some("unsupported_token_type")) => (false, "the endpoint does not revoke refresh tokens"),
-        (_, Some("unauthorized_client")) if is_authenticated => {
+        (_, Some(Code::UnsupportedTokenType)) => (false, "the endpoint does not revoke refresh tokens"),
+        (_, Some(Code::UnauthorizedClient)) if is_authenticated => {
             (false, "the client is not allowed to revoke tokens")
         }
-        (_, Some("invalid_client")) | (401, _) if is_authenticated => (false, REJECTED_CLIENT),
+        (_, Some(Code::InvalidClient)) | (401, _) if is_authenticated => (false, REJECTED_CLIENT),
         // The other errors concern the token, which is not valid, so the client must have been accepted.
-        (400, Some(_)) if is_authenticated => (true, "the client is accepted"),
+        (400, _) if is_authenticated && error.is_some() => (true, "the client is accepted"),
         (429, _) => (true, "the endpoint limits the rate of requests"),
-        (200 | 204 | 401, _) | (_, Some(_)) if !is_authenticated => (true, NO_CREDENTIALS),
+        (200 | 204 | 401, _) if !is_authenticated => (true, NO_CREDENTIALS),
+        _ if !is_authenticated && error.is_some() => (true, NO_CREDENTIALS),
         _ => (false, "the response is not one of RFC 7009"),
     };
     build_result("revocation", response, error_code, finding)

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use domain::id::ClientId;
 use domain::model::client::Recipient;
-use domain::model::job::AttemptOutcome;
-use domain::model::provider::{DynamicRegistration, EndpointGroup, Provider};
+use domain::model::provider::{DynamicRegistration, EndpointGroup, Provider, ProviderSettings};
 use domain::rule::client_registration::{
-    ClientManagement, ClientMetadata, RegistrationResponse, deletion_outcome, parse_response,
+    ClientManagement, ClientMetadata, RegistrationResponse, deletion_outcome, evaluate_response,
+    parse_response,
 };
 use domain::rule::provider_response::ProviderCall;
 use http::header;
@@ -18,19 +18,18 @@ use super::attempt_report::{AttemptError, AttemptReport};
 use super::call_report::CallReport;
 use super::client::{OnBehalfOf, load_initial_access_token};
 use super::endpoints::ProviderEndpoints;
-use super::response::parse_retry_after;
 use super::urls::callback_uri;
 use crate::breaker::BreakerOpenError;
 use crate::context::RequestContext;
 use crate::error::InternalError;
-use crate::outbound::{BodyEnd, OutboundError, StreamingResponse};
+use crate::outbound::{OutboundError, PartialResponse};
 
 const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
 /// The result of a registration request, with a description for operators.
 #[derive(Debug)]
 pub struct RegistrationReport {
-    /// The provider's response, or `RetryLater` if there was none.
+    /// The meaning of the provider's response, or of its absence.
     pub outcome: RegistrationResponse,
     /// A description of the result for operators. It never contains text from the provider.
     pub description: String,
@@ -38,7 +37,7 @@ pub struct RegistrationReport {
     pub retry_after: Option<Duration>,
 }
 
-/// Requests the registration of a recipient's client at a provider (RFC 7591 §3.1). Stores nothing.
+/// Requests the registration of a recipient's client at a provider (RFC 7591 §3.1). Stores nothing but a failure of the call.
 pub async fn register_upstream_client(
     ctx: &RequestContext,
     provider: &Provider,
@@ -52,30 +51,32 @@ pub async fn register_upstream_client(
         .map_err(|_| InternalError::new("the registration endpoint of a provider is not a URL"))?;
     let bearer = token.as_ref().map(|token| token.expose().as_str());
     let request = ctx.app().outbound().post_json(&url, &metadata, bearer);
-    let on_behalf_of = OnBehalfOf::Recipient(recipient.client.id.clone());
-    let endpoints = ProviderEndpoints::new(ctx, provider, on_behalf_of);
-    let response = match send_request(&endpoints, "register", request).await? {
-        Ok(response) => response,
-        Err(error) => {
-            endpoints.record_report(&CallReport::from_error(ProviderCall::Registration, &error)).await;
-            let (outcome, description) = (RegistrationResponse::RetryLater, error.to_string());
-            return Ok(RegistrationReport { outcome, description, retry_after: None });
-        }
-    };
-    let response = response.read_available(MAX_RESPONSE_BYTES).await;
-    let status = response.status.as_u16();
-    let outcome = match response.end {
-        BodyEnd::Complete => parse_response(status, &response.body, &provider.settings, &redirect_uri),
-        // The status means that a client was registered, so a retry would register a second one.
-        BodyEnd::TooLarge if matches!(status, 200 | 201) => {
-            RegistrationResponse::Unusable { problem: "the response is too large", management: None }
-        }
-        BodyEnd::TooLarge | BodyEnd::Interrupted => RegistrationResponse::RetryLater,
-    };
-    let is_registered = matches!(outcome, RegistrationResponse::Registered(_));
-    let report = CallReport::from_response(ProviderCall::Registration, &response, is_registered);
+    let endpoints = build_endpoints(ctx, provider, &recipient.client.id);
+    let result = send_request(&endpoints, "register", request).await?;
+    let (report, outcome) = read_registration(result, &provider.settings, &redirect_uri);
+    if report.outcome.is_client_rejected() {
+        tracing::error!(provider = %provider.id, status = report.status,
+            "the provider rejects the hub's initial access token: correct it");
+    }
     endpoints.record_report(&report).await;
-    Ok(RegistrationReport { outcome, description: format!("HTTP {status}"), retry_after: report.retry_after })
+    Ok(RegistrationReport { outcome, description: report.to_string(), retry_after: report.retry_after })
+}
+
+/// Classifies the result of a registration request, and reads the client from the response.
+pub(super) fn read_registration(
+    result: Result<PartialResponse, OutboundError>,
+    provider: &ProviderSettings,
+    redirect_uri: &str,
+) -> (CallReport, RegistrationResponse) {
+    const CALL: ProviderCall = ProviderCall::Registration;
+    let response = match result {
+        Ok(response) => response,
+        Err(error) => return (CallReport::from_error(CALL, &error), RegistrationResponse::RetryLater),
+    };
+    let client = parse_response(&response.body, provider, redirect_uri);
+    let report = CallReport::from_response(CALL, &response, client.is_ok());
+    let outcome = evaluate_response(report.outcome, report.status, report.error_code, client);
+    (report, outcome)
 }
 
 /// Deletes a recipient's client at a provider (RFC 7592 §2.3).
@@ -87,36 +88,49 @@ pub async fn delete_upstream_client(
 ) -> Result<AttemptReport, AttemptError> {
     let ClientManagement { uri, token } = management;
     let request = ctx.app().outbound().delete(uri, token.expose());
-    let endpoints = ProviderEndpoints::new(ctx, provider, OnBehalfOf::Recipient(recipient));
-    let response = match send_request(&endpoints, "delete_client", request).await? {
-        Ok(response) => response,
-        Err(error) => return Ok(AttemptReport::retry_later(&error)),
-    };
-    let status = response.status.as_u16();
-    let outcome = deletion_outcome(status)
-        .unwrap_or(AttemptOutcome::RetryLater { retry_after: parse_retry_after(&response.headers) });
-    Ok(AttemptReport::new(outcome, format!("HTTP {status}")))
+    let endpoints = build_endpoints(ctx, provider, &recipient);
+    let report = read_deletion(send_request(&endpoints, "delete_client", request).await?);
+    endpoints.record_report(&report).await;
+    let outcome = deletion_outcome(report.outcome, report.retry_after);
+    Ok(AttemptReport::new(outcome, report.to_string()))
 }
 
-/// Sends a registration or deletion request, and reads the status and headers of the response. `call` is the label in
-/// the metrics. Returns an error if the circuit breaker is open; nothing was sent then.
+/// Classifies the result of the deletion of a client.
+pub(super) fn read_deletion(result: Result<PartialResponse, OutboundError>) -> CallReport {
+    match result {
+        Ok(response) => CallReport::from_response(ProviderCall::Deletion, &response, false),
+        Err(error) => CallReport::from_error(ProviderCall::Deletion, &error),
+    }
+}
+
+fn build_endpoints<'a>(
+    ctx: &'a RequestContext,
+    provider: &'a Provider,
+    recipient: &ClientId,
+) -> ProviderEndpoints<'a> {
+    ProviderEndpoints::new(ctx, provider, OnBehalfOf::Recipient(recipient.clone())).for_client(recipient)
+}
+
+/// Sends a registration or deletion request, and reads the response. `call` is the label in the metrics. Returns an error if
+/// the circuit breaker is open; nothing was sent then.
 async fn send_request(
     endpoints: &ProviderEndpoints<'_>,
     call: &'static str,
     request: Result<RequestBuilder, OutboundError>,
-) -> Result<Result<StreamingResponse, OutboundError>, BreakerOpenError> {
+) -> Result<Result<PartialResponse, OutboundError>, BreakerOpenError> {
     endpoints.ensure_circuit_closed(EndpointGroup::Registration)?;
-    let response = match request {
+    let opened = match request {
         Ok(request) => {
             let request = request.header(header::ACCEPT, "application/json");
             endpoints.ctx.app().outbound().open(request).await
         }
         Err(error) => Err(error),
     };
-    endpoints.record_outcome(
-        call,
-        EndpointGroup::Registration,
-        response.as_ref().map(|response| response.status),
-    );
-    Ok(response)
+    let result = match opened {
+        Ok(response) => Ok(response.read_available(MAX_RESPONSE_BYTES).await),
+        Err(error) => Err(error),
+    };
+    let status = result.as_ref().and_then(PartialResponse::complete_status);
+    endpoints.record_outcome(call, EndpointGroup::Registration, status);
+    Ok(result)
 }

@@ -1,10 +1,10 @@
 //! The parts that all calls to a provider have in common: client authentication, the circuit breaker and metrics.
 
-use domain::id::ConnectionId;
+use domain::id::{ClientId, ConnectionId};
 use domain::model::provider::{EndpointGroup, Provider};
 use domain::rule::provider_response::{CallFailure, ProviderErrorCode};
 use http::{StatusCode, header};
-use store::command::RecordCallFailure;
+use store::command::{CallSubject, RecordCallFailure};
 use url::Url;
 
 use super::call_report::CallReport;
@@ -22,8 +22,8 @@ pub(super) struct ProviderEndpoints<'a> {
     pub(super) ctx: &'a RequestContext,
     pub(super) provider: &'a Provider,
     on_behalf_of: OnBehalfOf,
-    /// The connection that the calls concern; its id may be reserved for one that is not opened yet.
-    connection: Option<ConnectionId>,
+    /// The connection or the recipient that the calls concern.
+    subject: Option<CallSubject>,
 }
 
 impl<'a> ProviderEndpoints<'a> {
@@ -32,12 +32,18 @@ impl<'a> ProviderEndpoints<'a> {
         provider: &'a Provider,
         on_behalf_of: OnBehalfOf,
     ) -> Self {
-        Self { ctx, provider, on_behalf_of, connection: None }
+        Self { ctx, provider, on_behalf_of, subject: None }
     }
 
-    /// Names the connection that the calls concern, to whose audit log failures are added.
+    /// Names the connection that the calls concern, to whose audit log failures are added. Its id may be reserved for one that
+    /// is not opened yet.
     pub(super) fn for_connection(self, connection: &ConnectionId) -> Self {
-        Self { connection: Some(connection.clone()), ..self }
+        Self { subject: Some(CallSubject::Connection(connection.clone())), ..self }
+    }
+
+    /// Names the recipient whose client the calls register or delete, to whose audit log failures are added.
+    pub(super) fn for_client(self, client: &ClientId) -> Self {
+        Self { subject: Some(CallSubject::Client(client.clone())), ..self }
     }
 
     /// Loads the credentials of the client with which the provider is called.
@@ -99,7 +105,7 @@ impl<'a> ProviderEndpoints<'a> {
         }
     }
 
-    /// Logs and counts a call that did not succeed, and adds it to the audit log of its connection. The provider's own text
+    /// Logs and counts a call that did not succeed, and adds it to the audit log of its connection or recipient. The provider's own text
     /// is never used.
     pub(super) async fn record_report(&self, report: &CallReport) {
         let Some(reason) = report.outcome.reason() else { return };
@@ -110,10 +116,10 @@ impl<'a> ProviderEndpoints<'a> {
         let labels =
             [("provider", provider.to_string()), ("call", call.to_string()), ("reason", reason.to_string())];
         self.ctx.app().telemetry().count("bowline_provider_call_failures_total", &labels);
-        let Some(connection) = &self.connection else { return };
+        let Some(subject) = &self.subject else { return };
         let failure = CallFailure { call, reason, status, error_code };
         // The consequences of the failure do not depend on this event.
-        if let Err(error) = self.record_in_audit_log(connection, failure).await {
+        if let Err(error) = self.record_in_audit_log(subject.clone(), failure).await {
             tracing::error!(%error, %provider, "a failed call could not be added to the audit log");
         }
     }
@@ -129,12 +135,11 @@ impl<'a> ProviderEndpoints<'a> {
 
     async fn record_in_audit_log(
         &self,
-        connection: &ConnectionId,
+        subject: CallSubject,
         failure: CallFailure,
     ) -> Result<(), InternalError> {
-        let (provider_id, connection_id) = (self.provider.id, connection.clone());
-        let moment = self.ctx.new_moment()?;
-        Ok(self.ctx.run(RecordCallFailure { moment, provider_id, connection_id, failure }).await?)
+        let (moment, provider_id) = (self.ctx.new_moment()?, self.provider.id);
+        Ok(self.ctx.run(RecordCallFailure { moment, provider_id, subject, failure }).await?)
     }
 
     /// Counts a call in the metrics and in the circuit breaker.

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use domain::Timestamp;
-use domain::model::job::TokenType;
+use domain::model::job::{AttemptOutcome, TokenType};
+use domain::model::provider::ProviderSettings;
+use domain::rule::client_registration::{RegistrationResponse, deletion_outcome};
 use domain::rule::provider_response::{
     CallOutcome, FailureReason, ProviderCall, ProviderErrorCode, RevocationStep, next_revocation_step,
 };
@@ -16,12 +18,14 @@ use std::collections::BTreeMap;
 
 use super::CallReport;
 use crate::outbound::{BodyEnd, OutboundError, PartialResponse};
+use crate::upstream::client_registration::{read_deletion, read_registration};
 use crate::upstream::token_response::TokenReply;
 
 const NOW: Timestamp = Timestamp::from_millis(1_795_500_000_000);
 /// The rows of the table of outcomes. Each has a folder with at least five cases.
-const ROWS: [&str; 11] = [
+const ROWS: [&str; 12] = [
     "access_token_only",
+    "client_deletion",
     "client_rejected",
     "exchange_unknown",
     "invalid_grant",
@@ -81,6 +85,10 @@ struct Expected {
     has_refresh_token: Option<bool>,
     /// The steps of a revocation after the first, second and third attempt with this response.
     revocation_steps: Option<[String; 3]>,
+    /// The meaning of the response to a registration.
+    registration: Option<String>,
+    /// The outcome of the attempt to delete a client.
+    deletion: Option<String>,
 }
 
 fn list_cases() -> Vec<PathBuf> {
@@ -127,20 +135,62 @@ fn build_result(response: CaseResponse) -> Result<PartialResponse, OutboundError
     Ok(PartialResponse { status, headers, body: body.into(), end })
 }
 
-/// Reads a response with the parser of its call.
-fn read(call: ProviderCall, result: Result<PartialResponse, OutboundError>) -> TokenReply {
-    match call {
+fn provider_settings() -> ProviderSettings {
+    serde_json::from_value(serde_json::json!({
+        "name": "Maple Trust", "country": "CA", "authorization_endpoint": "https://maple.example/authorize",
+        "token_endpoint": "https://maple.example/token", "fdx": {"base_url": "https://maple.example/fdx/v5", "version": "5"},
+        "scopes": {"ACCOUNT_BASIC": "accounts"}, "upstream_client": "registration",
+        "dynamic_registration": {"endpoint": "https://maple.example/register"},
+    }))
+    .unwrap()
+}
+
+/// A response, read with the parser of its call.
+struct ReadCase {
+    reply: TokenReply,
+    registration: Option<&'static str>,
+    deletion: Option<&'static str>,
+}
+
+fn read(call: ProviderCall, result: Result<PartialResponse, OutboundError>) -> ReadCase {
+    let (mut registration, mut deletion) = (None, None);
+    let reply = match call {
         ProviderCall::CodeExchange | ProviderCall::Refresh => TokenReply::read(call, result, NOW),
-        ProviderCall::Revocation | ProviderCall::Registration | ProviderCall::Data => {
-            let is_complete = |response: &PartialResponse| {
-                let body = serde_json::from_slice::<serde_json::Value>(&response.body).unwrap_or_default();
-                call == ProviderCall::Registration && body["client_id"].is_string()
-            };
-            TokenReply::without_tokens(match &result {
-                Ok(response) => CallReport::from_response(call, response, is_complete(response)),
-                Err(error) => CallReport::from_error(call, error),
-            })
+        ProviderCall::Registration => {
+            let (report, response) =
+                read_registration(result, &provider_settings(), "https://hub.example/callback/1000");
+            registration = Some(registration_name(&response));
+            TokenReply::without_tokens(report)
         }
+        ProviderCall::Deletion => {
+            let report = read_deletion(result);
+            deletion = Some(deletion_name(deletion_outcome(report.outcome, report.retry_after)));
+            TokenReply::without_tokens(report)
+        }
+        ProviderCall::Revocation | ProviderCall::Data => TokenReply::without_tokens(match &result {
+            Ok(response) => CallReport::from_response(call, response, false),
+            Err(error) => CallReport::from_error(call, error),
+        }),
+    };
+    ReadCase { reply, registration, deletion }
+}
+
+const fn registration_name(response: &RegistrationResponse) -> &'static str {
+    match response {
+        RegistrationResponse::Registered(_) => "registered",
+        RegistrationResponse::Rejected(_) => "rejected",
+        RegistrationResponse::Unusable(_) => "unusable",
+        RegistrationResponse::RetryLater => "retry_later",
+    }
+}
+
+fn deletion_name(outcome: AttemptOutcome) -> &'static str {
+    match outcome {
+        AttemptOutcome::Accepted => "accepted",
+        AttemptOutcome::AlreadyGone => "already_gone",
+        AttemptOutcome::Refused => "refused",
+        AttemptOutcome::RetryLater { .. } => "retry_later",
+        other => panic!("{other:?} is not the outcome of a deletion"),
     }
 }
 
@@ -174,9 +224,11 @@ fn every_case_of_the_corpus_has_its_expected_outcome() {
         let name = format!("{} ({})", file.display(), case.about);
         let call: ProviderCall = case.call.parse().unwrap();
 
-        let TokenReply { report, tokens, found } = read(call, build_result(case.response));
+        let ReadCase { reply, registration, deletion } = read(call, build_result(case.response));
 
-        let expected = case.expected;
+        let (TokenReply { report, tokens, found }, expected) = (reply, case.expected);
+        assert_eq!(registration, expected.registration.as_deref(), "{name}");
+        assert_eq!(deletion, expected.deletion.as_deref(), "{name}");
         assert_eq!(outcome_name(report.outcome), expected.outcome, "{name}");
         assert_eq!(report.outcome.reason().map(FailureReason::as_str), expected.reason.as_deref(), "{name}");
         assert_eq!(

@@ -200,7 +200,7 @@ async fn client_registration_is_retried_after_provider_failure(kit: TestHub) {
     .await;
     assert_eq!(
         kit.list_jobs_of_kind("register_upstream_client").await[0]["outcome"],
-        "HTTP 401",
+        "HTTP 401 invalid_token",
         "the settings can be corrected"
     );
     std::fs::write(
@@ -211,6 +211,22 @@ async fn client_registration_is_retried_after_provider_failure(kit: TestHub) {
     kit.advance(Duration::from_mins(2));
     kit.wait_for_registration_state(&recipient, "active").await;
     assert_eq!(kit.world.maple().bank.client_ids().len(), 1);
+    let events =
+        kit.send_admin_request(Method::GET, "/audit?action=client.call_failed&limit=100").await.json();
+    let mut reasons: Vec<_> = events["items"].as_array().unwrap().iter().collect();
+    reasons.sort_by_key(|event| event["at"].as_str().unwrap().to_owned());
+    let reasons: Vec<_> = reasons
+        .iter()
+        .map(|event| (&event["detail"]["reason"], &event["detail"]["call"], &event["subject_id"]))
+        .collect();
+    let (call, subject) = (json!("registration"), json!(recipient.id));
+    let expected = ["server_error", "rate_limited", "client_rejected"].map(|reason| json!(reason));
+    assert_eq!(reasons, expected.iter().map(|reason| (reason, &call, &subject)).collect::<Vec<_>>());
+    let metrics = kit.app().telemetry().render();
+    for reason in ["server_error", "rate_limited", "client_rejected"] {
+        let labels = format!("{{provider=\"1000\",call=\"registration\",reason=\"{reason}\"}} 1");
+        assert!(metrics.contains(&format!("bowline_provider_call_failures_total{labels}")), "{metrics}");
+    }
 }
 
 /// Asserts that a client that the provider registered too late is deleted there, with its registration access token.

@@ -189,7 +189,8 @@ async fn narrower_scope_of_a_refresh_narrows_the_connection(kit: TestHub) {
     }
     let after = kit.read(detailed, &tokens.access).await;
 
-    assert_eq!((before.status, after.status), (200, 403), "{}", after.body);
+    assert_eq!((before.status, after.status), (200, 401), "{}", after.body);
+    assert_eq!(after.json()["debugMessage"], "The customer did not consent to this data");
     assert_eq!(load_terms().await, (json!(2), "ACCOUNT_BASIC".to_owned()));
     let events = list_audit_details(&kit, "connection.narrowed").await;
     assert_eq!(events, [json!({"clusters": "ACCOUNT_BASIC", "clusters_before": agreed})]);
