@@ -37,7 +37,7 @@ pub use credential::{
 pub use hot_statements::hot_statements;
 pub use jobs::{
     CountJobs, HasPendingRevocations, JobSummary, ListConnectionJobs, ListDueQueues, ListJobs,
-    ListRetryableJobs,
+    ListRetryableJobs, RetryableJob,
 };
 #[cfg(feature = "seed")]
 pub use measurement::{GetDatabaseSize, GetPageImageBytes, GetWriteCounters, WriteCounters};

@@ -152,6 +152,14 @@ pub(crate) enum ListedRow<T> {
 }
 
 impl<T> ListedRow<T> {
+    /// Returns the value if it may be shown.
+    pub(crate) fn into_verified(self) -> Option<T> {
+        match self {
+            Self::Verified(value) => Some(value),
+            Self::Unverified(_) => None,
+        }
+    }
+
     /// Returns the value, verified or not.
     pub(crate) fn into_value(self) -> Option<T> {
         match self {

@@ -10,7 +10,7 @@ use crate::deferred_statement::DeferredStatement;
 use crate::entity::audit_event::{APPEND_AUDIT_EVENTS, build_audit_event_row};
 use crate::error::{Result, StoreError};
 use crate::postgres::PostgresTx;
-use crate::row::{FromRow, Row};
+use crate::row::{FromRow, ListedRow, Row};
 use crate::row_mac::{RowAuthenticator, RowMac};
 use crate::settings::StoreKeys;
 use crate::sql::Sql;
@@ -120,6 +120,16 @@ impl<'a> Tx<'a> {
     ) -> Result<Vec<T>> {
         let rows = self.fetch_rows(sql, params).await?;
         rows.into_iter().map(|mut row| T::from_row(&mut row)).collect()
+    }
+
+    /// Reads all rows of a list, without those that another program has changed. They are reported.
+    pub(crate) async fn fetch_verified<T: FromRow>(
+        &mut self,
+        sql: &'static Sql,
+        params: &[Value],
+    ) -> Result<Vec<T>> {
+        let rows: Vec<ListedRow<T>> = self.fetch_all(sql, params).await?;
+        Ok(rows.into_iter().filter_map(ListedRow::into_verified).collect())
     }
 
     /// Reads the first row, if there is one, and converts it to `T`.

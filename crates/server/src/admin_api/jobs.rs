@@ -10,13 +10,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::StoreError;
 use store::command::{FailedJobAction, ResolveFailedJob};
-use store::query::{GetProvider, JobSummary, ListJobs, ListRetryableJobs, SEARCH_WINDOW};
+use store::query::{GetProvider, JobSummary, ListJobs, ListRetryableJobs, RetryableJob, SEARCH_WINDOW};
 
 use super::error::AdminError;
 use super::page::{AdminPage, PageRequest};
 use super::params::{Params, parse_dry_run};
 use crate::context::RequestContext;
 use crate::error::InternalError;
+use crate::paging::{open_cursor, seal_cursor};
 use crate::request::RequestBody;
 use crate::response::{EnumValue, Time};
 
@@ -104,6 +105,9 @@ pub struct RetryJobsRequest {
     // An empty text counts as absent, as everywhere in JSON bodies, so the format `date-time` would not be true.
     #[schemars(regex(pattern = "^(|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ].+)$"))]
     failed_until: Option<String>,
+    /// The value of `next` in the response to the previous batch with the same selection. Jobs that could not be retried are then not
+    /// selected again.
+    after: Option<String>,
 }
 
 impl RequestBody for RetryJobsRequest {}
@@ -136,11 +140,13 @@ pub struct RetryJobsResponse {
     outcome: RetryJobsOutcome,
     /// The number of jobs that were retried, or would be.
     jobs: usize,
-    /// The number of selected jobs that could not be retried, because another program has changed the row of their provider. The
+    /// The number of jobs of this batch that could not be retried, because another program has changed the row of their provider. The
     /// log contains its id.
     skipped: usize,
     /// True if more jobs are selected than one request retries, or a dry run counts.
     has_more: bool,
+    /// The value of `after` for the next batch; `null` if there is none.
+    next: Option<String>,
     /// The latest time of failure of the selected jobs.
     failed_until: Time,
 }
@@ -200,32 +206,67 @@ pub async fn retry_batch(
     actor: Actor,
 ) -> Result<RetryJobsResponse, AdminError> {
     let dry_run = parse_dry_run(query)?;
+    let after = request.after.clone();
     let (provider_id, failed_until) = request.validate(ctx.now())?;
     if let Some(id) = provider_id {
         ctx.ask(&GetProvider { id }).await?.ok_or(AdminError::NotFound("provider"))?;
     }
     let max = if dry_run { MAX_DRY_RUN_COUNT } else { RETRY_BATCH_SIZE };
+    let cursor = RetryCursor::new(ctx, provider_id);
+    let after = after.filter(|text| !text.is_empty()).map(|text| cursor.open(&text)).transpose()?;
     // One more than the maximum shows whether there are more.
     let limit = u32::try_from(max + 1).unwrap_or(u32::MAX);
-    let mut ids = ctx.ask(&ListRetryableJobs { provider_id, failed_until, limit }).await?;
-    let has_more = ids.len() > max;
-    ids.truncate(max);
+    let mut batch = ctx.ask(&ListRetryableJobs { provider_id, failed_until, after, limit }).await?;
+    let has_more = batch.len() > max;
+    batch.truncate(max);
+    let next = batch.last().filter(|_| has_more).map(|last| cursor.seal(last)).transpose()?;
     let (outcome, (jobs, skipped)) = if dry_run {
-        (RetryJobsOutcome::WouldRetry, (ids.len(), 0))
+        (RetryJobsOutcome::WouldRetry, (batch.len(), 0))
     } else {
-        (RetryJobsOutcome::Retried, retry_jobs(ctx, ids, &actor).await?)
+        (RetryJobsOutcome::Retried, retry_jobs(ctx, batch, &actor).await?)
     };
-    Ok(RetryJobsResponse { outcome, jobs, skipped, has_more, failed_until: failed_until.into() })
+    Ok(RetryJobsResponse { outcome, jobs, skipped, has_more, next, failed_until: failed_until.into() })
+}
+
+/// Seals and opens the positions between two batches of one selection.
+struct RetryCursor<'a> {
+    ctx: &'a RequestContext,
+    bound_to: String,
+}
+
+impl<'a> RetryCursor<'a> {
+    fn new(ctx: &'a RequestContext, provider_id: Option<ProviderId>) -> Self {
+        let selection = provider_id.map(|id| id.to_string()).unwrap_or_default();
+        Self { ctx, bound_to: format!("admin\njobs/retry\n{selection}") }
+    }
+
+    fn open(&self, text: &str) -> Result<RetryableJob, ValidationError> {
+        let key = self.ctx.app().vault().cursor_key();
+        let position = open_cursor(key, &self.bound_to, text, self.ctx.now());
+        let parse = |position: String| {
+            let (provider_id, id) = position.split_once(' ')?;
+            Some(RetryableJob { provider_id: ProviderId::parse(provider_id)?, id: JobId::parse(id).ok()? })
+        };
+        let expected = "expected `next` of the same selection, not altered and not expired";
+        position.and_then(parse).ok_or_else(|| ValidationError::new("after", expected))
+    }
+
+    fn seal(&self, job: &RetryableJob) -> Result<String, InternalError> {
+        let app = self.ctx.app();
+        let until = self.ctx.now().plus(app.config().page.cursor_ttl.duration());
+        let position = format!("{} {}", job.provider_id, job.id);
+        seal_cursor(app.vault().cursor_key(), &self.bound_to, &position, until)
+    }
 }
 
 /// Schedules failed jobs again. Returns their number, and that of the jobs that were skipped because their rows were changed by
 /// another program.
 async fn retry_jobs(
     ctx: &RequestContext,
-    ids: Vec<JobId>,
+    batch: Vec<RetryableJob>,
     actor: &Actor,
 ) -> Result<(usize, usize), AdminError> {
-    let attempts = ids.into_iter().map(|job_id| async move {
+    let attempts = batch.into_iter().map(|RetryableJob { id: job_id, .. }| async move {
         let (moment, action) = (ctx.new_moment()?, FailedJobAction::Retry);
         let retry = ResolveFailedJob { moment, job_id, action, actor: actor.clone() };
         match ctx.run(retry).await {

@@ -118,19 +118,16 @@ async fn retry_jobs(admin: &AdminClient, args: &RetryJobsArgs) -> Result<(), Cli
         Some(id) => json!({"provider_id": id}),
         None => json!({"all": true}),
     };
-    let mut total = 0;
+    let (mut total, mut skipped) = (0, 0);
     loop {
         let mut batch = admin.post_json(&path, &body).await?;
-        let jobs = batch["jobs"].as_u64().unwrap_or_default();
-        total += jobs;
-        // A batch without a retried job would be the same again.
-        let is_last = args.dry_run || jobs == 0 || batch["has_more"] != true;
+        total += batch["jobs"].as_u64().unwrap_or_default();
+        skipped += batch["skipped"].as_u64().unwrap_or_default();
+        let is_last = args.dry_run || batch["has_more"] != true;
         if is_last {
-            batch["jobs"] = total.into();
+            (batch["jobs"], batch["skipped"]) = (total.into(), skipped.into());
             let text =
                 if batch["has_more"] == true { format!("more than {total}") } else { total.to_string() };
-            // Each batch selects the skipped jobs again, so their number is not added up.
-            let skipped = batch["skipped"].as_u64().unwrap_or_default();
             if admin.output.is_json() {
                 print_json(&batch);
             } else {
@@ -146,5 +143,6 @@ async fn retry_jobs(admin: &AdminClient, args: &RetryJobsArgs) -> Result<(), Cli
             return Ok(());
         }
         body["failed_until"] = batch["failed_until"].take();
+        body["after"] = batch["next"].take();
     }
 }

@@ -1,5 +1,6 @@
 //! The sweep: ends connections that have expired, and recovers interrupted code exchanges.
 
+use domain::id::AuthorizationRequestId;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use store::StoreError;
 use store::command::{EndOutcome, ExpireConnection, RecoverExchange, RecoveryCause};
@@ -47,22 +48,41 @@ pub async fn sweep(ctx: &RequestContext) -> Result<usize, InternalError> {
 /// If a process dies during an exchange, the outcome is unknown: the provider may have issued tokens that the hub never
 /// received. The job sends the code again and revokes the tokens that it receives.
 pub async fn recover_exchanges(ctx: &RequestContext) -> Result<usize, InternalError> {
-    let interrupted = ctx.ask(&ListInterruptedExchanges { now: ctx.now(), limit: BATCH_SIZE }).await?;
-    let mut recovered = 0;
-    for request_id in interrupted {
-        let cause = RecoveryCause::LeaseExpired;
-        let recover = RecoverExchange { moment: ctx.new_moment()?, request_id: request_id.clone(), cause };
-        // The command returns false if another node has queued the job or the exchange was completed.
-        let is_recovered = match ctx.run(recover).await {
-            // A request that another program has changed must not keep the others from being recovered.
-            Err(StoreError::UnverifiedRow { .. }) => false,
-            result => result?,
-        };
-        if is_recovered {
-            tracing::warn!(request = %request_id, "interrupted code exchange: its grant will be revoked");
-            ctx.app().job_notify().notify_one();
-            recovered += 1;
+    let (mut recovered, mut skipped) = (0, 0);
+    loop {
+        // A recovered exchange leaves the list. Those that could not be recovered stay at its beginning, and must not keep the
+        // others from being recovered.
+        let list = ListInterruptedExchanges { now: ctx.now(), skip: skipped, limit: BATCH_SIZE };
+        let interrupted = ctx.ask(&list).await?;
+        let has_more = interrupted.len() >= BATCH_SIZE as usize;
+        for request_id in interrupted {
+            if recover_exchange(ctx, request_id).await? {
+                recovered += 1;
+            } else {
+                skipped += 1;
+            }
+        }
+        if !has_more {
+            return Ok(recovered);
         }
     }
-    Ok(recovered)
+}
+
+/// Queues a recovery job for an interrupted exchange. Returns `false` if another node has queued it, if the exchange was
+/// completed, or if another program has changed the request.
+async fn recover_exchange(
+    ctx: &RequestContext,
+    request_id: AuthorizationRequestId,
+) -> Result<bool, InternalError> {
+    let cause = RecoveryCause::LeaseExpired;
+    let recover = RecoverExchange { moment: ctx.new_moment()?, request_id: request_id.clone(), cause };
+    let is_recovered = match ctx.run(recover).await {
+        Err(StoreError::UnverifiedRow { .. }) => false,
+        result => result?,
+    };
+    if is_recovered {
+        tracing::warn!(request = %request_id, "interrupted code exchange: its grant will be revoked");
+        ctx.app().job_notify().notify_one();
+    }
+    Ok(is_recovered)
 }

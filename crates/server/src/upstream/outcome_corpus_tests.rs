@@ -138,7 +138,7 @@ fn build_result(response: CaseResponse) -> Result<PartialResponse, OutboundError
 fn provider_settings() -> ProviderSettings {
     serde_json::from_value(serde_json::json!({
         "name": "Maple Trust", "country": "CA", "authorization_endpoint": "https://maple.example/authorize",
-        "token_endpoint": "https://maple.example/token", "fdx": {"base_url": "https://maple.example/fdx/v5", "version": "5"},
+        "token_endpoint": "https://maple.example/token", "client_id": "bowline", "client_secret": "sealed", "fdx": {"base_url": "https://maple.example/fdx/v5", "version": "5"},
         "scopes": {"ACCOUNT_BASIC": "accounts"}, "upstream_client": "registration",
         "dynamic_registration": {"endpoint": "https://maple.example/register"},
     }))

@@ -44,6 +44,7 @@ on_both!(
     upstream_client_secret_is_read_from_stdin,
     cli_manages_operators_and_ends_connections,
     job_retry_repeats_until_no_failed_job_is_left,
+    job_retry_continues_after_jobs_of_changed_provider,
     cli_reports_invalid_arguments_and_unknown_ids,
 );
 
@@ -215,6 +216,32 @@ async fn job_retry_repeats_until_no_failed_job_is_left(site: HubProcess) {
     for ambiguous in [&["job", "retry"][..], &["job", "retry", "job_1", "--all"]] {
         assert_eq!(assert_command_fails(&site, ambiguous, "Usage"), Some(2));
     }
+}
+
+/// More jobs belong to the changed provider than one request retries. They come first.
+async fn job_retry_continues_after_jobs_of_changed_provider(site: HubProcess) {
+    let acme = site.add_recipient("Acme Budget");
+    let hub = site.serve(&[]).await;
+    let tokens = site.connect(&acme, "alice").await;
+    hub.stop();
+    run_text(&site, &["connection", "end", tokens.id.as_str()]);
+    let copied_id = site.build_job_id("'copy' || n");
+    let copy = format!(
+        "INSERT INTO jobs (id, kind, connection_id, provider_id, client_id, endpoint_group, data_key, token,
+             outcome_unknown, state, attempt, seed, due_at, retry_until, created_at, finished_at)
+         WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 250)
+         SELECT {copied_id}, kind, CASE WHEN n > 240 THEN connection_id END, CASE WHEN n > 240 THEN 2000 ELSE 1000 END,
+             client_id, endpoint_group, data_key, token, outcome_unknown, 'failed', attempt, seed, due_at, retry_until,
+             created_at, created_at
+         FROM jobs, numbers"
+    );
+    site.sql(&copy).await;
+    site.sql("UPDATE providers SET state = 'paused' WHERE id = 1000").await;
+
+    let retried = run_json(&site, &["job", "retry", "--all"]);
+
+    assert_eq!((&retried["jobs"], &retried["skipped"]), (&json!(10), &json!(240)), "{retried}");
+    assert_eq!((&retried["has_more"], &retried["next"]), (&json!(false), &json!(null)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

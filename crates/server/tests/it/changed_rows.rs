@@ -8,8 +8,11 @@ use bowline::jobs;
 use bowline::recipients::process_removals;
 use domain::model::connection::EndCause;
 use http::Method;
+use serde_json::json;
 
-use crate::recovery::approve_and_capture_callback;
+use crate::recovery::{
+    approve_and_capture_callback, create_interrupted_exchange, run_recovery, wait_for_grant_status,
+};
 use crate::support::{
     ConnectionTokens, HubProcess, RunningHub, SCOPE, TestClient, TestHub, authorize_url, on_both, wait_until,
 };
@@ -20,6 +23,9 @@ on_both!(
     removal_waits_for_changed_connection,
     changed_rows_are_left_out_of_lists,
     list_continues_after_changed_row,
+    changed_rows_are_left_out_of_partner_lists,
+    changed_provider_does_not_stop_its_jobs,
+    exchanges_are_recovered_despite_changed_requests,
 );
 
 /// Declares two tests for each function, which gets a hub with two recipients and a connection of each.
@@ -389,4 +395,83 @@ async fn list_continues_after_changed_row(kit: TestHub) {
     }
 
     assert_eq!(listed, [ids[3].as_str(), ids[0].as_str()]);
+}
+
+async fn changed_rows_are_left_out_of_partner_lists(kit: TestHub) {
+    let partner = kit.request_client_token(&kit.partner()).await;
+    let client_token = kit.request_client_token(&kit.acme()).await;
+    let (kept, changed) = (kit.create_recipient(&partner).await.id, kit.create_recipient(&partner).await.id);
+    for provider in [1000, 2000] {
+        let path = format!("/api/v1/recipients/providers/requests/{kept}/{provider}");
+        assert_eq!(kit.call(Method::POST, &path, &partner).await.status, 200);
+    }
+    let lists = async || {
+        let mut bodies = Vec::new();
+        for (path, token) in [
+            ("/api/v1/recipients", &partner),
+            ("/api/v1/recipients/providers/requests", &partner),
+            ("/api/v1/authorize/providers", &client_token),
+            ("/api/v2/providers", &client_token),
+        ] {
+            let list = kit.call(Method::GET, path, token).await;
+            assert_eq!(list.status, 200, "{path}: {}", list.body);
+            bodies.push(list.body);
+        }
+        bodies
+    };
+    let before = lists().await;
+    for statement in [
+        format!("UPDATE clients SET redirect_uris = 'x' WHERE id = '{changed}'"),
+        "UPDATE registrations SET state = 'x' WHERE provider_id = 2000".into(),
+        "UPDATE providers SET settings = 'x' WHERE id = 2000".into(),
+    ] {
+        kit.sql(&statement).await;
+    }
+
+    let after = lists().await;
+
+    let count = |body: &str, text: &str| body.matches(text).count();
+    assert_eq!((count(&before[0], &changed), count(&after[0], &changed)), (1, 0), "{}", after[0]);
+    assert_eq!(count(&after[0], &kept), 1, "{}", after[0]);
+    for (before, after) in before.iter().zip(&after).skip(1) {
+        assert!(before.contains("2000") && !after.contains("2000"), "{before} {after}");
+        assert!(after.contains("1000"), "{after}");
+    }
+}
+
+/// The grant is revoked with the settings of the provider, and only its audit chain cannot be written.
+async fn changed_provider_does_not_stop_its_jobs(kit: TestHub) {
+    let (request, _) = create_interrupted_exchange(&kit).await;
+    kit.advance(kit.app().refresh_lease_duration());
+    kit.inject_faults(json!({"latency_ms": 500})).await;
+    assert_eq!(run_recovery(&kit).await, 1);
+    let leased = "SELECT id FROM jobs WHERE lease_until IS NOT NULL";
+    kit.wait_until("the job has loaded the provider", async || !kit.sql(leased).await.is_empty()).await;
+    kit.wait_until("the bank is called", async || kit.list_grant_states().await.len() == 1).await;
+    kit.sql("UPDATE providers SET state = 'paused' WHERE id = 1000").await;
+
+    kit.wait_until("the job is done", async || kit.sql("SELECT state FROM jobs").await == ["done"]).await;
+
+    assert_eq!(kit.list_grant_states().await, ["ended"], "{}", request.id);
+}
+
+/// More requests are changed than one query of the sweep reads.
+async fn exchanges_are_recovered_despite_changed_requests(kit: TestHub) {
+    let (request, _) = create_interrupted_exchange(&kit).await;
+    let copied_id = kit.build_job_id("'copy' || n").replace("'job'", "'arq'");
+    let columns = "connection_id, client_id, provider_id, redirect_uri, scope, client_state, code_challenge, language, status,
+        cookie_hash, data_key, mac, verifier, provider_code, purpose, page_version, agreed_at, correlation_id, created_at,
+        expires_at";
+    kit.sql(&format!(
+        "INSERT INTO authorization_requests (id, {columns}, exchange_until)
+         WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 450)
+         SELECT {copied_id}, {columns}, 0 FROM authorization_requests, numbers"
+    ))
+    .await;
+    kit.advance(kit.app().refresh_lease_duration());
+
+    assert_eq!(run_recovery(&kit).await, 1);
+
+    wait_for_grant_status(&kit, &request, "revoked").await;
+    assert_eq!(run_recovery(&kit).await, 0);
 }

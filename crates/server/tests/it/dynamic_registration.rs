@@ -217,7 +217,7 @@ async fn client_registration_is_retried_after_provider_failure(kit: TestHub) {
     reasons.sort_by_key(|event| event["at"].as_str().unwrap().to_owned());
     let reasons: Vec<_> = reasons
         .iter()
-        .map(|event| (&event["detail"]["reason"], &event["detail"]["call"], &event["subject_id"]))
+        .map(|event| (&event["detail"]["reason"], &event["detail"]["call"], &event["subject"]["id"]))
         .collect();
     let (call, subject) = (json!("registration"), json!(recipient.id));
     let expected = ["server_error", "rate_limited", "client_rejected"].map(|reason| json!(reason));

@@ -14,7 +14,7 @@ use super::job_count::record_job_transition;
 use super::job_queue::{JOB_RETRY_WINDOW, UnrevokedToken, queue_orphaned_revocations};
 use crate::entity::connection::lock_connection_of_job;
 use crate::entity::job::{JobQueue, lock_due_jobs, lock_leased_job};
-use crate::entity::provider::lock_provider;
+use crate::entity::provider::lock_provider_of_job;
 use crate::error::Result;
 use crate::operation::{Command, CommandKind};
 use crate::sql::{Sql, sql};
@@ -193,7 +193,7 @@ impl FinishJob {
         job: &Job,
         grant: OrphanedGrantStatus,
     ) -> Result<()> {
-        let Some(provider) = lock_provider(tx, job.provider_id).await? else {
+        let Some(provider) = lock_provider_of_job(tx, job.provider_id).await? else {
             return Ok(());
         };
         let connection = job.connection_id.as_ref().map(ConnectionId::as_str);

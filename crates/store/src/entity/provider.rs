@@ -4,7 +4,7 @@ use domain::id::ProviderId;
 use domain::model::audit_event::AuditHead;
 use domain::model::provider::{Provider, ProviderState};
 
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::row::{FromRow, Row};
 use crate::row_mac::RowMac;
 use crate::sql::{Sql, sql};
@@ -92,6 +92,15 @@ pub(crate) async fn find_provider(tx: &mut Tx<'_>, id: ProviderId) -> Result<Opt
 /// Locks a provider, so that the caller can change its row and append to its audit chain.
 pub(crate) async fn lock_provider(tx: &mut Tx<'_>, id: ProviderId) -> Result<Option<Provider>> {
     tx.fetch_optional(LOCK_PROVIDER, values![id]).await
+}
+
+/// Locks the provider of a job, to append to its audit chain. Returns `None` for a provider that another program has changed: it
+/// is not written, but the job must not wait until it is restored.
+pub(crate) async fn lock_provider_of_job(tx: &mut Tx<'_>, id: ProviderId) -> Result<Option<Provider>> {
+    match lock_provider(tx, id).await {
+        Err(StoreError::UnverifiedRow { .. }) => Ok(None),
+        provider => provider,
+    }
 }
 
 static PROVIDER: &Sql =

@@ -87,6 +87,14 @@ pub(crate) async fn list_registrations(tx: &mut Tx<'_>, client_id: &ClientId) ->
     tx.fetch_all(RECIPIENT_REGISTRATIONS, values![client_id]).await
 }
 
+/// Lists the registrations of a recipient, without those that another program has changed.
+pub(crate) async fn list_verified_registrations(
+    tx: &mut Tx<'_>,
+    client_id: &ClientId,
+) -> Result<Vec<Registration>> {
+    tx.fetch_verified(RECIPIENT_REGISTRATIONS, values![client_id]).await
+}
+
 static REGISTRATION: &Sql = sql!(concat!(
     "-- find a registration\nSELECT ",
     registration_columns!(),

@@ -27,6 +27,8 @@ lookup! {
 #[derive(Clone, Debug)]
 pub struct ListInterruptedExchanges {
     pub now: Timestamp,
+    /// The number of requests at the beginning that are left out, because they could not be recovered.
+    pub skip: u32,
     pub limit: u32,
 }
 
@@ -35,7 +37,7 @@ impl Query for ListInterruptedExchanges {
     const KIND: QueryKind = QueryKind::Background;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        tx.fetch_column(INTERRUPTED_EXCHANGES, values![self.now, self.limit], "id").await
+        tx.fetch_column(INTERRUPTED_EXCHANGES, values![self.now, self.limit, self.skip], "id").await
     }
 }
 
@@ -43,7 +45,7 @@ static INTERRUPTED_EXCHANGES: &Sql = sql!(
     "-- list interrupted exchanges
     SELECT id FROM authorization_requests
     WHERE status = 'exchanging' AND COALESCE(exchange_until, expires_at) <= ?1
-    ORDER BY COALESCE(exchange_until, expires_at) LIMIT ?2"
+    ORDER BY COALESCE(exchange_until, expires_at) LIMIT ?2 OFFSET ?3"
 );
 
 pub(super) static HOT_STATEMENTS: &[&Sql] = &[INTERRUPTED_EXCHANGES];

@@ -218,18 +218,36 @@ pub struct ListRetryableJobs {
     pub provider_id: Option<ProviderId>,
     /// The latest time of failure.
     pub failed_until: Timestamp,
+    /// The job after which the list begins; `None` lists from the beginning.
+    pub after: Option<RetryableJob>,
     pub limit: u32,
 }
 
+/// A failed job that an operator can retry, with its provider.
+#[derive(Clone, Debug)]
+pub struct RetryableJob {
+    pub provider_id: ProviderId,
+    pub id: JobId,
+}
+
+impl FromRow for RetryableJob {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self { provider_id: row.get("provider_id")?, id: row.get("id")? })
+    }
+}
+
 impl Query for ListRetryableJobs {
-    type Reply = Vec<JobId>;
+    type Reply = Vec<RetryableJob>;
     const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let (until, limit) = (self.failed_until, self.limit);
+        let beginning = (Value::Int(i64::MIN), Value::Blob(Vec::new()));
+        let after = self.after.as_ref().map(|job| (job.provider_id.to_value(), job.id.to_value()));
+        let (provider, job) = after.unwrap_or(beginning);
         match self.provider_id {
-            Some(id) => tx.fetch_column(RETRYABLE_OF_PROVIDER, values![id, until, limit], "id").await,
-            None => tx.fetch_column(RETRYABLE, values![until, limit], "id").await,
+            Some(id) => tx.fetch_all(RETRYABLE_OF_PROVIDER, values![id, until, limit, job]).await,
+            None => tx.fetch_all(RETRYABLE, values![until, limit, provider, job]).await,
         }
     }
 }
@@ -244,14 +262,15 @@ macro_rules! retryable {
 }
 
 static RETRYABLE_OF_PROVIDER: &Sql = sql!(concat!(
-    "-- list the failed jobs of a provider that can be retried\nSELECT id FROM jobs
-    WHERE provider_id = ?1 AND finished_at <= ?2 AND ",
+    "-- list the failed jobs of a provider that can be retried\nSELECT provider_id, id FROM jobs
+    WHERE provider_id = ?1 AND id > ?4 AND finished_at <= ?2 AND ",
     retryable!(),
     " ORDER BY id LIMIT ?3"
 ));
 
 static RETRYABLE: &Sql = sql!(concat!(
-    "-- list the failed jobs that can be retried\nSELECT id FROM jobs WHERE finished_at <= ?1 AND ",
+    "-- list the failed jobs that can be retried\nSELECT provider_id, id FROM jobs
+    WHERE (provider_id, id) > (?3, ?4) AND finished_at <= ?1 AND ",
     retryable!(),
     " ORDER BY provider_id, id LIMIT ?2"
 ));

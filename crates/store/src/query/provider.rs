@@ -38,7 +38,8 @@ impl Query for GetProvider {
     }
 }
 
-/// Lists the providers that a recipient has an active registration with. Paused and retired ones are included.
+/// Lists the providers that a recipient has an active registration with. Paused and retired ones are included; those that another
+/// program has changed are left out.
 ///
 /// This is a lookup and not a search, because every authorization needs it and it reads only the recipient's registrations.
 #[derive(Clone, Debug)]
@@ -50,7 +51,7 @@ impl Query for ListRecipientProviders {
     type Reply = Vec<Provider>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        tx.fetch_all(RECIPIENT_PROVIDERS, values![self.client_id, RegistrationState::Active]).await
+        tx.fetch_verified(RECIPIENT_PROVIDERS, values![self.client_id, RegistrationState::Active]).await
     }
 }
 

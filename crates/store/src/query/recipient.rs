@@ -28,7 +28,8 @@ impl Query for GetRecipient {
     }
 }
 
-/// Lists the recipients of a partner that were not removed, the oldest first, at most 10,000.
+/// Lists the recipients of a partner that were not removed, the oldest first, at most 10,000. Those that another program has
+/// changed are left out.
 #[derive(Clone, Debug)]
 pub struct ListRecipients {
     pub partner: ClientId,
@@ -39,7 +40,7 @@ impl Query for ListRecipients {
     const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        tx.fetch_all(RECIPIENTS, values![self.partner]).await
+        tx.fetch_verified(RECIPIENTS, values![self.partner]).await
     }
 }
 

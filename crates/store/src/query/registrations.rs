@@ -6,11 +6,13 @@ use domain::model::provider::ProviderSettings;
 use domain::model::registration::{Registration, RegistrationState};
 
 use super::lookup::lookup;
-use crate::entity::registration::{find_registration, list_registrations, registration_columns};
+use crate::entity::provider::PROVIDER_MAC;
+use crate::entity::registration::{find_registration, list_verified_registrations, registration_columns};
 use crate::error::Result;
 use crate::keyset_search::{KeyRange, KeysetSearch, PageLimits, SearchPage, keyset_search};
 use crate::operation::{Query, QueryKind};
 use crate::row::{FromRow, Row};
+use crate::row_mac::RowMac;
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::{ToValue, Value, encode_id_after_all, values};
@@ -19,12 +21,13 @@ lookup! {
     /// Reads the registration of a recipient with a provider.
     GetRegistration { client_id: ClientId, provider_id: ProviderId } -> Option<Registration>
         = |tx, query| find_registration(tx, &query.client_id, query.provider_id);
-    /// Lists the registrations of a recipient.
+    /// Lists the registrations of a recipient, without those that another program has changed.
     ListRecipientRegistrations { client_id: ClientId } -> Vec<Registration>
-        = |tx, query| list_registrations(tx, &query.client_id);
+        = |tx, query| list_verified_registrations(tx, &query.client_id);
 }
 
-/// Lists the registrations of a partner's recipients, at most 10,000. Removed recipients are excluded.
+/// Lists the registrations of a partner's recipients, at most 10,000. Removed recipients are excluded, and registrations that
+/// another program has changed, or whose provider it has changed.
 #[derive(Clone, Debug)]
 pub struct ListPartnerRegistrations {
     pub partner: ClientId,
@@ -41,8 +44,17 @@ pub struct NamedRegistration {
     pub provider: ProviderSettings,
 }
 
+/// [`PROVIDER_MAC`] with the names that columns have next to a registration.
+static JOINED_PROVIDER_MAC: RowMac = RowMac {
+    columns: &["provider_id", "source", "settings"],
+    mac: "provider_mac",
+    id: ("provider_id", ""),
+    ..PROVIDER_MAC
+};
+
 impl FromRow for NamedRegistration {
     fn from_row(row: &mut Row) -> Result<Self> {
+        row.verify(&JOINED_PROVIDER_MAC)?;
         Ok(Self {
             registration: Registration::from_row(row)?,
             client_name: row.get("client_name")?,
@@ -57,9 +69,9 @@ impl Query for ListPartnerRegistrations {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         match &self.client_id {
-            None => tx.fetch_all(PARTNER_REGISTRATIONS, values![self.partner]).await,
+            None => tx.fetch_verified(PARTNER_REGISTRATIONS, values![self.partner]).await,
             Some(client_id) => {
-                tx.fetch_all(PARTNER_RECIPIENT_REGISTRATIONS, values![self.partner, client_id]).await
+                tx.fetch_verified(PARTNER_RECIPIENT_REGISTRATIONS, values![self.partner, client_id]).await
             }
         }
     }
@@ -70,7 +82,7 @@ macro_rules! select_partner_registrations {
         concat!(
             "SELECT ",
             registration_columns!(),
-            ", c.name AS client_name, p.settings
+            ", c.name AS client_name, p.source, p.settings, p.mac AS provider_mac
     FROM clients c
     JOIN registrations r ON r.client_id = c.id
     JOIN providers p ON p.id = r.provider_id
@@ -109,7 +121,7 @@ macro_rules! select_registration_summaries {
         concat!(
             "SELECT ",
             registration_columns!(),
-            ", c.name AS client_name, p.settings, c.owner_id
+            ", c.name AS client_name, p.source, p.settings, p.mac AS provider_mac, c.owner_id
     FROM registrations r
     JOIN clients c ON c.id = r.client_id
     JOIN providers p ON p.id = r.provider_id"

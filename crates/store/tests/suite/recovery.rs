@@ -34,7 +34,7 @@ fn build_recover_exchange(kit: &TestStore, id: &AuthorizationRequestId) -> Recov
 }
 
 async fn list_due_recoveries(kit: &TestStore) -> Vec<AuthorizationRequestId> {
-    kit.store.query(&ListInterruptedExchanges { now: kit.now, limit: 10 }).await.unwrap()
+    kit.store.query(&ListInterruptedExchanges { now: kit.now, skip: 0, limit: 10 }).await.unwrap()
 }
 
 async fn interrupted_exchange_is_recovered_by_one_job(mut kit: TestStore) {

@@ -110,7 +110,16 @@ fn build_setup_cases(values: &InputValues) -> Vec<InputCase> {
             "POST",
             retry(""),
             r#"{"al":true}"#,
-            expected_invalid_field("al", "expected one of provider_id, all, failed_until"),
+            expected_invalid_field("al", "expected one of provider_id, all, failed_until, after"),
+        ),
+        (
+            "POST",
+            retry(""),
+            r#"{"all":true,"after":"x"}"#,
+            expected_invalid_field(
+                "after",
+                "expected `next` of the same selection, not altered and not expired",
+            ),
         ),
         (
             "POST",
