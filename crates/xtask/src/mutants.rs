@@ -1,6 +1,7 @@
 //! Seeded bugs: builds the project with one wrong line at a time and runs the test that must catch it. A test that
 //! passes on a wrong program proves nothing.
 
+mod provider_calls;
 mod table;
 
 use std::fs;
@@ -9,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use self::provider_calls::PROVIDER_CALL_MUTANTS;
 use self::table::{MUTANTS, Mutant};
 
 /// Builds and tests the seeded bugs, either all of them or those marked `always`. The error names those that no test
@@ -19,7 +21,7 @@ pub(crate) fn run(root: &Path, environment: &[(&str, String)], all: bool) -> Res
     copy_sources(root, &tree)?;
     copy_dependencies(root, &target)?;
     let mut survivors = Vec::new();
-    for mutant in MUTANTS.iter().filter(|mutant| all || mutant.always) {
+    for mutant in all_mutants().filter(|mutant| all || mutant.always) {
         let started = crate::stopwatch::start_stopwatch();
         let caught = check_mutant(mutant, &tree, &target, environment)?;
         let seconds = started.elapsed().as_secs();
@@ -30,6 +32,10 @@ pub(crate) fn run(root: &Path, environment: &[(&str, String)], all: bool) -> Res
     }
     ensure!(survivors.is_empty(), "no test caught: {}", survivors.join("; "));
     Ok(())
+}
+
+fn all_mutants() -> impl Iterator<Item = &'static Mutant> {
+    MUTANTS.iter().chain(PROVIDER_CALL_MUTANTS)
 }
 
 fn check_mutant(mutant: &Mutant, tree: &Path, target: &Path, environment: &[(&str, String)]) -> Result<bool> {
@@ -143,7 +149,7 @@ mod tests {
     #[test]
     fn original_text_of_every_seeded_bug_occurs_exactly_once() {
         let root = crate::tidy::root();
-        for mutant in MUTANTS {
+        for mutant in all_mutants() {
             let source = fs::read_to_string(root.join(mutant.file)).unwrap();
             assert_ne!(apply_mutant(mutant, &source).unwrap(), source, "{}", mutant.name);
         }

@@ -105,8 +105,8 @@ impl<'a> ProviderEndpoints<'a> {
         }
     }
 
-    /// Logs and counts a call that did not succeed, and adds it to the audit log of its connection or recipient. The provider's own text
-    /// is never used.
+    /// Logs and counts a call that did not succeed, and adds it to the audit log of its connection or recipient. The
+    /// provider's own text is never used.
     pub(super) async fn record_report(&self, report: &CallReport) {
         let Some(reason) = report.outcome.reason() else { return };
         let CallReport { call, status, error_code, .. } = *report;

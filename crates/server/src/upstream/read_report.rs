@@ -3,7 +3,7 @@
 use domain::id::{ConnectionId, ProviderId};
 use domain::rule::provider_response::{CallFailure, ProviderCall, ProviderReply, ResponseBody, classify};
 use http::{HeaderMap, StatusCode, header};
-use store::command::RecordCallFailure;
+use store::command::{CallSubject, RecordCallFailure};
 
 use crate::context::RequestContext;
 use crate::outbound::OutboundError;
@@ -61,8 +61,8 @@ impl ReadReporter {
         tokio::spawn(async move {
             let records = app.read_failure_records();
             let turn = records.wait_for_turn().await;
-            let command =
-                RecordCallFailure { moment, provider_id, connection_id: connection_id.clone(), failure };
+            let subject = CallSubject::Connection(connection_id.clone());
+            let command = RecordCallFailure { moment, provider_id, subject, failure };
             if let Err(error) = app.store().run(command).await {
                 tracing::error!(%error, provider = %provider_id, "a failed read could not be added to the audit log");
                 records.allow_retry(connection_id, failure.reason, now);
