@@ -103,6 +103,13 @@ CREATE TABLE provider_refresh_stats (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX provider_refresh_stats_minute ON provider_refresh_stats (minute);
 
+-- Providers at which connections do not end by expiry until an operator releases them, or which were released and not swept yet.
+CREATE TABLE expiry_brakes (
+    provider_id INTEGER NOT NULL PRIMARY KEY REFERENCES providers (id),
+    state TEXT NOT NULL,
+    changed_at INTEGER NOT NULL
+) STRICT;
+
 -- Registrations of recipients with providers. `upstream_client_secret` and `client_configuration` (registration access
 -- token and client configuration endpoint, RFC 7592) are sealed under `upstream_data_key`.
 CREATE TABLE registrations (

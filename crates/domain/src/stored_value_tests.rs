@@ -24,6 +24,7 @@ use crate::model::provider::{
     SecretSource, UpstreamClientMode,
 };
 use crate::model::registration::{RegistrationState, RegistrationStep};
+use crate::rule::expiry_brake::ExpiryState;
 use crate::scope::{ClientScope, DataCluster};
 use crate::str_enum::StrEnum;
 
@@ -97,6 +98,7 @@ fn stored_enum_values_are_unchanged() {
 #[test]
 fn audit_values_are_unchanged() {
     assert_eq!(values::<SubjectKind>(), ["connection", "client", "provider", "operator"]);
+    assert_eq!(values::<ExpiryState>(), ["running", "braked", "released"]);
     assert_eq!(values::<ActorKind>(), ["recipient", "customer", "provider", "operator", "partner", "system"]);
     assert_eq!(
         values::<AuditAction>(),

@@ -78,6 +78,7 @@ impl App {
             keys: vault.store_keys(),
         };
         let store = Store::open(settings).await?;
+        let settle = config.server.clock_settle.duration();
         let app = Self(Arc::new(Parts {
             access_keys: vault.access_token_keys(&config.server.public_url),
             opaque_ids: OpaqueIds::new(vault.opaque_id_key()).map_err(|e| BuildError::Keys(e.to_string()))?,
@@ -92,7 +93,7 @@ impl App {
             config,
             store,
             vault,
-            clock: DatabaseClock::new(clock),
+            clock: DatabaseClock::new(clock, settle),
             job_notify: tokio::sync::Notify::new(),
             removal_notify: tokio::sync::Notify::new(),
             sweep_progress: tokio::sync::Mutex::default(),
@@ -214,9 +215,9 @@ impl App {
         self.0.clock.now()
     }
 
-    /// Returns the time of this machine, without the offset to the database's clock.
-    pub fn clock_time(&self) -> Timestamp {
-        self.0.clock.own_time()
+    /// Returns the number of jumps of this machine's clock and of the database's clock that this node has noticed.
+    pub(crate) fn clock_jumps(&self) -> u64 {
+        self.0.clock.jumps()
     }
 
     /// Measures the offset to the database's clock.

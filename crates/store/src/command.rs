@@ -7,6 +7,7 @@ pub(crate) mod credential;
 pub(crate) mod delete_tokens;
 pub(crate) mod end_connection;
 pub(crate) mod end_facts;
+pub(crate) mod expiry_brake;
 pub(crate) mod invalid_grant;
 pub(crate) mod job_count;
 mod job_queue;
@@ -43,6 +44,7 @@ pub use client::{
 pub use credential::{LeaseCredential, LeaseOutcome, ReleaseLease, StoreCredential, StoreCredentialOutcome};
 pub use delete_tokens::{DeleteEndedTokens, DeletedTokens};
 pub use end_connection::{EndConnection, EndOutcome, ExpireConnection};
+pub use expiry_brake::{BrakeExpiry, RecordSweep};
 pub use invalid_grant::{HandleInvalidGrant, InvalidGrantOutcome};
 pub use job_count::FoldJobTransitions;
 pub use job_queue::UnrevokedToken;

@@ -101,14 +101,13 @@ impl Postgres {
         lease.and(result)
     }
 
-    /// Checks that the server still makes commits durable, and returns how far its clock is ahead of `now`, in
-    /// milliseconds.
-    pub(crate) async fn clock_offset_ms(&self, now: Timestamp) -> Result<i64> {
+    /// Checks that the server still makes commits durable, and returns its time.
+    pub(crate) async fn database_time(&self) -> Result<Timestamp> {
         let pool = self.pools.for_query(QueryKind::Monitoring);
         let session = pool.check_out().await?;
         let result = pool.run_limited(&session, session.verify()).await?;
         session.give_back();
-        Ok(result?.now.millis() - now.millis())
+        Ok(result?.now)
     }
 
     pub(crate) async fn explain(&self, sql: &'static Sql) -> Result<String> {

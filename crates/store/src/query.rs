@@ -7,6 +7,7 @@ mod authorization_request;
 mod clients;
 mod connections;
 mod credential;
+mod expiry_brake;
 mod hot_statements;
 mod jobs;
 mod lookup;
@@ -33,6 +34,7 @@ pub use connections::{
 pub use credential::{
     GetProviderSecret, GetUpstreamClient, GetUpstreamCredential, IsGrantShared, UpstreamCredential,
 };
+pub use expiry_brake::{GetSweepStatus, SweepStatus};
 #[doc(hidden)]
 pub use hot_statements::hot_statements;
 pub use jobs::{

@@ -137,12 +137,11 @@ impl Store {
         }
     }
 
-    /// Returns how far the database's clock is ahead of `now`, in milliseconds.
-    pub async fn clock_offset_ms(&self, now: Timestamp) -> Result<i64> {
+    /// Returns the time on the clock of the database. SQLite runs in this process and has none.
+    pub async fn database_time(&self) -> Result<Option<Timestamp>> {
         match &*self.backend {
-            // SQLite runs in this process and has no clock of its own.
-            Backend::Sqlite(_) => Ok(0),
-            Backend::Postgres(postgres) => postgres.clock_offset_ms(now).await,
+            Backend::Sqlite(_) => Ok(None),
+            Backend::Postgres(postgres) => postgres.database_time().await.map(Some),
         }
     }
 

@@ -288,7 +288,8 @@ impl_text_value!(
     domain::model::audit_event::SubjectKind,
     domain::model::audit_event::ActorKind,
     domain::model::audit_event::AuditAction,
-    domain::model::operator::Role
+    domain::model::operator::Role,
+    domain::rule::expiry_brake::ExpiryState
 );
 
 /// The number of bytes of a UUID.

@@ -8,13 +8,14 @@ use domain::model::audit_event::{Actor, AuditHead};
 use domain::model::provider::{
     DynamicRegistration, Provider, ProviderSettings, ProviderSource, ProviderState, SecretSource,
 };
+use domain::rule::expiry_brake::ExpiryState;
 use domain::rule::provider::check;
 use domain::rule::validation::{ValidationError, validate_credential};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use store::command::{AddProvider, SetProviderState};
-use store::query::{GetProvider, ListProviders};
+use store::query::{GetProvider, GetSweepStatus, ListProviders, SweepStatus};
 
 use super::error::AdminError;
 use super::page::{AdminPage, PageRequest};
@@ -42,16 +43,20 @@ pub struct AdminProviderBody {
     state: EnumValue<ProviderState>,
     /// The source of the settings: the configuration file or this API.
     source: EnumValue<ProviderSource>,
+    /// The state of the ends by expiry. `braked`: many seemed to have expired after a clock had jumped or the hub had been
+    /// stopped, and none ends until the provider is released.
+    expiry: EnumValue<ExpiryState>,
 }
 
 impl AdminProviderBody {
-    fn from_provider(provider: &Provider) -> Self {
+    fn from_provider(provider: &Provider, sweep: &SweepStatus) -> Self {
         Self {
             id: provider.id,
             name: provider.settings.name.clone(),
             country: provider.settings.country.clone(),
             state: EnumValue(provider.state),
             source: EnumValue(provider.source),
+            expiry: EnumValue(sweep.expiry_state(provider.id)),
         }
     }
 }
@@ -80,18 +85,19 @@ pub struct DroppedFieldBody {
 }
 
 impl ProviderDetail {
-    fn from_provider(ctx: &RequestContext, provider: Provider) -> Self {
+    async fn load(ctx: &RequestContext, provider: Provider) -> Result<Self, AdminError> {
+        let sweep = ctx.ask(&GetSweepStatus).await?;
         let dropped = ctx.app().read_diagnostics().list_dropped(provider.id).into_iter();
         let to_body = |field: DroppedCount| DroppedFieldBody {
             path: field.path,
             reason: field.reason.as_str(),
             count: field.count,
         };
-        Self {
-            provider: AdminProviderBody::from_provider(&provider),
+        Ok(Self {
+            provider: AdminProviderBody::from_provider(&provider, &sweep),
             settings: RedactedSettings(provider.settings),
             dropped_fields: dropped.map(to_body).collect(),
-        }
+        })
     }
 }
 
@@ -252,13 +258,14 @@ pub async fn list(
     // A hub has few providers, so all are loaded and the page is selected in memory.
     let mut found = ctx.ask(&ListProviders).await?;
     found.rows.retain(|provider| after.is_none_or(|after| provider.id > after));
-    let to_item = |provider: Provider| AdminProviderBody::from_provider(&provider);
+    let sweep = ctx.ask(&GetSweepStatus).await?;
+    let to_item = |provider: Provider| AdminProviderBody::from_provider(&provider, &sweep);
     page.build_page(ctx, found, |provider| provider.id.to_string(), to_item)
 }
 
 /// Returns one provider with its settings, without secrets.
 pub async fn show(ctx: &RequestContext, [id]: &[String; 1]) -> Result<ProviderDetail, AdminError> {
-    Ok(ProviderDetail::from_provider(ctx, find_provider(ctx, id).await?))
+    ProviderDetail::load(ctx, find_provider(ctx, id).await?).await
 }
 
 async fn find_provider(ctx: &RequestContext, id: &str) -> Result<Provider, AdminError> {
@@ -282,7 +289,7 @@ pub async fn add(
     tracing::info!(provider = %id, "provider added");
     let added = ctx.ask(&GetProvider { id }).await?;
     let added = added.ok_or(InternalError::new("a provider that was added does not exist"))?;
-    Ok(ProviderDetail::from_provider(ctx, added))
+    ProviderDetail::load(ctx, added).await
 }
 
 /// Checks whether connections with a provider could work. Nothing is changed in the hub or at the provider.
@@ -300,7 +307,7 @@ pub async fn pause(
     set_state(ctx, id, ProviderState::Paused, actor).await
 }
 
-/// Makes a paused or retired provider active again.
+/// Makes a paused or retired provider active again, and lets its connections end by expiry again.
 pub async fn release(
     ctx: &RequestContext,
     [id]: &[String; 1],
@@ -329,7 +336,7 @@ async fn set_state(
         return Err(NOT_FOUND);
     }
     tracing::info!(provider = %provider_id, %state, "provider state changed");
-    Ok(ProviderDetail::from_provider(ctx, find_provider(ctx, id).await?))
+    ProviderDetail::load(ctx, find_provider(ctx, id).await?).await
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::globals::GlobalArgs;
 use super::hub::{minimal_store_settings, parse_store_location, protect_keys};
 use super::output::escape_terminal;
 use super::terminal::print_line;
-use crate::clock::{Clock, MAX_CLOCK_SKEW_MS};
+use crate::clock::{Clock, MAX_CLOCK_SKEW_MS, measure_offset};
 use crate::config::{Config, store_folder};
 use crate::outbound::Outbound;
 use crate::server::KEYS_METADATA_NAME;
@@ -185,11 +185,13 @@ async fn check_key_file(store: &Store, vault: Option<&Vault>) -> Option<CheckFin
 }
 
 async fn check_clock(store: &Store) -> CheckFinding {
-    match store.clock_offset_ms(Clock::system().now()).await {
-        Ok(offset) if offset.abs() <= MAX_CLOCK_SKEW_MS => {
+    match measure_offset(&Clock::system(), store).await {
+        Ok(offset) if offset.millis.abs() <= MAX_CLOCK_SKEW_MS => {
+            let offset = offset.millis;
             CheckFinding::ok("clock", format!("{offset} ms offset to the clock of the database"))
         }
         Ok(offset) => {
+            let offset = offset.millis;
             let detail = format!(
                 "{offset} ms offset to the clock of the database: the hub would reject every request"
             );

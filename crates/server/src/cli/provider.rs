@@ -40,7 +40,8 @@ pub(super) enum ProviderCommand {
     /// Pause a provider: data requests get 503, new connections are rejected, tokens and connections stay valid
     #[command(after_help = "Example:\n  bowline provider pause 1000")]
     Pause(ProviderIdArgs),
-    /// Release a provider that was paused, retired, or paused automatically after many `invalid_grant` responses
+    /// Release a provider that was paused, retired, or paused automatically after many `invalid_grant` responses, and let its
+    /// connections end by expiry again
     #[command(after_help = "Example:\n  bowline provider release 1000")]
     Release(ProviderIdArgs),
     /// Retire a provider: the effects of `pause`, and new registrations are rejected too
@@ -74,7 +75,7 @@ pub(super) async fn run(globals: &GlobalArgs, args: WithHub<ProviderCommand>) ->
         ProviderCommand::List(page) => {
             let filters = [("limit", &page.limit), ("after", &page.after)];
             let page = admin.get(&build_filtered_path("/providers", &filters)).await?;
-            admin.output.print_page(&page, &["id", "state", "name", "country", "source"]);
+            admin.output.print_page(&page, &["id", "state", "expiry", "name", "country", "source"]);
         }
         ProviderCommand::Show(provider) => {
             admin.output.print_object(&admin.get(&format!("/providers/{}", provider.id)).await?);

@@ -52,7 +52,7 @@ section! {
         public_url: String, listen: String, admin_listen: String, admin_socket: String, probe_listen: String,
         body_limit: ByteSize, header_timeout: HumanDuration,
         request_timeout: HumanDuration, idle_timeout: HumanDuration, shutdown_grace: HumanDuration, connections: usize,
-        trusted_proxies: usize, client_address_header: ClientAddressHeader,
+        clock_settle: HumanDuration, trusted_proxies: usize, client_address_header: ClientAddressHeader,
     }
 }
 section! {
@@ -71,8 +71,9 @@ section! {
     TokenSection { access_ttl: HumanDuration, code_ttl: HumanDuration, refresh_idle: HumanDuration }
 }
 section! {
-    /// Limits of customers' connections: how long they last, and how far back data is served.
-    ConnectionSection { max_duration: HumanDuration, history: HumanDuration }
+    /// Limits of customers' connections: how long they last, how far back data is served, and how many end by expiry while the
+    /// time is doubtful.
+    ConnectionSection { max_duration: HumanDuration, history: HumanDuration, doubtful_ends: u32 }
 }
 section! {
     /// Page sizes of lists, and the lifetime of cursors.

@@ -58,6 +58,10 @@ impl Config {
         if !(Duration::from_secs(1)..=MAX_LEASE).contains(&self.store.lease.duration()) {
             return Err("store.lease: expected from 1s to 60s".into());
         }
+        if !(Duration::from_secs(1)..=Duration::from_hours(1)).contains(&self.server.clock_settle.duration())
+        {
+            return Err("server.clock_settle: expected from 1s to 1h".into());
+        }
         let positive_numbers = [
             ("server.connections", self.server.connections),
             ("store.connections", self.store.connections),

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use domain::rule::expiry_brake::ExpiryState;
 use store::command::FoldJobTransitions;
-use store::query::{CountJobs, CountProviders};
+use store::query::{CountJobs, CountProviders, GetSweepStatus};
 
 use super::context::new_job_context;
 use crate::app::App;
@@ -13,8 +14,9 @@ use crate::error::InternalError;
 /// The time that a request for metrics waits for the store. The other metrics are needed most while the store is slow.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Updates the metrics of the access map, `bowline_unverified_rows_total`, `bowline_breaker_open`, `bowline_jobs` and
-/// `bowline_providers`. If the store does not respond in time, the latter two keep their values.
+/// Updates the metrics of the access map, `bowline_unverified_rows_total`, `bowline_breaker_open`, `bowline_jobs`,
+/// `bowline_providers` and `bowline_expiry_braked_providers`. If the store does not respond in time, the latter three keep their
+/// values.
 pub async fn update_gauges(app: &App) {
     update_access_map_metrics(app);
     let unverified = app.store().unverified_rows() + app.vault().unopened_values();
@@ -62,6 +64,8 @@ async fn update_store_gauges(ctx: &RequestContext) -> Result<(), InternalError> 
         let labels = [("state", state.to_owned())];
         telemetry.set_gauge("bowline_providers", &labels, u32::try_from(count).unwrap_or(u32::MAX));
     }
+    let braked = ctx.ask(&GetSweepStatus).await?.list(ExpiryState::Braked).count();
+    telemetry.set_gauge("bowline_expiry_braked_providers", &[], u32::try_from(braked).unwrap_or(u32::MAX));
     Ok(())
 }
 

@@ -28,9 +28,9 @@ pub struct Readiness {
     pub schema: bool,
     /// The store belongs to this key file.
     pub keys: bool,
-    /// The offset to the database's clock is known and small.
+    /// The clock has not jumped, and its offset to the database's clock is known and small.
     pub clock: bool,
-    /// A description of the store's problem for operators, if it has one.
+    /// A description of the problem of the store or of the clock for operators, if there is one.
     pub problem: Option<String>,
 }
 
@@ -39,12 +39,13 @@ impl Readiness {
     pub async fn check(app: &App) -> Self {
         let checked = async {
             // The checks use the connections of probes and those of the access check, so both must work.
-            app.store().clock_offset_ms(app.clock_time()).await?;
+            app.store().database_time().await?;
             let version = app.store().query(&GetSchemaVersion).await?;
             let fingerprint = app.store().query(&GetMetadata { name: KEYS_METADATA_NAME }).await?;
             Ok::<_, StoreError>((version, fingerprint))
         };
-        let clock = app.now().is_ok();
+        let clock_error = app.now().err();
+        let clock = clock_error.is_none();
         let lease = app.store().has_lease();
         let (checked, writes) =
             tokio::join!(tokio::time::timeout(CHECK_LIMIT, checked), app.store().is_writable());
@@ -57,7 +58,12 @@ impl Readiness {
                 schema: version >= SCHEMA_VERSION,
                 keys: fingerprint.as_deref() == Some(&app.vault().fingerprint()),
                 clock,
-                problem: (!writes).then(|| "the store cannot be written; the log states the reason".into()),
+                problem: match clock_error {
+                    Some(error) => Some(error.to_string()),
+                    None => {
+                        (!writes).then(|| "the store cannot be written; the log states the reason".into())
+                    }
+                },
             },
             Ok(Err(error)) => Self { lease, clock, problem: Some(error.to_string()), ..Self::default() },
             Err(_) => Self {

@@ -85,7 +85,8 @@ fn find_admin_url(site: &HubProcess) -> String {
 async fn provider_pause_and_release_affect_reads(site: HubProcess) {
     let acme = site.add_recipient("Acme Budget");
     let list = run_text(&site, &["provider", "list"]);
-    assert!(list.starts_with("id    state   name") && list.contains("\n1000  active  Maple Trust"), "{list}");
+    let expected = ("id    state   expiry   name", "\n1000  active  running  Maple Trust");
+    assert!(list.starts_with(expected.0) && list.contains(expected.1), "{list}");
     let hub = site.serve(&[]).await;
     let tokens = site.connect(&acme, "alice").await;
     let read = async || site.api().read("/accounts", &tokens.access).await.status;

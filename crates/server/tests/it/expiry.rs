@@ -5,9 +5,10 @@ use std::time::Duration;
 use bowline::jobs;
 use domain::id::ProviderId;
 use domain::model::connection::{EndCause, UpstreamRevocation};
+use http::Method;
 use store::command::{SealedValue, SeedConnections, SeededConnection};
 
-use crate::support::{ConnectionTokens, SCOPE, TestClient, TestHub};
+use crate::support::{ConnectionTokens, SCOPE, TestClient, TestHub, create_database};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -40,6 +41,39 @@ async fn assert_ended_by_sweep(
     .await;
     assert_eq!(kit.list_grant_states().await, ["ended"]);
     assert_eq!(run_sweep(kit).await, 0, "once");
+}
+
+/// After a long stop of the hub, many connections have expired, or the clock is wrong.
+#[tokio::test]
+async fn expiry_after_downtime_waits_for_operator() {
+    for (is_postgres, limit) in [(false, "1"), (false, "2"), (true, "1")] {
+        let store = if is_postgres { Some(create_database().await) } else { None };
+        let kit = TestHub::start(store, &[("connection.doubtful_ends", limit)]).await;
+        let acme = kit.acme();
+        let bob = kit.connect_at(1000, &acme, "bob", &["mt-bob-chequing"], SCOPE).await;
+        let connections = [kit.connect(&acme).await.id, bob.id];
+        run_sweep(&kit).await;
+        let load_causes =
+            async || [kit.load_end_cause(&connections[0]).await, kit.load_end_cause(&connections[1]).await];
+        let load_expiry =
+            async || kit.send_admin_request(Method::GET, "/providers/1000").await.json()["expiry"].clone();
+
+        kit.advance(DAY * 32);
+        run_sweep(&kit).await;
+        if limit == "1" {
+            assert_eq!(load_causes().await, [None; 2], "connections ended without an operator");
+            assert_eq!(load_expiry().await, "braked");
+            let query = "/audit?subject_kind=provider&subject_id=1000&actor_kind=system&actor_id=sweep";
+            let events = kit.send_admin_request(Method::GET, query).await.json();
+            assert_eq!(events["items"][0]["detail"]["due"], 2, "{events}");
+            let released = kit.send_admin_request(Method::POST, "/providers/1000/release").await.json();
+            assert_eq!(released["expiry"], "released");
+            run_sweep(&kit).await;
+        }
+
+        assert_eq!(load_causes().await, [Some(EndCause::Idle); 2], "limit {limit}");
+        assert_eq!(load_expiry().await, "running");
+    }
 }
 
 /// A connection whose row another program has changed cannot be ended, and must not keep others from ending.
@@ -83,7 +117,8 @@ async fn restored_connection_ends_soon_after_its_consent() {
 /// More changed connections than one query reads come before another one.
 #[tokio::test]
 async fn many_changed_connections_do_not_stop_the_sweep() {
-    let kit = TestHub::new().await;
+    // The clock of the test advances so far that the time is doubtful.
+    let kit = TestHub::with_settings(&[("connection.doubtful_ends", "10000")]).await;
     let ctx = jobs::new_job_context(kit.app(), "test").unwrap();
     let sealed = SealedValue { key: vec![1], sealed: vec![1] };
     let build = |n: u64| SeededConnection::from_key(n * (u64::MAX / 1_000), sealed.clone()).unwrap();

@@ -7,6 +7,7 @@ use domain::model::provider::{Provider, ProviderState};
 use serde_json::json;
 
 use super::audit_entry::build_audit_entry;
+use super::expiry_brake::release_expiry;
 use crate::entity::provider::{
     ProviderSettingsColumns, SealedProviderSecret, compute_provider_state_mac, lock_provider,
 };
@@ -119,7 +120,7 @@ fn build_provider_changed_entry(
     build_audit_entry(subject, moment, AuditAction::ProviderChanged, actor.clone(), &detail)
 }
 
-/// Pauses, retires or releases a provider.
+/// Pauses, retires or releases a provider. The release also lets connections end by expiry again.
 #[derive(Debug)]
 pub struct SetProviderState {
     pub moment: Moment,
@@ -142,6 +143,9 @@ impl Command for SetProviderState {
         };
         let detail = json!({"state": self.state.as_str()});
         write_provider_state(tx, &self.moment, &provider, self.state, self.actor.clone(), &detail);
+        if self.state == ProviderState::Active {
+            release_expiry(tx, &self.moment, provider.id);
+        }
         Ok(true)
     }
 }

@@ -1,5 +1,6 @@
 //! Queries that read and search connections, for the admin API and the sweep that ends expired ones.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::Timestamp;
@@ -195,11 +196,19 @@ pub struct ListDueConnections {
 /// Connections that may have expired.
 #[derive(Clone, Debug)]
 pub struct DueConnections {
-    pub ids: Vec<ConnectionId>,
+    /// The connections with their providers.
+    pub connections: BTreeMap<ConnectionId, ProviderId>,
     /// The position of the last connections that were examined; the next list continues after them.
     pub position: SweepPosition,
     /// True if the list is incomplete because of its limit.
     pub has_more: bool,
+}
+
+impl DueConnections {
+    /// Lists the ids of the connections.
+    pub fn ids(&self) -> Vec<ConnectionId> {
+        self.connections.keys().cloned().collect()
+    }
 }
 
 impl Query for ListDueConnections {
@@ -210,8 +219,10 @@ impl Query for ListDueConnections {
         // This is the inverse of `idle_expiry`, which adds 24 hours because a use is recorded at most once in that
         // time.
         let last_used_before = self.now.minus(self.idle_timeout + Duration::from_hours(24));
-        let mut due = DueConnections { ids: Vec::new(), position: self.after.clone(), has_more: false };
-        let DueConnections { ids, position, has_more } = &mut due;
+        let (connections, position) = (BTreeMap::new(), self.after.clone());
+        let mut due = DueConnections { connections, position, has_more: false };
+        // An active connection can match twice: its consent has expired, and its refresh token was idle.
+        let DueConnections { connections, position, has_more } = &mut due;
         for (sql, until, position) in [
             (DUE_PENDING, self.now, &mut position.pending),
             (DUE_IDLE, last_used_before, &mut position.idle),
@@ -227,11 +238,9 @@ impl Query for ListDueConnections {
             if let Some(last) = found.last() {
                 *position = Some((last.due_at, last.id.clone()));
             }
-            ids.extend(found.into_iter().filter(|due| !due.has_ended).map(|due| due.id));
+            let active = found.into_iter().filter(|due| !due.has_ended);
+            connections.extend(active.map(|due| (due.id, due.provider_id)));
         }
-        // An active connection can match twice: its consent has expired, and its refresh token was idle.
-        ids.sort_unstable();
-        ids.dedup();
         Ok(due)
     }
 }
@@ -239,6 +248,7 @@ impl Query for ListDueConnections {
 /// A connection that may have expired.
 struct DueConnection {
     id: ConnectionId,
+    provider_id: ProviderId,
     /// The time by which the list is sorted.
     due_at: Timestamp,
     has_ended: bool,
@@ -246,7 +256,12 @@ struct DueConnection {
 
 impl FromRow for DueConnection {
     fn from_row(row: &mut Row) -> Result<Self> {
-        Ok(Self { id: row.get("id")?, due_at: row.get("due_at")?, has_ended: row.get("has_ended")? })
+        Ok(Self {
+            id: row.get("id")?,
+            provider_id: row.get("provider_id")?,
+            due_at: row.get("due_at")?,
+            has_ended: row.get("has_ended")?,
+        })
     }
 }
 
@@ -254,18 +269,20 @@ impl FromRow for DueConnection {
 // contain only the time.
 static DUE_PENDING: &Sql = sql!(
     "-- list connections whose code was not redeemed in time
-    SELECT id, pending_until AS due_at, FALSE AS has_ended FROM connections
+    SELECT id, provider_id, pending_until AS due_at, FALSE AS has_ended FROM connections
     WHERE (pending_until, id) > (?1, ?2) AND pending_until <= ?3 ORDER BY pending_until, id LIMIT ?4"
 );
 static DUE_CONSENT: &Sql = sql!(
     "-- list connections whose consent has expired
-    SELECT id, expires_at AS due_at, status <> 'active' AS has_ended FROM connections
+    SELECT id, provider_id, expires_at AS due_at, status <> 'active' AS has_ended FROM connections
     WHERE (expires_at, id) > (?1, ?2) AND expires_at <= ?3 ORDER BY expires_at, id LIMIT ?4"
 );
 static DUE_IDLE: &Sql = sql!(
     "-- list connections whose refresh token has expired after inactivity
-    SELECT connection_id AS id, last_used_at AS due_at, FALSE AS has_ended FROM refresh_tokens
-    WHERE (last_used_at, connection_id) > (?1, ?2) AND last_used_at <= ?3 ORDER BY last_used_at, connection_id LIMIT ?4"
+    SELECT t.connection_id AS id, c.provider_id, t.last_used_at AS due_at, FALSE AS has_ended
+    FROM refresh_tokens t JOIN connections c ON c.id = t.connection_id
+    WHERE (t.last_used_at, t.connection_id) > (?1, ?2) AND t.last_used_at <= ?3
+    ORDER BY t.last_used_at, t.connection_id LIMIT ?4"
 );
 
 pub(super) static HOT_STATEMENTS: &[&Sql] = &[CONNECTION_SUMMARY, DUE_PENDING, DUE_CONSENT, DUE_IDLE];

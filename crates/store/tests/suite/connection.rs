@@ -214,7 +214,7 @@ async fn expired_and_inactive_connections_are_ended(mut kit: TestStore) {
         after: SweepPosition::default(),
         limit: 10,
     };
-    assert!(kit.store.query(&due(&kit)).await.unwrap().ids.is_empty());
+    assert!(kit.store.query(&due(&kit)).await.unwrap().ids().is_empty());
     let expire = |kit: &TestStore, id: &domain::id::ConnectionId| ExpireConnection {
         moment: kit.next_moment(),
         connection_id: id.clone(),
@@ -226,7 +226,7 @@ async fn expired_and_inactive_connections_are_ended(mut kit: TestStore) {
         "the code has not expired yet"
     );
     kit.advance_clock(Duration::from_mins(1));
-    assert_eq!(kit.store.query(&due(&kit)).await.unwrap().ids, std::slice::from_ref(&pending));
+    assert_eq!(kit.store.query(&due(&kit)).await.unwrap().ids(), std::slice::from_ref(&pending));
     assert_eq!(
         kit.store.expire_connection(expire(&kit, &pending)).await.unwrap(),
         EndOutcome::Ended(EndCause::NeverRedeemed)
@@ -239,7 +239,7 @@ async fn expired_and_inactive_connections_are_ended(mut kit: TestStore) {
     kit.advance_clock(DAY * 20);
     kit.record_refresh_token_use("refresh-c", "refresh-c").await;
     kit.advance_clock(DAY * 11);
-    assert_eq!(kit.store.query(&due(&kit)).await.unwrap().ids, std::slice::from_ref(&idle));
+    assert_eq!(kit.store.query(&due(&kit)).await.unwrap().ids(), std::slice::from_ref(&idle));
     assert_eq!(
         kit.store.expire_connection(expire(&kit, &idle)).await.unwrap(),
         EndOutcome::Ended(EndCause::Idle)
@@ -250,7 +250,7 @@ async fn expired_and_inactive_connections_are_ended(mut kit: TestStore) {
         EndOutcome::Ended(EndCause::ConsentEnd)
     );
     kit.store.run(DeleteEndedTokens { moment: kit.next_moment(), limit: 10 }).await.unwrap();
-    assert!(kit.store.query(&due(&kit)).await.unwrap().ids.is_empty());
+    assert!(kit.store.query(&due(&kit)).await.unwrap().ids().is_empty());
 }
 
 /// Connections of each cause that became due at the same time. None of them ends between the pages.
@@ -268,7 +268,7 @@ async fn due_connections_are_listed_in_pages(mut kit: TestStore) {
         loop {
             let list = ListDueConnections { now: kit.now, idle_timeout: DAY * idle_days, after, limit: 2 };
             let page = kit.store.query(&list).await.unwrap();
-            found.extend(page.ids);
+            found.extend(page.ids());
             after = page.position;
             if !page.has_more {
                 break;

@@ -119,7 +119,7 @@ async fn purge_keeps_everything_of_live_connections(mut kit: TestStore) {
         after: SweepPosition::default(),
         limit: 10,
     };
-    assert_eq!(kit.store.query(&due).await.unwrap().ids, [waiting]);
+    assert_eq!(kit.store.query(&due).await.unwrap().ids(), [waiting]);
     kit.connection_audit_actions(&active).await;
 }
 

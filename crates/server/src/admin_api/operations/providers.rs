@@ -23,7 +23,7 @@ use crate::recipients::RegistrationPair;
 use crate::request::RequestBody;
 
 fn provider_example() -> Value {
-    json!({"id": 1000, "name": "Maple Trust", "country": "CA", "state": "active", "source": "api"})
+    json!({"id": 1000, "name": "Maple Trust", "country": "CA", "state": "active", "source": "api", "expiry": "running"})
 }
 
 fn settings_example() -> Value {
@@ -100,6 +100,7 @@ pub(super) fn providers() -> Vec<Route> {
             "releaseProvider",
             "Release a paused provider",
         ))
+        .with_description("Also lets connections end by expiry again, if `expiry` is `braked`.")
         .route(Role::Operator, http::act(providers::release)),
         with_provider(TAG.post(
             "/admin/v1/providers/{provider_id}/retire",
