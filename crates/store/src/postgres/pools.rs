@@ -30,6 +30,8 @@ struct OperationLimits {
     lock_timeout: Duration,
     /// The maximum time to wait for a free session.
     wait: Duration,
+    /// See [`StatementLimits::reads_by_key`].
+    reads_by_key: bool,
 }
 
 impl OperationLimits {
@@ -38,6 +40,7 @@ impl OperationLimits {
             statement_timeout: Duration::from_secs(statement_timeout),
             lock_timeout: Duration::from_secs(lock_timeout),
             wait: Duration::from_secs(wait),
+            reads_by_key: true,
         }
     }
 }
@@ -49,8 +52,10 @@ const END_LIMITS: OperationLimits = OperationLimits::from_secs(5, 2, 3);
 // A row that another transaction has locked is probably being refreshed or ended: waiting for it is of no use to a lease.
 const LEASE_LIMITS: OperationLimits = OperationLimits::from_secs(3, 1, 2);
 const COMMAND_LIMITS: OperationLimits = OperationLimits::from_secs(10, 5, 5);
-const SEARCH_LIMITS: OperationLimits = OperationLimits::from_secs(15, 5, 5);
-const MONITORING_LIMITS: OperationLimits = OperationLimits::from_secs(2, 1, 2);
+const SEARCH_LIMITS: OperationLimits =
+    OperationLimits { reads_by_key: false, ..OperationLimits::from_secs(15, 5, 5) };
+const MONITORING_LIMITS: OperationLimits =
+    OperationLimits { reads_by_key: false, ..OperationLimits::from_secs(2, 1, 2) };
 const RENEWAL_LIMITS: OperationLimits = OperationLimits::from_secs(1, 1, 1);
 
 /// The pools of a store: one for each kind of command and query, and one for the renewals of the node's lease.
@@ -80,6 +85,7 @@ impl Pools {
                 limits: StatementLimits {
                     statement_timeout: limits.statement_timeout,
                     lock_timeout: limits.lock_timeout,
+                    reads_by_key: limits.reads_by_key,
                 },
                 generation: Arc::clone(&generation),
                 lease: Arc::clone(lease),

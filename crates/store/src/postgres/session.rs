@@ -33,6 +33,9 @@ pub(super) struct StatementLimits {
     pub(super) statement_timeout: Duration,
     /// The maximum time to wait for a row that another transaction has locked.
     pub(super) lock_timeout: Duration,
+    /// True if all statements find their rows by keys of indexes, so that each needs only one plan. Searches have optional
+    /// conditions, and are planned for those that are present.
+    pub(super) reads_by_key: bool,
 }
 
 /// A connection to PostgreSQL whose settings and durability have been checked.
@@ -317,7 +320,14 @@ fn render_settings(settings: &PostgresSettings, limits: Option<StatementLimits>,
          SET synchronous_commit = '{}'; SET bowline.session = '{session_id}';",
         settings.synchronous_commit
     );
-    if let Some(StatementLimits { statement_timeout, lock_timeout }) = limits {
+    if let Some(StatementLimits { statement_timeout, lock_timeout, reads_by_key }) = limits {
+        if reads_by_key {
+            // Planning the joins of a lookup takes longer than its execution, and PostgreSQL would plan statements with an array of
+            // keys for each execution. Without statistics a plan could read a whole table, and would be kept while the table grows.
+            sql.push_str(
+                "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off;",
+            );
+        }
         let _ = write!(
             sql,
             "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {};",
