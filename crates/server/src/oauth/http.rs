@@ -119,7 +119,7 @@ pub(super) async fn revoke(
     if is_token_revocation && has_credentials_or_token(&basic, &body) {
         let request = match parse_token_revocation(basic, &body) {
             Ok(request) => request,
-            Err(response) => return response,
+            Err(error) => return render_body_error(&error),
         };
         let revoked = super::revoke_by_client(&ctx, network, &request).await;
         return revoked.map_or_else(|error| render_error(&error), |()| render_revoked());
@@ -176,15 +176,15 @@ fn has_credentials_or_token(
 fn parse_token_revocation(
     basic: Result<Option<ClientCredentials>, OAuthError>,
     body: &BoundedBody,
-) -> Result<TokenRevocationRequest, Response> {
+) -> Result<TokenRevocationRequest, BodyError> {
     let fields = match body.fields(&TokenRevocationRequest::ALL_NAMES) {
-        // The missing token is reported, not the media type of nothing.
+        // The missing token is reported, not the media type of an empty body.
         Err(_) if body.bytes.is_empty() => Vec::new(),
-        fields => fields.map_err(|error| render_body_error(&error))?,
+        fields => fields?,
     };
     TokenRequestFields::collect(fields)
         .and_then(|fields| TokenRevocationRequest::parse(basic?, &fields))
-        .map_err(|error| render_error(&error.into()))
+        .map_err(BodyError::Malformed)
 }
 
 /// Returns the field `token` of the body of Flinks' call, if it differs from the bearer token. All other fields, and bodies
