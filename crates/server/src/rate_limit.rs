@@ -139,7 +139,7 @@ impl Limits {
         self.revoke.take(recipient)
     }
 
-    /// Returns an error while a client is locked out from a network. The secret is then not checked at all.
+    /// Returns an error while wrong secrets of a client from a network are rejected without being counted.
     pub fn ensure_auth_attempt_allowed(
         &self,
         client: Option<&ClientId>,

@@ -80,16 +80,20 @@ pub(super) async fn authenticate_client(
         Ok(id) => ctx.ask(&GetClient { id }).await?,
         Err(_) => None,
     };
-    let (limits, id) = (ctx.app().limits(), client.as_ref().map(|client| client.id.clone()));
-    // A locked-out caller is rejected even with the correct secret. Otherwise the lockout would not stop it from guessing.
-    limits.ensure_auth_attempt_allowed(id.as_ref(), network)?;
     // The secret is hashed for unknown clients too: the response time must not reveal which ids exist.
     let presented_secret = ctx.app().vault().hash_all_generations(credentials.secret.expose());
-    let authenticated = authenticate(client, &presented_secret);
-    if authenticated.is_err() {
-        limits.record_failed_auth(id.as_ref(), network);
+    let id = client.as_ref().map(|client| client.id.clone());
+    match authenticate(client, &presented_secret) {
+        // The right secret is accepted during a lockout too: otherwise anyone in the client's network could lock it out with
+        // wrong secrets. This does not help an attacker to guess, because secrets have 256 random bits.
+        Ok(authenticated) => Ok(authenticated),
+        Err(error) => {
+            let limits = ctx.app().limits();
+            limits.ensure_auth_attempt_allowed(id.as_ref(), network)?;
+            limits.record_failed_auth(id.as_ref(), network);
+            Err(error.into())
+        }
     }
-    Ok(authenticated?)
 }
 
 /// Exchanges an authorization code and activates its connection (RFC 6749 §4.1.3).
