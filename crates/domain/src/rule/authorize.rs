@@ -234,6 +234,27 @@ pub fn ensure_may_continue(
     VerifiedRedirect::verify(client, redirect_uri).map(|_| ()).ok_or(REDIRECT_URI_REMOVED)
 }
 
+/// Ensures that a code may be redeemed: the checks of the provider's callback still succeed, and recipient and provider still
+/// allow all data clusters that the customer consented to.
+pub fn ensure_may_redeem(
+    client: &Client,
+    provider: Option<&Provider>,
+    registration: Option<&Registration>,
+    redirect_uri: &str,
+    clusters: Clusters,
+) -> Result<(), OAuthError> {
+    ensure_may_continue(client, provider, registration, redirect_uri)?;
+    let offered = provider.map_or(Clusters::NONE, |provider| provider.settings.clusters());
+    // The scope is not narrowed here: the customer saw the consented scope, and a new login agrees on another one.
+    match clusters.first_missing_from(client.scope.intersection(offered)) {
+        None => Ok(()),
+        Some(missing) => Err(OAuthError::with_description(
+            OAuthCode::InvalidScope,
+            format_args!("{} is no longer allowed: a new authorization is needed", missing.as_str()),
+        )),
+    }
+}
+
 const REDIRECT_URI_REMOVED: OAuthError =
     OAuthError::new(OAuthCode::InvalidRequest, "redirect_uri is no longer registered");
 

@@ -216,6 +216,28 @@ fn provider(state: ProviderState) -> Provider {
 }
 
 #[test]
+fn code_with_scope_that_is_no_longer_allowed_is_rejected() {
+    let registration = Registration {
+        client_id: client().id,
+        provider_id: ProviderId::new(1000),
+        state: RegistrationState::Active,
+        requested_at: Timestamp::EPOCH,
+        reason: None,
+    };
+    let (client, mut provider) = (client(), provider(ProviderState::Active));
+    provider.settings.scopes = [(DataCluster::AccountBasic, "basic".to_owned())].into();
+    let check = |uri: &str, scope: &str| {
+        let clusters = scope.parse().unwrap();
+        ensure_may_redeem(&client, Some(&provider), Some(&registration), uri, clusters).map_err(|e| e.code)
+    };
+    let uri = client.redirect_uris[0].as_str();
+
+    assert_eq!(check(uri, "ACCOUNT_BASIC"), Ok(()));
+    assert_eq!(check(uri, "ACCOUNT_BASIC TRANSACTIONS"), Err(OAuthCode::InvalidScope));
+    assert_eq!(check("https://other.example/cb", "ACCOUNT_BASIC"), Err(OAuthCode::InvalidRequest));
+}
+
+#[test]
 fn granted_scope_is_intersection_of_all_scopes() {
     let set = |scope: &str| scope.parse::<Clusters>().unwrap();
     let all = set("ACCOUNT_BASIC ACCOUNT_DETAILED TRANSACTIONS");

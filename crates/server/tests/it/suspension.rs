@@ -2,6 +2,7 @@
 //! hub's pages.
 
 use bowline::cli::{BrowserRequest, BrowserResponse, find_hidden_field};
+use domain::DataCluster;
 use domain::model::provider::ProviderState;
 use http::Method;
 use serde_json::{Value, json};
@@ -14,6 +15,7 @@ on_both!(
     removed_recipient_gets_error_page_without_redirect,
     removed_redirect_uri_gets_error_page_without_redirect,
     provider_picked_before_suspension_is_rejected,
+    code_is_rejected_after_change_of_redirect_uri_or_scope,
     suspension_during_exchange_queues_one_revocation,
 );
 
@@ -192,6 +194,37 @@ async fn provider_picked_before_suspension_is_rejected(kit: TestHub) {
     query.pop();
     let back = kit.authorize(&query).await.location.unwrap();
     assert_eq!(query_parameter(&back, "error").as_deref(), Some("unauthorized_client"), "{back}");
+}
+
+/// A minute may pass between the callback and the exchange of the code, in which an operator changes the recipient or the
+/// provider.
+async fn code_is_rejected_after_change_of_redirect_uri_or_scope(kit: TestHub) {
+    let app = register_app(&kit).await;
+    let code = kit.obtain_code(&app).await;
+    let set_redirect_uri = async |uri: &str| {
+        let uris = json!({"redirect_uris": [uri]});
+        kit.run_admin_operation(Method::PUT, &format!("/recipients/{}", app.id), Some(uris)).await;
+    };
+    let redeem_error = async || {
+        let refused = kit.redeem(&app, &code).await;
+        (refused.status, refused.json()["error"].as_str().unwrap_or_default().to_owned())
+    };
+
+    set_redirect_uri("https://other.example.org/elsewhere").await;
+    assert_eq!(redeem_error().await, (400, "invalid_request".into()));
+    set_redirect_uri(&app.redirect_uri).await;
+    kit.update_provider_settings(1000, |settings| {
+        settings.scopes.remove(&DataCluster::Transactions);
+    })
+    .await;
+    assert_eq!(redeem_error().await, (400, "invalid_scope".into()));
+
+    // A rejected exchange does not use up the code: it can be redeemed after the change was reverted.
+    kit.update_provider_settings(1000, |settings| {
+        settings.scopes.insert(DataCluster::Transactions, "fdx:transactions:read".into());
+    })
+    .await;
+    assert_eq!(kit.redeem(&app, &code).await.status, 200);
 }
 
 async fn suspension_during_exchange_queues_one_revocation(kit: TestHub) {

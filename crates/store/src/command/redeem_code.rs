@@ -3,11 +3,12 @@
 use domain::error::OAuthError;
 use domain::id::ClientId;
 use domain::model::audit_event::{Actor, ActorKind, AuditAction, AuditHead, SubjectKind};
+use domain::model::authorization_code::AuthorizationCode;
 use domain::model::connection::{Connection, ConnectionState, ConnectionStatus, EndCause};
 use domain::model::provider::GrantScope;
 use domain::rule::access::AccessState;
 use domain::rule::authorization_code::{Redemption, redeem};
-use domain::rule::authorize::ensure_may_connect;
+use domain::rule::authorize::ensure_may_redeem;
 use domain::rule::token::BAD_CODE;
 use domain::secret::{TokenHash, TokenHashes};
 use domain::{Moment, Secret, Timestamp};
@@ -84,7 +85,7 @@ impl Command for RedeemCode {
                     matches!(end_locked_connection(tx, &connection, &reason).await?, EndOutcome::Ended(_));
                 Ok((RedeemOutcome::Refused(BAD_CODE), ended.then_some(EndCause::CodeReplayed)))
             }
-            Redemption::FirstUse => self.activate(tx, &hash, &connection).await,
+            Redemption::FirstUse => self.activate(tx, &hash, &code, &connection).await,
         }
     }
 }
@@ -125,13 +126,15 @@ impl RedeemCode {
     async fn activate(
         &self,
         tx: &mut Tx<'_>,
-        code: &TokenHash,
+        hash: &TokenHash,
+        code: &AuthorizationCode,
         connection: &Connection,
     ) -> Result<(RedeemOutcome, Option<EndCause>)> {
         if !matches!(connection.state, ConnectionState::Pending { .. }) {
             return Ok((RedeemOutcome::Refused(BAD_CODE), None));
         }
-        let grant = match self.ensure_still_allowed(tx, connection).await? {
+        let state = find_access_state(tx, &connection.id).await?.ok_or(StoreError::Conflict)?;
+        let grant = match self.ensure_still_allowed(tx, code, &state).await? {
             Ok(grant) => grant,
             Err(error) => return Ok((RedeemOutcome::Refused(error), None)),
         };
@@ -149,13 +152,12 @@ impl RedeemCode {
             let reason = EndReason::for_replacement(&self.moment, self.actor(), &connection.id);
             end_locked_connection(tx, &older, &reason).await?;
         }
-        let state = find_access_state(tx, &connection.id).await?.ok_or(StoreError::Conflict)?;
         let detail = json!({"client": self.client_id.as_str()});
         let subject = (SubjectKind::Connection, &connection.id);
         let action = AuditAction::ConnectionActivated;
         let entry = build_audit_entry(subject, &self.moment, action, self.actor(), &detail);
         let head = tx.audit(&connection.audit, entry);
-        self.write_activation(tx, code, connection, &head);
+        self.write_activation(tx, hash, connection, &head);
         // The state was read before the activation, which is written with the commit.
         let state = Box::new(AccessState { status: ConnectionStatus::Active, ..state });
         Ok((RedeemOutcome::Activated(state), replaced))
@@ -164,15 +166,18 @@ impl RedeemCode {
     async fn ensure_still_allowed(
         &self,
         tx: &mut Tx<'_>,
-        connection: &Connection,
+        code: &AuthorizationCode,
+        state: &AccessState,
     ) -> Result<Result<GrantScope, OAuthError>> {
         let Some(client) = find_client(tx, &self.client_id).await? else {
             return Ok(Err(BAD_CODE));
         };
-        let provider = find_provider(tx, connection.provider_id).await?;
-        let registration = find_registration(tx, &client.id, connection.provider_id).await?;
+        let provider = find_provider(tx, state.provider_id).await?;
+        let registration = find_registration(tx, &client.id, state.provider_id).await?;
         let grant = provider.as_ref().map(|p| p.settings.grant_scope).unwrap_or_default();
-        Ok(ensure_may_connect(&client, provider.as_ref(), registration.as_ref()).map(|()| grant))
+        let (provider, registration) = (provider.as_ref(), registration.as_ref());
+        let allowed = ensure_may_redeem(&client, provider, registration, &code.redirect_uri, state.clusters);
+        Ok(allowed.map(|()| grant))
     }
 
     fn write_activation(&self, tx: &mut Tx<'_>, code: &TokenHash, connection: &Connection, head: &AuditHead) {
