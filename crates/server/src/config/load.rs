@@ -179,6 +179,25 @@ mod tests {
     }
 
     #[test]
+    fn https_url_requires_stated_number_of_proxies() {
+        let https = "[server]\npublic_url = 'https://hub.example.org'";
+        let proxies = |text: &str, environment: &[_]| {
+            load(text, environment).map(|config| config.server.trusted_proxies.get())
+        };
+
+        let missing = load(https, &[]).unwrap_err().to_string();
+        assert!(
+            missing.contains("server.trusted_proxies: expected the number of reverse proxies"),
+            "{missing}"
+        );
+        assert_eq!(proxies(&format!("{https}\ntrusted_proxies = 0"), &[]).unwrap(), 0);
+        assert_eq!(proxies(https, &[("BOWLINE_SERVER__TRUSTED_PROXIES", "2")]).unwrap(), 2);
+        assert_eq!(proxies("", &[]).unwrap(), 0);
+        let wrong = proxies("", &[("BOWLINE_SERVER__TRUSTED_PROXIES", "-1")]).unwrap_err().to_string();
+        assert!(wrong.contains("expected a number of reverse proxies"), "{wrong}");
+    }
+
+    #[test]
     fn config_later_layer_overrides_earlier() {
         let file = "[server]\nlisten = '127.0.0.1:1'\n[store]\nconnections = 3";
         let config = load(file, &[("BOWLINE_SERVER__LISTEN", "127.0.0.1:2"), ("BOWLINE_PATH", "x")]).unwrap();

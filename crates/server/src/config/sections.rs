@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::provider::ProviderEntry;
-use super::units::{ByteSize, HumanDuration};
+use super::units::{ByteSize, HumanDuration, ProxyCount};
 
 /// The complete configuration of a hub.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -52,7 +52,7 @@ section! {
         public_url: String, listen: String, admin_listen: String, admin_socket: String, probe_listen: String,
         body_limit: ByteSize, header_timeout: HumanDuration,
         request_timeout: HumanDuration, idle_timeout: HumanDuration, shutdown_grace: HumanDuration, connections: usize,
-        clock_settle: HumanDuration, trusted_proxies: usize, client_address_header: ClientAddressHeader,
+        clock_settle: HumanDuration, trusted_proxies: ProxyCount, client_address_header: ClientAddressHeader,
     }
 }
 section! {

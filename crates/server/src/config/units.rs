@@ -86,6 +86,57 @@ impl From<ByteSize> for String {
     }
 }
 
+/// The number of reverse proxies in front of the hub, or `"unstated"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "ProxyCountText", into = "ProxyCountText")]
+pub struct ProxyCount(Option<usize>);
+
+impl ProxyCount {
+    /// Returns whether the number is stated. A hub that is reached by https must know it.
+    pub const fn is_stated(self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Returns the number of proxies; 0 if it is not stated.
+    pub fn get(self) -> usize {
+        self.0.unwrap_or(0)
+    }
+}
+
+impl From<usize> for ProxyCount {
+    fn from(count: usize) -> Self {
+        Self(Some(count))
+    }
+}
+
+/// A number of proxies in the configuration. Environment variables contain it as text.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum ProxyCountText {
+    Number(usize),
+    Text(String),
+}
+
+impl TryFrom<ProxyCountText> for ProxyCount {
+    type Error = String;
+    fn try_from(value: ProxyCountText) -> Result<Self, String> {
+        match value {
+            ProxyCountText::Number(count) => Ok(Self(Some(count))),
+            ProxyCountText::Text(text) if text == "unstated" => Ok(Self(None)),
+            ProxyCountText::Text(text) => match text.parse() {
+                Ok(count) => Ok(Self(Some(count))),
+                Err(_) => Err(format!("{text:?}: expected a number of reverse proxies, or \"unstated\"")),
+            },
+        }
+    }
+}
+
+impl From<ProxyCount> for ProxyCountText {
+    fn from(count: ProxyCount) -> Self {
+        count.0.map_or_else(|| Self::Text("unstated".to_owned()), Self::Number)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

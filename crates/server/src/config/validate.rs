@@ -15,6 +15,13 @@ impl Config {
         if url.scheme() != "https" && !is_loopback {
             return Err("server.public_url: expected https (http only on loopback)".into());
         }
+        // The hub does not serve TLS, so a proxy is in front of it. If the hub does not know that, all clients have the address
+        // of the proxy, and share one limit.
+        if url.scheme() == "https" && !self.server.trusted_proxies.is_stated() {
+            return Err("server.trusted_proxies: expected the number of reverse proxies in front of the hub (0 for none), \
+                 because server.public_url is https"
+                .into());
+        }
         if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
             return Err("server.public_url: expected an origin without a path".into());
         }

@@ -60,7 +60,7 @@ pub fn current_user_id() -> u32 {
 
 /// Returns the client's address as the outermost trusted proxy saw it, or the address of the peer without proxies.
 pub(super) fn caller_address(peer: IpAddr, headers: &HeaderMap, settings: &ServerSection) -> IpAddr {
-    let Some(index) = settings.trusted_proxies.checked_sub(1) else { return peer };
+    let Some(index) = settings.trusted_proxies.get().checked_sub(1) else { return peer };
     let entries: Vec<&str> = match settings.client_address_header {
         ClientAddressHeader::XForwardedFor => {
             list_lines(headers, "x-forwarded-for").flat_map(|line| line.split(',')).collect()
@@ -119,7 +119,7 @@ mod tests {
     fn find_caller(headers: &HeaderMap, header: ClientAddressHeader, proxies: usize) -> String {
         let config = crate::config::Config::load(None, std::iter::empty(), &[]).unwrap();
         let settings =
-            ServerSection { trusted_proxies: proxies, client_address_header: header, ..config.server };
+            ServerSection { trusted_proxies: proxies.into(), client_address_header: header, ..config.server };
         caller_address("10.0.0.1".parse().unwrap(), headers, &settings).to_string()
     }
 
