@@ -122,7 +122,7 @@ pub(super) fn jobs() -> Vec<Route> {
         TAG.post("/admin/v1/jobs/retry", "retryJobs", "Retry all failed jobs of a provider, or of all")
             .with_description(
                 "Retries at most 100 jobs for another seven days, each as if by its id. While `has_more` is true, repeat \
-                 the request with the `failed_until` of the response. Jobs that can only be closed are skipped.",
+                 the request with `failed_until` and, as `after`, `next` of the response. Jobs that can only be closed are skipped.",
             )
             .with_dry_run()
             .with_json_body("FailedJobs", request_schema::<RetryJobsRequest>, json!({"provider_id": 1000}))
@@ -130,7 +130,7 @@ pub(super) fn jobs() -> Vec<Route> {
                 200,
                 "The outcome",
                 json!({"outcome": "retried", "jobs": 100, "skipped": 0, "has_more": true,
-                    "failed_until": "2026-12-01T12:00:00.000Z"}),
+                    "next": "…", "failed_until": "2026-12-01T12:00:00.000Z"}),
             )
             .with_errors([AdminError::invalid("provider_id", "expected either provider_id or all")])
             .with_body_errors(JSON_TYPE_REQUIRED)
