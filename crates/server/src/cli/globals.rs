@@ -69,6 +69,16 @@ impl GlobalArgs {
         Err(CliError::for_path(file, expected))
     }
 
+    /// Ensures that no configuration file is named, for a command that uses none.
+    pub(super) fn ensure_no_config_file(&self, command: &str) -> Result<(), CliError> {
+        match &self.config {
+            None => Ok(()),
+            Some(_) => Err(CliError::Usage(format!(
+                "--config and BOWLINE_CONFIG: {command} uses no configuration file, so that that of a real hub cannot affect it"
+            ))),
+        }
+    }
+
     /// Loads the configuration from defaults, file, environment and flags; later layers take precedence.
     pub(super) fn load_config(&self, flags: &[(&str, String)]) -> Result<Config, CliError> {
         // `std::env::vars` panics on a variable that is not UTF-8, and the panic would print its value, which may be

@@ -23,8 +23,9 @@ pub use environment::{BankSite, SandboxEnvironment};
 pub use seed::SandboxCredentials;
 
 pub(super) async fn run(globals: &GlobalArgs, args: SandboxArgs) -> Result<(), CliError> {
-    // The configuration file and the environment are ignored: the configuration of a real hub must not affect the
-    // sandbox.
+    // The configuration of a real hub must not affect the sandbox. A file that is named is an error, because its user
+    // expects it to be used; the file of the current folder and the environment are ignored.
+    globals.ensure_no_config_file("sandbox")?;
     let config = Config::load(None, std::iter::empty(), &[])?;
     let grace = config.server.shutdown_grace.duration();
     let mut log = config.log;

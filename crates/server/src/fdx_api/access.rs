@@ -77,7 +77,7 @@ impl DataReader {
     /// rejected.
     pub(super) async fn authorize(request: FdxRequest, operation: DataOperation) -> Result<Self, DataError> {
         match FdxCaller::authenticate(&request).await? {
-            FdxCaller::Client => Err(DataError::InvalidToken),
+            FdxCaller::Client => Err(DataError::ClientToken),
             FdxCaller::Connection(access) => {
                 access.ensure_allows(operation)?;
                 Ok(Self { request, access: *access, operation })

@@ -15,9 +15,10 @@ use crate::upstream::{ReadError, UpstreamError};
 /// The reason why a request to the FDX API failed, which determines the response.
 #[derive(Debug)]
 pub enum DataError {
-    /// The access token is missing, malformed, forged, expired, or does not belong to a connection: 401 without an
-    /// FDX code.
+    /// The access token is missing, malformed, forged or expired: 401 without an FDX code.
     InvalidToken,
+    /// The access token belongs to a client, not to a connection: 401 without an FDX code.
+    ClientToken,
     /// The connection has ended: FDX error code 602. The value is the cause, if it is known.
     ConnectionEnded(Option<EndCause>),
     /// Any other documented FDX error, with a message for the developer of the client.
@@ -75,10 +76,10 @@ impl DataError {
         }
     }
 
-    /// Returns the FDX error code; `None` for an invalid token, for which FDX defines none.
+    /// Returns the FDX error code; `None` for an unsuitable token, for which FDX defines none.
     pub const fn code(&self) -> Option<ErrorCode> {
         match self {
-            Self::InvalidToken => None,
+            Self::InvalidToken | Self::ClientToken => None,
             Self::ConnectionEnded(_) => Some(ErrorCode::NotAuthorized),
             Self::Fdx(code, _) => Some(*code),
             Self::ProviderUnavailable(_) => Some(ErrorCode::Maintenance),
@@ -116,6 +117,10 @@ impl DataError {
             Self::InvalidToken => {
                 let message = Some("The access token is missing, malformed or expired".into());
                 return ErrorBody { message, ..ErrorBody::default() };
+            }
+            Self::ClientToken => {
+                let message = "This token names no connection: use the token of a connection";
+                return ErrorBody { message: Some(message.into()), ..ErrorBody::default() };
             }
             Self::ConnectionEnded(Some(EndCause::AccessTokenEnded)) => {
                 "The data provider rejects its access token and issued no refresh token: a new authorization is needed"

@@ -154,7 +154,9 @@ fn render_error(error: &DataError) -> Response {
 /// errors.
 const fn bearer_challenge(error: &DataError) -> Option<&'static str> {
     match error {
-        DataError::InvalidToken | DataError::ConnectionEnded(_) => Some(r#"Bearer error="invalid_token""#),
+        DataError::InvalidToken | DataError::ClientToken | DataError::ConnectionEnded(_) => {
+            Some(r#"Bearer error="invalid_token""#)
+        }
         DataError::Fdx(fdx::ErrorCode::NotAuthorized, _) => Some(r#"Bearer error="insufficient_scope""#),
         _ => None,
     }

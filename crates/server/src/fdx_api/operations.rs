@@ -312,6 +312,7 @@ impl DataOperationExt for OperationSpec {
         self.with_security(&["connectionToken"])
             .with_errors([
                 DataError::InvalidToken,
+                DataError::ClientToken,
                 DataError::ConnectionEnded(None),
                 DataError::ConnectionEnded(Some(EndCause::AccessTokenEnded)),
                 DataAccessError::NotConsented.into(),

@@ -165,6 +165,7 @@ fn list_data_errors() -> Vec<DataError> {
             Duration::from_secs(1),
             "The hub cannot establish a secure connection to the data provider",
         ),
+        DataError::ClientToken,
     ];
     let number = |error: &DataError| match error {
         DataError::InvalidToken => 0,
@@ -175,8 +176,9 @@ fn list_data_errors() -> Vec<DataError> {
         DataError::Internal(_) => 5,
         DataError::RateLimited(_) => 6,
         DataError::TemporarilyUnavailable(..) => 7,
+        DataError::ClientToken => 8,
     };
-    assert!(all.iter().map(number).eq(0..8));
+    assert!(all.iter().map(number).eq(0..9));
     all
 }
 
@@ -186,7 +188,7 @@ fn each_data_error_variant_is_covered_by_a_case() {
     for error in list_data_errors() {
         let debug_message = error.body().debug_message;
         let is_covered = all.iter().any(|e| match (e, error.code()) {
-            (ExpectedResponse::InvalidToken, None) => true,
+            (ExpectedResponse::InvalidToken | ExpectedResponse::ClientToken, None) => true,
             (ExpectedResponse::Fdx(code, words), Some(wanted)) => {
                 *code == wanted && debug_message.as_deref() == Some(words)
             }

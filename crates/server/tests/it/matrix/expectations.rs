@@ -28,6 +28,8 @@ pub(crate) enum ExpectedResponse {
     Fdx(ErrorCode, &'static str),
     /// A 401 of the FDX API with a message only, for an invalid token.
     InvalidToken,
+    /// A 401 of the FDX API with a message only, for the token of a client.
+    ClientToken,
     /// An FDX API error outside of the documented list: a message only.
     MessageOnly(u16),
     /// An HTML page with this title.
@@ -119,6 +121,11 @@ impl ExpectedResponse {
             }
             Self::InvalidToken => {
                 ensure(answer.status == 401 && body["message"].is_string() && body.get("code").is_none());
+                ensure(answer.headers.contains_key("www-authenticate"));
+            }
+            Self::ClientToken => {
+                let message = "This token names no connection: use the token of a connection";
+                ensure(answer.status == 401 && body["message"] == message && body.get("code").is_none());
                 ensure(answer.headers.contains_key("www-authenticate"));
             }
             Self::MessageOnly(status) => {

@@ -212,9 +212,8 @@ fn expected_data_response(caller: UnauthorizedCaller, is_account_route: bool) ->
         UnauthorizedCaller::Anonymous
         | UnauthorizedCaller::Malformed
         | UnauthorizedCaller::Forged
-        | UnauthorizedCaller::ClientToken
-        | UnauthorizedCaller::Expired
-        | UnauthorizedCaller::OtherPartner => ExpectedResponse::InvalidToken,
+        | UnauthorizedCaller::Expired => ExpectedResponse::InvalidToken,
+        UnauthorizedCaller::ClientToken | UnauthorizedCaller::OtherPartner => ExpectedResponse::ClientToken,
         UnauthorizedCaller::Foreign | UnauthorizedCaller::OtherCustomer if is_account_route => {
             ExpectedResponse::Fdx(ErrorCode::AccountNotFound, "accountId is not an account of this consent")
         }
