@@ -151,7 +151,8 @@ CREATE TABLE subject_identifiers (
 CREATE UNIQUE INDEX subject_identifiers_sub ON subject_identifiers (sub);
 
 -- Authorization flows of browsers. `connection_id` is reserved for the connection that the flow opens, so it references
--- no row. `verifier` (PKCE, towards the provider) and `provider_code` are sealed under `data_key`.
+-- no row. `verifier` (PKCE, towards the provider) and `provider_code` are sealed under `data_key`. `code_hash` is
+-- the key of the recipient's newest code in `authorization_codes`, `failure` the error that the recipient was sent.
 CREATE TABLE authorization_requests (
     id BLOB NOT NULL PRIMARY KEY,
     connection_id BLOB NOT NULL,
@@ -175,7 +176,9 @@ CREATE TABLE authorization_requests (
     correlation_id TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
-    exchange_until INTEGER
+    exchange_until INTEGER,
+    code_hash BLOB,
+    failure TEXT
 ) STRICT;
 CREATE UNIQUE INDEX authorization_requests_state ON authorization_requests (state_hash);
 CREATE INDEX authorization_requests_client ON authorization_requests (client_id);

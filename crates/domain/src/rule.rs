@@ -3,6 +3,7 @@
 pub mod access;
 pub mod authorization_code;
 pub mod authorization_failure;
+pub mod authorization_progress;
 pub mod authorize;
 pub mod client_auth;
 pub mod client_registration;

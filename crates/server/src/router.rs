@@ -37,5 +37,7 @@ pub fn generate_document(document: ApiDocument) -> Value {
 
 /// Builds the service of one listener from its table of routes.
 pub fn build_service(app: &App, table: Vec<Route>) -> RequestDispatcher {
-    RequestDispatcher::new(app, table, |status| render_notice(status, NoticeKind::for_status(status)))
+    RequestDispatcher::new(app, table, |status, locale| {
+        render_notice(status, NoticeKind::for_status(status), locale)
+    })
 }

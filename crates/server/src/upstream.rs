@@ -5,6 +5,7 @@ mod call_report;
 mod callback;
 mod check_result;
 mod client;
+mod client_redirect;
 mod client_registration;
 mod consent;
 mod data_endpoint;
@@ -12,9 +13,11 @@ mod document;
 mod endpoints;
 mod error;
 mod fetch;
+mod login;
 mod oauth_error;
 mod provider_check;
 mod read_report;
+mod recipient_code;
 mod refresh;
 mod response;
 mod revocation;
@@ -24,18 +27,17 @@ mod token_response;
 mod urls;
 
 pub use attempt_report::{AttemptError, AttemptReport};
-pub use callback::{Callback, CallbackOutcome, receive_callback};
+pub use callback::{Callback, receive_callback};
 pub use check_result::CheckResult;
 pub use client::{HubSecrets, SealedClientConfiguration, seal_client, seal_hub_secrets};
 pub(crate) use client::{UpstreamClientCredentials, read_secret};
+pub use client_redirect::{build_redirect_url, may_redirect};
 pub use client_registration::{RegistrationReport, delete_upstream_client, register_upstream_client};
-pub use consent::{
-    AuthorizationStopped, ConsentError, ConsentPage, approve, build_redirect_url, deny, load_consent_page,
-    may_redirect,
-};
+pub use consent::{ConsentPage, RequestPage, approve, deny, load_request_page};
 pub use document::StreamedDocument;
 pub use error::{ReadError, UpstreamError};
 pub use fetch::ConnectionSource;
+pub use login::{LoginError, LoginPage, LoginStatus};
 pub(crate) use provider_check::ProviderCheck;
 pub use provider_check::check_provider;
 pub use refresh::confirm_invalid_grant;

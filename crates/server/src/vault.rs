@@ -10,6 +10,7 @@ use aws_lc_rs::hmac;
 use domain::Secret;
 use domain::jose::AccessTokenKeys;
 use domain::model::audit_event::AuditKey;
+use domain::model::authorization_request::AuthorizationRequest;
 use domain::secret::{TokenHash, TokenHashes};
 use store::{RowAuthenticator, StoreKeys};
 
@@ -26,6 +27,7 @@ pub struct Vault {
     pepper: hmac::Key,
     identity: hmac::Key,
     csrf: hmac::Key,
+    login_state: hmac::Key,
     cursor_key: DataKey,
     opaque_id_key: Secret<[u8; 32]>,
     /// The number of sealed values that could not be opened.
@@ -40,6 +42,7 @@ impl Vault {
             pepper: mac("pepper/1"),
             identity: mac("identity"),
             csrf: mac("csrf/1"),
+            login_state: mac("login-state/1"),
             cursor_key: DataKey::new(keys.derive("cursor/1")),
             opaque_id_key: keys.derive("ids"),
             unopened_values: AtomicU64::new(0),
@@ -71,6 +74,15 @@ impl Vault {
         use base64::Engine;
         let tag = hmac::sign(&self.csrf, bound_to.as_bytes());
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(tag)
+    }
+
+    /// Returns the `state` of a login at the provider: an HMAC of the request's id and of the hash of the browser's cookie. It is
+    /// the same whenever the browser is sent to the provider, and cannot be derived from the database.
+    pub fn login_state(&self, request: &AuthorizationRequest) -> Secret<String> {
+        use base64::Engine;
+        let message = [request.id.as_str().as_bytes(), b"\n", &request.cookie_hash.to_bytes()].concat();
+        let tag = hmac::sign(&self.login_state, &message);
+        Secret::new(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(tag))
     }
 
     /// Returns the key that seals paging cursors.

@@ -1,6 +1,7 @@
 //! Commands: each runs in one transaction, in which it loads rows, applies a rule of the domain and writes.
 
 mod audit_entry;
+mod authorization_code;
 mod authorization_request;
 mod client;
 pub(crate) mod credential;
@@ -34,6 +35,7 @@ pub(crate) mod upstream_client;
 pub use crate::entity::job::JobQueue;
 pub use crate::entity::provider::SealedProviderSecret;
 pub use crate::entity::registration::SealedUpstreamClient;
+pub use authorization_code::{ReplaceCode, ReplaceCodeOutcome};
 pub use authorization_request::{
     DenyRequest, FailRequest, OpenAuthorizationRequest, ReceiveCode, SendToProvider, SendToProviderOutcome,
 };

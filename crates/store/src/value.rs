@@ -1,5 +1,6 @@
 //! Converts between types of the domain and the value types that both databases store.
 
+use domain::error::OAuthError;
 use domain::id::{ProviderId, Seed};
 use domain::model::audit_event::AuditHead;
 use domain::secret::TokenHash;
@@ -168,6 +169,21 @@ impl ToValue for ProviderId {
 impl FromValue for ProviderId {
     fn from_value(value: Value) -> Result<Self, InvalidValueError> {
         i64::from_value(value).map(Self::new)
+    }
+}
+impl ToValue for OAuthError {
+    fn to_value(&self) -> Value {
+        Value::Text(format!("{} {}", self.code, self.description))
+    }
+}
+impl FromValue for OAuthError {
+    fn from_value(value: Value) -> Result<Self, InvalidValueError> {
+        let text = String::from_value(value)?;
+        let parts = text.split_once(' ').and_then(|(code, rest)| Some((code.parse().ok()?, rest)));
+        parts.map_or_else(
+            || invalid_value("an OAuth error"),
+            |(code, description)| Ok(Self::with_description(code, description)),
+        )
     }
 }
 impl ToValue for Seed {

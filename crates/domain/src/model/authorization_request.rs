@@ -1,12 +1,13 @@
 //! The authorization request: the flow of a browser from a recipient to a provider and back.
 
+use crate::error::OAuthError;
 use crate::id::{AuthorizationRequestId, ClientId, ConnectionId, ProviderId};
 use crate::scope::Clusters;
 use crate::secret::{TokenHash, TokenHashes};
 use crate::time::Timestamp;
 
 crate::str_enum! {
-    /// The progress of an authorization request. Each step is taken at most once.
+    /// The stored progress of an authorization request. Each step is taken at most once.
     pub enum RequestStatus {
         /// The hub shows its consent page.
         AwaitingConsent = "awaiting_consent",
@@ -56,6 +57,10 @@ pub struct AuthorizationRequest {
     pub page_version: Option<String>,
     /// The time of the consent; absent before it.
     pub agreed_at: Option<Timestamp>,
+    /// The hash of the authorization code that the recipient was sent last; absent before the exchange has succeeded.
+    pub code_hash: Option<TokenHash>,
+    /// The error that the recipient was sent; absent unless the request failed.
+    pub failure: Option<OAuthError>,
     /// The correlation id of the HTTP exchange that created the request.
     pub correlation_id: String,
     /// The time at which the recipient's request arrived.
@@ -79,19 +84,22 @@ pub enum RequestStepError {
 }
 
 impl AuthorizationRequest {
-    /// Ensures that the next step may be taken: `cookie` belongs to the request's browser, the status is `from`, and
-    /// the request has not expired.
+    /// Ensures that `cookie` belongs to the browser that started the request.
+    pub fn ensure_own_browser(&self, cookie: &TokenHashes) -> Result<(), RequestStepError> {
+        if self.cookie_hash.matches(cookie) { Ok(()) } else { Err(RequestStepError::ForeignBrowser) }
+    }
+
+    /// Ensures that the next step may be taken: `cookie` belongs to the request's browser, the status is one of `from`,
+    /// and the request has not expired.
     pub fn ensure_step_allowed(
         &self,
-        from: RequestStatus,
+        from: &[RequestStatus],
         cookie: &TokenHashes,
         now: Timestamp,
     ) -> Result<(), RequestStepError> {
         // The cookie is checked first, because another browser must not learn the progress of the request.
-        if !self.cookie_hash.matches(cookie) {
-            return Err(RequestStepError::ForeignBrowser);
-        }
-        if self.status != from {
+        self.ensure_own_browser(cookie)?;
+        if !from.contains(&self.status) {
             return Err(RequestStepError::AlreadyTaken);
         }
         if now >= self.expires_at {

@@ -16,6 +16,13 @@ pub const FAILED: OAuthError =
 pub const NO_ACCOUNT_SELECTED: OAuthError =
     OAuthError::new(OAuthCode::AccessDenied, "The user selected no account at the provider");
 
+/// Error for an authorization that the customer did not complete within its lifetime.
+pub const EXPIRED: OAuthError =
+    OAuthError::new(OAuthCode::AccessDenied, "The user did not complete the authorization in time");
+/// Error for an exchange whose process ended before it had a result.
+pub const INTERRUPTED: OAuthError =
+    OAuthError::new(OAuthCode::ServerError, "The authorization was interrupted before it was complete");
+
 const NOT_SIGNED_IN: OAuthError =
     OAuthError::new(OAuthCode::AccessDenied, "The user did not sign in at the provider");
 const NO_CONSENT: OAuthError =
@@ -105,6 +112,11 @@ const AUTHORIZATION_ERRORS: &[(&[&str], OAuthError)] = &[
         REQUEST_REJECTED,
     ),
 ];
+
+/// Returns whether an error states that the customer declined, at the hub or at the provider.
+pub fn is_denial(error: &OAuthError) -> bool {
+    [ACCESS_DENIED, NO_CONSENT].contains(error)
+}
 
 /// Maps the error code of a provider's authorization response to the error for the recipient.
 pub fn map_authorization_error(code: &str) -> OAuthError {

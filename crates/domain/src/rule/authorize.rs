@@ -65,6 +65,12 @@ impl VerifiedRedirect {
         &self.0
     }
 
+    /// Returns the start page of the URI's origin: the link to an app that expects no response.
+    pub fn start_page(&self) -> Option<String> {
+        let origin = url::Url::parse(&self.0).ok()?.origin();
+        origin.is_tuple().then(|| format!("{}/", origin.ascii_serialization()))
+    }
+
     /// Returns the URI with the parameters of the response. An existing query is kept (§3.1.2).
     pub fn with_params(&self, params: &[(&str, &str)]) -> String {
         match url::Url::parse(&self.0) {
@@ -90,30 +96,58 @@ pub fn resolve_redirect(
 }
 
 /// The language of the pages that the hub shows to customers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Language {
-    /// English, which is used if the request names no supported language.
+    /// English, which is used if neither the request nor the browser names a supported language.
+    #[default]
     En,
-    /// French, if the request asks for it.
+    /// French, if the request or the browser asks for it.
     Fr,
 }
 
 impl Language {
-    /// Determines the language from the first of `ui_locales`, `lang` and `language` that is present.
-    pub fn from_query(query: &AuthorizeQuery) -> Self {
-        let names = ["ui_locales", "lang", "language"];
-        let tags = names.into_iter().find_map(|name| query.single(name).ok().flatten());
-        tags.map_or(Self::En, Self::from_tags)
+    /// The query parameters that name a language, in the order of their precedence.
+    pub const PARAMETERS: [&str; 3] = ["ui_locales", "lang", "language"];
+
+    /// Determines the language of a page: from the query, otherwise from the header `Accept-Language`, otherwise English.
+    pub fn select(query: &AuthorizeQuery, accept_language: Option<&str>) -> Self {
+        let from_header = || Self::from_accept_language(accept_language?);
+        Self::from_query(query).or_else(from_header).unwrap_or_default()
     }
 
-    /// Returns the first supported language of a list of language tags, or English.
-    pub fn from_tags(tags: &str) -> Self {
-        let known = |tag: &str| match tag.split(['-', '_']).next() {
+    /// Returns the language of the first parameter that names a supported one. A repeated parameter is ignored.
+    pub fn from_query(query: &AuthorizeQuery) -> Option<Self> {
+        Self::PARAMETERS.into_iter().find_map(|name| Self::from_tags(query.single(name).ok()??))
+    }
+
+    /// Returns the first supported language of a list of language tags.
+    pub fn from_tags(tags: &str) -> Option<Self> {
+        tags.split([' ', ',']).find_map(|tag| match tag.split(['-', '_']).next() {
             Some(primary) if primary.eq_ignore_ascii_case("fr") => Some(Self::Fr),
             Some(primary) if primary.eq_ignore_ascii_case("en") => Some(Self::En),
             _ => None,
-        };
-        tags.split([' ', ',']).find_map(known).unwrap_or(Self::En)
+        })
+    }
+
+    /// Returns the supported language that the header `Accept-Language` (RFC 9110 §12.5.4) prefers.
+    pub fn from_accept_language(header: &str) -> Option<Self> {
+        let ranges = header.split(',').filter_map(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let language = Self::from_tags(parts.next()?)?;
+            let weight = parts.find_map(|part| part.strip_prefix("q=")).unwrap_or("1").parse::<f32>().ok()?;
+            (weight > 0.0).then_some((weight, language))
+        });
+        // Of several ranges with the highest weight, the first one counts.
+        let best = ranges.reduce(|best, range| if range.0 > best.0 { range } else { best });
+        best.map(|(_, language)| language)
+    }
+
+    /// Returns the language that a page offers in addition to this one.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::En => Self::Fr,
+            Self::Fr => Self::En,
+        }
     }
 
     /// Returns the language tag (BCP 47), such as `en`.

@@ -250,7 +250,31 @@ fn granted_scope_is_intersection_of_all_scopes() {
 
 #[test]
 fn first_supported_language_tag_is_selected() {
-    assert_eq!(Language::from_tags("de fr-CA en"), Language::Fr);
-    assert_eq!(Language::from_tags("de"), Language::En);
-    assert_eq!(Language::from_query(&query_with("lang", "fr")), Language::Fr);
+    assert_eq!(Language::from_tags("de fr-CA en"), Some(Language::Fr));
+    assert_eq!(Language::from_tags("de"), None);
+    assert_eq!(Language::from_query(&query_with("lang", "fr")), Some(Language::Fr));
+}
+
+#[test]
+fn accept_language_is_ordered_by_weight() {
+    for (header, expected) in [
+        ("fr-CA,fr;q=0.9,en;q=0.8", Some(Language::Fr)),
+        ("en;q=0.5, fr;q=0.9", Some(Language::Fr)),
+        ("de, en-GB;q=0.7, fr;q=0.7", Some(Language::En)),
+        ("fr;q=0, en;q=0.1", Some(Language::En)),
+        ("fr;q=x, *", None),
+        ("", None),
+    ] {
+        assert_eq!(Language::from_accept_language(header), expected, "{header}");
+    }
+}
+
+#[test]
+fn query_selects_language_before_accept_language() {
+    let select = |name, tags, header| Language::select(&query_with(name, tags), header);
+
+    assert_eq!(select("ui_locales", "en", Some("fr")), Language::En);
+    assert_eq!(select("language", "fr", Some("en")), Language::Fr);
+    assert_eq!(select("ui_locales", "de", Some("fr")), Language::Fr);
+    assert_eq!(select("colour", "fr", None), Language::En);
 }

@@ -9,12 +9,45 @@ use serde_json::json;
 
 use super::json::json_response;
 use super::oauth_error::render_oauth_error;
+use super::page_locale::PageLocale;
 use super::problem::Problem;
 use super::retry_after::set_retry_after;
 
 /// A function that renders an error page. It is passed in, because `http` must not import the pages, which are a
 /// feature.
-pub type PageErrorRenderer = fn(StatusCode) -> Response;
+pub type PageErrorRenderer = fn(StatusCode, &PageLocale) -> Response;
+
+/// Renders the errors of one request: in the format of its API and, if they are pages, in its language.
+pub(super) struct ErrorRenderer {
+    pub(super) surface: ApiSurface,
+    pub(super) render_page: PageErrorRenderer,
+    pub(super) locale: PageLocale,
+}
+
+impl ErrorRenderer {
+    /// Renders an error that no handler has produced: 404, 405, 413, 415, 500 or 503.
+    pub(super) fn render(&self, status: StatusCode, message: &'static str) -> Response {
+        let mut response = match self.surface {
+            ApiSurface::Flinks => {
+                // RFC 6749 defines these two codes for the authorization endpoint (section 4.1.2.1); this API uses them everywhere.
+                let code = match status {
+                    StatusCode::SERVICE_UNAVAILABLE => OAuthCode::TemporarilyUnavailable,
+                    status if status.is_server_error() => OAuthCode::ServerError,
+                    _ => OAuthCode::InvalidRequest,
+                };
+                render_oauth_error(status, &OAuthError::new(code, message))
+            }
+            ApiSurface::Fdx => render_fdx_error(status, message),
+            ApiSurface::Page => (self.render_page)(status, &self.locale),
+            ApiSurface::Admin => Problem::for_status(status, message).into_response(),
+            ApiSurface::Probe => (status, message).into_response(),
+        };
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            set_retry_after(&mut response, Duration::from_secs(1));
+        }
+        response
+    }
+}
 
 /// An API of the hub, or its pages. It determines the format of errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,34 +88,6 @@ impl ApiSurface {
             Self::Admin => "admin",
             Self::Probe => "probe",
         }
-    }
-
-    /// Renders an error that no handler has produced: 404, 405, 413, 415, 500 or 503.
-    pub fn render_error(
-        self,
-        status: StatusCode,
-        message: &'static str,
-        render_page: PageErrorRenderer,
-    ) -> Response {
-        let mut response = match self {
-            Self::Flinks => {
-                // RFC 6749 defines these two codes for the authorization endpoint (section 4.1.2.1); this API uses them everywhere.
-                let code = match status {
-                    StatusCode::SERVICE_UNAVAILABLE => OAuthCode::TemporarilyUnavailable,
-                    status if status.is_server_error() => OAuthCode::ServerError,
-                    _ => OAuthCode::InvalidRequest,
-                };
-                render_oauth_error(status, &OAuthError::new(code, message))
-            }
-            Self::Fdx => render_fdx_error(status, message),
-            Self::Page => render_page(status),
-            Self::Admin => Problem::for_status(status, message).into_response(),
-            Self::Probe => (status, message).into_response(),
-        };
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            set_retry_after(&mut response, Duration::from_secs(1));
-        }
-        response
     }
 }
 

@@ -1,6 +1,7 @@
 //! Flow cookies: each binds a browser to one authorization request.
 //!
-//! Every request has a cookie of its own, so that two flows in one browser do not interfere.
+//! Every request has a cookie of its own, so that two flows in one browser do not interfere. The browser keeps it until the request
+//! has expired, so that its pages can show that a request is complete.
 
 use cookie::{Cookie, SameSite, time::Duration};
 use domain::Secret;
@@ -29,8 +30,8 @@ pub fn build_flow_cookie(
     build_cookie(app, id, value.expose(), Duration::try_from(lifetime).unwrap_or(Duration::ZERO))
 }
 
-/// Builds an expired cookie, with which a browser deletes the cookie of a finished request.
-pub fn expire_flow_cookie(app: &App, id: &AuthorizationRequestId) -> String {
+/// Builds an expired cookie, with which a browser deletes the cookie of a request.
+fn expire_flow_cookie(app: &App, id: &AuthorizationRequestId) -> String {
     build_cookie(app, id, "", Duration::ZERO)
 }
 

@@ -10,10 +10,11 @@ use axum::response::Response;
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 
-use super::api_surface::{ApiSurface, PageErrorRenderer};
+use super::api_surface::{ApiSurface, ErrorRenderer, PageErrorRenderer};
 use super::client_address::RemotePeer;
 use super::correlation::Correlation;
 use super::json::HEADER_CAPACITY;
+use super::page_locale::PageLocale;
 use super::problem::Problem;
 use super::route::Route;
 use super::route_table::{PathRoutes, RouteTable};
@@ -64,9 +65,14 @@ impl Parts {
     async fn handle(&self, request: Request<Body>, peer: Option<RemotePeer>) -> Response {
         let Self { app, table, render_page } = self;
         let surface = table.surface(request.uri().path());
-        let unavailable = || {
-            surface.render_error(StatusCode::SERVICE_UNAVAILABLE, "The hub cannot answer now", *render_page)
+        // Only pages have a language, and other requests must not pay for it.
+        let locale = if surface == ApiSurface::Page {
+            PageLocale::from_request(request.uri(), request.headers())
+        } else {
+            PageLocale::default()
         };
+        let errors = &ErrorRenderer { surface, render_page: *render_page, locale };
+        let unavailable = || errors.render(StatusCode::SERVICE_UNAVAILABLE, "The hub cannot answer now");
         let mut random = [[0; 16]; 2];
         if fill_random(random.as_flattened_mut()).is_err() {
             return unavailable();
@@ -86,8 +92,8 @@ impl Parts {
                 unavailable()
             }
             context => {
-                let handler = self.respond(paths, surface, request, context.ok(), peer);
-                self.run_handler(surface, handler).await
+                let handler = self.respond(paths, errors, request, context.ok(), peer);
+                self.run_handler(errors, handler).await
             }
         };
         let mut response = Problem::write_into_response(response, &correlation.id);
@@ -116,26 +122,26 @@ impl Parts {
     async fn respond(
         &self,
         paths: Option<&PathRoutes>,
-        surface: ApiSurface,
+        errors: &ErrorRenderer,
         request: Request<Body>,
         context: Option<RequestContext>,
         peer: Option<RemotePeer>,
     ) -> Response {
         let Some(paths) = paths else {
             let message = "There is nothing at this path";
-            return surface.render_error(StatusCode::NOT_FOUND, message, self.render_page);
+            return errors.render(StatusCode::NOT_FOUND, message);
         };
         match paths.find(request.method()) {
             Some(route) => {
                 let state = RequestState::new(self.app.clone(), context, peer, route.properties());
                 route.call(request, state).await
             }
-            None => paths.respond_to_other_method(request.method(), self.render_page),
+            None => paths.respond_to_other_method(request.method(), errors),
         }
     }
 
     /// Runs a handler. If it exceeds the time limit or panics, an error response is returned instead (503 or 500).
-    async fn run_handler(&self, surface: ApiSurface, handler: impl Future<Output = Response>) -> Response {
+    async fn run_handler(&self, errors: &ErrorRenderer, handler: impl Future<Output = Response>) -> Response {
         let limit: Duration = self.app.config().server.request_timeout.duration();
         // A panic must end one request, not the connection with the other requests on it (HTTP/2).
         // `AssertUnwindSafe` is sound here: the handler is dropped, and what it shares with others is behind locks or
@@ -144,17 +150,11 @@ impl Parts {
             Ok(Ok(response)) => response,
             Ok(Err(_)) => {
                 tracing::error!("a handler panicked");
-                surface.render_error(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "An unhandled error occurred on the server",
-                    self.render_page,
-                )
+                errors.render(StatusCode::INTERNAL_SERVER_ERROR, "An unhandled error occurred on the server")
             }
-            Err(_) => surface.render_error(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The hub took too long, please try again",
-                self.render_page,
-            ),
+            Err(_) => {
+                errors.render(StatusCode::SERVICE_UNAVAILABLE, "The hub took too long, please try again")
+            }
         }
     }
 }

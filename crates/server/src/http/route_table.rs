@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, header};
 use matchit::Router;
 
-use super::api_surface::{ApiSurface, PageErrorRenderer};
+use super::api_surface::{ApiSurface, ErrorRenderer};
 use super::route::Route;
 use crate::stats::CountedOperation;
 use crate::telemetry::RouteMetrics;
@@ -26,7 +26,6 @@ pub(super) struct RouteTable {
 
 /// The routes of one path.
 pub(super) struct PathRoutes {
-    surface: ApiSurface,
     routes: Vec<Route>,
     /// The value of the header `Allow`.
     allow: HeaderValue,
@@ -78,7 +77,6 @@ impl PathRoutes {
         });
         let methods: Vec<&str> = methods.collect();
         Self {
-            surface,
             allow: HeaderValue::try_from(methods.join(",")).unwrap_or(HeaderValue::from_static("OPTIONS")),
             metrics: RouteMetrics::new(surface.as_str(), path),
             operation: CountedOperation::find(path),
@@ -99,16 +97,12 @@ impl PathRoutes {
 
     /// Responds to a method without a route. `OPTIONS` returns the methods of the path in `Allow`. There are no CORS
     /// headers: no browser script of another origin calls these APIs.
-    pub(super) fn respond_to_other_method(
-        &self,
-        method: &Method,
-        render_page: PageErrorRenderer,
-    ) -> Response {
+    pub(super) fn respond_to_other_method(&self, method: &Method, errors: &ErrorRenderer) -> Response {
         let mut response = if method == Method::OPTIONS {
             StatusCode::NO_CONTENT.into_response()
         } else {
             let message = "This method is not allowed here";
-            self.surface.render_error(StatusCode::METHOD_NOT_ALLOWED, message, render_page)
+            errors.render(StatusCode::METHOD_NOT_ALLOWED, message)
         };
         response.headers_mut().insert(header::ALLOW, self.allow.clone());
         response
@@ -128,6 +122,7 @@ fn single_surface(table: &[Route]) -> Option<ApiSurface> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::PageLocale;
 
     fn table() -> RouteTable {
         let routes = [
@@ -167,9 +162,14 @@ mod tests {
     #[test]
     fn other_method_gets_allowed_methods_of_path() {
         let table = table();
+        let errors = ErrorRenderer {
+            surface: ApiSurface::Page,
+            render_page: |status, _| status.into_response(),
+            locale: PageLocale::default(),
+        };
         let respond = |method: Method| {
             let paths = table.find("/a/x").unwrap();
-            let response = paths.respond_to_other_method(&method, IntoResponse::into_response);
+            let response = paths.respond_to_other_method(&method, &errors);
             (response.status().as_u16(), response.headers()["allow"].clone())
         };
 

@@ -42,7 +42,6 @@ pub enum AuthorizeOutcome {
 /// The content of the page on which the customer chooses a provider.
 #[derive(Debug)]
 pub struct ProviderPicker {
-    pub language: Language,
     /// The name of the recipient that requests access.
     pub recipient: String,
     /// The active providers that the recipient is registered with, with their names.
@@ -88,11 +87,12 @@ impl<E: Into<InternalError>> From<E> for AuthorizeError {
     }
 }
 
-/// Validates an authorization request and stores it. If the request names no provider, the customer must choose one
+/// Validates an authorization request and stores it, with the language of its pages. If the request names no provider, the customer must choose one
 /// first.
 pub async fn begin_authorization(
     ctx: &RequestContext,
     query: &AuthorizeQuery,
+    language: Language,
 ) -> Result<AuthorizeOutcome, AuthorizeError> {
     // A missing, repeated or malformed client_id is treated like an unknown client: without a client there is no
     // redirect URI that an error could be sent to (RFC 6749 §4.1.2.1).
@@ -102,7 +102,7 @@ pub async fn begin_authorization(
     };
     let redirect = resolve_redirect(query, client.as_ref()).map_err(AuthorizeError::Page)?;
     let client = client.ok_or(AuthorizeError::Page(AuthorizePageError::UnknownClient))?;
-    let request = RedirectableRequest { ctx, query, client, redirect };
+    let request = RedirectableRequest { ctx, query, language, client, redirect };
     match request.validate_and_store().await? {
         Ok(outcome) => Ok(outcome),
         Err(error) => Err(request.reject(&error).await?),
@@ -113,6 +113,7 @@ pub async fn begin_authorization(
 struct RedirectableRequest<'a> {
     ctx: &'a RequestContext,
     query: &'a AuthorizeQuery,
+    language: Language,
     client: Client,
     redirect: VerifiedRedirect,
 }
@@ -146,7 +147,6 @@ impl RedirectableRequest<'_> {
         }
         let forwarded = self.query.0.iter().filter(|(name, _)| FORWARDED_PARAMETERS.contains(&name.as_str()));
         Ok(Ok(ProviderPicker {
-            language: Language::from_query(self.query),
             recipient: self.client.name.clone(),
             providers,
             parameters: forwarded.cloned().collect(),
@@ -202,7 +202,7 @@ impl RedirectableRequest<'_> {
             clusters: checked.clusters,
             client_state: Some(checked.state),
             code_challenge: checked.code_challenge,
-            language: Language::from_query(self.query).as_str().to_owned(),
+            language: self.language.as_str().to_owned(),
             status: RequestStatus::AwaitingConsent,
             // Only a hash is stored, so that read access to the store is not enough to continue a request.
             cookie_hash: vault.hash(cookie.expose()),
@@ -211,6 +211,8 @@ impl RedirectableRequest<'_> {
             purpose: None,
             page_version: None,
             agreed_at: None,
+            code_hash: None,
+            failure: None,
             correlation_id: ctx.correlation_id().to_owned(),
             created_at: ctx.now(),
             expires_at: ctx.now().plus(REQUEST_TTL),

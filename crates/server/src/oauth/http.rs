@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use askama::Template;
 use axum::body::Body;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -12,7 +12,6 @@ use base64::engine::general_purpose::STANDARD;
 use domain::Secret;
 use domain::error::{OAuthCode, OAuthError};
 use domain::id::AuthorizationRequestId;
-use domain::rule::authorize::AuthorizeQuery;
 use domain::rule::client_auth::{ClientCredentials, select_credentials};
 use domain::rule::revoke::TokenRevocationRequest;
 use domain::rule::token::TokenRequestFields;
@@ -27,25 +26,31 @@ use super::{
 use crate::app::App;
 use crate::context::RequestContext;
 use crate::http::{
-    BodyError, BoundedBody, FormField, RequestState, build_flow_cookie, expire_surplus_flow_cookies,
-    json_response, render_oauth_error, set_retry_after,
+    BodyError, BoundedBody, FormField, PageLocale, RequestState, build_flow_cookie,
+    expire_surplus_flow_cookies, is_speculative, json_response, render_oauth_error, set_retry_after,
 };
-use crate::pages::{self, PageTexts};
+use crate::pages::{self, PageFrame};
 use crate::rate_limit::RateLimitError;
 
 pub(super) async fn authorize(
     State(app): State<App>,
     ctx: RequestContext,
+    method: Method,
     headers: HeaderMap,
-    RawQuery(query): RawQuery,
+    locale: PageLocale,
 ) -> Response {
-    let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
-    match super::begin_authorization(&ctx, &AuthorizeQuery(pairs)).await {
-        Ok(AuthorizeOutcome::PickProvider(picker)) => render_picker(&app, picker),
+    if is_speculative(&method, &headers) {
+        return pages::render_no_step(&locale);
+    }
+    match super::begin_authorization(&ctx, locale.query(), locale.language()).await {
+        Ok(AuthorizeOutcome::PickProvider(picker)) => render_picker(&app, picker, locale),
         Ok(AuthorizeOutcome::Consent { id, cookie }) => redirect_to_consent(&app, &headers, &id, &cookie),
         Err(AuthorizeError::Redirect(url)) => pages::redirect_found(&url),
-        Err(AuthorizeError::Page(error)) => pages::render_notice(StatusCode::BAD_REQUEST, error.into()),
-        Err(AuthorizeError::Internal(error)) => pages::render_internal_error(&error),
+        Err(AuthorizeError::Page(error)) => {
+            // The result is the same page without the other parameters.
+            pages::render_notice(StatusCode::BAD_REQUEST, error.into(), &locale.keep_in_link(&["client_id"]))
+        }
+        Err(AuthorizeError::Internal(error)) => pages::render_internal_error(&error, &locale),
     }
 }
 
@@ -53,12 +58,13 @@ pub(super) async fn authorize(
 #[derive(Template)]
 #[template(path = "picker.html")]
 struct PickerTemplate {
-    texts: PageTexts,
+    frame: PageFrame,
     picker: ProviderPicker,
 }
 
-fn render_picker(app: &App, picker: ProviderPicker) -> Response {
-    let page = PickerTemplate { texts: PageTexts::new(picker.language), picker };
+fn render_picker(app: &App, picker: ProviderPicker, locale: PageLocale) -> Response {
+    let frame = PageFrame::new(&locale.with_link_parameters(picker.parameters.clone()));
+    let page = PickerTemplate { frame, picker };
     pages::render_flow_page(StatusCode::OK, &page, app.is_https())
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::ApiDocument;
 use crate::api_docs::{self, ApiReference};
-use crate::http::{Route, Segment};
+use crate::http::{PageLocale, Route, Segment};
 use crate::pages::{NoticeKind, render_notice, serve_asset, serve_cached_page};
 
 /// A function that generates a document. The caller passes it, because this module must not import the router, which
@@ -58,28 +58,31 @@ pub(crate) fn routes(generate: DocumentGenerator) -> Vec<Route> {
             Route::page(Method::GET, document.path(), serve_document)
         })
         .collect();
-    let show_index = move || async move { render_page(&RenderedDocuments::load(generate).index) };
-    let show_reference =
-        move |Segment(name): Segment| async move { show_reference(RenderedDocuments::load(generate), &name) };
+    let show_index = move |locale: PageLocale| async move {
+        render_page(&RenderedDocuments::load(generate).index, &locale)
+    };
+    let show_reference = move |Segment(name): Segment, locale: PageLocale| async move {
+        show_reference(RenderedDocuments::load(generate), &name, &locale)
+    };
     routes.push(Route::page(Method::GET, "/docs", show_index));
     routes.push(Route::page(Method::GET, "/docs/{document}", show_reference));
     routes.push(Route::page(Method::GET, "/static/docs.css", serve_stylesheet));
     routes
 }
 
-fn show_reference(rendered: &RenderedDocuments, name: &str) -> Response {
+fn show_reference(rendered: &RenderedDocuments, name: &str, locale: &PageLocale) -> Response {
     match ApiDocument::ALL.iter().position(|document| document.name() == name) {
-        Some(index) => render_page(&rendered.pages[index]),
-        None => render_notice(StatusCode::NOT_FOUND, NoticeKind::NotFound),
+        Some(index) => render_page(&rendered.pages[index], locale),
+        None => render_notice(StatusCode::NOT_FOUND, NoticeKind::NotFound, locale),
     }
 }
 
-fn render_page(page: &askama::Result<Bytes>) -> Response {
+fn render_page(page: &askama::Result<Bytes>, locale: &PageLocale) -> Response {
     match page {
         Ok(html) => serve_cached_page(html.clone()),
         Err(error) => {
             tracing::error!(%error, "a page of the API reference cannot be rendered");
-            render_notice(StatusCode::INTERNAL_SERVER_ERROR, NoticeKind::InternalError)
+            render_notice(StatusCode::INTERNAL_SERVER_ERROR, NoticeKind::InternalError, locale)
         }
     }
 }

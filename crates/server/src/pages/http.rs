@@ -2,24 +2,26 @@
 
 use askama::Template;
 use axum::body::Body;
-use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::response::Response;
 use domain::Secret;
 use domain::id::{AuthorizationRequestId, ProviderId};
 use domain::rule::authorize::{AuthorizeQuery, Language};
 use domain::secret::{TokenHashes, constant_time_eq};
 
-use super::notice::{NoticeKind, render_internal_error, render_notice};
+use super::frame::PageFrame;
+use super::login::render_login_page;
+use super::notice::{NoticeKind, render_internal_error, render_no_step, render_notice};
 use super::redirect::{redirect_found, redirect_see_other};
-use super::render::{render_flow_page, render_plain_page, serve_asset};
-use super::text::PageTexts;
+use super::render::{render_flow_page, serve_asset};
 use crate::app::App;
 use crate::context::RequestContext;
 use crate::http::{
-    BoundedBody, RequestOrigin, Route, Segment, detect_request_origin, expire_flow_cookie, read_flow_cookies,
+    BoundedBody, PageLocale, RequestOrigin, Route, Segment, detect_request_origin, is_speculative,
+    read_flow_cookies,
 };
-use crate::upstream::{self, AuthorizationStopped, Callback, ConsentError, ConsentPage};
+use crate::upstream::{self, Callback, ConsentPage, LoginError, RequestPage};
 
 /// Returns the routes of the pages for customers.
 pub(crate) fn routes() -> Vec<Route> {
@@ -37,22 +39,14 @@ pub(crate) fn routes() -> Vec<Route> {
 #[derive(Template)]
 #[template(path = "consent.html")]
 struct ConsentTemplate {
-    texts: PageTexts,
+    frame: PageFrame,
     page: ConsentPage,
     expiry_day: String,
     csrf_token: String,
 }
 
-/// The page for an authorization request that cannot continue.
-#[derive(Template)]
-#[template(path = "stopped.html")]
-struct StoppedTemplate {
-    texts: PageTexts,
-    page: AuthorizationStopped,
-}
-
-async fn show_home() -> Response {
-    render_notice(StatusCode::OK, NoticeKind::Welcome)
+async fn show_home(locale: PageLocale) -> Response {
+    render_notice(StatusCode::OK, NoticeKind::Welcome, &locale)
 }
 
 async fn serve_css() -> Response {
@@ -68,19 +62,23 @@ async fn show_consent(
     ctx: RequestContext,
     Segment(id): Segment,
     headers: HeaderMap,
+    locale: PageLocale,
 ) -> Response {
     let Ok(id) = id.parse::<AuthorizationRequestId>() else {
-        return render_notice(StatusCode::NOT_FOUND, NoticeKind::NotFound);
+        return render_notice(StatusCode::NOT_FOUND, NoticeKind::NotFound, &locale);
     };
     let flow = read_flow_cookies(&app, &headers, Some(&id));
-    match upstream::load_consent_page(&ctx, &id, &flow.hashes(&app)).await {
-        Ok(page) => {
-            let texts = PageTexts::new(Language::from_tags(&page.request.language));
-            let (expiry_day, csrf_token) = (texts.format_day(page.expires_at), flow.csrf_token(&app, &id));
-            let template = ConsentTemplate { texts, page, expiry_day, csrf_token };
+    let language = locale.requested_language();
+    let csrf_token = flow.csrf_token(&app, &id);
+    match upstream::load_request_page(&ctx, &id, &flow.hashes(&app), language).await {
+        Ok(RequestPage::Consent(page)) => {
+            let frame = PageFrame::new(&locale.or_language(page.language));
+            let expiry_day = frame.texts.format_day(page.expires_at);
+            let template = ConsentTemplate { frame, page: *page, expiry_day, csrf_token };
             render_flow_page(StatusCode::OK, &template, app.is_https())
         }
-        Err(error) => render_consent_error(error),
+        Ok(RequestPage::Progress(page)) => render_login_page(*page, locale, csrf_token, app.is_https()),
+        Err(error) => render_login_error(&app, error, locale),
     }
 }
 
@@ -88,23 +86,37 @@ async fn decide_consent(
     State(app): State<App>,
     ctx: RequestContext,
     Segment(id): Segment,
+    locale: PageLocale,
     request: Request<Body>,
 ) -> Response {
     let Ok(id) = id.parse::<AuthorizationRequestId>() else {
-        return render_notice(StatusCode::NOT_FOUND, NoticeKind::NotFound);
+        return render_notice(StatusCode::NOT_FOUND, NoticeKind::NotFound, &locale);
     };
     let flow = read_flow_cookies(&app, request.headers(), Some(&id));
-    match read_consent_form(&app, &flow.csrf_token(&app, &id), request).await {
-        Ok(ConsentDecision::Approve) => match upstream::approve(&ctx, &id, flow.hashes(&app)).await {
-            Ok(url) => redirect_see_other(&url),
-            Err(error) => render_decision_error(&app, &id, error),
-        },
-        Ok(ConsentDecision::Deny) => match upstream::deny(&ctx, &id, flow.hashes(&app)).await {
-            Ok(url) => clear_flow_cookie(&app, &id, redirect_see_other(&url)),
-            Err(error) => render_decision_error(&app, &id, error),
-        },
-        Err(status) => render_notice(status, NoticeKind::InvalidForm),
+    let form = match read_consent_form(&app, &flow.csrf_token(&app, &id), request).await {
+        Ok(form) => form,
+        Err(status) => return render_notice(status, NoticeKind::InvalidForm, &locale),
+    };
+    let step = match form.decision {
+        ConsentDecision::Approve => upstream::approve(&ctx, &id, flow.hashes(&app), form.language).await,
+        ConsentDecision::Deny => upstream::deny(&ctx, &id, flow.hashes(&app)).await,
+    };
+    match step {
+        Ok(url) => redirect_see_other(&url),
+        // The browser continues with GET, so that a reload does not send the form again.
+        Err(LoginError::NotPossibleNow(id)) => {
+            let language = form.language.map(|language| format!("?lang={}", language.as_str()));
+            redirect_see_other(&format!("/consent/{id}{}", language.unwrap_or_default()))
+        }
+        Err(error) => render_login_error(&app, error, locale),
     }
+}
+
+/// The form of the consent page, and of the pages on which the customer continues.
+struct ConsentForm {
+    decision: ConsentDecision,
+    /// The language in which the page was shown.
+    language: Option<Language>,
 }
 
 /// The customer's decision on the consent page.
@@ -119,7 +131,7 @@ async fn read_consent_form(
     app: &App,
     expected_token: &str,
     request: Request<Body>,
-) -> Result<ConsentDecision, StatusCode> {
+) -> Result<ConsentForm, StatusCode> {
     let origin = detect_request_origin(request.headers(), app.public_url());
     let body = BoundedBody::read(app, request).await.map_err(|error| error.to_status_and_error().0)?;
     if !body.is_form() {
@@ -136,37 +148,36 @@ async fn read_consent_form(
     if !token_matches || origin == RequestOrigin::CrossOrigin {
         return Err(StatusCode::FORBIDDEN);
     }
-    match decision {
-        Some("approve") => Ok(ConsentDecision::Approve),
-        Some("deny") => Ok(ConsentDecision::Deny),
-        _ => Err(StatusCode::BAD_REQUEST),
-    }
-}
-
-/// Deletes the flow cookie of a completed authorization request. The cookies of other requests in the same browser
-/// stay.
-fn clear_flow_cookie(app: &App, id: &AuthorizationRequestId, mut response: Response) -> Response {
-    let cookie = HeaderValue::from_str(&expire_flow_cookie(app, id));
-    response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
-    response
+    let decision = match decision {
+        Some("approve") => ConsentDecision::Approve,
+        Some("deny") => ConsentDecision::Deny,
+        _ => return Err(StatusCode::BAD_REQUEST),
+    };
+    Ok(ConsentForm { decision, language: Language::from_query(&form) })
 }
 
 async fn handle_callback(
     State(app): State<App>,
     ctx: RequestContext,
     Segment(provider): Segment,
-    RawQuery(query): RawQuery,
+    method: Method,
     headers: HeaderMap,
+    locale: PageLocale,
 ) -> Response {
-    let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
+    if is_speculative(&method, &headers) {
+        return render_no_step(&locale);
+    }
     // The path contains the id of the provider but not of the request, so all flow cookies are tried.
     let flow = read_flow_cookies(&app, &headers, None);
-    let Some(callback) = parse_callback(&provider, &AuthorizeQuery(pairs), flow.hashes(&app)) else {
-        return render_notice(StatusCode::BAD_REQUEST, NoticeKind::FlowEnded);
+    let Some(callback) = parse_callback(&provider, locale.query(), flow.hashes(&app)) else {
+        return render_notice(StatusCode::BAD_REQUEST, NoticeKind::UnknownLink, &locale);
     };
+    let locale = locale.keep_in_link(&["code", "error", "state", "iss"]);
     match upstream::receive_callback(ctx, callback).await {
-        Ok(outcome) => clear_flow_cookie(&app, &outcome.request_id, redirect_found(&outcome.url)),
-        Err(error) => render_consent_error(error),
+        Ok(url) => redirect_found(&url),
+        // The page of the request has no code in its URL.
+        Err(LoginError::NotPossibleNow(id)) => redirect_see_other(&format!("/consent/{id}")),
+        Err(error) => render_login_error(&app, error, locale),
     }
 }
 
@@ -183,20 +194,12 @@ fn parse_callback(provider: &str, query: &AuthorizeQuery, cookies: TokenHashes) 
     Some(Callback { provider_id, state: Secret::new(state), issuer: single("iss")?, result, cookies })
 }
 
-/// Renders the error of a consent decision. A stopped request cannot continue, so its flow cookie is deleted.
-fn render_decision_error(app: &App, id: &AuthorizationRequestId, error: ConsentError) -> Response {
-    let is_complete = matches!(error, ConsentError::Stopped(_));
-    let response = render_consent_error(error);
-    if is_complete { clear_flow_cookie(app, id, response) } else { response }
-}
-
-fn render_consent_error(error: ConsentError) -> Response {
+fn render_login_error(app: &App, error: LoginError, locale: PageLocale) -> Response {
     match error {
-        ConsentError::Stopped(page) => {
-            let template = StoppedTemplate { texts: PageTexts::new(page.language), page: *page };
-            render_plain_page(StatusCode::FORBIDDEN, &template)
-        }
-        ConsentError::Rejected(error) => render_notice(StatusCode::BAD_REQUEST, error.into()),
-        ConsentError::Internal(error) => render_internal_error(&error),
+        // This page has no form, so it needs no CSRF token.
+        LoginError::Stopped(page) => render_login_page(*page, locale, String::new(), app.is_https()),
+        LoginError::Rejected(error) => render_notice(StatusCode::BAD_REQUEST, error.into(), &locale),
+        LoginError::NotPossibleNow(id) => redirect_see_other(&format!("/consent/{id}")),
+        LoginError::Internal(error) => render_internal_error(&error, &locale),
     }
 }

@@ -1,14 +1,15 @@
-//! Notices, which are short pages in both languages for cases where the customer's language is not known.
+//! Notices, which are short pages for cases that belong to no authorization request of the browser.
 
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
 use domain::model::authorization_request::RequestStepError;
-use domain::rule::authorize::{AuthorizePageError, Language};
+use domain::rule::authorize::AuthorizePageError;
 
+use super::frame::PageFrame;
 use super::render::render_plain_page;
-use super::text::PageTexts;
 use crate::error::InternalError;
+use crate::http::PageLocale;
 
 /// The kind of a notice page, which determines its texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +18,10 @@ pub enum NoticeKind {
     UnknownClient,
     /// The redirect URI is not registered for the recipient.
     UnknownRedirect,
-    /// The authorization request has expired, was already used or belongs to another browser.
-    FlowEnded,
+    /// The link of a step names no authorization request: it is incomplete, wrong or too old.
+    UnknownLink,
+    /// The authorization request belongs to another browser, or this one has lost its cookie.
+    OtherBrowser,
     /// A form was not sent by the hub's own page, or is incomplete.
     InvalidForm,
     /// The hub has no page at the requested path.
@@ -35,7 +38,8 @@ impl NoticeKind {
         match self {
             Self::UnknownClient => "unknown-client",
             Self::UnknownRedirect => "unknown-redirect",
-            Self::FlowEnded => "flow-ended",
+            Self::UnknownLink => "unknown-link",
+            Self::OtherBrowser => "other-browser",
             Self::InvalidForm => "invalid-form",
             Self::NotFound => "not-found",
             Self::TemporarilyUnavailable => "temporarily-unavailable",
@@ -64,50 +68,49 @@ impl From<AuthorizePageError> for NoticeKind {
 }
 
 impl From<RequestStepError> for NoticeKind {
-    fn from(_: RequestStepError) -> Self {
-        // One notice for all these errors: an attacker who guesses an id must not learn whether the request exists.
-        Self::FlowEnded
+    fn from(error: RequestStepError) -> Self {
+        match error {
+            RequestStepError::ForeignBrowser => Self::OtherBrowser,
+            // The page of a request of this browser shows that it has expired or is complete.
+            RequestStepError::Unknown | RequestStepError::AlreadyTaken | RequestStepError::Expired => {
+                Self::UnknownLink
+            }
+        }
     }
 }
 
 #[derive(Template)]
 #[template(path = "notice.html")]
 struct NoticeTemplate {
-    title: String,
-    sections: [NoticeSection; 2],
-}
-
-/// The texts of a notice in one language.
-struct NoticeSection {
-    lang: &'static str,
+    frame: PageFrame,
     heading: String,
     message: String,
 }
 
-impl NoticeSection {
-    fn new(language: Language, notice: NoticeKind) -> Self {
-        let (texts, key) = (PageTexts::new(language), notice.locale_key());
-        Self {
-            lang: texts.lang(),
-            heading: texts.get(&format!("{key}-title")),
-            message: texts.get(&format!("{key}-text")),
-        }
-    }
+/// Renders a notice page.
+pub fn render_notice(status: StatusCode, notice: NoticeKind, locale: &PageLocale) -> Response {
+    let (frame, key) = (PageFrame::new(locale), notice.locale_key());
+    let [heading, message] = ["title", "text"].map(|part| frame.texts.get(&format!("{key}-{part}")));
+    render_plain_page(status, &NoticeTemplate { frame, heading, message })
 }
 
-/// Renders a notice page in English and French.
-pub fn render_notice(status: StatusCode, notice: NoticeKind) -> Response {
-    let sections = [Language::En, Language::Fr].map(|language| NoticeSection::new(language, notice));
-    render_plain_page(status, &NoticeTemplate { title: sections[0].heading.clone(), sections })
+/// Renders the response to a request that only explores a link, so that it takes no step. The status makes browsers discard what
+/// they have prefetched.
+pub fn render_no_step(locale: &PageLocale) -> Response {
+    let kind = NoticeKind::TemporarilyUnavailable;
+    let mut response = render_notice(StatusCode::SERVICE_UNAVAILABLE, kind, locale);
+    crate::http::set_retry_after(&mut response, std::time::Duration::from_secs(1));
+    response
 }
 
 /// Logs an internal error and renders a notice page without its details.
-pub fn render_internal_error(error: &InternalError) -> Response {
+pub fn render_internal_error(error: &InternalError, locale: &PageLocale) -> Response {
     tracing::error!(%error, "page request failed with an internal error");
     if !error.is_transient() {
-        return render_notice(StatusCode::INTERNAL_SERVER_ERROR, NoticeKind::InternalError);
+        return render_notice(StatusCode::INTERNAL_SERVER_ERROR, NoticeKind::InternalError, locale);
     }
-    let mut response = render_notice(StatusCode::SERVICE_UNAVAILABLE, NoticeKind::TemporarilyUnavailable);
+    let kind = NoticeKind::TemporarilyUnavailable;
+    let mut response = render_notice(StatusCode::SERVICE_UNAVAILABLE, kind, locale);
     crate::http::set_retry_after(&mut response, std::time::Duration::from_secs(1));
     response
 }

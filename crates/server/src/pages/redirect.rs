@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::notice::{NoticeKind, render_notice};
+use crate::http::PageLocale;
 
 /// Redirects with 302, the status that Flinks documents for the redirect to the recipient.
 pub fn redirect_found(url: &str) -> Response {
@@ -19,6 +20,10 @@ pub fn redirect_see_other(url: &str) -> Response {
 fn redirect_with_status(status: StatusCode, url: &str) -> Response {
     match HeaderValue::from_str(url) {
         Ok(location) => (status, [(header::LOCATION, location)]).into_response(),
-        Err(_) => render_notice(StatusCode::INTERNAL_SERVER_ERROR, NoticeKind::InternalError),
+        Err(_) => render_notice(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            NoticeKind::InternalError,
+            &PageLocale::default(),
+        ),
     }
 }

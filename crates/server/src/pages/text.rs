@@ -39,13 +39,23 @@ impl PageTexts {
 
     /// Returns the text with a key of the locale files, with `value` in place of its only placeholder.
     pub fn format(self, key: &str, placeholder: &'static str, value: &str) -> String {
-        self.texts().format(key, &[(placeholder, value)])
+        self.format_values(key, &[(placeholder, value)])
+    }
+
+    /// Returns the text with a key of the locale files, with values in place of its placeholders.
+    pub fn format_values(self, key: &str, values: &[(&'static str, &str)]) -> String {
+        self.texts().format(key, values)
     }
 
     /// Formats a day in words: `November 24, 2026` or `24 novembre 2026`.
     pub fn format_day(self, at: Timestamp) -> String {
         let date = at.date();
-        self.texts().format_date("month", &date.day().to_string(), date.month(), date.year())
+        let day = match (self.0, date.day()) {
+            // French has an ordinal number for the first day of a month only.
+            (Language::Fr, 1) => "1er".to_owned(),
+            (_, day) => day.to_string(),
+        };
+        self.texts().format_date("month", &day, date.month(), date.year())
     }
 }
 
@@ -58,6 +68,9 @@ mod tests {
         let at = Timestamp::from_millis(1_795_500_000_000);
         assert_eq!(PageTexts::new(Language::En).format_day(at), "November 24, 2026");
         assert_eq!(PageTexts::new(Language::Fr).format_day(at), "24 novembre 2026");
+        let first = at.plus(std::time::Duration::from_hours(7 * 24));
+        assert_eq!(PageTexts::new(Language::En).format_day(first), "December 1, 2026");
+        assert_eq!(PageTexts::new(Language::Fr).format_day(first), "1er décembre 2026");
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! The provider's callback: exchanges the provider's authorization code for tokens and opens a pending connection.
 
 use domain::error::{OAuthCode, OAuthError};
-use domain::id::{AuthorizationRequestId, ProviderId};
-use domain::model::authorization_request::{AuthorizationRequest, RequestStatus, RequestStepError};
+use domain::id::ProviderId;
+use domain::model::authorization_request::{AuthorizationRequest, RequestStepError};
 use domain::model::client::Client;
 use domain::model::connection::{Terms, consent_expiry, is_valid_account_list, is_valid_grant_id};
 use domain::model::provider::{CustomerIdentity, Provider};
 use domain::rule::authorization_failure::{
     FAILED, NO_ACCOUNT_SELECTED, UNAVAILABLE, describe_exchange_failure, map_authorization_error,
 };
+use domain::rule::authorization_progress::AuthorizationProgress;
 use domain::rule::authorize::compute_granted_scope;
 use domain::rule::provider_response::CallOutcome;
 use domain::secret::TokenHashes;
@@ -17,14 +18,15 @@ use store::command::{
     FailRequest, OpenConnection, OpenOutcome, ReceiveCode, RecoverExchange, RecoveryCause, SealedGrant,
     SealedValue, UnrevokedToken,
 };
-use store::query::FindAuthorizationRequestByState;
+use store::query::{FindAuthorizationRequestByState, GetAuthorizationRequest};
 
 use super::call_report::CallReport;
 use super::client::OnBehalfOf;
-use super::consent::{
-    ConsentError, build_client_redirect, load_client_and_provider, login_owner, max_consent_duration,
-};
+use super::client_redirect::build_client_redirect;
+use super::consent::max_consent_duration;
 use super::endpoints::ProviderEndpoints;
+use super::login::{Login, LoginError, login_owner};
+use super::recipient_code::{NewCode, create_code, redirect_or_stop, repeat_callback};
 use super::sealed_token::{seal_found_tokens, seal_token};
 use super::token_endpoint::{TokenCallError, TokenGrant};
 use super::token_response::{FoundToken, TokenResponse};
@@ -48,40 +50,35 @@ pub struct Callback {
     pub cookies: TokenHashes,
 }
 
-/// The redirect from a provider's callback to the recipient.
-pub struct CallbackOutcome {
-    pub request_id: AuthorizationRequestId,
-    /// The recipient's redirect URI, with a code or an error.
-    pub url: String,
-}
-
-/// Handles a provider's callback and returns the redirect to the recipient.
-pub async fn receive_callback(
-    ctx: RequestContext,
-    callback: Callback,
-) -> Result<CallbackOutcome, ConsentError> {
-    let unknown = ConsentError::Rejected(RequestStepError::Unknown);
+/// Handles a provider's callback and returns the redirect to the recipient. A repetition returns the same redirect, or one with
+/// a new code.
+pub async fn receive_callback(ctx: RequestContext, callback: Callback) -> Result<String, LoginError> {
+    let unknown = || LoginError::Rejected(RequestStepError::Unknown);
     let state = ctx.app().vault().hash_all_generations(callback.state.expose());
-    let request = ctx.ask(&FindAuthorizationRequestByState { state: state.clone() }).await?.ok_or(unknown)?;
-    // A completed request no longer has a data key, so it is rejected before the key is decrypted. `ReceiveCode`
-    // repeats this check with the request locked.
-    request
-        .ensure_step_allowed(RequestStatus::AtProvider, &callback.cookies, ctx.now())
-        .map_err(ConsentError::Rejected)?;
-    let (client, provider) = load_client_and_provider(&ctx, &request).await?;
+    let request = ctx.ask(&FindAuthorizationRequestByState { state: state.clone() }).await?;
+    // A `state` is valid only at the callback of its own provider (mix-up attack, RFC 9700 §4.4). `ReceiveCode` repeats these
+    // checks with the request locked.
+    let request = request.filter(|r| r.provider_id == callback.provider_id).ok_or_else(unknown)?;
+    request.ensure_own_browser(&callback.cookies).map_err(LoginError::Rejected)?;
+    let login = Login::for_request(&ctx, request).await?;
     // RFC 9207 §2.4: a response from another issuer is a mix-up attack. A provider that does not support RFC 9207 sends
-    // no `iss`. Its callback URI, which no other provider uses, then protects: `ReceiveCode` compares the provider.
-    let expected_issuer = provider.settings.issuer.as_ref();
+    // no `iss`. Its callback URI, which no other provider uses, then protects.
+    let expected_issuer = login.provider.settings.issuer.as_ref();
     if callback.issuer.is_some() && expected_issuer.is_some() && callback.issuer.as_ref() != expected_issuer {
-        return Err(ConsentError::Rejected(RequestStepError::Unknown));
+        return Err(unknown());
     }
+    // A completed request no longer has a data key with which the code could be sealed.
+    if login.progress != AuthorizationProgress::AtProvider {
+        return repeat_callback(&ctx, login.request, callback.cookies).await;
+    }
+    let Login { request, client, provider, .. } = login;
     let owner = login_owner(&request);
     let key = ctx.app().vault().unwrap_data_key(&request.data_key, owner, SealPurpose::LoginKey)?;
     // The code is stored before it is sent. If the process dies during the exchange, recovery sends it again and
     // revokes what the provider granted.
-    let provider_code = match &callback.result {
-        Ok(code) => Some(key.seal(&owner.bind(SealPurpose::ProviderCode), code.expose().as_bytes())?),
-        Err(_) => None,
+    let sealed = match &callback.result {
+        Ok(code) => Ok(key.seal(&owner.bind(SealPurpose::ProviderCode), code.expose().as_bytes())?),
+        Err(error_code) => Err(map_authorization_error(error_code)),
     };
     let moment = ctx.new_moment()?;
     let leased_at = moment.now;
@@ -89,17 +86,24 @@ pub async fn receive_callback(
         moment,
         provider_id: callback.provider_id,
         state,
-        cookie: callback.cookies,
-        provider_code,
+        cookie: callback.cookies.clone(),
+        result: sealed,
         exchange_timeout: ctx.app().refresh_lease_duration(),
     };
-    let received = ctx.run(command).await?.map_err(ConsentError::Rejected)?;
+    let received = match ctx.run(command).await? {
+        Ok(received) => received,
+        // Another callback of this browser came first.
+        Err(RequestStepError::AlreadyTaken) => {
+            return repeat_callback(&ctx, reload_request(&ctx, request).await?, callback.cookies).await;
+        }
+        Err(error) => return Err(LoginError::for_step(error, &request.id)),
+    };
     let request = received.request;
     let result = match (received.may_continue, callback.result) {
         (Err(error), _) => Err(error),
         (Ok(()), Err(error_code)) => Err(map_authorization_error(&error_code)),
         (Ok(()), Ok(code)) => {
-            let (client, request) = (client.clone(), request.clone());
+            let (ctx, client, request) = (ctx.clone(), client.clone(), request.clone());
             let exchange = CodeExchange { ctx, client, provider, request, key, leased_at };
             // The exchange runs in a separate task, because this future is dropped when the browser disconnects.
             // Without completion, the provider's grant would be orphaned.
@@ -107,9 +111,19 @@ pub async fn receive_callback(
             result.map_err(|_| InternalError::new("the task of a code exchange was aborted"))?
         }
     };
-    let url = build_client_redirect(&client, &request, result.as_ref().map(String::as_str));
-    let url = url.ok_or(ConsentError::Rejected(RequestStepError::Unknown))?;
-    Ok(CallbackOutcome { request_id: request.id, url })
+    if let Some(url) = build_client_redirect(&client, &request, result.as_ref().map(String::as_str)) {
+        return Ok(url);
+    }
+    let login = Login::for_request(&ctx, request).await?;
+    redirect_or_stop(&ctx, None, login).await
+}
+
+async fn reload_request(
+    ctx: &RequestContext,
+    request: AuthorizationRequest,
+) -> Result<AuthorizationRequest, LoginError> {
+    let current = ctx.ask(&GetAuthorizationRequest { id: request.id }).await?;
+    current.ok_or(LoginError::Rejected(RequestStepError::Unknown))
 }
 
 /// An exchange of a provider's authorization code for tokens (RFC 6749 §4.1.3).
@@ -157,7 +171,7 @@ impl CodeExchange {
                 Err(error)
             }
             Err(ExchangeError::Failed { error, unrevoked }) => {
-                if let Err(error) = self.fail_request(unrevoked).await {
+                if let Err(error) = self.fail_request(error.clone(), unrevoked).await {
                     // The status remains `exchanging`, so recovery handles the request when its lease has expired.
                     tracing::error!(%error, request = %self.request.id, "failed code exchange could not be stored");
                 }
@@ -175,9 +189,13 @@ impl CodeExchange {
     }
 
     /// Stores that the exchange failed. Has no effect if another command has completed the request.
-    async fn fail_request(&self, unrevoked: Vec<UnrevokedToken>) -> Result<(), InternalError> {
+    async fn fail_request(
+        &self,
+        error: OAuthError,
+        unrevoked: Vec<UnrevokedToken>,
+    ) -> Result<(), InternalError> {
         let request_id = self.request.id.clone();
-        let command = FailRequest { moment: self.ctx.new_moment()?, request_id, unrevoked };
+        let command = FailRequest { moment: self.ctx.new_moment()?, request_id, error, unrevoked };
         self.ctx.run(command).await?;
         self.ctx.app().job_notify().notify_one();
         Ok(())
@@ -245,7 +263,11 @@ impl CodeExchange {
                 let owner = login_owner(&self.request);
                 match seal_found_tokens(&self.ctx, &self.provider, owner, found) {
                     Ok(found) => {
-                        let cause = RecoveryCause::OutcomeUnknown { found, may_still_be_processed };
+                        let cause = RecoveryCause::OutcomeUnknown {
+                            error: error.clone(),
+                            found,
+                            may_still_be_processed,
+                        };
                         ExchangeError::OutcomeUnknown { error, cause }
                     }
                     Err(internal) => ExchangeError::Interrupted(to_server_error(internal)),
@@ -280,16 +302,15 @@ impl CodeExchange {
         terms: Terms,
         grant: SealedGrant,
     ) -> Result<(Secret<String>, OpenOutcome), InternalError> {
-        let code = self.ctx.random_secret()?;
         // The exchange took time. The lifetime of the recipient's code must start now, not when the callback arrived.
-        let issued_at = self.ctx.refreshed()?.now();
+        let NewCode { code, hash, expires_at } = create_code(&self.ctx)?;
         let command = OpenConnection {
             moment: self.ctx.new_moment()?,
             request_id: self.request.id.clone(),
             terms,
             grant,
-            code_hash: self.ctx.app().vault().hash(code.expose()),
-            code_expires_at: issued_at.plus(self.ctx.app().config().token.code_ttl.duration()),
+            code_hash: hash,
+            code_expires_at: expires_at,
         };
         Ok((code, self.ctx.run(command).await?))
     }

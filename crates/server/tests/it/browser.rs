@@ -18,7 +18,7 @@ async fn spawn_redirect_page() -> String {
     uri
 }
 
-async fn run_in_browser(language: &str, width: u32, words: [&str; 3]) {
+async fn run_in_browser(language: &str, width: u32, words: [&str; 6]) {
     let kit = TestHub::new().await;
     let recipient = kit.register_recipient_with_redirect(&spawn_redirect_page().await).await;
     let chrome = Chrome::new(width).await;
@@ -29,10 +29,16 @@ async fn run_in_browser(language: &str, width: u32, words: [&str; 3]) {
     chrome.navigate(&url).await;
     chrome.wait_for_text(&words[..2]).await;
     shot("consent").await;
+    let consent = chrome.url().await;
     chrome.click("button[value=approve]").await;
     chrome.fill("username", "alice").await;
     assert!(chrome.url().await.starts_with(&kit.world.maple().url), "{}", chrome.url().await);
     shot("sign-in").await;
+    chrome.navigate(&consent).await;
+    chrome.wait_for_text(&words[3..4]).await;
+    shot("at-provider").await;
+    chrome.click("button[value=approve]").await;
+    chrome.fill("username", "alice").await;
     chrome.fill("password", "wrong").await;
     chrome.click("form button.primary").await;
     chrome.click("[role=alert]").await;
@@ -46,15 +52,29 @@ async fn run_in_browser(language: &str, width: u32, words: [&str; 3]) {
     let back = chrome.url().await;
     assert!(back.starts_with(&recipient.redirect_uri), "{back}");
     let code = query_parameter(&back, "code").unwrap();
-    assert_eq!(kit.redeem(&recipient, &code).await.status, 200);
+    chrome.navigate(&consent).await;
+    chrome.wait_for_text(&words[4..5]).await;
+    shot("confirmed").await;
+    chrome.click("button[value=approve]").await;
+    chrome.wait_for_text(&["welcome back"]).await;
+    let newest = query_parameter(&chrome.url().await, "code").unwrap();
+    assert_ne!(newest, code, "the former code may be lost");
+    assert_eq!(kit.redeem(&recipient, &newest).await.status, 200);
+    chrome.navigate(&consent).await;
+    chrome.wait_for_text(&words[5..]).await;
+    shot("shared").await;
     chrome.navigate(&url).await;
     chrome.click("button[value=deny]").await;
     chrome.wait_for_text(&["welcome back"]).await;
     let back = chrome.url().await;
     assert_eq!(query_parameter(&back, "error").as_deref(), Some("access_denied"), "{back}");
     chrome.navigate(&kit.url("/callback/1000?code=x&state=y")).await;
-    chrome.wait_for_text(&words[2..]).await;
-    shot("over").await;
+    chrome.wait_for_text(&["This link is not valid"]).await;
+    if language == "fr" {
+        chrome.click("nav.language a").await;
+    }
+    chrome.wait_for_text(&words[2..3]).await;
+    shot("unknown-link").await;
     chrome.close().await;
 }
 
@@ -63,7 +83,14 @@ async fn browser_on_desktop_completes_authorization_in_english() {
     run_in_browser(
         "en",
         1280,
-        ["Listening App would like to read your information", "To listen.", "start again"],
+        [
+            "Listening App would like to read your information",
+            "To listen.",
+            "start again",
+            "Please continue at Maple Trust",
+            "One step is left",
+            "You are sharing your information with Listening App",
+        ],
     )
     .await;
 }
@@ -73,7 +100,14 @@ async fn browser_on_phone_completes_authorization_in_french() {
     run_in_browser(
         "fr",
         375,
-        ["Listening App souhaite lire vos renseignements", "Pour écouter.", "recommencer"],
+        [
+            "Listening App souhaite consulter vos renseignements",
+            "Pour écouter.",
+            "recommencer",
+            "Veuillez continuer chez Maple Trust",
+            "Il reste une étape",
+            "Vous partagez vos renseignements avec Listening App",
+        ],
     )
     .await;
 }

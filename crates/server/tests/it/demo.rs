@@ -29,7 +29,7 @@ const FRENCH: DemoScenario = DemoScenario {
     provider_id: 2000,
     language: "fr",
     width: 375,
-    consent: "Acme Budget souhaite lire vos renseignements",
+    consent: "Acme Budget souhaite consulter vos renseignements",
     accounts: &["Caisse Rideau"],
     search: ("honoraires", "HONORAIRES TRADUCTION OUTAOUAIS"),
 };

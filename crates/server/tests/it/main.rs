@@ -36,6 +36,7 @@ mod limit;
 mod list_dates;
 mod listener;
 mod log_output;
+mod login_pages;
 mod long_ids;
 mod malicious_provider;
 mod manage;

@@ -47,7 +47,7 @@ pub(crate) async fn create_interrupted_exchange(kit: &TestHub) -> (Authorization
         provider_id: request.provider_id,
         state: states,
         cookie: TokenHashes::new(vec![request.cookie_hash.clone()]),
-        provider_code: Some(key.seal(&owner.bind(SealPurpose::ProviderCode), code.as_bytes()).unwrap()),
+        result: Ok(key.seal(&owner.bind(SealPurpose::ProviderCode), code.as_bytes()).unwrap()),
         exchange_timeout: app.refresh_lease_duration(),
     };
     ctx.run(received).await.unwrap().unwrap();

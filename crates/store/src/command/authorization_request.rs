@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::error::OAuthError;
 use domain::id::{AuthorizationRequestId, ProviderId};
 use domain::model::authorization_request::{AuthorizationRequest, RequestStatus, RequestStepError};
-use domain::rule::authorize::{NOT_REGISTERED, ensure_may_continue};
+use domain::rule::authorize::{ACCESS_DENIED, Language, NOT_REGISTERED, ensure_may_continue};
 use domain::secret::{TokenHash, TokenHashes};
 use domain::{Moment, Timestamp};
 
@@ -67,7 +67,8 @@ impl Command for OpenAuthorizationRequest {
     }
 }
 
-/// Records the customer's consent on the hub's page; the browser is then sent to the provider.
+/// Records the customer's consent on the hub's page; the browser is then sent to the provider. A repetition changes nothing and
+/// returns the verifier of the first time, so that the browser is sent to the same URL.
 #[derive(Debug)]
 pub struct SendToProvider {
     pub moment: Moment,
@@ -82,12 +83,14 @@ pub struct SendToProvider {
     pub purpose: String,
     /// The version of the consent page's text.
     pub page_version: String,
+    /// The language in which the consent page was shown.
+    pub language: Language,
 }
 
 /// The outcome of [`SendToProvider`] and of [`ReceiveCode`].
 #[derive(Debug)]
 pub struct SendToProviderOutcome {
-    /// The request as it was before the step.
+    /// The request, with the verifier that is sent to the provider.
     pub request: AuthorizationRequest,
     /// An error if the recipient is no longer allowed to connect to the provider; the request has then failed.
     pub may_continue: Result<(), OAuthError>,
@@ -102,38 +105,45 @@ impl Command for SendToProvider {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let request = lock_request(tx, &self.request_id).await?;
-        let request = match take_step(request, RequestStatus::AwaitingConsent, &self.cookie, self.moment.now)
-        {
+        let mut request = match take_step(request, &BEFORE_CALLBACK, &self.cookie, self.moment.now) {
             Ok(request) => request,
             Err(error) => return Ok(Err(error)),
         };
         let may_continue = ensure_still_allowed(tx, &request).await?;
-        if may_continue.is_err() {
-            fail_request(tx, &request.id);
-            return Ok(Ok(SendToProviderOutcome { request, may_continue }));
+        if let Err(error) = &may_continue {
+            fail_request(tx, &request.id, error);
+        } else if request.status == RequestStatus::AwaitingConsent {
+            self.write_consent(tx, &request.id);
+            request.verifier = Some(self.verifier.clone());
         }
+        Ok(Ok(SendToProviderOutcome { request, may_continue }))
+    }
+}
+
+impl SendToProvider {
+    fn write_consent(&self, tx: &mut Tx<'_>, id: &AuthorizationRequestId) {
         tx.defer(
             sql!(
                 "-- record the customer's consent
                 UPDATE authorization_requests SET status = ?2, state_hash = ?3, verifier = ?4, purpose = ?5,
-                    page_version = ?6, agreed_at = ?7
+                    page_version = ?6, agreed_at = ?7, language = ?8
                 WHERE id = ?1"
             ),
             values![
-                request.id,
+                id,
                 RequestStatus::AtProvider,
                 self.state_hash,
                 self.verifier,
                 self.purpose,
                 self.page_version,
-                self.moment.now
+                self.moment.now,
+                self.language.as_str()
             ],
         );
-        Ok(Ok(SendToProviderOutcome { request, may_continue }))
     }
 }
 
-/// Records that the customer denied the request on the hub's page.
+/// Records that the customer denied the request on the hub's page, before or after the browser was sent to the provider.
 #[derive(Debug)]
 pub struct DenyRequest {
     pub moment: Moment,
@@ -151,9 +161,9 @@ impl Command for DenyRequest {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let request = lock_request(tx, &self.request_id).await?;
-        let request = take_step(request, RequestStatus::AwaitingConsent, &self.cookie, self.moment.now);
+        let request = take_step(request, &BEFORE_CALLBACK, &self.cookie, self.moment.now);
         if let Ok(request) = &request {
-            fail_request(tx, &request.id);
+            fail_request(tx, &request.id, &ACCESS_DENIED);
         }
         Ok(request)
     }
@@ -169,8 +179,8 @@ pub struct ReceiveCode {
     pub state: TokenHashes,
     /// The hashes of all flow cookies that the browser sent; each of its requests has its own cookie.
     pub cookie: TokenHashes,
-    /// The sealed authorization code of the provider; `None` if the callback contains an error.
-    pub provider_code: Option<Vec<u8>>,
+    /// The sealed authorization code of the provider, or the error for the recipient if the callback contains an error.
+    pub result: Result<Vec<u8>, OAuthError>,
     /// The duration after which an exchange without a result counts as interrupted.
     pub exchange_timeout: Duration,
 }
@@ -187,15 +197,16 @@ impl Command for ReceiveCode {
         // A `state` is valid only at the callback of its own provider. Otherwise a provider could inject its code into
         // the flow of another one (mix-up attack, RFC 9700 section 4.4).
         let request = request.filter(|r| r.provider_id == self.provider_id);
-        let request = match take_step(request, RequestStatus::AtProvider, &self.cookie, self.moment.now) {
+        let from = [RequestStatus::AtProvider];
+        let request = match take_step(request, &from, &self.cookie, self.moment.now) {
             Ok(request) => request,
             Err(error) => return Ok(Err(error)),
         };
         let may_continue = ensure_still_allowed(tx, &request).await?;
-        match self.provider_code.as_ref().filter(|_| may_continue.is_ok()) {
-            None => fail_request(tx, &request.id),
+        match may_continue.as_ref().and(self.result.as_ref()) {
+            Err(error) => fail_request(tx, &request.id, error),
             // The code is stored before it is sent, so that a job can recover the grant if this node crashes.
-            Some(code) => tx.defer(
+            Ok(code) => tx.defer(
                 sql!(
                     "-- store a provider's code
                     UPDATE authorization_requests SET status = ?2, provider_code = ?3, exchange_until = ?4 WHERE id = ?1"
@@ -219,6 +230,8 @@ impl Command for ReceiveCode {
 pub struct FailRequest {
     pub moment: Moment,
     pub request_id: AuthorizationRequestId,
+    /// The error for the recipient.
+    pub error: OAuthError,
     /// The tokens that the provider issued, if the exchange obtained any.
     pub unrevoked: Vec<UnrevokedToken>,
 }
@@ -233,7 +246,7 @@ impl Command for FailRequest {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
         let request = lock_request(tx, &self.request_id).await?;
         if let Some(request) = request.filter(|r| r.status == RequestStatus::Exchanging) {
-            fail_request_and_revoke(tx, &self.moment, &request, &self.unrevoked);
+            fail_request_and_revoke(tx, &self.moment, &request, &self.error, &self.unrevoked);
         }
         Ok(())
     }
@@ -258,29 +271,35 @@ pub(super) fn fail_request_and_revoke(
     tx: &mut Tx<'_>,
     moment: &Moment,
     request: &AuthorizationRequest,
+    error: &OAuthError,
     unrevoked: &[UnrevokedToken],
 ) {
-    fail_request(tx, &request.id);
+    fail_request(tx, &request.id, error);
     queue_orphaned_revocations(tx, moment, request, unrevoked);
 }
 
 /// The value that replaces the data key of a finished request.
 pub(super) const EMPTY_KEY: [u8; 0] = [];
 
-pub(super) fn fail_request(tx: &mut Tx<'_>, id: &AuthorizationRequestId) {
+/// Fails a locked request. The error is stored, so that a repeated step sends it to the recipient again.
+pub(super) fn fail_request(tx: &mut Tx<'_>, id: &AuthorizationRequestId, error: &OAuthError) {
     tx.defer(
         sql!(
             "-- fail an authorization request
-            UPDATE authorization_requests SET status = ?2, verifier = NULL, provider_code = NULL, data_key = ?3
+            UPDATE authorization_requests SET status = ?2, verifier = NULL, provider_code = NULL, data_key = ?3,
+                failure = ?4
             WHERE id = ?1"
         ),
-        values![id, RequestStatus::Failed, EMPTY_KEY.to_vec()],
+        values![id, RequestStatus::Failed, EMPTY_KEY.to_vec(), error],
     );
 }
 
+/// The statuses in which the customer can decide on the hub's page: a browser can go back to it from the provider.
+const BEFORE_CALLBACK: [RequestStatus; 2] = [RequestStatus::AwaitingConsent, RequestStatus::AtProvider];
+
 fn take_step(
     request: Option<AuthorizationRequest>,
-    from: RequestStatus,
+    from: &[RequestStatus],
     cookie: &TokenHashes,
     now: Timestamp,
 ) -> Result<AuthorizationRequest, RequestStepError> {

@@ -12,11 +12,11 @@ use domain::{Moment, Timestamp};
 use serde_json::json;
 
 use super::audit_entry::build_audit_entry;
+use super::authorization_code::write_code;
 use super::authorization_request::{EMPTY_KEY, ensure_still_allowed, fail_request_and_revoke};
 use super::job_queue::UnrevokedToken;
 use super::sealed_value::SealedValue;
 use super::terms::write_terms;
-use crate::entity::authorization_code::CODE_MAC;
 use crate::entity::authorization_request::lock_request;
 use crate::entity::connection::CONNECTION_MAC;
 use crate::error::{Result, StoreError};
@@ -94,7 +94,7 @@ impl Command for OpenConnection {
             request.ok_or_else(|| StoreError::Internal("the request is not being exchanged".into()))?;
         if let Err(error) = ensure_still_allowed(tx, &request).await? {
             // The recipient lost its permission in the meantime, so the new grant must not stay active at the provider.
-            fail_request_and_revoke(tx, &self.moment, &request, &[self.grant.to_unrevoked()]);
+            fail_request_and_revoke(tx, &self.moment, &request, &error, &[self.grant.to_unrevoked()]);
             return Ok(OpenOutcome::Refused(error));
         }
         let customer = self.find_or_create_customer(tx, &request).await?;
@@ -169,7 +169,8 @@ impl OpenConnection {
         );
         write_terms(tx, id, FIRST_TERMS, &self.terms)?;
         self.write_credential(tx, id);
-        self.write_code(tx, request);
+        finish_request(tx, &request.id);
+        write_code(tx, request, &self.code_hash, self.code_expires_at);
         Ok(())
     }
 
@@ -184,38 +185,6 @@ impl OpenConnection {
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
             ),
             values![id, grant.access_token.sealed, grant.access_expires_at, refresh_token, false, self.moment.now],
-        );
-    }
-
-    fn write_code(&self, tx: &mut Tx<'_>, request: &AuthorizationRequest) {
-        let covered = values![
-            self.code_hash,
-            request.connection_id,
-            request.client_id,
-            request.redirect_uri,
-            request.code_challenge,
-            self.code_expires_at
-        ];
-        let mac = tx.compute_mac(&CODE_MAC, covered);
-        tx.defer(
-            sql!(
-                "-- issue an authorization code
-                INSERT INTO authorization_codes (code_hash, connection_id, client_id, redirect_uri, code_challenge,
-                    expires_at, mac)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
-            ),
-            values![
-                self.code_hash, request.connection_id, request.client_id, request.redirect_uri,
-                request.code_challenge, self.code_expires_at, mac
-            ],
-        );
-        tx.defer(
-            sql!(
-                "-- finish an authorization request
-                UPDATE authorization_requests SET status = ?2, verifier = NULL, provider_code = NULL, data_key = ?3
-                WHERE id = ?1"
-            ),
-            values![request.id, RequestStatus::Connected, EMPTY_KEY.to_vec()],
         );
     }
 }
@@ -244,6 +213,17 @@ async fn find_or_create_subject(
     }
     let params = values![request.client_id, customer];
     tx.fetch_value(SUBJECT_IDENTIFIER, params, "sub").await?.ok_or(StoreError::Conflict)
+}
+
+fn finish_request(tx: &mut Tx<'_>, id: &AuthorizationRequestId) {
+    tx.defer(
+        sql!(
+            "-- finish an authorization request
+            UPDATE authorization_requests SET status = ?2, verifier = NULL, provider_code = NULL, data_key = ?3
+            WHERE id = ?1"
+        ),
+        values![id, RequestStatus::Connected, EMPTY_KEY.to_vec()],
+    );
 }
 
 static SUBJECT_IDENTIFIER: &Sql = sql!(

@@ -1,8 +1,10 @@
 //! Recovery of an interrupted exchange: a job exchanges the code again and revokes the result, so that no unknown grant stays
 //! active at the provider.
 
+use domain::error::OAuthError;
 use domain::id::AuthorizationRequestId;
 use domain::model::job::JobKind;
+use domain::rule::authorization_failure::INTERRUPTED;
 use domain::{Moment, Timestamp};
 
 use super::authorization_request::fail_request;
@@ -29,6 +31,8 @@ pub enum RecoveryCause {
     LeaseExpired,
     /// The response proves nothing, or there was none.
     OutcomeUnknown {
+        /// The error for the recipient.
+        error: OAuthError,
         /// The tokens that were found in the response.
         found: Vec<UnrevokedToken>,
         /// True if the provider may still be processing the code. It is then sent again only after the lease.
@@ -48,11 +52,11 @@ impl Command for RecoverExchange {
         let Some(request) = lock_request(tx, &self.request_id).await? else {
             return Ok(false);
         };
-        let (until, found) = match &self.cause {
-            RecoveryCause::LeaseExpired => (self.moment.now, &[][..]),
+        let (until, found, error) = match &self.cause {
+            RecoveryCause::LeaseExpired => (self.moment.now, &[][..], &INTERRUPTED),
             // The caller has ended the exchange itself, so its lease need not have expired.
-            RecoveryCause::OutcomeUnknown { found, .. } => {
-                (Timestamp::from_millis(i64::MAX), found.as_slice())
+            RecoveryCause::OutcomeUnknown { error, found, .. } => {
+                (Timestamp::from_millis(i64::MAX), found.as_slice(), error)
             }
         };
         let Some(mut row) = tx.fetch_row(INTERRUPTED_EXCHANGE, values![request.id, until]).await? else {
@@ -66,7 +70,7 @@ impl Command for RecoverExchange {
             RecoveryCause::OutcomeUnknown { may_still_be_processed: true, .. } => lease_until,
             RecoveryCause::OutcomeUnknown { .. } | RecoveryCause::LeaseExpired => self.moment.now,
         };
-        fail_request(tx, &request.id);
+        fail_request(tx, &request.id, error);
         let verifier = request.verifier.clone();
         let sealed = SealedToken { verifier, ..SealedToken::new(request.data_key.clone(), code) };
         queue_job_at(tx, &self.moment, JobKind::RecoverAuthorizationCode, &request, sealed, due_at);

@@ -15,7 +15,8 @@ use crate::value::values;
 macro_rules! request_columns {
     () => {
         "id, connection_id, client_id, provider_id, redirect_uri, scope, client_state, code_challenge, cookie_hash,
-        expires_at, mac, language, status, data_key, verifier, purpose, page_version, agreed_at, correlation_id, created_at"
+        expires_at, mac, language, status, data_key, verifier, purpose, page_version, agreed_at, correlation_id, created_at,
+        code_hash, failure"
     };
 }
 
@@ -61,6 +62,8 @@ impl FromRow for AuthorizationRequest {
             agreed_at: row.get("agreed_at")?,
             correlation_id: row.get("correlation_id")?,
             created_at: row.get("created_at")?,
+            code_hash: row.get("code_hash")?,
+            failure: row.get("failure")?,
             expires_at: row.get("expires_at")?,
         })
     }

@@ -7,19 +7,25 @@ use domain::id::ProviderId;
 use domain::model::authorization_request::RequestStepError;
 use domain::model::job::TokenType;
 use domain::model::registration::RegistrationStep;
+use domain::rule::authorization_failure::INTERRUPTED;
+use domain::rule::authorize::ACCESS_DENIED;
 use store::command::{
-    DenyRequest, FailRequest, OpenAuthorizationRequest, OpenOutcome, ReceiveCode, SendToProvider,
-    UnrevokedToken,
+    DenyRequest, FailRequest, OpenAuthorizationRequest, OpenOutcome, ReceiveCode, RedeemOutcome, ReplaceCode,
+    ReplaceCodeOutcome, SendToProvider, UnrevokedToken,
 };
 use store::query::{FindAuthorizationRequestByState, GetAuthorizationRequest, ListRecipientProviders};
 
-use crate::support::{TestStore, hashes, on_both, parse_client_id, seal};
+use crate::support::{TestStore, hash, hashes, on_both, parse_client_id, seal};
 
 on_both!(
     request_steps_are_taken_once_by_same_browser,
     expired_request_step_is_rejected,
     failed_exchange_queues_revocation_of_obtained_token,
     suspension_during_authorization_rejects_next_step,
+    failed_request_keeps_the_error_for_its_recipient,
+    replaced_code_is_unknown_and_its_successor_activates,
+    code_is_replaced_only_for_a_pending_connection,
+    code_of_another_connection_is_not_replaced,
 );
 
 async fn open_request(kit: &TestStore, name: &str) {
@@ -35,7 +41,8 @@ fn build_fail_request(kit: &TestStore, name: &str) -> FailRequest {
         identity: None,
         is_complete: true,
     }];
-    FailRequest { moment: kit.next_moment(), request_id: kit.build_request(name, "dc-acme").id, unrevoked }
+    let (moment, request_id) = (kit.next_moment(), kit.build_request(name, "dc-acme").id);
+    FailRequest { moment, request_id, error: INTERRUPTED, unrevoked }
 }
 
 async fn request_steps_are_taken_once_by_same_browser(kit: TestStore) {
@@ -47,9 +54,12 @@ async fn request_steps_are_taken_once_by_same_browser(kit: TestStore) {
         RequestStepError::Unknown
     );
     kit.store.run(kit.build_send_to_provider("a")).await.unwrap().unwrap();
+    let repeated = SendToProvider { verifier: b"another".to_vec(), ..kit.build_send_to_provider("a") };
+    let repeated = kit.store.run(repeated).await.unwrap().unwrap();
     assert_eq!(
-        kit.store.run(kit.build_send_to_provider("a")).await.unwrap().unwrap_err(),
-        RequestStepError::AlreadyTaken
+        repeated.request.verifier.as_deref(),
+        Some(&b"sealed verifier"[..]),
+        "a repetition continues with the verifier of the first time"
     );
     let foreign = ReceiveCode { cookie: hashes("another"), ..kit.build_receive_code("a") };
     assert_eq!(kit.store.run(foreign).await.unwrap().unwrap_err(), RequestStepError::ForeignBrowser);
@@ -142,4 +152,91 @@ async fn suspension_during_authorization_rejects_next_step(kit: TestStore) {
     assert!(kit.store.query(&list_providers("dc-acme")).await.unwrap().is_empty());
     let providers = kit.store.query(&list_providers("dc-other")).await.unwrap();
     assert_eq!(providers.iter().map(|p| p.id.number()).collect::<Vec<_>>(), [1000]);
+}
+
+async fn failed_request_keeps_the_error_for_its_recipient(kit: TestStore) {
+    open_request(&kit, "a").await;
+    open_request(&kit, "b").await;
+    kit.store.run(kit.build_send_to_provider("a")).await.unwrap().unwrap();
+    let request_id = kit.build_request("a", "dc-acme").id;
+    let deny = DenyRequest { moment: kit.next_moment(), request_id, cookie: hashes("cookie-a") };
+    kit.store.run(deny).await.unwrap().unwrap();
+    kit.store.run(kit.build_send_to_provider("b")).await.unwrap().unwrap();
+    let refused = ReceiveCode { result: Err(INTERRUPTED), ..kit.build_receive_code("b") };
+    kit.store.run(refused).await.unwrap().unwrap();
+
+    for (name, expected) in [("a", ACCESS_DENIED), ("b", INTERRUPTED)] {
+        let id = kit.build_request(name, "dc-acme").id;
+        let request = kit.store.query(&GetAuthorizationRequest { id }).await.unwrap().unwrap();
+        assert_eq!(request.failure, Some(expected), "{name}");
+    }
+}
+
+/// Builds the command that replaces the code of a connection.
+fn build_replace_code(kit: &TestStore, name: &str, code: &str) -> ReplaceCode {
+    ReplaceCode {
+        moment: kit.next_moment(),
+        request_id: kit.build_request(name, "dc-acme").id,
+        cookie: hashes(&format!("cookie-{name}")),
+        code_hash: hash(code),
+        code_expires_at: kit.now.plus(Duration::from_mins(1)),
+    }
+}
+
+async fn replaced_code_is_unknown_and_its_successor_activates(mut kit: TestStore) {
+    kit.create_pending_connection("a", "dc-acme", Some("alice")).await;
+    kit.advance_clock(Duration::from_secs(50));
+    let replaced = kit.store.run(build_replace_code(&kit, "a", "code-a2")).await.unwrap();
+    kit.advance_clock(Duration::from_secs(50));
+
+    let former = kit.store.run(kit.build_redeem_code("a", "dc-acme")).await.unwrap();
+    let successor = kit.store.run(kit.build_redeem_code("a2", "dc-acme")).await.unwrap();
+    let repeated = kit.store.run(kit.build_redeem_code("a", "dc-acme")).await.unwrap();
+
+    assert_eq!(replaced, ReplaceCodeOutcome::Replaced);
+    assert!(
+        matches!(former, (RedeemOutcome::Refused(error), None) if error.code.as_str() == "invalid_grant")
+    );
+    assert!(matches!(successor, (RedeemOutcome::Activated(_), None)));
+    assert!(matches!(repeated, (RedeemOutcome::Refused(_), None)), "a superseded code is never a second use");
+}
+
+async fn code_is_replaced_only_for_a_pending_connection(mut kit: TestStore) {
+    kit.create_pending_connection("a", "dc-acme", Some("alice")).await;
+    let foreign = ReplaceCode { cookie: hashes("another"), ..build_replace_code(&kit, "a", "code-a2") };
+    assert_eq!(kit.store.run(foreign).await.unwrap(), ReplaceCodeOutcome::NotReplaceable);
+    assert!(matches!(
+        kit.store.run(kit.build_redeem_code("a", "dc-acme")).await.unwrap(),
+        (RedeemOutcome::Activated(_), None)
+    ));
+    kit.create_pending_connection("b", "dc-acme", Some("bob")).await;
+    kit.create_exchanging_request("c", "dc-acme").await;
+    kit.create_pending_connection("d", "dc-acme", Some("dora")).await;
+    kit.take_registration_step("dc-acme", RegistrationStep::Suspend).await;
+    let refused = kit.store.run(build_replace_code(&kit, "d", "second")).await.unwrap();
+    kit.take_registration_step("dc-acme", RegistrationStep::Reinstate).await;
+    kit.advance_clock(Duration::from_mins(1));
+
+    for (name, reason) in [("a", "redeemed"), ("b", "expired"), ("c", "being exchanged"), ("e", "unknown")] {
+        let outcome = kit.store.run(build_replace_code(&kit, name, "second")).await.unwrap();
+        assert_eq!(outcome, ReplaceCodeOutcome::NotReplaceable, "{reason}");
+    }
+
+    assert!(matches!(refused, ReplaceCodeOutcome::Refused(_)));
+}
+
+async fn code_of_another_connection_is_not_replaced(kit: TestStore) {
+    kit.create_pending_connection("a", "dc-acme", Some("alice")).await;
+    kit.create_pending_connection("b", "dc-acme", Some("bob")).await;
+    kit.execute_sql(
+        "UPDATE authorization_requests SET code_hash = (SELECT code_hash FROM authorization_requests WHERE id = id'arq_b')
+        WHERE id = id'arq_a'",
+    )
+    .await;
+
+    let outcome = kit.store.run(build_replace_code(&kit, "a", "code-a2")).await.unwrap();
+
+    assert_eq!(outcome, ReplaceCodeOutcome::NotReplaceable);
+    let (other, _) = kit.store.run(kit.build_redeem_code("b", "dc-acme")).await.unwrap();
+    assert!(matches!(other, RedeemOutcome::Activated(_)));
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::model::connection::{ConnectionState, ConnectionStatus, EndCause, UpstreamRevocation};
 use domain::model::provider::ProviderState;
 use domain::model::registration::RegistrationStep;
+use domain::rule::authorization_failure::INTERRUPTED;
 use domain::rule::token::{BAD_CODE, WRONG_REDIRECT};
 use store::command::{
     ClientUpdate, DeleteEndedTokens, DeletedTokens, EndOutcome, ExpireConnection, FailRequest, OpenOutcome,
@@ -95,7 +96,8 @@ async fn data_key_of_request_is_erased_after_exchange(kit: TestStore) {
     );
     assert!(key_of("a").await.is_empty(), "the data key now belongs to the connection only");
     let request_id = kit.create_exchanging_request("b", "dc-acme").await;
-    kit.store.run(FailRequest { moment: kit.next_moment(), request_id, unrevoked: vec![] }).await.unwrap();
+    let (moment, error) = (kit.next_moment(), INTERRUPTED);
+    kit.store.run(FailRequest { moment, request_id, error, unrevoked: vec![] }).await.unwrap();
     assert!(key_of("b").await.is_empty());
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::id::AuthorizationRequestId;
 use domain::model::job::{AttemptOutcome, JobKind, TokenType};
+use domain::rule::authorization_failure::INTERRUPTED;
 use serde_json::json;
 use store::command::{FailRequest, RecoverExchange, RecoveryCause, UnrevokedToken};
 use store::query::{GetAuthorizationRequest, ListInterruptedExchanges};
@@ -83,7 +84,10 @@ async fn finished_exchange_is_not_recovered(mut kit: TestStore) {
     kit.create_pending_connection("a", "dc-acme", Some("alice")).await;
     let failed = kit.create_exchanging_request("b", "dc-acme").await;
     let moment = kit.next_moment();
-    kit.store.run(FailRequest { moment, request_id: failed.clone(), unrevoked: vec![] }).await.unwrap();
+    kit.store
+        .run(FailRequest { moment, request_id: failed.clone(), error: INTERRUPTED, unrevoked: vec![] })
+        .await
+        .unwrap();
     kit.advance_clock(DAY);
     assert_eq!(list_due_recoveries(&kit).await, []);
     let connected = kit.build_request("a", "dc-acme").id;
@@ -121,6 +125,7 @@ async fn orphaned_grant_outcome_is_in_provider_audit_log(mut kit: TestStore) {
     let fail = FailRequest {
         moment: kit.next_moment(),
         request_id: id,
+        error: INTERRUPTED,
         unrevoked: vec![build_unrevoked_token("sealed")],
     };
     kit.store.run(fail).await.unwrap();

@@ -14,6 +14,7 @@ use domain::model::provider::{
     CustomerIdentity, GrantScope, Provider, ProviderSettings, ProviderSource, ProviderState,
 };
 use domain::model::registration::RegistrationStep;
+use domain::rule::authorize::Language;
 use domain::secret::{TokenHash, TokenHashes};
 use domain::{Clusters, Moment, Secret, Timestamp};
 use store::command::{
@@ -230,6 +231,8 @@ impl TestStore {
             purpose: None,
             page_version: None,
             agreed_at: None,
+            code_hash: None,
+            failure: None,
             correlation_id: "test".into(),
             created_at: self.now,
             expires_at: self.now.plus(Duration::from_mins(20)),
@@ -245,6 +248,7 @@ impl TestStore {
             verifier: b"sealed verifier".to_vec(),
             purpose: "why".into(),
             page_version: "1".into(),
+            language: Language::En,
         }
     }
 
@@ -254,7 +258,7 @@ impl TestStore {
             provider_id: ProviderId::new(1000),
             state: hashes(&format!("state-{name}")),
             cookie: hashes(&format!("cookie-{name}")),
-            provider_code: Some(b"sealed code".to_vec()),
+            result: Ok(b"sealed code".to_vec()),
             exchange_timeout: EXCHANGE_TIMEOUT,
         }
     }

@@ -11,7 +11,8 @@ use crate::support::query_parameter;
 /// The title of the error page for an unknown client. The next constants are the titles of other pages.
 pub(super) const UNKNOWN_CLIENT: &str = "We do not recognize this service";
 pub(super) const UNKNOWN_REDIRECT: &str = "The link from this service is incorrect";
-pub(super) const START_AGAIN: &str = "Please start again";
+pub(super) const UNKNOWN_LINK: &str = "This link is not valid";
+pub(super) const OTHER_BROWSER: &str = "Please continue in your first browser";
 pub(super) const INVALID_FORM: &str = "We could not accept this form";
 pub(super) const NOT_FOUND: &str = "Page not found";
 

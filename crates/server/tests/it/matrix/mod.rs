@@ -23,7 +23,7 @@ use callers::{
     CallerCredentials, EXCLUDED_SCOPE, FULL_SCOPE, LIMITED_SCOPE, UnauthorizedCaller, prepare_callers,
 };
 use expectations::{
-    ExpectedResponse, INVALID_FORM, NOT_FOUND, START_AGAIN, UNKNOWN_CLIENT, UNKNOWN_REDIRECT,
+    ExpectedResponse, INVALID_FORM, NOT_FOUND, OTHER_BROWSER, UNKNOWN_CLIENT, UNKNOWN_REDIRECT,
     assert_valid_response,
 };
 
@@ -178,7 +178,7 @@ fn expected_response(route: &Route, caller: UnauthorizedCaller) -> ExpectedRespo
             management::expected_response(method, path, caller)
         }
         (ApiSurface::Page, "GET", "/consent/{request_id}" | "/callback/{provider_id}") => {
-            ExpectedResponse::Page(400, START_AGAIN)
+            ExpectedResponse::Page(400, OTHER_BROWSER)
         }
         (ApiSurface::Page, "POST", "/consent/{request_id}") => ExpectedResponse::Page(403, INVALID_FORM),
         (ApiSurface::Page, "GET", "/") => ExpectedResponse::Page(200, "Bowline"),

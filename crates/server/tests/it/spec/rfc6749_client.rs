@@ -133,10 +133,10 @@ async fn rfc6749_s4_1_2_1_provider_errors_map_to_hub_errors() {
             "/callback/1000?error={provider_error}&error_description=mine&error_uri=mine&state={state}"
         ));
         let answer = open_url(&kit, &url).await;
-        let location = answer.location.unwrap();
+        let location = answer.location.clone().unwrap();
         assert_eq!(query_parameter(&location, "error").as_deref(), Some(expected_error), "{provider_error}");
         assert!(!location.contains("mine") && !location.contains("script%3E"), "{location}");
-        assert_eq!(open_url(&kit, &callback).await.status, 400, "the request has ended");
+        assert_eq!(open_url(&kit, &callback).await.location, answer.location, "the request has ended");
     }
     assert!(kit.list_grant_states().await.is_empty());
 }
@@ -263,9 +263,9 @@ async fn rfc6749_s10_12_upstream_state_is_single_use() {
     let callback = approve_and_capture_callback(&kit).await;
     assert_eq!(open_url(&kit, &callback).await.status, 302);
     let again = open_url(&kit, &callback).await;
-    assert_eq!((again.status, again.location), (400, None));
+    assert!(query_parameter(&again.location.unwrap(), "code").is_some(), "the login continues");
     let other_code = callback.replace("code=", "code=x");
-    assert_eq!(open_url(&kit, &other_code).await.status, 400);
+    assert_eq!(open_url(&kit, &other_code).await.status, 302, "the code of the provider is not read again");
     assert_eq!(
         kit.list_grant_states().await,
         ["active"],

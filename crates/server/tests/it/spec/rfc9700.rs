@@ -254,7 +254,7 @@ async fn rfc9700_s4_11_removed_redirect_uri_gets_error_page() {
     let answer = kit.send(BrowserRequest::new(Method::POST, &at).form(&no)).await;
     assert_eq!((answer.status, answer.location), (403, None));
     let answer = open_url(&kit, &accepted).await;
-    assert_eq!((answer.status, answer.location), (400, None));
+    assert_eq!((answer.status, answer.location), (403, None));
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ fn valid_parameters(values: &InputValues) -> Vec<(&str, &str)> {
         ("provider_id", "1000"),
         ("code_challenge", CHALLENGE),
         ("code_challenge_method", "S256"),
-        ("ui_locales", "fr"),
+        ("ui_locales", "en"),
         ("correlation_id", "c-1"),
     ]
 }
@@ -56,7 +56,7 @@ fn expected_response(name: &'static str, bad: BadValue) -> ExpectedResponse {
             ExpectedResponse::RedirectToConsent
         }
         (_, Repeated) => expected_invalid_request(format!("{name} is given twice")),
-        ("provider_id", Missing | Empty) => ExpectedResponse::Page(200, "Choisissez votre banque"),
+        ("provider_id", Missing | Empty) => ExpectedResponse::Page(200, "Choose your bank"),
         ("provider_id", _) => expected_invalid_request("provider_id must be a positive integer"),
         ("code_challenge_method", _) => expected_invalid_request("code_challenge_method must be S256"),
         (_, Missing | Empty) => expected_invalid_request(format!("{name} is missing")),
