@@ -5,6 +5,7 @@ pub mod authorization_code;
 pub mod authorization_failure;
 pub mod authorization_progress;
 pub mod authorize;
+pub mod circuit_breaker;
 pub mod client_auth;
 pub mod client_registration;
 pub mod expiry_brake;

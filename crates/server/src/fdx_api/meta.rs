@@ -3,7 +3,7 @@
 //! Every valid access token may read them, even that of a suspended recipient.
 
 use domain::Timestamp;
-use domain::id::ProviderId;
+use domain::id::{ClientId, ProviderId};
 use domain::model::provider::{EndpointGroup, ProviderState};
 use fdx::{
     Amount, Availability, AvailabilityList, Capability, CertificationMetric, CertificationMetrics, Operation,
@@ -31,7 +31,7 @@ pub(super) async fn get_availability(request: FdxRequest) -> Result<Availability
             let provider =
                 provider.ok_or(InternalError::new("the provider of a connection does not exist"))?;
             match provider.state {
-                ProviderState::Active if is_circuit_open(ctx, provider.id) => {
+                ProviderState::Active if is_circuit_open(ctx, provider.id, access.client_id()) => {
                     ("DOWN", "The data provider is not responding")
                 }
                 ProviderState::Active => ALIVE,
@@ -51,9 +51,9 @@ pub(super) async fn get_availability(request: FdxRequest) -> Result<Availability
     Ok(AvailabilityList { availability: Some(operations.into_iter().map(to_availability).collect()) })
 }
 
-/// Returns whether reads at a provider are rejected now, because its FDX API or its token endpoint failed repeatedly.
-fn is_circuit_open(ctx: &RequestContext, provider: ProviderId) -> bool {
-    let is_open = |group| ctx.app().breaker().is_open(provider, group, ctx.now());
+/// Returns whether reads of a recipient at a provider are rejected now, because its FDX API or its token endpoint failed repeatedly.
+fn is_circuit_open(ctx: &RequestContext, provider: ProviderId, recipient: &ClientId) -> bool {
+    let is_open = |group| ctx.app().breaker().is_open(provider, group, recipient, ctx.now());
     is_open(EndpointGroup::Data) || is_open(EndpointGroup::Token)
 }
 

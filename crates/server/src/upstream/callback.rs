@@ -21,7 +21,6 @@ use store::command::{
 use store::query::{FindAuthorizationRequestByState, GetAuthorizationRequest};
 
 use super::call_report::CallReport;
-use super::client::OnBehalfOf;
 use super::client_redirect::build_client_redirect;
 use super::consent::max_consent_duration;
 use super::endpoints::ProviderEndpoints;
@@ -239,8 +238,7 @@ impl CodeExchange {
         if !self.ctx.app().has_time_left(self.leased_at).map_err(to_server_error)? {
             return Err(ExchangeError::Interrupted(UNAVAILABLE));
         }
-        let on_behalf_of = OnBehalfOf::Recipient(self.request.client_id.clone());
-        let endpoints = ProviderEndpoints::new(&self.ctx, &self.provider, on_behalf_of)
+        let endpoints = ProviderEndpoints::new(&self.ctx, &self.provider, &self.request.client_id)
             .for_connection(&self.request.connection_id);
         let grant = TokenGrant::Code {
             code: provider_code,

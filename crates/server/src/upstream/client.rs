@@ -4,14 +4,14 @@
 //! client of its own.
 
 use domain::Secret;
-use domain::id::{ClientId, ConnectionId, ProviderId};
+use domain::id::{ClientId, ProviderId};
 use domain::model::provider::{
     ClientAuthentication, DynamicRegistration, Provider, SecretSource, UpstreamClientMode,
 };
 use domain::rule::client_registration::ClientManagement;
 use reqwest::RequestBuilder;
 use store::command::{SealedProviderSecret, SealedUpstreamClient};
-use store::query::{GetConnection, GetProviderSecret, GetUpstreamClient};
+use store::query::{GetProviderSecret, GetUpstreamClient};
 use url::Url;
 
 use crate::context::RequestContext;
@@ -19,26 +19,18 @@ use crate::error::InternalError;
 use crate::outbound::{Outbound, OutboundError};
 use crate::vault::{DataKey, SealOwner, SealPurpose};
 
-/// The recipient on whose behalf a provider is called. It determines the client if each registration has its own.
-#[derive(Clone, Debug)]
-pub(super) enum OnBehalfOf {
-    /// The recipient with this client id.
-    Recipient(ClientId),
-    /// The recipient that owns this connection.
-    Connection(ConnectionId),
-}
-
 /// The id and the secret of a client at a provider (RFC 6749 §2.3.1).
 pub(crate) struct UpstreamClientCredentials {
     pub(crate) id: String,
     pub(crate) secret: Secret<String>,
 }
 
-/// Loads the credentials with which a provider is called: those of the hub's own client or of a recipient's client.
+/// Loads the credentials with which a provider is called: those of the hub's own client, or those of the recipient's client if
+/// each registration has its own.
 pub(super) async fn load_upstream_credentials(
     ctx: &RequestContext,
     provider: &Provider,
-    on_behalf_of: &OnBehalfOf,
+    recipient: &ClientId,
 ) -> Result<UpstreamClientCredentials, InternalError> {
     match provider.settings.upstream_client {
         UpstreamClientMode::Shared => {
@@ -46,15 +38,8 @@ pub(super) async fn load_upstream_credentials(
             Ok(UpstreamClientCredentials { id: provider.settings.client_id.clone(), secret })
         }
         UpstreamClientMode::PerRegistration => {
-            let recipient = match on_behalf_of {
-                OnBehalfOf::Recipient(recipient) => recipient.clone(),
-                OnBehalfOf::Connection(id) => {
-                    let connection = ctx.ask(&GetConnection { id: id.clone() }).await?;
-                    connection.ok_or(InternalError::new("a connection does not exist"))?.client_id
-                }
-            };
-            let client = load_sealed_client(ctx, &recipient, provider.id).await?;
-            let owner = SealOwner::for_registration(&recipient, provider.id);
+            let client = load_sealed_client(ctx, recipient, provider.id).await?;
+            let owner = SealOwner::for_registration(recipient, provider.id);
             let vault = ctx.app().vault();
             let key = vault.unwrap_data_key(&client.data_key, owner, SealPurpose::RegistrationKey)?;
             let secret = key.open_text(&bind_client_secret(owner, &client.client_id), &client.secret)?;
@@ -72,10 +57,7 @@ pub(super) async fn load_upstream_client_id(
     match provider.settings.upstream_client {
         UpstreamClientMode::Shared => Ok(provider.settings.client_id.clone()),
         // The secret is opened, because this shows that the stored client id belongs to it.
-        UpstreamClientMode::PerRegistration => {
-            let on_behalf_of = OnBehalfOf::Recipient(recipient.clone());
-            Ok(load_upstream_credentials(ctx, provider, &on_behalf_of).await?.id)
-        }
+        UpstreamClientMode::PerRegistration => Ok(load_upstream_credentials(ctx, provider, recipient).await?.id),
     }
 }
 

@@ -16,7 +16,7 @@ use url::Url;
 
 use super::attempt_report::{AttemptError, AttemptReport};
 use super::call_report::CallReport;
-use super::client::{OnBehalfOf, load_initial_access_token};
+use super::client::load_initial_access_token;
 use super::endpoints::ProviderEndpoints;
 use super::urls::callback_uri;
 use crate::breaker::BreakerOpenError;
@@ -106,9 +106,9 @@ pub(super) fn read_deletion(result: Result<PartialResponse, OutboundError>) -> C
 fn build_endpoints<'a>(
     ctx: &'a RequestContext,
     provider: &'a Provider,
-    recipient: &ClientId,
+    recipient: &'a ClientId,
 ) -> ProviderEndpoints<'a> {
-    ProviderEndpoints::new(ctx, provider, OnBehalfOf::Recipient(recipient.clone())).for_client(recipient)
+    ProviderEndpoints::new(ctx, provider, recipient).for_client(recipient)
 }
 
 /// Sends a registration or deletion request, and reads the response. `call` is the label in the metrics. Returns an error if

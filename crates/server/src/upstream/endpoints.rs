@@ -2,17 +2,16 @@
 
 use domain::id::{ClientId, ConnectionId};
 use domain::model::provider::{EndpointGroup, Provider};
+use domain::rule::circuit_breaker::BreakerSignal;
 use domain::rule::provider_response::{CallFailure, ProviderErrorCode};
 use http::{StatusCode, header};
 use store::command::{CallSubject, RecordCallFailure};
 use url::Url;
 
 use super::call_report::CallReport;
-use super::client::{
-    OnBehalfOf, UpstreamClientCredentials, build_authenticated_form, load_upstream_credentials,
-};
+use super::client::{UpstreamClientCredentials, build_authenticated_form, load_upstream_credentials};
 use super::read_report::ReadReporter;
-use crate::breaker::{BreakerOpenError, BreakerSignal};
+use crate::breaker::BreakerOpenError;
 use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::outbound::{OutboundError, PartialResponse};
@@ -21,7 +20,8 @@ use crate::outbound::{OutboundError, PartialResponse};
 pub(super) struct ProviderEndpoints<'a> {
     pub(super) ctx: &'a RequestContext,
     pub(super) provider: &'a Provider,
-    on_behalf_of: OnBehalfOf,
+    /// The recipient on whose behalf the provider is called. It determines the client if each registration has its own.
+    recipient: &'a ClientId,
     /// The connection or the recipient that the calls concern.
     subject: Option<CallSubject>,
 }
@@ -30,9 +30,9 @@ impl<'a> ProviderEndpoints<'a> {
     pub(super) const fn new(
         ctx: &'a RequestContext,
         provider: &'a Provider,
-        on_behalf_of: OnBehalfOf,
+        recipient: &'a ClientId,
     ) -> Self {
-        Self { ctx, provider, on_behalf_of, subject: None }
+        Self { ctx, provider, recipient, subject: None }
     }
 
     /// Names the connection that the calls concern, to whose audit log failures are added. Its id may be reserved for one that
@@ -48,7 +48,7 @@ impl<'a> ProviderEndpoints<'a> {
 
     /// Loads the credentials of the client with which the provider is called.
     pub(super) async fn load_credentials(&self) -> Result<UpstreamClientCredentials, OutboundError> {
-        let credentials = load_upstream_credentials(self.ctx, self.provider, &self.on_behalf_of).await;
+        let credentials = load_upstream_credentials(self.ctx, self.provider, self.recipient).await;
         credentials.map_err(|error| {
             tracing::error!(%error, provider = %self.provider.id, "client credentials could not be loaded");
             OutboundError::Forbidden
@@ -83,9 +83,16 @@ impl<'a> ProviderEndpoints<'a> {
         uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
     }
 
-    /// Returns an error while the circuit breaker of an endpoint group is open.
+    /// Returns an error while the circuit breaker of an endpoint group is open, for all or for the recipient.
     pub(super) fn ensure_circuit_closed(&self, group: EndpointGroup) -> Result<(), BreakerOpenError> {
-        self.ctx.app().breaker().ensure_closed(self.provider.id, group, self.ctx.now())
+        let breaker = self.ctx.app().breaker();
+        breaker.ensure_closed(self.provider.id, group, Some(self.recipient), self.ctx.now())
+    }
+
+    /// Returns an error while the circuit breaker of an endpoint group is open for all. A job has a back-off of its own, so it
+    /// does not wait because of its recipient.
+    pub(super) fn ensure_queue_open(&self, group: EndpointGroup) -> Result<(), BreakerOpenError> {
+        self.ctx.app().breaker().ensure_closed(self.provider.id, group, None, self.ctx.now())
     }
 
     /// Returns an error while the provider rejects a client.
@@ -126,9 +133,9 @@ impl<'a> ProviderEndpoints<'a> {
 
     /// Returns the reporter of failed reads for the connection that is read.
     pub(super) fn read_reporter(&self) -> ReadReporter {
-        let connection = match &self.on_behalf_of {
-            OnBehalfOf::Connection(id) => Some(id.clone()),
-            OnBehalfOf::Recipient(_) => None,
+        let connection = match &self.subject {
+            Some(CallSubject::Connection(id)) => Some(id.clone()),
+            Some(CallSubject::Client(_)) | None => None,
         };
         ReadReporter { ctx: self.ctx.clone(), provider: self.provider.id, connection }
     }
@@ -158,10 +165,13 @@ impl<'a> ProviderEndpoints<'a> {
             Ok(_) => BreakerSignal::Succeeded,
             // The URL or the client credentials cannot be used.
             Err(OutboundError::Forbidden) => BreakerSignal::NotSent,
-            Err(_) => BreakerSignal::Failed,
+            Err(OutboundError::Connect | OutboundError::Tls) => BreakerSignal::Unreachable,
+            Err(OutboundError::Timeout | OutboundError::TooLarge | OutboundError::Interrupted) => {
+                BreakerSignal::Failed
+            }
         };
         // The open time starts now, at the end of the call. A call may take as long as the open time.
         let now = self.ctx.app().now().unwrap_or(self.ctx.now());
-        self.ctx.app().breaker().record_outcome(self.provider.id, group, outcome, now);
+        self.ctx.app().breaker().record_outcome(self.provider.id, group, self.recipient, outcome, now);
     }
 }

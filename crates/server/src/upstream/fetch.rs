@@ -9,7 +9,6 @@ use serde::de::DeserializeOwned;
 use store::query::GetProvider;
 use url::Url;
 
-use super::client::OnBehalfOf;
 use super::endpoints::ProviderEndpoints;
 use super::error::{ReadError, UpstreamError};
 use super::refresh::obtain_access_token;
@@ -122,8 +121,8 @@ impl<'a> ConnectionSource<'a> {
     }
 
     pub(super) fn endpoints(&self) -> ProviderEndpoints<'_> {
-        let on_behalf_of = OnBehalfOf::Connection(self.access.connection_id().clone());
-        ProviderEndpoints::new(self.ctx, &self.provider, on_behalf_of)
+        ProviderEndpoints::new(self.ctx, &self.provider, self.access.client_id())
+            .for_connection(self.access.connection_id())
     }
 
     /// Calls the provider with a valid access token. If the provider rejects the token, the token is refreshed and the

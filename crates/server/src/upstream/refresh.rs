@@ -22,7 +22,6 @@ use store::command::{
 use store::query::{GetAccessState, GetProvider, GetUpstreamCredential, UpstreamCredential};
 
 use super::attempt_report::{AttemptError, AttemptReport};
-use super::client::OnBehalfOf;
 use super::endpoints::ProviderEndpoints;
 use super::error::{ReadError, UpstreamError};
 use super::sealed_token::{open_token, seal_token};
@@ -258,9 +257,8 @@ impl RefreshTask {
             return self.release_lease(UpstreamError::TokenRefused, false).await;
         };
         let refresh_token = open_token(&self.ctx, self.owner(), SealPurpose::RefreshToken, sealed)?;
-        let on_behalf_of = OnBehalfOf::Connection(self.id.clone());
         let endpoints =
-            ProviderEndpoints::new(&self.ctx, &self.provider, on_behalf_of).for_connection(&self.id);
+            ProviderEndpoints::new(&self.ctx, &self.provider, &self.client_id).for_connection(&self.id);
         match endpoints.request_tokens(TokenGrant::Refresh { token: refresh_token.expose() }).await {
             Ok(tokens) => self.store_tokens(tokens, &refresh_token).await,
             Err(error) => {

@@ -11,7 +11,6 @@ use store::query::{GetProvider, IsGrantShared};
 use super::attempt_report::{AttemptError, AttemptReport};
 use super::call_report::CallReport;
 use super::callback::derive_identity;
-use super::client::OnBehalfOf;
 use super::endpoints::ProviderEndpoints;
 use super::sealed_token::{open_token, seal_found_tokens, seal_purpose, seal_token};
 use super::token_endpoint::{TokenCallError, TokenGrant};
@@ -53,8 +52,7 @@ struct RevocationJob<'a> {
 
 impl RevocationJob<'_> {
     fn endpoints(&self) -> ProviderEndpoints<'_> {
-        let on_behalf_of = OnBehalfOf::Recipient(self.client.clone());
-        ProviderEndpoints::new(self.ctx, self.provider, on_behalf_of).for_connection(self.connection)
+        ProviderEndpoints::new(self.ctx, self.provider, self.client).for_connection(self.connection)
     }
 
     async fn revoke(&self, token: &Secret<String>) -> Result<AttemptReport, AttemptError> {
@@ -112,7 +110,7 @@ impl RevocationJob<'_> {
             verifier: verifier.expose(),
         };
         let endpoints = self.endpoints();
-        endpoints.ensure_circuit_closed(EndpointGroup::Token)?;
+        endpoints.ensure_queue_open(EndpointGroup::Token)?;
         match endpoints.send_token_request(grant).await {
             Ok(tokens) => self.revoke_recovered_tokens(&endpoints, tokens).await,
             Err(TokenCallError::CircuitOpen) => Err(AttemptError::BreakerOpen),

@@ -6,11 +6,12 @@ use std::time::Duration;
 use domain::model::connection::{EndCause, UpstreamRevocation};
 use serde_json::json;
 
-use crate::support::{TestHub, on_both, query_parameter};
+use crate::support::{ConnectionTokens, TestHub, on_both, query_parameter};
 
 on_both!(
     provider_errors_map_to_documented_codes,
     circuit_breaker_opens_after_repeated_failures,
+    circuit_breaker_of_one_recipient_stops_no_other,
     connection_end_during_upstream_read_returns_602,
     invalid_grant_on_refresh_ends_connection,
     concurrent_reads_trigger_one_refresh,
@@ -48,6 +49,36 @@ async fn circuit_breaker_opens_after_repeated_failures(kit: TestHub) {
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 503, "the circuit breaker is open");
     kit.advance(Duration::from_secs(30));
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
+}
+
+async fn circuit_breaker_of_one_recipient_stops_no_other(kit: TestHub) {
+    let tokens = kit.connect(&kit.acme()).await;
+    let register = async || kit.register_recipient(&[1000], crate::support::SCOPE, false).await;
+    let (second, third) = (kit.connect(&register().await).await, kit.connect(&register().await).await);
+    let read = async |tokens: &ConnectionTokens| kit.read("/accounts", &tokens.access).await.status;
+    let availability = async |tokens: &ConnectionTokens| {
+        let list = kit.read("/availability", &tokens.access).await.json();
+        list["availability"][0]["status"].as_str().map(str::to_owned)
+    };
+
+    kit.inject_faults(json!({"fail": 500})).await;
+    for _ in 0..5 {
+        assert_eq!(read(&tokens).await, 500);
+    }
+    kit.inject_faults(json!({"fail": null})).await;
+
+    assert_eq!([read(&tokens).await, read(&second).await], [503, 200], "one recipient's failures stop only it");
+    assert_eq!(availability(&tokens).await.as_deref(), Some("DOWN"));
+    assert_eq!(availability(&second).await.as_deref(), Some("ALIVE"));
+
+    kit.advance(Duration::from_secs(30));
+    assert_eq!(read(&tokens).await, 200);
+    kit.inject_faults(json!({"fail": 500})).await;
+    for tokens in [&tokens, &second, &tokens, &second, &tokens] {
+        assert_eq!(read(tokens).await, 500);
+    }
+    kit.inject_faults(json!({"fail": null})).await;
+    assert_eq!(read(&third).await, 503, "failures of two recipients stop all");
 }
 
 async fn connection_end_during_upstream_read_returns_602(kit: TestHub) {

@@ -4,6 +4,16 @@ use super::table::{Mutant, TestTarget};
 
 pub(super) const PROVIDER_CALL_MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "failed reads of one recipient stop a provider for all",
+        file: "crates/server/src/breaker.rs",
+        original: "EndpointGroup::Token | EndpointGroup::Data => true,",
+        replacement: "EndpointGroup::Token | EndpointGroup::Data => false,",
+        tests: TestTarget::Integration,
+        test: "upstream_errors::sqlite::circuit_breaker_of_one_recipient_stops_no_other",
+        expected_failure: "one recipient's failures stop only it",
+        always: false,
+    },
+    Mutant {
         name: "a code is sent again while the provider may still be processing it",
         file: "crates/store/src/command/recover_exchange.rs",
         original: "may_still_be_processed: true, .. } => lease_until,",
