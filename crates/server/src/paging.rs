@@ -65,9 +65,19 @@ pub(crate) struct PageQuery {
 impl PageQuery {
     /// Reads `limit` and `offset`. A limit above the configured maximum is lowered to the maximum.
     pub(crate) fn parse(query: &ListQuery, section: &PageSection) -> Result<Self, PagingError> {
+        Self::parse_with_default(query, section.size, section.max)
+    }
+
+    /// Reads the parameters of a list that is an array. Without `limit` its pages have the maximum size, because a client that
+    /// knows only the array does not look for a next page.
+    pub(crate) fn parse_for_array(query: &ListQuery, section: &PageSection) -> Result<Self, PagingError> {
+        Self::parse_with_default(query, section.max, section.max)
+    }
+
+    fn parse_with_default(query: &ListQuery, default: u32, max: u32) -> Result<Self, PagingError> {
         const INVALID_LIMIT: &str = "limit must be a positive integer, given once";
         let limit = match query.get("limit", INVALID_LIMIT)? {
-            None => section.size,
+            None => default,
             Some(text) => {
                 // `u64::from_str` would accept "+1" too. Fewer than 20 digits cannot overflow.
                 let digits = !text.is_empty() && text.len() < 20 && text.bytes().all(|b| b.is_ascii_digit());
@@ -79,7 +89,7 @@ impl PageQuery {
             }
         };
         let offset = query.get("offset", "offset is given twice")?.map(str::to_owned);
-        Ok(Self { limit: limit.min(section.max), offset })
+        Ok(Self { limit: limit.min(max), offset })
     }
 }
 

@@ -2,6 +2,7 @@
 //! providers and connections. The rules for recipients are in [`crate::recipients`].
 
 mod access;
+mod array_page;
 mod connections;
 mod error;
 mod inventory;

@@ -84,6 +84,8 @@ pub struct Limits {
     share: Buckets<(ProviderId, ClientId)>,
     token: Buckets<ClientId>,
     revoke: Buckets<ClientId>,
+    management: Buckets<ClientId>,
+    operator: Buckets<String>,
     failed_auth: Buckets<AuthAttempt>,
     /// The end of each lockout: the time until which a client cannot authenticate from a network after too many
     /// failures.
@@ -106,6 +108,8 @@ impl Limits {
             share: Buckets::new(share),
             token: Buckets::new(section.token),
             revoke: Buckets::new(section.revoke),
+            management: Buckets::new(section.management),
+            operator: Buckets::new(section.operator),
             failed_auth: Buckets::new(section.failed_authentication),
             locked_out: Mutex::default(),
         }
@@ -134,9 +138,20 @@ impl Limits {
         self.token.take(client)
     }
 
-    /// Counts a revocation against the limit of the recipient.
-    pub fn ensure_revocation_allowed(&self, recipient: &ClientId) -> Result<(), RateLimitError> {
-        self.revoke.take(recipient)
+    /// Counts a request that ends a connection against the limit of the recipient or partner.
+    pub fn ensure_revocation_allowed(&self, client: &ClientId) -> Result<(), RateLimitError> {
+        self.revoke.take(client)
+    }
+
+    /// Counts another request to the partner API against the limit of the partner or recipient. Ends have a limit of their own,
+    /// so that a client that has used up this one can still end connections.
+    pub fn ensure_management_allowed(&self, client: &ClientId) -> Result<(), RateLimitError> {
+        self.management.take(client)
+    }
+
+    /// Counts a request of an authenticated operator to the admin API.
+    pub fn ensure_operator_request_allowed(&self, operator: &str) -> Result<(), RateLimitError> {
+        self.operator.take(&operator.to_owned())
     }
 
     /// Returns an error while wrong secrets of a client from a network are rejected without being counted.
@@ -172,6 +187,8 @@ impl Limits {
         self.share.evict_idle();
         self.token.evict_idle();
         self.revoke.evict_idle();
+        self.management.evict_idle();
+        self.operator.evict_idle();
         self.failed_auth.evict_idle();
         let now = crate::telemetry::monotonic_now();
         self.locked_out.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, until| *until > now);

@@ -9,7 +9,9 @@ mod registration;
 mod remove;
 mod update;
 
-pub use create::{NewClientCredentials, RecipientError, create_partner, create_recipient};
+pub use create::{
+    NewClientCredentials, RecipientError, TOO_MANY_RECIPIENTS, create_partner, create_recipient,
+};
 pub use draft::{RecipientDraft, SANDBOX_METADATA_NAME, redirect_uris_schema};
 pub use registration::{
     MAX_PAIRS, RegistrationPair, RegistrationStepError, UpstreamClientDetails, activate,

@@ -3,7 +3,7 @@
 mod audit_entry;
 mod authorization_code;
 mod authorization_request;
-mod client;
+pub(crate) mod client;
 pub(crate) mod credential;
 pub(crate) mod delete_tokens;
 pub(crate) mod end_connection;
@@ -40,8 +40,8 @@ pub use authorization_request::{
     DenyRequest, FailRequest, OpenAuthorizationRequest, ReceiveCode, SendToProvider, SendToProviderOutcome,
 };
 pub use client::{
-    ClientSelector, ClientUpdate, FinishClientRemoval, RegisterClient, RemoveClient, RemoveClientOutcome,
-    UpdateClient,
+    ClientSelector, ClientUpdate, FinishClientRemoval, RegisterClient, RegisterClientOutcome, RemoveClient,
+    RemoveClientOutcome, UpdateClient,
 };
 pub use credential::{LeaseCredential, LeaseOutcome, ReleaseLease, StoreCredential, StoreCredentialOutcome};
 pub use delete_tokens::{DeleteEndedTokens, DeletedTokens};

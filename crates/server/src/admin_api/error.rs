@@ -6,6 +6,7 @@ use domain::rule::validation::ValidationError;
 use store::command::{PairRejection, RejectedPair};
 
 use crate::error::InternalError;
+use crate::rate_limit::RateLimitError;
 use crate::recipients::{RecipientError, RegistrationPair, RegistrationStepError};
 
 /// The maximum length in characters of the message for an invalid field. It is limited, because the message may repeat
@@ -38,8 +39,17 @@ pub enum AdminError {
         /// The rejected pairs, each with the message for the operator.
         pairs: Vec<(RegistrationPair, String)>,
     },
+    /// The operator sent too many requests.
+    #[error("Too many requests of this operator, please try again later")]
+    RateLimited(RateLimitError),
     #[error(transparent)]
     Internal(InternalError),
+}
+
+impl From<RateLimitError> for AdminError {
+    fn from(error: RateLimitError) -> Self {
+        Self::RateLimited(error)
+    }
 }
 
 impl AdminError {
@@ -87,6 +97,7 @@ impl From<RecipientError> for AdminError {
     fn from(error: RecipientError) -> Self {
         match error {
             RecipientError::Invalid(error) => error.into(),
+            RecipientError::TooManyRecipients => Self::Conflict(error.to_string()),
             RecipientError::IdTaken => InternalError::new("a generated client id is taken").into(),
             RecipientError::Internal(error) => error.into(),
         }

@@ -223,6 +223,10 @@ impl FromRequestParts<RequestState> for AuthenticatedOperator {
 impl AuthenticatedOperator {
     async fn authenticate(parts: &Parts, state: &RequestState) -> Result<Self, AdminError> {
         let operator = AuthorizationCheck::new(&parts.headers, state)?.run().await?;
+        // Counted only now: before authentication, anyone could use up another operator's limit.
+        if let Some(id) = &operator.actor().id {
+            state.app().limits().ensure_operator_request_allowed(id)?;
+        }
         // If an operation without dry run ignored `dry_run`, it would be executed against the caller's intention.
         if !parts.method.is_safe() && !state.route().supports_dry_run {
             reject_query(parts.uri.query())?;
@@ -349,6 +353,7 @@ pub(crate) fn render_problem(error: AdminError) -> Problem {
         AdminError::Pairs { missing: false, pairs } => {
             Problem::new(StatusCode::CONFLICT, "conflict", detail).with_pairs(render_pairs(pairs))
         }
+        AdminError::RateLimited(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail),
         // The cause is only logged, because it describes internals of the hub.
         AdminError::Internal(error) => {
             let status = if error.is_transient() {

@@ -88,9 +88,11 @@ section! {
 }
 section! {
     /// Rate limits in requests per minute, all of which may come in one burst. `provider_share` is a percentage.
-    /// `documents` and `recipient_documents` are numbers of documents that are sent at the same time. Zero means no limit.
+    /// `documents` and `recipient_documents` are numbers of documents that are sent at the same time, and `partner_recipients` is
+    /// a number of recipients. Zero means no limit.
     LimitSection { recipient: u32, connection: u32, provider: u32, provider_share: u32, token: u32, revoke: u32,
-        failed_authentication: u32, documents: u32, recipient_documents: u32,
+        management: u32, operator: u32, failed_authentication: u32, documents: u32, recipient_documents: u32,
+        partner_recipients: u32,
     }
 }
 section! {

@@ -242,6 +242,8 @@ pub(crate) trait FlinksOperationExt: Sized {
     fn with_unknown_recipient(self) -> Self;
     fn with_unknown_connection(self) -> Self;
     fn with_paging(self) -> Self;
+    /// Documents the paging of a list that is an array.
+    fn with_array_paging(self) -> Self;
     /// Documents the error responses for a request body that is too large or is not received in time.
     fn with_body_limits(self) -> Self;
     /// Documents the error responses for a request body that is too large, is not received in time or has an
@@ -250,6 +252,11 @@ pub(crate) trait FlinksOperationExt: Sized {
     /// Documents the error responses of every operation: internal error and temporary unavailability.
     fn with_internal_errors(self) -> Self;
 }
+
+const PAGING_ERRORS: [(OAuthCode, &str); 2] = [
+    (OAuthCode::InvalidRequest, "limit must be a positive integer, given once"),
+    (OAuthCode::InvalidRequest, "offset is altered, expired or of another list"),
+];
 
 impl FlinksOperationExt for OperationSpec {
     fn route<T: 'static>(self, handler: impl RouteHandler<T>) -> Route {
@@ -302,10 +309,22 @@ impl FlinksOperationExt for OperationSpec {
     }
 
     fn with_paging(self) -> Self {
-        self.with_page_parameters().with_oauth_errors([
-            (OAuthCode::InvalidRequest, "limit must be a positive integer, given once"),
-            (OAuthCode::InvalidRequest, "offset is altered, expired or of another list"),
-        ])
+        self.with_page_parameters().with_oauth_errors(PAGING_ERRORS)
+    }
+
+    fn with_array_paging(self) -> Self {
+        self.with_query(
+            "limit",
+            "Maximum number of results. A larger value is treated as the maximum, which is also the default.",
+            json!({"type": "integer", "minimum": 1}),
+        )
+        .with_query(
+            "offset",
+            "`offset` of the URL in the header `Link` of the previous page. Opaque, valid only for this list and for a \
+             limited time.",
+            json!({"type": "string"}),
+        )
+        .with_oauth_errors(PAGING_ERRORS)
     }
 
     fn with_body_limits(self) -> Self {

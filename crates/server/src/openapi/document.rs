@@ -215,6 +215,7 @@ fn response_headers() -> Value {
             "required": true, "schema": {"type": "string", "pattern": "^[0-9]+$"},
         },
         "www-authenticate": text("The authentication challenge (RFC 6750 §3)."),
+        "link": text("The URL of the next page, with `rel=\"next\"` (RFC 8288). Absent on the last page."),
         "location": text("The URI to which the browser is redirected."),
         "bowline-omitted": {
             "description": "The number of elements of this page that the consent covers and that were left out, because \

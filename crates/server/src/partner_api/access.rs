@@ -48,14 +48,36 @@ pub enum AuthenticatedClientKind {
     Recipient(AuthenticatedRecipient),
 }
 
+impl AuthenticatedClientKind {
+    pub const fn id(&self) -> &ClientId {
+        match self {
+            Self::Partner(partner) => partner.id(),
+            Self::Recipient(recipient) => recipient.id(),
+        }
+    }
+}
+
 /// The access that an operation requires, which decides whether a suspended client may call it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessLevel {
-    /// Reads and ends connections. A suspended client may do this too, because it must always be possible to end a
-    /// connection.
-    ReadAndEnd,
+    /// Reads connections. A suspended client may do this too, because it must always be possible to end a connection.
+    ReadConnections,
+    /// Ends a connection. A suspended client may do this too.
+    EndConnection,
     /// All other operations. They are rejected while the client is suspended.
     Full,
+}
+
+impl AccessLevel {
+    /// Counts a request of an authenticated client against its limit for this kind of operation.
+    pub(super) fn count_request(self, ctx: &RequestContext, client: &ClientId) -> Result<(), AuthzError> {
+        let limits = ctx.app().limits();
+        let counted = match self {
+            Self::EndConnection => limits.ensure_revocation_allowed(client),
+            Self::ReadConnections | Self::Full => limits.ensure_management_allowed(client),
+        };
+        counted.map_err(AuthzError::from)
+    }
 }
 
 /// Authenticates a partner by a bearer token with scope `client:admin`.

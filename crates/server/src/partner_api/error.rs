@@ -7,7 +7,7 @@ use store::command::RejectedPair;
 use crate::error::InternalError;
 use crate::oauth::AuthzError;
 use crate::paging::PagingError;
-use crate::recipients::RecipientError;
+use crate::recipients::{RecipientError, TOO_MANY_RECIPIENTS};
 
 /// The reason why a request of a partner or recipient failed. A failed request has changed nothing.
 #[derive(Debug)]
@@ -53,6 +53,9 @@ impl From<RecipientError> for PartnerApiError {
     fn from(error: RecipientError) -> Self {
         match error {
             RecipientError::Invalid(error) => error.into(),
+            RecipientError::TooManyRecipients => {
+                OAuthError::new(OAuthCode::InvalidRequest, TOO_MANY_RECIPIENTS).into()
+            }
             RecipientError::IdTaken => InternalError::new("a generated client id is taken").into(),
             RecipientError::Internal(error) => error.into(),
         }

@@ -4,12 +4,13 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, RawQuery};
 use axum::http::request::Parts;
-use axum::http::{Request, StatusCode};
+use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::error::{OAuthCode, OAuthError};
 use domain::model::connection::EndCause;
 use serde::Serialize;
 
+use super::array_page::ArrayPage;
 use super::wire::{
     ConnectionBody, ConnectionsBody, ProviderBody, ProviderDetailBody, ProviderV2Body, RecipientBody,
     RegistrationBody, RejectedPairsBody, SecretBody,
@@ -27,10 +28,12 @@ use crate::paging::ListQuery;
 use crate::request::{RequestBody, parse_members};
 
 pub(super) const OWN_CONNECTIONS: &str = "/api/v1/connections";
+pub(super) const RECIPIENTS: &str = "/api/v1/recipients";
+pub(super) const ALL_REGISTRATIONS: &str = "/api/v1/recipients/providers/requests";
 
-/// Declares axum extractors that authenticate the caller, or reject the request with an OAuth error.
+/// Declares axum extractors that authenticate the caller, and count its request, or reject the request with an OAuth error.
 macro_rules! caller_extractors {
-    ($($(#[$doc:meta])* $name:ident($type:ty) = |$ctx:ident, $bearer:ident| $authenticate:expr;)+) => {$(
+    ($($(#[$doc:meta])* $name:ident($type:ty, $level:ident) = |$ctx:ident, $bearer:ident| $authenticate:expr;)+) => {$(
         $(#[$doc])*
         pub(super) struct $name($type);
 
@@ -41,7 +44,10 @@ macro_rules! caller_extractors {
                 let ctx = RequestContext::from_request_parts(parts, state).await.map_err(IntoResponse::into_response)?;
                 let ($ctx, $bearer) = (&ctx, Bearer::from_headers(&parts.headers));
                 let $bearer = $bearer.as_ref();
-                $authenticate.await.map(Self).map_err(|error| render_authz_error(&error))
+                let caller = $authenticate.await.map_err(|error| render_authz_error(&error))?;
+                // Counted only now: before authentication, anyone could use up another client's limit.
+                AccessLevel::$level.count_request(&ctx, caller.id()).map_err(|error| render_authz_error(&error))?;
+                Ok(Self(caller))
             }
         }
     )+};
@@ -49,15 +55,19 @@ macro_rules! caller_extractors {
 
 caller_extractors! {
     /// A partner that is not suspended.
-    AsPartner(AuthenticatedPartner) = |ctx, bearer| super::authenticate_partner(ctx, bearer, AccessLevel::Full);
-    /// A partner, suspended or not, that reads or ends connections.
-    AsEndingPartner(AuthenticatedPartner) = |ctx, bearer| super::authenticate_partner(ctx, bearer, AccessLevel::ReadAndEnd);
+    AsPartner(AuthenticatedPartner, Full) = |ctx, bearer| super::authenticate_partner(ctx, bearer, AccessLevel::Full);
+    /// A partner, suspended or not, that reads connections.
+    AsReadingPartner(AuthenticatedPartner, ReadConnections) = |ctx, bearer| super::authenticate_partner(ctx, bearer, AccessLevel::ReadConnections);
+    /// A partner, suspended or not, that ends a connection.
+    AsEndingPartner(AuthenticatedPartner, EndConnection) = |ctx, bearer| super::authenticate_partner(ctx, bearer, AccessLevel::EndConnection);
     /// A recipient that is not suspended.
-    AsRecipient(AuthenticatedRecipient) = |ctx, bearer| super::authenticate_recipient(ctx, bearer, AccessLevel::Full);
-    /// A recipient, suspended or not, that reads or ends connections.
-    AsEndingRecipient(AuthenticatedRecipient) = |ctx, bearer| super::authenticate_recipient(ctx, bearer, AccessLevel::ReadAndEnd);
+    AsRecipient(AuthenticatedRecipient, Full) = |ctx, bearer| super::authenticate_recipient(ctx, bearer, AccessLevel::Full);
+    /// A recipient, suspended or not, that reads connections.
+    AsReadingRecipient(AuthenticatedRecipient, ReadConnections) = |ctx, bearer| super::authenticate_recipient(ctx, bearer, AccessLevel::ReadConnections);
+    /// A recipient, suspended or not, that ends a connection.
+    AsEndingRecipient(AuthenticatedRecipient, EndConnection) = |ctx, bearer| super::authenticate_recipient(ctx, bearer, AccessLevel::EndConnection);
     /// A partner or a recipient that is not suspended.
-    AsClient(AuthenticatedClientKind) = |ctx, bearer| super::authenticate_client(ctx, bearer);
+    AsClient(AuthenticatedClientKind, Full) = |ctx, bearer| super::authenticate_client(ctx, bearer);
 }
 
 /// The authenticated partner, which is not suspended, and the parsed body of its request.
@@ -99,9 +109,14 @@ pub(super) async fn create_recipient(
     })
 }
 
-pub(super) async fn list_recipients(ctx: RequestContext, AsPartner(partner): AsPartner) -> Response {
-    render(recipients::list(&ctx, &partner).await, |recipients| {
-        json(&recipients.iter().map(RecipientBody::for_list).collect::<Vec<_>>())
+pub(super) async fn list_recipients(
+    ctx: RequestContext,
+    AsPartner(partner): AsPartner,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = ListQuery::parse(query.as_deref());
+    render(recipients::list(&ctx, &partner, RECIPIENTS, &query).await, |page| {
+        array_page(page, |recipients| recipients.iter().map(RecipientBody::for_list).collect::<Vec<_>>())
     })
 }
 
@@ -153,17 +168,26 @@ pub(super) async fn request_registrations(
     })
 }
 
-pub(super) async fn list_all_registrations(ctx: RequestContext, AsPartner(partner): AsPartner) -> Response {
-    render(registrations::list_all(&ctx, &partner).await, |all| json(&RegistrationBody::list_from(all)))
+pub(super) async fn list_all_registrations(
+    ctx: RequestContext,
+    AsPartner(partner): AsPartner,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = ListQuery::parse(query.as_deref());
+    render(registrations::list_all(&ctx, &partner, ALL_REGISTRATIONS, &query).await, |page| {
+        array_page(page, RegistrationBody::list_from)
+    })
 }
 
 pub(super) async fn list_registrations(
     ctx: RequestContext,
     AsPartner(partner): AsPartner,
     Segment(id): Segment,
+    RawQuery(query): RawQuery,
 ) -> Response {
-    render(registrations::list_for_recipient(&ctx, &partner, &id).await, |all| {
-        json(&RegistrationBody::list_from(all))
+    let query = ListQuery::parse(query.as_deref());
+    render(registrations::list_for_recipient(&ctx, &partner, &id, &query).await, |page| {
+        array_page(page, RegistrationBody::list_from)
     })
 }
 
@@ -204,7 +228,7 @@ pub(super) async fn list_providers_v2(
 
 pub(super) async fn list_own_connections(
     ctx: RequestContext,
-    AsEndingRecipient(recipient): AsEndingRecipient,
+    AsReadingRecipient(recipient): AsReadingRecipient,
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = ListQuery::parse(query.as_deref());
@@ -215,7 +239,7 @@ pub(super) async fn list_own_connections(
 
 pub(super) async fn show_own_connection(
     ctx: RequestContext,
-    AsEndingRecipient(recipient): AsEndingRecipient,
+    AsReadingRecipient(recipient): AsReadingRecipient,
     Segment(id): Segment,
 ) -> Response {
     render(connections::find(&ctx, recipient.id(), &id).await, |connection| {
@@ -234,7 +258,7 @@ pub(super) async fn end_own_connection(
 
 pub(super) async fn list_connections(
     ctx: RequestContext,
-    AsEndingPartner(partner): AsEndingPartner,
+    AsReadingPartner(partner): AsReadingPartner,
     Segment(client_id): Segment,
     RawQuery(query): RawQuery,
 ) -> Response {
@@ -246,7 +270,7 @@ pub(super) async fn list_connections(
 
 pub(super) async fn show_connection(
     ctx: RequestContext,
-    AsEndingPartner(partner): AsEndingPartner,
+    AsReadingPartner(partner): AsReadingPartner,
     Segments([client_id, id]): Segments<2>,
 ) -> Response {
     render(connections::find_for_partner(&ctx, &partner, &client_id, &id).await, |connection| {
@@ -264,6 +288,17 @@ pub(super) async fn end_connection(
 
 fn json<T: Serialize>(body: &T) -> Response {
     Json(body).into_response()
+}
+
+/// Renders a page as an array, as Flinks documents these lists. The header `Link` has the next page (RFC 8288).
+fn array_page<'a, T, B: Serialize>(page: &'a ArrayPage<T>, to_body: impl FnOnce(&'a [T]) -> B) -> Response {
+    let mut response = json(&to_body(&page.items));
+    let next =
+        page.next.as_ref().and_then(|url| HeaderValue::from_str(&format!("<{url}>; rel=\"next\"")).ok());
+    if let Some(next) = next {
+        response.headers_mut().insert(header::LINK, next);
+    }
+    response
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "`render` passes each result by reference")]

@@ -1,6 +1,7 @@
 //! The routes of the partner API with their OpenAPI documentation.
 
 use domain::error::OAuthCode;
+use schemars::JsonSchema;
 use serde_json::{Value, json};
 
 use super::wire::{
@@ -13,6 +14,7 @@ use crate::oauth::operations::{
     ANY_CLIENT_SECURITY, FlinksOperationExt, PARTNER_SECURITY, RECIPIENT_SECURITY,
 };
 use crate::operation::{ContentSpec, OperationSpec, OperationTag, ResponseSpec, request_schema, schema_fn};
+use crate::recipients::TOO_MANY_RECIPIENTS;
 
 /// Returns all routes of the partner API, each with its OpenAPI documentation.
 pub(crate) fn routes() -> Vec<Route> {
@@ -91,7 +93,7 @@ fn connections() -> Vec<Route> {
 
 fn recipients() -> Vec<Route> {
     const TAG: OperationTag = OperationTag("Data recipients");
-    let (all, one) = ("/api/v1/recipients", "/api/v1/recipients/{client_id}");
+    let (all, one) = (http::RECIPIENTS, "/api/v1/recipients/{client_id}");
     let recipient_example = |with_secret: bool| {
         let mut shown = new_recipient_example();
         shown["client_id"] = "dc-…".into();
@@ -103,7 +105,6 @@ fn recipients() -> Vec<Route> {
     let described = |operation: OperationSpec| {
         operation.with_client_auth(PARTNER_SECURITY).with_suspended_error().with_internal_errors()
     };
-    let listed = json!([{"client_id": "dc-…", "name": "Flinks Fake", "contacts": []}]);
     vec![
         described(TAG.post(all, "createDataRecipient", "Create Data Recipient"))
             .with_json_body(
@@ -119,15 +120,16 @@ fn recipients() -> Vec<Route> {
             .with_oauth_errors([
                 (OAuthCode::InvalidRequest, "name must be 1 to 256 characters of text"),
                 (OAuthCode::InvalidRequest, "scope must include ACCOUNT_BASIC"),
+                (OAuthCode::InvalidRequest, TOO_MANY_RECIPIENTS),
             ])
             .with_body_errors("The content type must be application/json")
             .route(http::create_recipient),
         described(TAG.get(all, "listDataRecipients", "Get All Data Recipients"))
-            .with_json_response::<Vec<RecipientBody<'static>>>(
-                200,
-                "The data recipients of this partner",
-                listed,
-            )
+            .with_array_paging()
+            .with_responses([array_response::<RecipientBody<'static>>(
+                "The data recipients of this partner, the oldest first",
+                json!([{"client_id": "dc-…", "name": "Flinks Fake", "contacts": []}]),
+            )])
             .route(http::list_recipients),
         described(TAG.get(one, "getDataRecipient", "Get Data Recipient Details"))
             .with_json_response::<RecipientBody<'static>>(200, "The data recipient", recipient_example(false))
@@ -172,6 +174,12 @@ fn recipients() -> Vec<Route> {
     ]
 }
 
+/// Documents a page of a list that is an array.
+fn array_response<T: JsonSchema>(description: &'static str, example: Value) -> ResponseSpec {
+    let content = ContentSpec::Json("application/json", schema_fn::<Vec<T>>());
+    ResponseSpec { status: 200, description, content, example: Some(example), headers: &["link"] }
+}
+
 fn new_recipient_example() -> Value {
     json!({
         "name": "Flinks Fake", "description": "Description of Flinks Fake", "country": "CA",
@@ -196,6 +204,12 @@ fn registrations() -> Vec<Route> {
             "The status of each registration",
             json!([one]),
         )
+    };
+    let with_registration_page = |operation: OperationSpec| {
+        operation.with_array_paging().with_responses([array_response::<RegistrationBody<'static>>(
+            "The status of each registration",
+            json!([one]),
+        )])
     };
     let pair = |status, message: &'static str| ResponseSpec {
         status,
@@ -223,13 +237,13 @@ fn registrations() -> Vec<Route> {
             pair(409, "This registration was requested before and is PENDING_APPROVAL"),
         ])
         .route(http::request_registrations),
-        with_registrations(described(TAG.get(
-            "/api/v1/recipients/providers/requests",
+        with_registration_page(described(TAG.get(
+            http::ALL_REGISTRATIONS,
             "listRegistrations",
             "Get Registration Status of All Data Recipients",
         )))
         .route(http::list_all_registrations),
-        with_registrations(described(TAG.get(
+        with_registration_page(described(TAG.get(
             "/api/v1/recipients/{client_id}/providers/requests",
             "listRecipientRegistrations",
             "Get Registration Status of a Data Recipient",

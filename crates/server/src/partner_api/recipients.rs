@@ -9,8 +9,10 @@ use store::command::{ClientSelector, RemoveClientOutcome};
 use store::query::{GetRecipient, ListRecipients};
 
 use super::access::AuthenticatedPartner;
+use super::array_page::{ArrayPage, ArrayPageRequest};
 use super::error::{NO_RECIPIENT, PartnerApiError};
 use crate::context::RequestContext;
+use crate::paging::ListQuery;
 use crate::recipients::{self, RecipientDraft, redirect_uris_schema};
 use crate::request::{RequestBody, SpaceDelimitedList, read_as};
 
@@ -143,12 +145,17 @@ pub(super) async fn find(
     ctx.ask(&GetRecipient { partner: partner.id().clone(), client_id }).await?.ok_or(NO_RECIPIENT)
 }
 
-/// Lists the recipients that the partner manages.
+/// Lists the recipients that the partner manages, the oldest first. `path` is the URL path of the list.
 pub(super) async fn list(
     ctx: &RequestContext,
     partner: &AuthenticatedPartner,
-) -> Result<Vec<Recipient>, PartnerApiError> {
-    Ok(ctx.ask(&ListRecipients { partner: partner.id().clone() }).await?)
+    path: &str,
+    query: &ListQuery,
+) -> Result<ArrayPage<Recipient>, PartnerApiError> {
+    let page = ArrayPageRequest::parse(ctx, partner.id().as_str(), path, query)?;
+    let after = page.after.as_deref().and_then(|id| ClientId::parse(id).ok());
+    let list = ListRecipients { partner: partner.id().clone(), after, limit: page.row_limit() };
+    page.build_page(ctx, ctx.ask(&list).await?, |recipient| recipient.client.id.to_string())
 }
 
 /// Replaces the redirect URIs of a recipient that the partner manages, and returns the updated recipient.

@@ -4,12 +4,14 @@ use domain::id::{ClientId, ProviderId};
 use domain::model::registration::RegistrationState;
 use domain::rule::validation::ValidationError;
 use store::command::{PairRejection, RejectedPair};
-use store::query::{ListPartnerRegistrations, NamedRegistration};
+use store::query::{GetRegistrationSummary, ListPartnerRegistrations, NamedRegistration};
 
 use super::access::AuthenticatedPartner;
+use super::array_page::{ArrayPage, ArrayPageRequest};
 use super::error::PartnerApiError;
 use super::recipients::find_active;
 use crate::context::RequestContext;
+use crate::paging::ListQuery;
 use crate::recipients::{self, MAX_PAIRS, ensure_pair_limit};
 use crate::request::DUPLICATE_FIELD;
 
@@ -31,11 +33,11 @@ pub(super) async fn request(
     let (owner, pairs) = (Some(partner.id().clone()), (clients.clone(), providers.clone()));
     let outcome = recipients::request_registrations(ctx, owner, pairs, partner.actor()).await?;
     outcome.map_err(PartnerApiError::Pairs)?;
-    let is_requested = |r: &NamedRegistration| {
-        clients.contains(&r.registration.client_id) && providers.contains(&r.registration.provider_id)
-    };
-    let mut registrations = list_all(ctx, partner).await?;
-    registrations.retain(is_requested);
+    let mut registrations = Vec::new();
+    for client_id in clients {
+        registrations.extend(list_of_recipient(ctx, partner, client_id).await?);
+    }
+    registrations.retain(|r| providers.contains(&r.registration.provider_id));
     Ok(registrations)
 }
 
@@ -63,12 +65,14 @@ fn parse_list<T: PartialEq>(
     Ok(items)
 }
 
-/// Lists the registrations of all recipients that the partner manages.
+/// Lists the registrations of all recipients that the partner manages. `path` is the URL path of the list.
 pub(super) async fn list_all(
     ctx: &RequestContext,
     partner: &AuthenticatedPartner,
-) -> Result<Vec<NamedRegistration>, PartnerApiError> {
-    Ok(ctx.ask(&ListPartnerRegistrations { partner: partner.id().clone(), client_id: None }).await?)
+    path: &str,
+    query: &ListQuery,
+) -> Result<ArrayPage<NamedRegistration>, PartnerApiError> {
+    list_page(ctx, partner, None, path, query).await
 }
 
 /// Lists the registrations of one recipient that the partner manages.
@@ -76,9 +80,45 @@ pub(super) async fn list_for_recipient(
     ctx: &RequestContext,
     partner: &AuthenticatedPartner,
     client_id: &str,
+    query: &ListQuery,
+) -> Result<ArrayPage<NamedRegistration>, PartnerApiError> {
+    let client_id = find_active(ctx, partner, client_id).await?.client.id;
+    let path = format!("/api/v1/recipients/{client_id}/providers/requests");
+    list_page(ctx, partner, Some(client_id), &path, query).await
+}
+
+async fn list_page(
+    ctx: &RequestContext,
+    partner: &AuthenticatedPartner,
+    client_id: Option<ClientId>,
+    path: &str,
+    query: &ListQuery,
+) -> Result<ArrayPage<NamedRegistration>, PartnerApiError> {
+    let page = ArrayPageRequest::parse(ctx, partner.id().as_str(), path, query)?;
+    let after = page.after.as_deref().and_then(parse_sort_key);
+    let limit = page.row_limit();
+    let list = ListPartnerRegistrations { partner: partner.id().clone(), client_id, after, limit };
+    page.build_page(ctx, ctx.ask(&list).await?, |named| {
+        let registration = &named.registration;
+        format!("{} {}", registration.client_id, registration.provider_id)
+    })
+}
+
+/// Parses the recipient and the provider of the last registration of a page, separated by a space.
+fn parse_sort_key(text: &str) -> Option<(ClientId, ProviderId)> {
+    let (client_id, provider_id) = text.split_once(' ')?;
+    Some((ClientId::parse(client_id).ok()?, ProviderId::parse(provider_id)?))
+}
+
+/// Lists all registrations of one recipient, of which there are at most as many as providers.
+async fn list_of_recipient(
+    ctx: &RequestContext,
+    partner: &AuthenticatedPartner,
+    client_id: ClientId,
 ) -> Result<Vec<NamedRegistration>, PartnerApiError> {
-    let client_id = Some(find_active(ctx, partner, client_id).await?.client.id);
-    Ok(ctx.ask(&ListPartnerRegistrations { partner: partner.id().clone(), client_id }).await?)
+    const ALL: u32 = 10_000;
+    let (partner, client_id) = (partner.id().clone(), Some(client_id));
+    Ok(ctx.ask(&ListPartnerRegistrations { partner, client_id, after: None, limit: ALL }).await?.rows)
 }
 
 /// Returns the registration of one recipient with one provider.
@@ -88,11 +128,11 @@ pub(super) async fn find(
     client_id: &str,
     provider_id: &str,
 ) -> Result<NamedRegistration, PartnerApiError> {
-    let registrations = list_for_recipient(ctx, partner, client_id).await?;
+    let client_id = find_active(ctx, partner, client_id).await?.client.id;
     // A malformed id matches no registration, so it gets the same error as an unknown one.
-    let provider_id = ProviderId::parse(provider_id);
-    let registration = registrations.into_iter().find(|r| Some(r.registration.provider_id) == provider_id);
-    registration.ok_or(NO_REGISTRATION)
+    let provider_id = ProviderId::parse(provider_id).ok_or(NO_REGISTRATION)?;
+    let found = ctx.ask(&GetRegistrationSummary { client_id, provider_id }).await?;
+    found.map(|summary| summary.named_registration).ok_or(NO_REGISTRATION)
 }
 
 /// Returns the text with which version 1 of the API shows the state of a registration: its name in upper case.

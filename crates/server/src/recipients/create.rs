@@ -7,7 +7,7 @@ use domain::model::client::{
 };
 use domain::rule::validation::{MAX_NAME_CHARS, ValidationError, validate_text};
 use domain::{Clusters, Secret};
-use store::command::RegisterClient;
+use store::command::{RegisterClient, RegisterClientOutcome};
 
 use super::draft::{RecipientDraft, load_loopback_policy};
 use crate::context::RequestContext;
@@ -20,6 +20,10 @@ pub struct NewClientCredentials {
     pub client_secret: Secret<String>,
 }
 
+/// The message for a partner that has the maximum number of recipients.
+pub const TOO_MANY_RECIPIENTS: &str =
+    "The partner has the maximum number of data recipients: remove one first";
+
 /// The reason why a recipient or partner was not created or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum RecipientError {
@@ -28,6 +32,9 @@ pub enum RecipientError {
     /// A client with the requested id exists already.
     #[error("client_id: a client with this id exists already")]
     IdTaken,
+    /// The partner has the maximum number of recipients (`limit.partner_recipients`).
+    #[error("{TOO_MANY_RECIPIENTS}")]
+    TooManyRecipients,
     #[error(transparent)]
     Internal(InternalError),
 }
@@ -117,6 +124,17 @@ async fn store_client(
     Recipient { client, client_profile }: Recipient,
     actor: &Actor,
 ) -> Result<(), RecipientError> {
-    let command = RegisterClient { moment: ctx.new_moment()?, client, client_profile, actor: actor.clone() };
-    if ctx.run(command).await? { Ok(()) } else { Err(RecipientError::IdTaken) }
+    let max = ctx.app().config().limit.partner_recipients;
+    let command = RegisterClient {
+        moment: ctx.new_moment()?,
+        client,
+        client_profile,
+        max_partner_recipients: (max > 0).then_some(max),
+        actor: actor.clone(),
+    };
+    match ctx.run(command).await? {
+        RegisterClientOutcome::Registered => Ok(()),
+        RegisterClientOutcome::IdTaken => Err(RecipientError::IdTaken),
+        RegisterClientOutcome::TooManyRecipients => Err(RecipientError::TooManyRecipients),
+    }
 }

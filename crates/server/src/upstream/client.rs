@@ -57,7 +57,9 @@ pub(super) async fn load_upstream_client_id(
     match provider.settings.upstream_client {
         UpstreamClientMode::Shared => Ok(provider.settings.client_id.clone()),
         // The secret is opened, because this shows that the stored client id belongs to it.
-        UpstreamClientMode::PerRegistration => Ok(load_upstream_credentials(ctx, provider, recipient).await?.id),
+        UpstreamClientMode::PerRegistration => {
+            Ok(load_upstream_credentials(ctx, provider, recipient).await?.id)
+        }
     }
 }
 

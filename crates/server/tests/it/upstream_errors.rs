@@ -67,7 +67,11 @@ async fn circuit_breaker_of_one_recipient_stops_no_other(kit: TestHub) {
     }
     kit.inject_faults(json!({"fail": null})).await;
 
-    assert_eq!([read(&tokens).await, read(&second).await], [503, 200], "one recipient's failures stop only it");
+    assert_eq!(
+        [read(&tokens).await, read(&second).await],
+        [503, 200],
+        "one recipient's failures stop only it"
+    );
     assert_eq!(availability(&tokens).await.as_deref(), Some("DOWN"));
     assert_eq!(availability(&second).await.as_deref(), Some("ALIVE"));
 

@@ -7,38 +7,52 @@ use domain::model::client::{Client, ClientKind, ClientProfile, ClientState};
 use domain::secret::TokenHash;
 use serde_json::{Value, json};
 
-use super::audit_entry::build_audit_entry;
+use super::audit_entry::{build_audit_entry, describe_list};
 use super::upstream_client::queue_upstream_client_deletions;
 use crate::entity::audit_event::encode_actor_id;
 use crate::entity::client::{compute_client_mac, compute_client_state_mac, find_client, lock_client};
 use crate::error::Result;
 use crate::operation::{Command, CommandKind};
-use crate::sql::sql;
+use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::{to_json, values};
 
-/// Registers a client. Does nothing if a client with the same id exists.
+/// Registers a client. Does nothing if a client with the same id exists, or if its partner has too many recipients.
 #[derive(Debug)]
 pub struct RegisterClient {
     pub moment: Moment,
     /// The client to register. Its audit head is ignored, because the registration begins a new chain.
     pub client: Client,
     pub client_profile: ClientProfile,
+    /// The maximum number of recipients of one partner, without removed ones; `None` means no limit.
+    pub max_partner_recipients: Option<u32>,
     pub actor: Actor,
 }
 
+/// The outcome of [`RegisterClient`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegisterClientOutcome {
+    Registered,
+    /// A client with the same id exists.
+    IdTaken,
+    /// The partner has the maximum number of recipients.
+    TooManyRecipients,
+}
+
 impl Command for RegisterClient {
-    /// `false` if a client with the same id exists.
-    type Reply = bool;
+    type Reply = RegisterClientOutcome;
 
     fn moment(&self) -> &Moment {
         &self.moment
     }
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<RegisterClientOutcome> {
         let (client, profile) = (&self.client, &self.client_profile);
         if find_client(tx, &client.id).await?.is_some() {
-            return Ok(false);
+            return Ok(RegisterClientOutcome::IdTaken);
+        }
+        if self.has_too_many_recipients(tx).await? {
+            return Ok(RegisterClientOutcome::TooManyRecipients);
         }
         let detail = json!({"kind": client.kind.as_str(), "scope": client.scope.to_string(),
             "owner": client.owner_id.as_ref().map(ClientId::as_str)});
@@ -66,7 +80,28 @@ impl Command for RegisterClient {
                 client.require_pkce, client.max_duration_days.map(u32::from), head, self.moment.now, state_mac, mac
             ],
         );
-        Ok(true)
+        Ok(RegisterClientOutcome::Registered)
+    }
+}
+
+static RECIPIENT_AT_LIMIT: &Sql = sql!(
+    "-- find out whether a partner has a number of recipients
+    SELECT id FROM clients WHERE owner_id = ?1 AND kind = 'recipient' AND state <> 'closed'
+    ORDER BY created_at, id LIMIT 1 OFFSET ?2"
+);
+
+pub(crate) static HOT_STATEMENTS: &[&Sql] = &[RECIPIENT_AT_LIMIT];
+
+impl RegisterClient {
+    /// Returns whether the partner of the new recipient has the maximum number of recipients.
+    async fn has_too_many_recipients(&self, tx: &mut Tx<'_>) -> Result<bool> {
+        let (Some(partner), Some(max)) = (&self.client.owner_id, self.max_partner_recipients) else {
+            return Ok(false);
+        };
+        // The lock makes concurrent registrations for one partner wait for each other, so that each counts the others.
+        lock_client(tx, partner).await?;
+        let Some(index) = max.checked_sub(1) else { return Ok(true) };
+        tx.exists(RECIPIENT_AT_LIMIT, values![partner, index]).await
     }
 }
 
@@ -184,7 +219,7 @@ impl Command for UpdateClient {
                     ),
                     values![client.id, to_json(uris)?, mac],
                 );
-                (AuditAction::RedirectUrisReplaced, json!({"redirect_uris": uris}))
+                (AuditAction::RedirectUrisReplaced, json!({"redirect_uris": describe_list(uris)}))
             }
             ClientUpdate::Secret(hash) => {
                 // A token that is issued to the client itself contains the generation. Tokens of earlier generations

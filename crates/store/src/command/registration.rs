@@ -11,6 +11,7 @@ use domain::model::registration::{
 };
 use serde_json::json;
 
+use super::audit_entry::describe_list;
 use super::client::{ClientSelector, record_client_event};
 use super::job_queue::{JobSubject, SealedToken, queue_job};
 use crate::entity::provider::find_provider;
@@ -118,7 +119,7 @@ impl Command for RequestRegistrations {
             for id in &self.providers {
                 upsert_registration(tx, &self.moment, &client.id, *id, state);
             }
-            let detail = json!({"providers": self.providers, "state": state.as_str()});
+            let detail = json!({"providers": describe_list(&self.providers), "state": state.as_str()});
             record_client_event(
                 tx,
                 &self.moment,

@@ -5,16 +5,16 @@ use super::{
     recipient, registrations, removal,
 };
 use crate::command::{
-    credential as credential_command, delete_tokens, end_connection, end_facts, invalid_grant, job_count,
-    open_connection, purge, recover_exchange, refresh_stats, resolve_failed_job, run_job, set_metadata,
-    upstream_client,
+    client, credential as credential_command, delete_tokens, end_connection, end_facts, invalid_grant,
+    job_count, open_connection, purge, recover_exchange, refresh_stats, resolve_failed_job, run_job,
+    set_metadata, upstream_client,
 };
 use crate::entity;
 use crate::sql::{Sql, Statement};
 
 /// Returns the statements on hot paths: those that run for requests, jobs or searches.
 pub fn hot_statements() -> Vec<Statement> {
-    let groups: [&[&'static Sql]; 40] = [
+    let groups: [&[&'static Sql]; 41] = [
         entity::access_state::HOT_STATEMENTS,
         entity::authorization_code::HOT_STATEMENTS,
         entity::authorization_request::HOT_STATEMENTS,
@@ -24,6 +24,7 @@ pub fn hot_statements() -> Vec<Statement> {
         entity::operator::HOT_STATEMENTS,
         entity::provider::HOT_STATEMENTS,
         entity::registration::HOT_STATEMENTS,
+        client::HOT_STATEMENTS,
         credential_command::HOT_STATEMENTS,
         delete_tokens::HOT_STATEMENTS,
         end_connection::HOT_STATEMENTS,

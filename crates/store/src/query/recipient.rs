@@ -7,6 +7,7 @@ use domain::{Clusters, Timestamp};
 
 use crate::entity::client::{client_columns, client_profile_columns};
 use crate::error::Result;
+use crate::keyset_search::SearchPage;
 use crate::operation::{Query, QueryKind};
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
@@ -28,19 +29,26 @@ impl Query for GetRecipient {
     }
 }
 
-/// Lists the recipients of a partner that were not removed, the oldest first, at most 10,000. Those that another program has
-/// changed are left out.
+/// Lists the recipients of a partner that were not removed, the oldest first. Those that another program has changed are left
+/// out.
 #[derive(Clone, Debug)]
 pub struct ListRecipients {
     pub partner: ClientId,
+    /// The last recipient of the previous page. It may have been removed since.
+    pub after: Option<ClientId>,
+    pub limit: u32,
 }
 
 impl Query for ListRecipients {
-    type Reply = Vec<Recipient>;
+    type Reply = SearchPage<Recipient>;
     const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        tx.fetch_verified(RECIPIENTS, values![self.partner]).await
+        let rows = match &self.after {
+            None => tx.fetch_all(OLDEST_RECIPIENTS, values![self.partner, self.limit]).await?,
+            Some(after) => tx.fetch_all(NEWER_RECIPIENTS, values![self.partner, self.limit, after]).await?,
+        };
+        Ok(SearchPage::new(rows, self.limit, None))
     }
 }
 
@@ -52,13 +60,28 @@ static RECIPIENT: &Sql = sql!(concat!(
     "\n    FROM clients WHERE id = ?1 AND owner_id = ?2 AND kind = 'recipient'"
 ));
 
-static RECIPIENTS: &Sql = sql!(concat!(
-    "-- list the recipients of a partner\nSELECT ",
-    client_columns!(),
-    ", ",
-    client_profile_columns!(),
-    "\n    FROM clients WHERE owner_id = ?1 AND kind = 'recipient' AND state <> 'closed'
-    ORDER BY created_at, id LIMIT 10000"
+macro_rules! select_recipients {
+    () => {
+        concat!(
+            "SELECT ",
+            client_columns!(),
+            ", ",
+            client_profile_columns!(),
+            "\n    FROM clients WHERE owner_id = ?1 AND kind = 'recipient' AND state <> 'closed'"
+        )
+    };
+}
+
+static OLDEST_RECIPIENTS: &Sql = sql!(concat!(
+    "-- list the oldest recipients of a partner\n",
+    select_recipients!(),
+    " ORDER BY created_at, id LIMIT ?2"
+));
+static NEWER_RECIPIENTS: &Sql = sql!(concat!(
+    "-- list the recipients of a partner after one of them\n",
+    select_recipients!(),
+    " AND (created_at, id) > ((SELECT created_at FROM clients WHERE id = ?3), ?3)
+    ORDER BY created_at, id LIMIT ?2"
 ));
 
 /// Lists connections of a recipient, the newest first, including ended ones.
@@ -164,5 +187,11 @@ impl Query for GetRecipientConnection {
 static RECIPIENT_CONNECTION: &Sql =
     sql!(concat!("-- find a connection of a recipient\n", select_recipient_connections!(), " AND c.id = ?2"));
 
-pub(super) static HOT_STATEMENTS: &[&Sql] =
-    &[RECIPIENT, RECIPIENTS, NEWEST_CONNECTIONS, OLDER_CONNECTIONS, RECIPIENT_CONNECTION];
+pub(super) static HOT_STATEMENTS: &[&Sql] = &[
+    RECIPIENT,
+    OLDEST_RECIPIENTS,
+    NEWER_RECIPIENTS,
+    NEWEST_CONNECTIONS,
+    OLDER_CONNECTIONS,
+    RECIPIENT_CONNECTION,
+];

@@ -26,13 +26,16 @@ lookup! {
         = |tx, query| list_verified_registrations(tx, &query.client_id);
 }
 
-/// Lists the registrations of a partner's recipients, at most 10,000. Removed recipients are excluded, and registrations that
-/// another program has changed, or whose provider it has changed.
+/// Lists the registrations of a partner's recipients, those of the oldest recipient first. Removed recipients are excluded, and
+/// registrations that another program has changed, or whose provider it has changed.
 #[derive(Clone, Debug)]
 pub struct ListPartnerRegistrations {
     pub partner: ClientId,
     /// The only recipient whose registrations are listed; `None` lists those of all recipients.
     pub client_id: Option<ClientId>,
+    /// The recipient and the provider of the last registration of the previous page.
+    pub after: Option<(ClientId, ProviderId)>,
+    pub limit: u32,
 }
 
 /// A registration with the names of the recipient and the provider.
@@ -64,16 +67,24 @@ impl FromRow for NamedRegistration {
 }
 
 impl Query for ListPartnerRegistrations {
-    type Reply = Vec<NamedRegistration>;
+    type Reply = SearchPage<NamedRegistration>;
     const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        match &self.client_id {
-            None => tx.fetch_verified(PARTNER_REGISTRATIONS, values![self.partner]).await,
-            Some(client_id) => {
-                tx.fetch_verified(PARTNER_RECIPIENT_REGISTRATIONS, values![self.partner, client_id]).await
+        let (partner, limit) = (&self.partner, self.limit);
+        let rows = match (&self.client_id, &self.after) {
+            (None, None) => tx.fetch_all(FIRST_PARTNER_REGISTRATIONS, values![partner, limit]).await?,
+            (None, Some((client_id, provider_id))) => {
+                let params = values![partner, limit, client_id, *provider_id];
+                tx.fetch_all(LATER_PARTNER_REGISTRATIONS, params).await?
             }
-        }
+            (Some(client_id), after) => {
+                // Ids of providers are positive.
+                let after = after.as_ref().map_or(ProviderId::new(0), |(_, provider_id)| *provider_id);
+                tx.fetch_all(RECIPIENT_REGISTRATIONS, values![partner, limit, client_id, after]).await?
+            }
+        };
+        Ok(SearchPage::new(rows, limit, None))
     }
 }
 
@@ -91,15 +102,21 @@ macro_rules! select_partner_registrations {
     };
 }
 
-static PARTNER_REGISTRATIONS: &Sql = sql!(concat!(
+static FIRST_PARTNER_REGISTRATIONS: &Sql = sql!(concat!(
     "-- list the registrations of a partner's recipients\n",
     select_partner_registrations!(),
-    " ORDER BY c.created_at, c.id, r.provider_id LIMIT 10000"
+    " ORDER BY c.created_at, c.id, r.provider_id LIMIT ?2"
 ));
-static PARTNER_RECIPIENT_REGISTRATIONS: &Sql = sql!(concat!(
+static LATER_PARTNER_REGISTRATIONS: &Sql = sql!(concat!(
+    "-- list the registrations of a partner's recipients after one of them\n",
+    select_partner_registrations!(),
+    " AND (c.created_at, c.id, r.provider_id) > ((SELECT created_at FROM clients WHERE id = ?3), ?3, ?4)
+    ORDER BY c.created_at, c.id, r.provider_id LIMIT ?2"
+));
+static RECIPIENT_REGISTRATIONS: &Sql = sql!(concat!(
     "-- list the registrations of one recipient of a partner\n",
     select_partner_registrations!(),
-    " AND c.id = ?2 ORDER BY r.provider_id LIMIT 10000"
+    " AND c.id = ?3 AND r.provider_id > ?4 ORDER BY r.provider_id LIMIT ?2"
 ));
 
 /// A registration with the names of the recipient and the provider, and the recipient's partner.
@@ -217,5 +234,9 @@ keyset_search! {
     BY_TIME: "time" along "TRUE" by ("r.requested_at", "r.client_id", "r.provider_id");
 }
 
-pub(super) static HOT_STATEMENTS: &[&Sql] =
-    &[PARTNER_REGISTRATIONS, PARTNER_RECIPIENT_REGISTRATIONS, REGISTRATION_SUMMARY];
+pub(super) static HOT_STATEMENTS: &[&Sql] = &[
+    FIRST_PARTNER_REGISTRATIONS,
+    LATER_PARTNER_REGISTRATIONS,
+    RECIPIENT_REGISTRATIONS,
+    REGISTRATION_SUMMARY,
+];

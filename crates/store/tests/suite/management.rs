@@ -2,7 +2,7 @@
 //! steps.
 
 use domain::id::{ClientId, ProviderId};
-use domain::model::client::ClientState;
+use domain::model::client::{ClientKind, ClientState};
 use domain::model::connection::{ConnectionState, EndCause};
 use domain::model::registration::{RegistrationState, RegistrationStep};
 use store::command::{
@@ -16,7 +16,9 @@ use store::query::{
     ListRecipients,
 };
 
-use crate::support::{TestStore, build_provider, hash, on_both, operator_actor, parse_client_id};
+use crate::support::{
+    MAX_PARTNER_RECIPIENTS, TestStore, build_provider, hash, on_both, operator_actor, parse_client_id,
+};
 
 on_both!(
     client_update_writes_one_audit_event_unless_unchanged,
@@ -25,6 +27,8 @@ on_both!(
     registration_requests_are_all_or_nothing,
     registration_steps_follow_allowed_transitions,
     recipient_connection_pages_have_no_gaps,
+    partner_pages_have_no_gaps_or_duplicates,
+    concurrent_creations_stay_below_limit_of_partner,
 );
 
 fn build_selector(id: &str, partner: Option<&str>) -> ClientSelector {
@@ -124,11 +128,12 @@ async fn partner_can_access_only_its_own_recipients(kit: TestStore) {
     for (partner, id) in [("pt-two", "dc-mine"), ("pt-one", "dc-acme"), ("pt-one", "pt-one")] {
         assert!(kit.store.query(&get_recipient(partner, id)).await.unwrap().is_none(), "{partner} {id}");
     }
-    let listed = kit.store.query(&ListRecipients { partner: parse_client_id("pt-one") }).await.unwrap();
-    assert_eq!(listed.iter().map(|r| r.client.id.as_str()).collect::<Vec<_>>(), ["dc-mine"]);
-    assert!(
-        kit.store.query(&ListRecipients { partner: parse_client_id("pt-two") }).await.unwrap().is_empty()
-    );
+    let listed = async |partner| {
+        let list = ListRecipients { partner: parse_client_id(partner), after: None, limit: 10 };
+        kit.store.query(&list).await.unwrap().rows
+    };
+    assert_eq!(listed("pt-one").await.iter().map(|r| r.client.id.as_str()).collect::<Vec<_>>(), ["dc-mine"]);
+    assert!(listed("pt-two").await.is_empty());
     let remove = |partner| RemoveClient {
         moment: kit.next_moment(),
         selector: build_selector("dc-mine", Some(partner)),
@@ -136,9 +141,7 @@ async fn partner_can_access_only_its_own_recipients(kit: TestStore) {
     };
     assert_eq!(kit.store.run(remove("pt-two")).await.unwrap(), RemoveClientOutcome::NotFound);
     assert_eq!(kit.store.run(remove("pt-one")).await.unwrap(), RemoveClientOutcome::Removed);
-    assert!(
-        kit.store.query(&ListRecipients { partner: parse_client_id("pt-one") }).await.unwrap().is_empty()
-    );
+    assert!(listed("pt-one").await.is_empty());
     let removed = kit.store.query(&get_recipient("pt-one", "dc-mine")).await.unwrap().unwrap();
     assert_eq!(removed.client.state, ClientState::Closed);
 }
@@ -199,13 +202,18 @@ async fn registration_requests_are_all_or_nothing(kit: TestStore) {
     let repeated =
         kit.store.run(build_registration_requests(&kit, "pt-one", &["dc-mine"], &[1000])).await.unwrap();
     assert_eq!(repeated.unwrap_err(), [bad("dc-mine", 1000, PairRejection::Duplicate(pending))]);
-    let list_under_partner = |id| ListPartnerRegistrations { partner: parse_client_id(id), client_id: None };
-    let registrations = kit.store.query(&list_under_partner("pt-one")).await.unwrap();
+    let list_under_partner = |id| ListPartnerRegistrations {
+        partner: parse_client_id(id),
+        client_id: None,
+        after: None,
+        limit: 10,
+    };
+    let registrations = kit.store.query(&list_under_partner("pt-one")).await.unwrap().rows;
     assert_eq!(
         (registrations.len(), &*registrations[0].client_name, &*registrations[0].provider.name),
         (4, "Acme", "Maple")
     );
-    assert!(kit.store.query(&list_under_partner("pt-two")).await.unwrap().is_empty());
+    assert!(kit.store.query(&list_under_partner("pt-two")).await.unwrap().rows.is_empty());
 }
 
 fn build_registration_step(
@@ -322,4 +330,77 @@ async fn recipient_connection_pages_have_no_gaps(kit: TestStore) {
     let get_connection = |client_id: ClientId| GetRecipientConnection { client_id, id: foreign.clone() };
     assert!(kit.store.query(&get_connection(parse_client_id("dc-acme"))).await.unwrap().is_none());
     assert!(kit.store.query(&get_connection(parse_client_id("dc-other"))).await.unwrap().is_some());
+}
+
+async fn partner_pages_have_no_gaps_or_duplicates(kit: TestStore) {
+    register_partners(&kit).await;
+    // All of them are created at the same time, and only their ids differ.
+    for id in ["dc-c", "dc-a", "dc-b"] {
+        kit.register_under_partner(id, "pt-one").await;
+    }
+    let (moment, provider) = (kit.next_moment(), build_provider(2000));
+    kit.store.run(UpsertProvider { moment, provider, actor: operator_actor() }).await.unwrap();
+    let all = ["dc-a", "dc-b", "dc-c", "dc-mine"];
+    let requests = build_registration_requests(&kit, "pt-one", &all, &[1000, 2000]);
+    kit.store.run(requests).await.unwrap().unwrap();
+    let partner = || parse_client_id("pt-one");
+
+    let (mut recipients, mut after) = (Vec::new(), None);
+    loop {
+        let request = ListRecipients { partner: partner(), after: after.take(), limit: 3 };
+        let page = kit.store.query(&request).await.unwrap().rows;
+        let Some(last) = page.last() else { break };
+        after = Some(last.client.id.clone());
+        recipients.extend(page.into_iter().map(|recipient| recipient.client.id));
+    }
+    let (mut registrations, mut after) = (Vec::new(), None);
+    loop {
+        let request =
+            ListPartnerRegistrations { partner: partner(), client_id: None, after: after.take(), limit: 3 };
+        let page = kit.store.query(&request).await.unwrap().rows;
+        after = page.last().map(|last| (last.registration.client_id.clone(), last.registration.provider_id));
+        if page.is_empty() {
+            break;
+        }
+        registrations
+            .extend(page.into_iter().map(|r| (r.registration.client_id, r.registration.provider_id)));
+    }
+
+    let mut expected = recipients.clone();
+    expected.sort();
+    expected.dedup();
+    assert_eq!((recipients.len(), expected.len()), (4, 4), "{recipients:?}");
+    let each = |id: &ClientId| [1000, 2000].map(|provider| (id.clone(), ProviderId::new(provider)));
+    assert_eq!(registrations, recipients.iter().flat_map(each).collect::<Vec<_>>());
+    let second = ListPartnerRegistrations {
+        partner: partner(),
+        client_id: Some(parse_client_id("dc-b")),
+        after: Some((parse_client_id("dc-b"), ProviderId::new(1000))),
+        limit: 3,
+    };
+    let second = kit.store.query(&second).await.unwrap().rows;
+    assert_eq!(
+        second.iter().map(|r| r.registration.provider_id).collect::<Vec<_>>(),
+        [ProviderId::new(2000)]
+    );
+}
+
+async fn concurrent_creations_stay_below_limit_of_partner(kit: TestStore) {
+    register_partners(&kit).await;
+    let names: Vec<_> = (0..2 * MAX_PARTNER_RECIPIENTS).map(|nth| format!("dc-r{nth}")).collect();
+
+    let kind = ClientKind::Recipient;
+    let creations = names.iter().map(|name| kit.register(name, kind, Some("pt-one")));
+    let created = futures_util::future::join_all(creations).await;
+
+    let count = created.into_iter().filter(|created| *created).count();
+    assert_eq!(count + 1, MAX_PARTNER_RECIPIENTS as usize, "one existed before");
+    assert!(kit.register("dc-of-other", kind, Some("pt-two")).await, "another partner is not affected");
+    let remove = RemoveClient {
+        moment: kit.next_moment(),
+        selector: build_selector("dc-mine", Some("pt-one")),
+        actor: operator_actor(),
+    };
+    kit.store.run(remove).await.unwrap();
+    assert!(kit.register("dc-next", kind, Some("pt-one")).await, "a removed recipient is not counted");
 }

@@ -19,8 +19,9 @@ use domain::secret::{TokenHash, TokenHashes};
 use domain::{Clusters, Moment, Secret, Timestamp};
 use store::command::{
     ClientSelector, ClientUpdate, EndConnection, EndOutcome, OpenAuthorizationRequest, OpenConnection,
-    OpenOutcome, ReceiveCode, RedeemCode, RedeemOutcome, RegisterClient, RequestRegistrations, SealedGrant,
-    SealedValue, SendToProvider, SetProviderState, TakeRegistrationStep, UpdateClient, UpsertProvider,
+    OpenOutcome, ReceiveCode, RedeemCode, RedeemOutcome, RegisterClient, RegisterClientOutcome,
+    RequestRegistrations, SealedGrant, SealedValue, SendToProvider, SetProviderState, TakeRegistrationStep,
+    UpdateClient, UpsertProvider,
 };
 use store::query::{CountJobs, GetAuditChain, GetClient, GetConnection, GetProvider};
 use store::{Location, PostgresSettings, RowAuthenticator, Store, StoreKeys, StoreSettings, UptimeClock};
@@ -58,6 +59,9 @@ macro_rules! on_both {
     };
 }
 pub(crate) use on_both;
+
+/// The maximum number of recipients of one partner in these tests.
+pub(crate) const MAX_PARTNER_RECIPIENTS: u32 = 5;
 
 pub(crate) struct TestStore {
     pub(crate) store: Store,
@@ -139,9 +143,16 @@ impl TestStore {
         };
         let (moment, about) = (self.next_moment(), ClientProfile::default());
         self.store
-            .run(RegisterClient { moment, client, client_profile: about, actor: operator_actor() })
+            .run(RegisterClient {
+                moment,
+                client,
+                client_profile: about,
+                max_partner_recipients: Some(MAX_PARTNER_RECIPIENTS),
+                actor: operator_actor(),
+            })
             .await
             .unwrap()
+            == RegisterClientOutcome::Registered
     }
 
     /// Creates a recipient that a partner manages, without registrations.

@@ -13,6 +13,7 @@ use crate::admin_api::recipients::{
 use crate::admin_api::{AdminError, SecretIssued, clients, http};
 use crate::http::Route;
 use crate::operation::{OperationSpec, OperationTag, request_schema};
+use crate::recipients::TOO_MANY_RECIPIENTS;
 
 fn new_recipient_example() -> Value {
     json!({"name": "Acme Budget", "purpose_en": "To show your budget.", "purpose_fr": "Pour afficher votre budget.",
@@ -74,6 +75,7 @@ pub(super) fn recipients() -> Vec<Route> {
                 json!({"recipient": recipient_example(), "client_secret": "…"}),
             )
             .with_errors([AdminError::invalid("scope", "must include ACCOUNT_BASIC")])
+            .with_conflict(TOO_MANY_RECIPIENTS)
             .with_body_errors(JSON_TYPE_REQUIRED)
             .route(Role::Admin, http::create(recipients::create)),
         with_recipient(TAG.get(ONE, "getRecipient", "Get a recipient"))

@@ -112,7 +112,9 @@ fn map_recipient_error(error: RecipientError) -> CliError {
     match error {
         // The redirect URIs come from the command line.
         RecipientError::Invalid(_) => CliError::Usage(error.to_string()),
-        RecipientError::IdTaken | RecipientError::Internal(_) => CliError::Internal(error.into()),
+        RecipientError::IdTaken | RecipientError::TooManyRecipients | RecipientError::Internal(_) => {
+            CliError::Internal(error.into())
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use bowline::admin_api::AdminError;
 use bowline::error::InternalError;
 use bowline::fdx_api::DataError;
 use bowline::http::BodyError;
+use bowline::rate_limit::RateLimitError;
 use bowline::recipients::RegistrationPair;
 use bowline::router::all_routes;
 use domain::OAuthError;
@@ -101,7 +102,7 @@ pub(crate) const fn expected_tls_failure() -> ExpectedResponse {
 }
 
 /// Returns the expected errors over a rate limit, which `limit` tests.
-pub(crate) fn expected_rate_limit_errors() -> [ExpectedResponse; 2] {
+pub(crate) fn expected_rate_limit_errors() -> [ExpectedResponse; 3] {
     let retry_later = "Too many requests, please try again later";
     [
         ExpectedResponse::Fdx(
@@ -109,6 +110,12 @@ pub(crate) fn expected_rate_limit_errors() -> [ExpectedResponse; 2] {
             "Too many requests from this recipient or for this connection",
         ),
         ExpectedResponse::OAuth(503, OAuthCode::TemporarilyUnavailable, retry_later.into()),
+        ExpectedResponse::Problem(
+            503,
+            "unavailable",
+            None,
+            "Too many requests of this operator, please try again later".into(),
+        ),
     ]
 }
 
@@ -237,6 +244,7 @@ fn list_admin_errors() -> Vec<AdminError> {
         AdminError::Conflict("An operator with this name exists already".into()),
         AdminError::Pairs { missing: true, pairs: vec![build_rejected_pair()] },
         AdminError::Pairs { missing: false, pairs: vec![build_rejected_pair()] },
+        AdminError::RateLimited(RateLimitError(Duration::from_secs(1))),
         AdminError::Internal(InternalError::new("broken")),
     ];
     let number = |error: &AdminError| match error {
@@ -248,9 +256,10 @@ fn list_admin_errors() -> Vec<AdminError> {
         AdminError::Conflict(_) => 5,
         AdminError::Pairs { missing: true, .. } => 6,
         AdminError::Pairs { missing: false, .. } => 7,
-        AdminError::Internal(_) => 8,
+        AdminError::RateLimited(_) => 8,
+        AdminError::Internal(_) => 9,
     };
-    assert!(all.iter().map(number).eq(0..9));
+    assert!(all.iter().map(number).eq(0..10));
     all
 }
 
@@ -269,6 +278,7 @@ fn each_admin_error_variant_is_covered_by_a_case() {
             AdminError::Invalid { field, .. } => (400, "invalid", Some(field.as_str())),
             AdminError::NotFound(_) | AdminError::Pairs { missing: true, .. } => (404, "not_found", None),
             AdminError::Conflict(_) | AdminError::Pairs { missing: false, .. } => (409, "conflict", None),
+            AdminError::RateLimited(_) => (503, "unavailable", None),
             AdminError::Internal(_) => (500, "internal", None),
         };
         let detail = match &error {

@@ -56,7 +56,7 @@ pub(crate) enum ExpectedResponse {
 }
 
 impl ExpectedResponse {
-    pub(super) fn invalid_request(description: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn invalid_request(description: impl Into<Cow<'static, str>>) -> Self {
         Self::OAuth(400, OAuthCode::InvalidRequest, description.into())
     }
 
@@ -159,7 +159,7 @@ impl ExpectedResponse {
 }
 
 /// Every header that a response may have. A header that a caller injects is not in this list.
-const ALLOWED_HEADERS: [&str; 18] = [
+const ALLOWED_HEADERS: [&str; 19] = [
     "allow",
     "cache-control",
     "connection",
@@ -168,6 +168,7 @@ const ALLOWED_HEADERS: [&str; 18] = [
     "content-type",
     "cross-origin-opener-policy",
     "date",
+    "link",
     "location",
     "ob-correlation-id",
     "ob-trace-id",

@@ -3,7 +3,7 @@
 mod bad_parameters;
 pub(crate) mod callers;
 pub(crate) mod error_coverage;
-mod expectations;
+pub(crate) mod expectations;
 mod management;
 mod route_table;
 

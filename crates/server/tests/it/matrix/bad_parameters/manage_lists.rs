@@ -154,7 +154,21 @@ pub(super) fn build_connection_cases(values: &InputValues) -> Vec<InputCase> {
             cases.push(InputCase::new(what, partners, expected_not_found(NO_CONNECTION)));
         }
     }
-    let lists = [("/api/v1/connections", &managed.recipient_token), (under.as_str(), &managed.token)];
+    cases.extend(build_paging_cases(values, &under));
+    cases
+}
+
+/// Builds the cases for invalid parameters of lists. `under` is the path of the connections of a partner's recipient.
+fn build_paging_cases(values: &InputValues, under: &str) -> Vec<InputCase> {
+    let (managed, mut cases) = (&values.manage, Vec::new());
+    let registrations = format!("{RECIPIENTS}/{}/providers/requests", managed.recipient);
+    let lists = [
+        ("/api/v1/connections", &managed.recipient_token),
+        (under, &managed.token),
+        (RECIPIENTS, &managed.token),
+        ("/api/v1/recipients/providers/requests", &managed.token),
+        (registrations.as_str(), &managed.token),
+    ];
     for (path, bearer) in lists {
         for name in ["limit", "offset", "colour"] {
             for bad in BadValue::ALL {
