@@ -134,8 +134,8 @@ impl Language {
         let ranges = header.split(',').filter_map(|range| {
             let mut parts = range.split(';').map(str::trim);
             let language = Self::from_tags(parts.next()?)?;
-            let weight = parts.find_map(|part| part.strip_prefix("q=")).unwrap_or("1").parse::<f32>().ok()?;
-            (weight > 0.0).then_some((weight, language))
+            let weight = parse_weight(parts.find_map(|part| part.strip_prefix("q=")).unwrap_or("1"))?;
+            (weight > 0).then_some((weight, language))
         });
         // Of several ranges with the highest weight, the first one counts.
         let best = ranges.reduce(|best, range| if range.0 > best.0 { range } else { best });
@@ -157,6 +157,15 @@ impl Language {
             Self::Fr => "fr",
         }
     }
+}
+
+/// Parses a weight of RFC 9110 §12.4.2: a number from 0 to 1 with at most three decimals. Returns it in thousandths.
+fn parse_weight(text: &str) -> Option<u16> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    if !matches!(whole, "0" | "1") || decimals.len() > 3 || !decimals.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    format!("{whole}{decimals:0<3}").parse().ok().filter(|weight| *weight <= 1000)
 }
 
 /// The validated parameters of an authorization request.

@@ -65,7 +65,7 @@ pub struct LoginPage {
     pub return_url: Option<String>,
 }
 
-/// What the page of a login states.
+/// The statement of the page of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginStatus {
     Progress(AuthorizationProgress),
