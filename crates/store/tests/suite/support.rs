@@ -456,7 +456,7 @@ pub(crate) fn build_provider(id: i64) -> Provider {
     let settings: ProviderSettings = serde_json::from_value(serde_json::json!({
         "name": "Maple", "country": "CA", "authorization_endpoint": "https://b/a", "token_endpoint": "https://b/t",
         "revocation_endpoint": "https://b/r", "client_id": "hub", "client_secret": {"env": "X"},
-        "fdx": {"base_url": "https://b/fdx", "version": "5"}, "scopes": {"ACCOUNT_BASIC": "basic"},
+        "fdx": {"base_url": "https://b/fdx", "version": "5"}, "scopes": {"ACCOUNT_BASIC": "basic", "TRANSACTIONS": "transactions"},
         "revoke": ["rfc7009"],
     }))
     .unwrap();
