@@ -234,6 +234,15 @@ mod tests {
     }
 
     #[test]
+    fn operator_token_may_begin_with_hyphen() {
+        let arguments = ["bowline", "connection", "list", "--url", "http://127.0.0.1:1", "--token", "-token"];
+
+        let parsed = Cli::command().try_get_matches_from(arguments);
+
+        assert!(parsed.is_ok(), "{parsed:?}");
+    }
+
+    #[test]
     fn cli_commands_have_help_text_and_example() {
         let mut command = Cli::command();
         command.build();

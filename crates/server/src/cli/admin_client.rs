@@ -39,7 +39,8 @@ pub(super) struct HubArgs {
     url: Option<String>,
     /// Operator token for --url, whose role must allow the command; other users of this machine can see the command
     /// line, so prefer --token-file or the environment
-    #[arg(long, global = true, help_heading = GLOBAL_HEADING, env = "BOWLINE_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    // A token is encoded in base64url, so one of 64 begins with a hyphen.
+    #[arg(long, global = true, help_heading = GLOBAL_HEADING, env = "BOWLINE_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN", allow_hyphen_values = true)]
     token: Option<String>,
     /// File with an operator token for --url, or `-` for standard input; takes precedence over --token
     #[arg(long, global = true, help_heading = GLOBAL_HEADING, value_name = "FILE")]
