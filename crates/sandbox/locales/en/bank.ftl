@@ -104,6 +104,7 @@ bank-fault-token_response-created = Responds with 201
 bank-fault-token_response-accepted = Issues tokens, responds with 202
 bank-fault-token_response-empty_refresh_token = The refresh token is empty
 bank-fault-token_response-no_refresh_token = There is no refresh token
+bank-fault-token_response-repeated_refresh_token = A refresh returns the same refresh token
 bank-fault-token_response-byte_order_mark = The body begins with a byte order mark
 bank-fault-token_response-gzip = The body is compressed
 bank-fault-token_response-non_ascii = The body is not UTF-8

@@ -104,6 +104,7 @@ bank-fault-token_response-created = Répond par 201
 bank-fault-token_response-accepted = Émet les jetons, répond par 202
 bank-fault-token_response-empty_refresh_token = Le jeton d’actualisation est vide
 bank-fault-token_response-no_refresh_token = Il n’y a pas de jeton d’actualisation
+bank-fault-token_response-repeated_refresh_token = Une actualisation renvoie le même jeton
 bank-fault-token_response-byte_order_mark = Le corps commence par une marque d’ordre
 bank-fault-token_response-gzip = Le corps est compressé
 bank-fault-token_response-non_ascii = Le corps n’est pas en UTF-8
