@@ -9,6 +9,7 @@ mod deferred_statement;
 mod end_queue;
 mod entity;
 mod error;
+mod hex;
 mod keyset_search;
 mod migrate;
 mod operation;

@@ -4,6 +4,7 @@
 //! when it is applied and compared at every start.
 
 use crate::error::{Result, StoreError};
+use crate::hex::digest_hex;
 
 /// A versioned change of the schema, as an SQL script.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,12 +38,7 @@ pub(crate) const CREATE_MIGRATIONS_TABLE: &str = "CREATE TABLE IF NOT EXISTS sch
 impl Migration {
     /// Returns the SHA-256 digest of the SQL text, in hexadecimal.
     pub(crate) fn digest(&self) -> String {
-        use std::fmt::Write as _;
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.sql.as_bytes());
-        digest.as_ref().iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        digest_hex(self.sql.as_bytes())
     }
 }
 

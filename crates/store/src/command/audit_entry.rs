@@ -1,7 +1,5 @@
 //! Builds the entries of the audit log, and appends them to the chains of connections and providers.
 
-use std::fmt::Write;
-
 use domain::Moment;
 use domain::model::audit_event::{Actor, AuditAction, AuditEntry, SubjectKind};
 use domain::model::connection::Connection;
@@ -9,6 +7,7 @@ use domain::model::provider::Provider;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::hex::digest_hex;
 use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::values;
@@ -44,13 +43,7 @@ pub(super) fn describe_list<T: Serialize>(list: &[T]) -> Value {
     if text.len() <= MAX_LIST_BYTES {
         return list;
     }
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
-    let mut hex = String::with_capacity(2 * digest.as_ref().len());
-    for byte in digest.as_ref() {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
-    json!({"count": list.as_array().map_or(0, Vec::len), "sha256": hex})
+    json!({"count": list.as_array().map_or(0, Vec::len), "sha256": digest_hex(text.as_bytes())})
 }
 
 /// Appends an entry to the audit chain of a connection that this transaction has locked, and changes nothing else of it.

@@ -14,7 +14,7 @@ use domain::scope::Clusters;
 use domain::{Moment, Timestamp};
 
 use super::job_queue::{SealedToken, queue_late_revocation};
-use super::lease::{Lease, read_unsettled, release_lease, unsettled_columns};
+use super::lease::{Lease, assign_unsettled, read_unsettled, release_lease, unsettled_columns};
 use super::refresh_stats::count_refresh;
 use super::sealed_value::SealedValue;
 use super::terms::narrow_terms;
@@ -186,15 +186,16 @@ impl StoreCredential {
         tx.defer(
             // A provider that does not rotate refresh tokens omits it; the previous one then stays valid (RFC 6749
             // section 6).
-            sql!(
+            sql!(concat!(
                 "-- replace a credential
                 UPDATE upstream_credentials SET access_token = ?2, access_expires_at = ?3,
                     refresh_token = COALESCE(?4, refresh_token), lease_id = NULL, lease_until = NULL,
-                    unknown_until = (CASE WHEN outcome_unknown AND unknown_until IS NULL THEN unknown_until ELSE ?7 END),
-                    outcome_unknown = (CASE WHEN outcome_unknown AND unknown_until IS NULL THEN outcome_unknown ELSE ?6 END),
+                    ",
+                assign_unsettled!("?6", "?7"),
+                ",
                     invalid_grant_at = NULL, updated_at = ?5
                 WHERE connection_id = ?1"
-            ),
+            )),
             values![
                 self.connection_id,
                 self.access_token.sealed,

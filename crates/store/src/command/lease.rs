@@ -43,19 +43,35 @@ pub(super) const fn unsettled_columns(unsettled: Option<UnsettledRefresh>) -> (b
     }
 }
 
+/// The assignments of the columns `outcome_unknown` and `unknown_until`, from these parameters. The result of an earlier refresh
+/// may have arrived since they were read, and have set the mark that no later refresh clears.
+macro_rules! assign_unsettled {
+    ($outcome_unknown:literal, $unknown_until:literal) => {
+        concat!(
+            "unknown_until = (CASE WHEN outcome_unknown AND unknown_until IS NULL THEN unknown_until ELSE ",
+            $unknown_until,
+            " END),
+                outcome_unknown = (CASE WHEN outcome_unknown AND unknown_until IS NULL THEN outcome_unknown ELSE ",
+            $outcome_unknown,
+            " END)"
+        )
+    };
+}
+pub(super) use assign_unsettled;
+
 /// Releases a lease with the commit, unless it has expired and another refresh has taken its own lease.
 pub(super) fn release_lease(tx: &mut Tx<'_>, id: &ConnectionId, lease: &Lease, outcome_unknown: bool) {
     let added = outcome_unknown.then(|| add_unsettled(lease.unsettled, lease.until));
     let (outcome_unknown, unknown_until) = unsettled_columns(added.or(lease.unsettled));
     tx.defer(
-        // The result of an earlier refresh may have arrived in the meantime and set the mark that no later one clears.
-        sql!(
+        sql!(concat!(
             "-- release a credential lease
             UPDATE upstream_credentials SET lease_id = NULL, lease_until = NULL,
-                unknown_until = (CASE WHEN outcome_unknown AND unknown_until IS NULL THEN unknown_until ELSE ?4 END),
-                outcome_unknown = (CASE WHEN outcome_unknown AND unknown_until IS NULL THEN outcome_unknown ELSE ?3 END)
+                ",
+            assign_unsettled!("?3", "?4"),
+            "
             WHERE connection_id = ?1 AND lease_id = ?2"
-        ),
+        )),
         values![id, lease.id, outcome_unknown, unknown_until],
     );
 }

@@ -21,6 +21,7 @@ use super::lease_guard::LeaseGuard;
 use super::options::ConnectOptions;
 use super::tls::build_connector;
 use crate::error::{Result, StoreError};
+use crate::hex::to_hex;
 use crate::settings::PostgresSettings;
 
 /// The time after which the server ends a session that waits inside a transaction. A node that was suspended or lost
@@ -302,13 +303,9 @@ fn read_password(file: &std::path::Path) -> Result<Vec<u8>> {
 }
 
 fn generate_session_id() -> Result<String> {
-    use std::fmt::Write as _;
     let mut random = [0; 16];
     aws_lc_rs::rand::fill(&mut random).map_err(StoreError::internal)?;
-    Ok(random.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    }))
+    Ok(to_hex(&random))
 }
 
 fn render_settings(settings: &PostgresSettings, limits: Option<StatementLimits>, session_id: &str) -> String {
