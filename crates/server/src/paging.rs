@@ -101,14 +101,28 @@ struct Cursor {
     until: Timestamp,
 }
 
-/// Creates the cursor of the page after `position`, with the configured lifetime.
+/// Seals a position of the list `bound_to` as a cursor with the configured lifetime.
+pub(crate) fn seal_position(
+    ctx: &RequestContext,
+    bound_to: &str,
+    position: &str,
+) -> Result<String, InternalError> {
+    let until = ctx.now().plus(ctx.app().config().page.cursor_ttl.duration());
+    seal_cursor(ctx.app().vault().cursor_key(), bound_to, position, until)
+}
+
+/// Returns the position in a cursor; `None` if the cursor was altered, belongs to another list or has expired.
+pub(crate) fn open_position(ctx: &RequestContext, bound_to: &str, cursor: &str) -> Option<String> {
+    open_cursor(ctx.app().vault().cursor_key(), bound_to, cursor, ctx.now())
+}
+
+/// Creates the cursor of the page after `position`. It must fit in the parameter of a list.
 pub(crate) fn seal_page_cursor(
     ctx: &RequestContext,
     bound_to: &str,
     position: &str,
 ) -> Result<String, PagingError> {
-    let until = ctx.now().plus(ctx.app().config().page.cursor_ttl.duration());
-    let sealed = seal_cursor(ctx.app().vault().cursor_key(), bound_to, position, until)?;
+    let sealed = seal_position(ctx, bound_to, position)?;
     if sealed.len() > MAX_CURSOR_BYTES { Err(PagingError::CursorTooLong) } else { Ok(sealed) }
 }
 
@@ -120,7 +134,7 @@ pub(crate) fn open_page_cursor(
 ) -> Result<Option<String>, PagingError> {
     const INVALID_CURSOR: PagingError = PagingError::Invalid("offset is altered, expired or of another list");
     let Some(offset) = &query.offset else { return Ok(None) };
-    open_cursor(ctx.app().vault().cursor_key(), bound_to, offset, ctx.now()).map(Some).ok_or(INVALID_CURSOR)
+    open_position(ctx, bound_to, offset).map(Some).ok_or(INVALID_CURSOR)
 }
 
 /// Seals a position of the list `bound_to` as a cursor that is valid until `until`.

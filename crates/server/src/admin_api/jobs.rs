@@ -17,7 +17,7 @@ use super::page::{AdminPage, PageRequest};
 use super::params::{Params, parse_dry_run};
 use crate::context::RequestContext;
 use crate::error::InternalError;
-use crate::paging::{open_cursor, seal_cursor};
+use crate::paging::{open_position, seal_position};
 use crate::request::RequestBody;
 use crate::response::{EnumValue, Time};
 
@@ -241,8 +241,7 @@ impl<'a> RetryCursor<'a> {
     }
 
     fn open(&self, text: &str) -> Result<RetryableJob, ValidationError> {
-        let key = self.ctx.app().vault().cursor_key();
-        let position = open_cursor(key, &self.bound_to, text, self.ctx.now());
+        let position = open_position(self.ctx, &self.bound_to, text);
         let parse = |position: String| {
             let (provider_id, id) = position.split_once(' ')?;
             Some(RetryableJob { provider_id: ProviderId::parse(provider_id)?, id: JobId::parse(id).ok()? })
@@ -252,10 +251,7 @@ impl<'a> RetryCursor<'a> {
     }
 
     fn seal(&self, job: &RetryableJob) -> Result<String, InternalError> {
-        let app = self.ctx.app();
-        let until = self.ctx.now().plus(app.config().page.cursor_ttl.duration());
-        let position = format!("{} {}", job.provider_id, job.id);
-        seal_cursor(app.vault().cursor_key(), &self.bound_to, &position, until)
+        seal_position(self.ctx, &self.bound_to, &format!("{} {}", job.provider_id, job.id))
     }
 }
 

@@ -8,7 +8,7 @@ use super::error::AdminError;
 use super::params::Params;
 use crate::context::RequestContext;
 use crate::error::InternalError;
-use crate::paging::{open_cursor, seal_cursor, truncate_page};
+use crate::paging::{open_position, seal_position, truncate_page};
 
 /// A page of a list, with the cursor of the next page.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -40,7 +40,7 @@ impl PageRequest {
         let positive = |text: &str| text.parse::<u32>().ok().filter(|n| *n > 0 && !text.starts_with('+'));
         let limit = params.parse("limit", "expected a positive integer", positive)?.unwrap_or(section.size);
         let bound_to = format!("admin\n{list}\n{}", params.filter_key());
-        let open = |text: &str| open_cursor(ctx.app().vault().cursor_key(), &bound_to, text, ctx.now());
+        let open = |text: &str| open_position(ctx, &bound_to, text);
         let expected = "expected `next` of the same list, not altered and not expired";
         let after = params.parse("after", expected, open)?;
         Ok(Self { limit: limit.min(section.max), bound_to, after })
@@ -69,8 +69,7 @@ impl PageRequest {
         key: impl Fn(&T) -> String,
         to_item: impl Fn(T) -> V,
     ) -> Result<AdminPage<V>, AdminError> {
-        let until = ctx.now().plus(ctx.app().config().page.cursor_ttl.duration());
-        let seal = |row: &T| seal_cursor(ctx.app().vault().cursor_key(), &self.bound_to, &key(row), until);
+        let seal = |row: &T| seal_position(ctx, &self.bound_to, &key(row));
         let SearchPage { mut rows, unverified, window_end } = found;
         let next = truncate_page(&mut rows, self.limit).or(window_end.as_ref()).map(seal).transpose()?;
         Ok(AdminPage { items: rows.into_iter().map(to_item).collect(), next, unverified })
