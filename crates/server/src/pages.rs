@@ -10,7 +10,7 @@ mod text;
 pub(crate) mod http;
 
 pub use frame::PageFrame;
-pub use notice::{NoticeKind, render_internal_error, render_no_step, render_notice};
+pub use notice::{NoticeKind, render_internal_error, render_notice, render_unavailable};
 pub use redirect::{redirect_found, redirect_see_other};
 pub(crate) use render::render_flow_page;
 pub use render::{serve_asset, serve_cached_page};

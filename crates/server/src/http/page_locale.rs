@@ -13,8 +13,6 @@ use super::state::RequestState;
 #[derive(Clone, Debug, Default)]
 pub struct PageLocale {
     language: Language,
-    /// The language that the query names: the customer's choice on a page, or that of the recipient.
-    requested: Option<Language>,
     query: AuthorizeQuery,
     /// The parameters that the link to the other language repeats, because the page would be another one without them.
     link_parameters: Vec<(String, String)>,
@@ -26,8 +24,7 @@ impl PageLocale {
         let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
         let query = AuthorizeQuery(query.into_owned().collect());
         let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-        let (language, requested) = (Language::select(&query, accepted), Language::from_query(&query));
-        Self { language, requested, query, link_parameters: Vec::new() }
+        Self { language: Language::select(&query, accepted), query, link_parameters: Vec::new() }
     }
 
     /// Returns the language of the page.
@@ -35,9 +32,9 @@ impl PageLocale {
         self.language
     }
 
-    /// Returns the language that the query names, if any.
-    pub const fn requested_language(&self) -> Option<Language> {
-        self.requested
+    /// Returns the language that the query names, if any: the customer's choice on a page, or that of the recipient.
+    pub fn requested_language(&self) -> Option<Language> {
+        Language::from_query(&self.query)
     }
 
     /// Returns the query of the page's URL.
@@ -47,7 +44,7 @@ impl PageLocale {
 
     /// Returns the same locale in the language of a stored request, unless the query names one.
     pub fn or_language(self, language: Language) -> Self {
-        Self { language: self.requested.unwrap_or(language), ..self }
+        Self { language: self.requested_language().unwrap_or(language), ..self }
     }
 
     /// Returns the same locale with these parameters in its link.

@@ -12,7 +12,7 @@ use domain::secret::{TokenHashes, constant_time_eq};
 
 use super::frame::PageFrame;
 use super::login::render_login_page;
-use super::notice::{NoticeKind, render_internal_error, render_no_step, render_notice};
+use super::notice::{NoticeKind, render_internal_error, render_notice, render_unavailable};
 use super::redirect::{redirect_found, redirect_see_other};
 use super::render::{render_flow_page, serve_asset};
 use crate::app::App;
@@ -165,7 +165,7 @@ async fn handle_callback(
     locale: PageLocale,
 ) -> Response {
     if is_speculative(&method, &headers) {
-        return render_no_step(&locale);
+        return render_unavailable(&locale);
     }
     // The path contains the id of the provider but not of the request, so all flow cookies are tried.
     let flow = read_flow_cookies(&app, &headers, None);
@@ -175,8 +175,6 @@ async fn handle_callback(
     let locale = locale.keep_in_link(&["code", "error", "state", "iss"]);
     match upstream::receive_callback(ctx, callback).await {
         Ok(url) => redirect_found(&url),
-        // The page of the request has no code in its URL.
-        Err(LoginError::NotPossibleNow(id)) => redirect_see_other(&format!("/consent/{id}")),
         Err(error) => render_login_error(&app, error, locale),
     }
 }
@@ -199,6 +197,7 @@ fn render_login_error(app: &App, error: LoginError, locale: PageLocale) -> Respo
         // This page has no form, so it needs no CSRF token.
         LoginError::Stopped(page) => render_login_page(*page, locale, String::new(), app.is_https()),
         LoginError::Rejected(error) => render_notice(StatusCode::BAD_REQUEST, error.into(), &locale),
+        // Unlike the URL of a callback, that of this page has no code.
         LoginError::NotPossibleNow(id) => redirect_see_other(&format!("/consent/{id}")),
         LoginError::Internal(error) => render_internal_error(&error, &locale),
     }

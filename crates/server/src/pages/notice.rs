@@ -94,9 +94,9 @@ pub fn render_notice(status: StatusCode, notice: NoticeKind, locale: &PageLocale
     render_plain_page(status, &NoticeTemplate { frame, heading, message })
 }
 
-/// Renders the response to a request that only explores a link, so that it takes no step. The status makes browsers discard what
-/// they have prefetched.
-pub fn render_no_step(locale: &PageLocale) -> Response {
+/// Renders the notice of a temporary error, which asks to try again soon. It is also the response to a request that only explores
+/// a link and must take no step: the status makes browsers discard what they have prefetched.
+pub fn render_unavailable(locale: &PageLocale) -> Response {
     let kind = NoticeKind::TemporarilyUnavailable;
     let mut response = render_notice(StatusCode::SERVICE_UNAVAILABLE, kind, locale);
     crate::http::set_retry_after(&mut response, std::time::Duration::from_secs(1));
@@ -106,11 +106,8 @@ pub fn render_no_step(locale: &PageLocale) -> Response {
 /// Logs an internal error and renders a notice page without its details.
 pub fn render_internal_error(error: &InternalError, locale: &PageLocale) -> Response {
     tracing::error!(%error, "page request failed with an internal error");
-    if !error.is_transient() {
-        return render_notice(StatusCode::INTERNAL_SERVER_ERROR, NoticeKind::InternalError, locale);
+    if error.is_transient() {
+        return render_unavailable(locale);
     }
-    let kind = NoticeKind::TemporarilyUnavailable;
-    let mut response = render_notice(StatusCode::SERVICE_UNAVAILABLE, kind, locale);
-    crate::http::set_retry_after(&mut response, std::time::Duration::from_secs(1));
-    response
+    render_notice(StatusCode::INTERNAL_SERVER_ERROR, NoticeKind::InternalError, locale)
 }
