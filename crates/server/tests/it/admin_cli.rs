@@ -190,12 +190,17 @@ async fn cli_manages_operators_and_ends_connections(site: HubProcess) {
     assert_eq!(run_text(&site, &["operator", "bootstrap"]).trim().len(), 43, "no admin is left");
 }
 
-async fn job_retry_repeats_until_no_failed_job_is_left(site: HubProcess) {
+/// Ends a connection while no hub is running, so that its job stays pending.
+async fn prepare_pending_revocation(site: &HubProcess) {
     let acme = site.add_recipient("Acme Budget");
     let hub = site.serve(&[]).await;
     let tokens = site.connect(&acme, "alice").await;
     hub.stop();
-    run_text(&site, &["connection", "end", tokens.id.as_str()]);
+    run_text(site, &["connection", "end", tokens.id.as_str()]);
+}
+
+async fn job_retry_repeats_until_no_failed_job_is_left(site: HubProcess) {
+    prepare_pending_revocation(&site).await;
     let copied_id = site.build_job_id("'copy' || n");
     let copy = format!(
         "INSERT INTO jobs (id, kind, connection_id, provider_id, client_id, endpoint_group, data_key, token,
@@ -221,11 +226,7 @@ async fn job_retry_repeats_until_no_failed_job_is_left(site: HubProcess) {
 
 /// More jobs belong to the changed provider than one request retries. They come first.
 async fn job_retry_continues_after_jobs_of_changed_provider(site: HubProcess) {
-    let acme = site.add_recipient("Acme Budget");
-    let hub = site.serve(&[]).await;
-    let tokens = site.connect(&acme, "alice").await;
-    hub.stop();
-    run_text(&site, &["connection", "end", tokens.id.as_str()]);
+    prepare_pending_revocation(&site).await;
     let copied_id = site.build_job_id("'copy' || n");
     let copy = format!(
         "INSERT INTO jobs (id, kind, connection_id, provider_id, client_id, endpoint_group, data_key, token,

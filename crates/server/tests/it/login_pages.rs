@@ -7,7 +7,9 @@ use bowline::cli::{Browser, BrowserRequest, BrowserResponse, find_hidden_field};
 use http::Method;
 use serde_json::json;
 
-use crate::support::{HubProcess, RawRequest, TestClient, TestHub, authorize_url, on_both, query_parameter};
+use crate::support::{
+    HubProcess, RawRequest, TestClient, TestHub, authorize_url, on_both, query_parameter, read_set_cookie,
+};
 
 on_both!(
     each_login_state_has_a_page_that_matches_the_store,
@@ -270,11 +272,6 @@ async fn parallel_callbacks_open_one_connection(kit: TestHub) {
     assert_eq!(kit.redeem(&acme, &codes[2]).await.status, 200, "the other tab is not affected");
 }
 
-/// Returns the name and value of the cookie that a response sets.
-fn read_set_cookie(answer: &BrowserResponse) -> String {
-    answer.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned()
-}
-
 #[tokio::test]
 async fn prefetch_takes_no_step_of_an_authorization() {
     let kit = TestHub::new().await;
@@ -286,12 +283,7 @@ async fn prefetch_takes_no_step_of_an_authorization() {
         assert_eq!((answer.status, answer.location), (503, None), "{name}: {value}");
     }
     assert_eq!(kit.sql("SELECT count(*) FROM authorization_requests").await, ["0"]);
-    let began = kit.send_raw(&RawRequest::get(url)).await;
-    let (at, cookie) = (began.location.clone().unwrap(), read_set_cookie(&began));
-    let page = kit.send_raw(&RawRequest::get(at.clone()).header("cookie", cookie.clone())).await;
-    let body =
-        format!("csrf_token={}&decision=approve", find_hidden_field(&page.body, "csrf_token").unwrap());
-    let sent = kit.send_raw(&RawRequest::post(at, FORM, body).header("cookie", cookie.clone())).await;
+    let (sent, cookie) = kit.approve_consent_raw(&url).await;
     let state = query_parameter(&sent.location.unwrap(), "state").unwrap();
     let callback =
         RawRequest::get(format!("/callback/1000?error=access_denied&state={state}")).header("cookie", cookie);

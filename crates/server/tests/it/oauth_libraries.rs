@@ -68,40 +68,43 @@ async fn assert_library_connects_and_revokes(kit: &TestHub, mut command: Command
     assert_eq!(causes, ["recipient"]);
 }
 
+async fn assert_python_library_connects_and_revokes(program: &str) {
+    let kit = TestHub::new().await;
+    assert_library_connects_and_revokes(&kit, build_python_command(program)).await;
+}
+
+async fn assert_javascript_library_connects_and_revokes(module: &str) {
+    let kit = TestHub::new().await;
+    let command = build_node_command(kit.data_folder(), module);
+    assert_library_connects_and_revokes(&kit, command).await;
+}
+
 #[tokio::test]
 async fn authlib_connects_and_revokes() {
-    let kit = TestHub::new().await;
-    let program = include_str!("../oauth-libraries/authlib_client.py");
-    assert_library_connects_and_revokes(&kit, build_python_command(program)).await;
+    assert_python_library_connects_and_revokes(include_str!("../oauth-libraries/authlib_client.py")).await;
 }
 
 #[tokio::test]
 async fn requests_oauthlib_connects_and_revokes() {
-    let kit = TestHub::new().await;
-    let program = include_str!("../oauth-libraries/requests_oauthlib_client.py");
-    assert_library_connects_and_revokes(&kit, build_python_command(program)).await;
+    assert_python_library_connects_and_revokes(include_str!(
+        "../oauth-libraries/requests_oauthlib_client.py"
+    ))
+    .await;
 }
 
 #[tokio::test]
 async fn openid_client_connects_and_revokes() {
-    let kit = TestHub::new().await;
-    let module = include_str!("../oauth-libraries/openid_client.mjs");
-    let command = build_node_command(kit.data_folder(), module);
-    assert_library_connects_and_revokes(&kit, command).await;
+    assert_javascript_library_connects_and_revokes(include_str!("../oauth-libraries/openid_client.mjs"))
+        .await;
 }
 
 #[tokio::test]
 async fn oauth4webapi_connects_and_revokes() {
-    let kit = TestHub::new().await;
-    let module = include_str!("../oauth-libraries/oauth4webapi.mjs");
-    let command = build_node_command(kit.data_folder(), module);
-    assert_library_connects_and_revokes(&kit, command).await;
+    assert_javascript_library_connects_and_revokes(include_str!("../oauth-libraries/oauth4webapi.mjs")).await;
 }
 
 #[tokio::test]
 async fn simple_oauth2_connects_and_revokes() {
-    let kit = TestHub::new().await;
-    let module = include_str!("../oauth-libraries/simple_oauth2.mjs");
-    let command = build_node_command(kit.data_folder(), module);
-    assert_library_connects_and_revokes(&kit, command).await;
+    assert_javascript_library_connects_and_revokes(include_str!("../oauth-libraries/simple_oauth2.mjs"))
+        .await;
 }

@@ -41,7 +41,7 @@ pub(crate) use hub_process::{
 };
 pub(crate) use openapi_check::{assert_documented, build_strict_validator};
 pub(crate) use pgbouncer::Pgbouncer;
-pub(crate) use raw_http::{RawRequest, spawn_listener};
+pub(crate) use raw_http::{RawRequest, read_set_cookie, spawn_listener};
 pub(crate) use recorder::RecordedExchange;
 pub(crate) use tcp_proxy::TcpProxy;
 

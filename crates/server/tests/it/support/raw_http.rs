@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bowline::app::App;
-use bowline::cli::BrowserResponse;
+use bowline::cli::{BrowserResponse, find_hidden_field};
 use bowline::config::ServerSection;
 use bowline::http::Route;
 use bowline::router::build_service;
@@ -100,6 +100,25 @@ impl TestHub {
         let node = &self.world.node;
         raw.send_to(if raw.target.starts_with(b"/admin/") { node.admin } else { node.address }).await
     }
+
+    /// Opens an authorization request and consents on the hub's page; returns the response to the consent and the cookie.
+    pub(crate) async fn approve_consent_raw(&self, url: &str) -> (BrowserResponse, String) {
+        let began = self.send_raw(&RawRequest::get(url)).await;
+        let (at, cookie) = (began.location.clone().unwrap(), read_set_cookie(&began));
+        let page = self.send_raw(&RawRequest::get(at.clone()).header("cookie", cookie.clone())).await;
+        let token = find_hidden_field(&page.body, "csrf_token").unwrap();
+        let consent = RawRequest::post(
+            at,
+            "application/x-www-form-urlencoded",
+            format!("csrf_token={token}&decision=approve"),
+        );
+        (self.send_raw(&consent.header("cookie", cookie.clone())).await, cookie)
+    }
+}
+
+/// Returns the name and value of the cookie that a response sets.
+pub(crate) fn read_set_cookie(answer: &BrowserResponse) -> String {
+    answer.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned()
 }
 
 fn parse_response(received: &[u8]) -> BrowserResponse {

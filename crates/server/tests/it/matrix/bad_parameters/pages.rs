@@ -9,14 +9,9 @@ use store::query::{FindAuthorizationRequestByState, GetAuthorizationRequest};
 use super::super::expectations::{ExpectedResponse, INVALID_FORM, NOT_FOUND, OTHER_BROWSER, UNKNOWN_LINK};
 use super::super::load_connection_state;
 use super::{BadValue, CHALLENGE, ForeignValues, InputCase, InputValues};
-use crate::support::{ConnectionTokens, RawRequest, SCOPE, TestHub, query_parameter};
+use crate::support::{ConnectionTokens, RawRequest, SCOPE, TestHub, query_parameter, read_set_cookie};
 
 const FORM: &str = "application/x-www-form-urlencoded";
-
-/// Returns the name and value of the cookie that a response sets.
-fn read_set_cookie(answer: &bowline::cli::BrowserResponse) -> String {
-    answer.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned()
-}
 
 /// Creates a connection that must not change, one of another recipient, and a browser at each step of the flow.
 pub(super) async fn create_input_values(kit: &TestHub) -> (InputValues, ConnectionTokens, ConnectionTokens) {
@@ -84,12 +79,7 @@ pub(super) async fn create_input_values(kit: &TestHub) -> (InputValues, Connecti
 
 /// Consents in a browser, which is redirected to the bank; returns the hub's `state` and the cookie.
 async fn approve_consent(kit: &TestHub, url: &str) -> (String, String) {
-    let began = kit.send_raw(&RawRequest::get(url)).await;
-    let (at, cookie) = (began.location.clone().unwrap(), read_set_cookie(&began));
-    let page = kit.send_raw(&RawRequest::get(at.clone()).header("cookie", cookie.clone())).await;
-    let body =
-        format!("csrf_token={}&decision=approve", find_hidden_field(&page.body, "csrf_token").unwrap());
-    let sent = kit.send_raw(&RawRequest::post(at, FORM, body).header("cookie", cookie.clone())).await;
+    let (sent, cookie) = kit.approve_consent_raw(url).await;
     ExpectedResponse::RedirectToProvider.assert_matches(&sent, "the way to the bank");
     (query_parameter(&sent.location.unwrap(), "state").unwrap(), cookie)
 }
