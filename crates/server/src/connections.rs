@@ -23,9 +23,9 @@ pub async fn expire(ctx: &RequestContext, command: ExpireConnection) -> Result<E
     Ok(outcome)
 }
 
-/// Returns the outcome of ending one of many connections. An end that failed because another program has changed the rows of the
-/// connection has no outcome: the connection gives no access, and it must not keep the others from ending.
-pub fn skip_unverified(outcome: Result<EndOutcome, StoreError>) -> Result<Option<EndOutcome>, StoreError> {
+/// Returns the outcome of a command for one of many objects; `None` if it failed because another program has changed the rows of
+/// this object. Such a connection gives no access, and must not keep the others from ending.
+pub fn skip_unverified<T>(outcome: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     match outcome {
         Err(StoreError::UnverifiedRow { .. }) => Ok(None),
         outcome => outcome.map(Some),

@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use domain::id::ProviderId;
-use domain::model::audit_event::AuditKey;
 use domain::model::provider::{SecretSource, UpstreamClientMode};
 use serde_json::json;
 use store::query::GetMetadata;
-use store::{Location, RowAuthenticator, SCHEMA_VERSION, Store, StoreError, StoreKeys};
+use store::{Location, SCHEMA_VERSION, Store, StoreError};
 
 use super::data_lock::DataLock;
 use super::error::CliError;
@@ -15,7 +14,7 @@ use super::globals::GlobalArgs;
 use super::hub::{minimal_store_settings, parse_store_location, protect_keys};
 use super::output::escape_terminal;
 use super::terminal::print_line;
-use crate::clock::{Clock, MAX_CLOCK_SKEW_MS, measure_offset};
+use crate::clock::{Clock, MAX_CLOCK_SKEW_MS, MeasuredOffset, measure_offset};
 use crate::config::{Config, store_folder};
 use crate::outbound::Outbound;
 use crate::server::KEYS_METADATA_NAME;
@@ -125,10 +124,8 @@ async fn check_store(config: &Config, vault: Option<&Vault>) -> Vec<CheckFinding
         }
         findings.push(check_data_folder(path));
     }
-    // The checks read only rows that have no MAC, so any keys will do.
-    let any_keys = || StoreKeys { audit: AuditKey::new(0, &[0; 32]), rows: RowAuthenticator::new(&[0; 32]) };
-    let keys = vault.map_or_else(any_keys, Vault::store_keys);
-    match Store::open(minimal_store_settings(config, location, keys)).await {
+    // The checks read only rows that have no MAC, so they run without a key file too.
+    match Store::open(minimal_store_settings(config, location, vault)).await {
         Err(error) => findings.push(CheckFinding::problem("store", &error, suggest_fix(&error))),
         Ok(store) => {
             findings.push(CheckFinding::ok("store", format!("can be opened, schema {SCHEMA_VERSION:04}")));
@@ -186,12 +183,10 @@ async fn check_key_file(store: &Store, vault: Option<&Vault>) -> Option<CheckFin
 
 async fn check_clock(store: &Store) -> CheckFinding {
     match measure_offset(&Clock::system(), store).await {
-        Ok(offset) if offset.millis.abs() <= MAX_CLOCK_SKEW_MS => {
-            let offset = offset.millis;
+        Ok(MeasuredOffset { millis: offset, .. }) if offset.abs() <= MAX_CLOCK_SKEW_MS => {
             CheckFinding::ok("clock", format!("{offset} ms offset to the clock of the database"))
         }
-        Ok(offset) => {
-            let offset = offset.millis;
+        Ok(MeasuredOffset { millis: offset, .. }) => {
             let detail = format!(
                 "{offset} ms offset to the clock of the database: the hub would reject every request"
             );

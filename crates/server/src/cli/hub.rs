@@ -95,14 +95,19 @@ fn missing_key_file_error(config: &Config) -> CliError {
 /// Returns whether the store contains the fingerprint of a key file, without which its secrets cannot be read.
 async fn has_keys(config: &Config) -> Result<bool, CliError> {
     let location = parse_store_location(config)?;
-    // The row that is read below has no MAC, so any keys will do.
-    let keys = StoreKeys { audit: AuditKey::new(0, &[0; 32]), rows: RowAuthenticator::new(&[0; 32]) };
-    let store = Store::open(minimal_store_settings(config, location, keys)).await?;
+    // The row that is read below has no MAC.
+    let store = Store::open(minimal_store_settings(config, location, None)).await?;
     Ok(store.query(&GetMetadata { name: KEYS_METADATA_NAME }).await?.is_some())
 }
 
-/// Returns the settings of a store that only few operations use.
-pub(super) fn minimal_store_settings(config: &Config, location: Location, keys: StoreKeys) -> StoreSettings {
+/// Returns the settings of a store that only few operations use. Without `vault`, only rows that have no MAC can be read.
+pub(super) fn minimal_store_settings(
+    config: &Config,
+    location: Location,
+    vault: Option<&Vault>,
+) -> StoreSettings {
+    let any_keys = || StoreKeys { audit: AuditKey::new(0, &[0; 32]), rows: RowAuthenticator::new(&[0; 32]) };
+    let keys = vault.map_or_else(any_keys, Vault::store_keys);
     StoreSettings {
         location,
         connections: 2,

@@ -7,7 +7,6 @@ use domain::Timestamp;
 use domain::id::{AuthorizationRequestId, ProviderId};
 use domain::rule::expiry_brake::{ExpiryDecision, ExpiryState, decide_expiry, is_time_doubtful};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use store::StoreError;
 use store::command::{
     BrakeExpiry, EndOutcome, ExpireConnection, RecordSweep, RecoverExchange, RecoveryCause,
 };
@@ -71,12 +70,9 @@ async fn brake_providers(ctx: &RequestContext, status: &SweepStatus) -> Result<(
         if decide_expiry(status.expiry_state(provider_id), true, due, limit) != ExpiryDecision::Brake {
             continue;
         }
-        let is_braked = match ctx.run(BrakeExpiry { moment: ctx.new_moment()?, provider_id, due }).await {
-            // No connection of a provider whose row another program has changed can end, so it needs no brake.
-            Err(StoreError::UnverifiedRow { .. }) => false,
-            result => result?,
-        };
-        if is_braked {
+        let brake = BrakeExpiry { moment: ctx.new_moment()?, provider_id, due };
+        // No connection of a provider whose row another program has changed can end, so it needs no brake.
+        if skip_unverified(ctx.run(brake).await)?.unwrap_or(false) {
             tracing::error!(
                 provider = %provider_id, due,
                 "expired connections do not end: many have expired after a clock jumped or the hub was stopped; check the \
@@ -152,10 +148,7 @@ async fn recover_exchange(
 ) -> Result<bool, InternalError> {
     let cause = RecoveryCause::LeaseExpired;
     let recover = RecoverExchange { moment: ctx.new_moment()?, request_id: request_id.clone(), cause };
-    let is_recovered = match ctx.run(recover).await {
-        Err(StoreError::UnverifiedRow { .. }) => false,
-        result => result?,
-    };
+    let is_recovered = skip_unverified(ctx.run(recover).await)?.unwrap_or(false);
     if is_recovered {
         tracing::warn!(request = %request_id, "interrupted code exchange: its grant will be revoked");
         ctx.app().job_notify().notify_one();

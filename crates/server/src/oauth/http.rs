@@ -40,7 +40,7 @@ pub(super) async fn authorize(
     locale: PageLocale,
 ) -> Response {
     if is_speculative(&method, &headers) {
-        return pages::render_no_step(&locale);
+        return pages::render_unavailable(&locale);
     }
     match super::begin_authorization(&ctx, locale.query(), locale.language()).await {
         Ok(AuthorizeOutcome::PickProvider(picker)) => render_picker(&app, picker, locale),

@@ -98,12 +98,13 @@ pub async fn authenticate_recipient(
     Ok(AuthenticatedRecipient(authorize_client(ctx, bearer, Some(ClientScope::ProvidersRead), level).await?))
 }
 
-/// Authenticates a partner or recipient, which must not be suspended, by a bearer token.
+/// Authenticates a partner or recipient by a bearer token from the client credentials grant.
 pub async fn authenticate_client(
     ctx: &RequestContext,
     bearer: Option<&Bearer>,
+    level: AccessLevel,
 ) -> Result<AuthenticatedClientKind, AuthzError> {
-    let access = authorize_client(ctx, bearer, None, AccessLevel::Full).await?;
+    let access = authorize_client(ctx, bearer, None, level).await?;
     Ok(match access.scope() {
         ClientScope::ClientAdmin => AuthenticatedClientKind::Partner(AuthenticatedPartner(access)),
         ClientScope::ProvidersRead => AuthenticatedClientKind::Recipient(AuthenticatedRecipient(access)),

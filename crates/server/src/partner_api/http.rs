@@ -33,7 +33,7 @@ pub(super) const ALL_REGISTRATIONS: &str = "/api/v1/recipients/providers/request
 
 /// Declares axum extractors that authenticate the caller, and count its request, or reject the request with an OAuth error.
 macro_rules! caller_extractors {
-    ($($(#[$doc:meta])* $name:ident($type:ty, $level:ident) = |$ctx:ident, $bearer:ident| $authenticate:expr;)+) => {$(
+    ($($(#[$doc:meta])* $name:ident($type:ty) = $authenticate:path, $level:ident;)+) => {$(
         $(#[$doc])*
         pub(super) struct $name($type);
 
@@ -42,11 +42,11 @@ macro_rules! caller_extractors {
 
             async fn from_request_parts(parts: &mut Parts, state: &RequestState) -> Result<Self, Response> {
                 let ctx = RequestContext::from_request_parts(parts, state).await.map_err(IntoResponse::into_response)?;
-                let ($ctx, $bearer) = (&ctx, Bearer::from_headers(&parts.headers));
-                let $bearer = $bearer.as_ref();
-                let caller = $authenticate.await.map_err(|error| render_authz_error(&error))?;
+                let (bearer, level) = (Bearer::from_headers(&parts.headers), AccessLevel::$level);
+                let caller = $authenticate(&ctx, bearer.as_ref(), level).await;
+                let caller = caller.map_err(|error| render_authz_error(&error))?;
                 // Counted only now: before authentication, anyone could use up another client's limit.
-                AccessLevel::$level.count_request(&ctx, caller.id()).map_err(|error| render_authz_error(&error))?;
+                level.count_request(&ctx, caller.id()).map_err(|error| render_authz_error(&error))?;
                 Ok(Self(caller))
             }
         }
@@ -55,19 +55,19 @@ macro_rules! caller_extractors {
 
 caller_extractors! {
     /// A partner that is not suspended.
-    AsPartner(AuthenticatedPartner, Full) = |ctx, bearer| super::authenticate_partner(ctx, bearer, AccessLevel::Full);
+    AsPartner(AuthenticatedPartner) = super::authenticate_partner, Full;
     /// A partner, suspended or not, that reads connections.
-    AsReadingPartner(AuthenticatedPartner, ReadConnections) = |ctx, bearer| super::authenticate_partner(ctx, bearer, AccessLevel::ReadConnections);
+    AsReadingPartner(AuthenticatedPartner) = super::authenticate_partner, ReadConnections;
     /// A partner, suspended or not, that ends a connection.
-    AsEndingPartner(AuthenticatedPartner, EndConnection) = |ctx, bearer| super::authenticate_partner(ctx, bearer, AccessLevel::EndConnection);
+    AsEndingPartner(AuthenticatedPartner) = super::authenticate_partner, EndConnection;
     /// A recipient that is not suspended.
-    AsRecipient(AuthenticatedRecipient, Full) = |ctx, bearer| super::authenticate_recipient(ctx, bearer, AccessLevel::Full);
+    AsRecipient(AuthenticatedRecipient) = super::authenticate_recipient, Full;
     /// A recipient, suspended or not, that reads connections.
-    AsReadingRecipient(AuthenticatedRecipient, ReadConnections) = |ctx, bearer| super::authenticate_recipient(ctx, bearer, AccessLevel::ReadConnections);
+    AsReadingRecipient(AuthenticatedRecipient) = super::authenticate_recipient, ReadConnections;
     /// A recipient, suspended or not, that ends a connection.
-    AsEndingRecipient(AuthenticatedRecipient, EndConnection) = |ctx, bearer| super::authenticate_recipient(ctx, bearer, AccessLevel::EndConnection);
+    AsEndingRecipient(AuthenticatedRecipient) = super::authenticate_recipient, EndConnection;
     /// A partner or a recipient that is not suspended.
-    AsClient(AuthenticatedClientKind, Full) = |ctx, bearer| super::authenticate_client(ctx, bearer);
+    AsClient(AuthenticatedClientKind) = super::authenticate_client, Full;
 }
 
 /// The authenticated partner, which is not suspended, and the parsed body of its request.

@@ -18,7 +18,7 @@ use store::command::{
     FailRequest, OpenConnection, OpenOutcome, ReceiveCode, RecoverExchange, RecoveryCause, SealedGrant,
     SealedValue, UnrevokedToken,
 };
-use store::query::{FindAuthorizationRequestByState, GetAuthorizationRequest};
+use store::query::FindAuthorizationRequestByState;
 
 use super::call_report::CallReport;
 use super::client_redirect::build_client_redirect;
@@ -68,16 +68,17 @@ pub async fn receive_callback(ctx: RequestContext, callback: Callback) -> Result
     }
     // A completed request no longer has a data key with which the code could be sealed.
     if login.progress != AuthorizationProgress::AtProvider {
-        return repeat_callback(&ctx, login.request, callback.cookies).await;
+        return repeat_callback(&ctx, login.request.id, callback.cookies).await;
     }
     let Login { request, client, provider, .. } = login;
     let owner = login_owner(&request);
     let key = ctx.app().vault().unwrap_data_key(&request.data_key, owner, SealPurpose::LoginKey)?;
     // The code is stored before it is sent. If the process dies during the exchange, recovery sends it again and
     // revokes what the provider granted.
-    let sealed = match &callback.result {
+    let result = callback.result.map_err(|error_code| map_authorization_error(&error_code));
+    let sealed = match &result {
         Ok(code) => Ok(key.seal(&owner.bind(SealPurpose::ProviderCode), code.expose().as_bytes())?),
-        Err(error_code) => Err(map_authorization_error(error_code)),
+        Err(error) => Err(error.clone()),
     };
     let moment = ctx.new_moment()?;
     let leased_at = moment.now;
@@ -93,14 +94,13 @@ pub async fn receive_callback(ctx: RequestContext, callback: Callback) -> Result
         Ok(received) => received,
         // Another callback of this browser came first.
         Err(RequestStepError::AlreadyTaken) => {
-            return repeat_callback(&ctx, reload_request(&ctx, request).await?, callback.cookies).await;
+            return repeat_callback(&ctx, request.id, callback.cookies).await;
         }
         Err(error) => return Err(LoginError::for_step(error, &request.id)),
     };
     let request = received.request;
-    let result = match (received.may_continue, callback.result) {
-        (Err(error), _) => Err(error),
-        (Ok(()), Err(error_code)) => Err(map_authorization_error(&error_code)),
+    let result = match (received.may_continue, result) {
+        (Err(error), _) | (Ok(()), Err(error)) => Err(error),
         (Ok(()), Ok(code)) => {
             let (ctx, client, request) = (ctx.clone(), client.clone(), request.clone());
             let exchange = CodeExchange { ctx, client, provider, request, key, leased_at };
@@ -115,14 +115,6 @@ pub async fn receive_callback(ctx: RequestContext, callback: Callback) -> Result
     }
     let login = Login::for_request(&ctx, request).await?;
     redirect_or_stop(&ctx, None, login).await
-}
-
-async fn reload_request(
-    ctx: &RequestContext,
-    request: AuthorizationRequest,
-) -> Result<AuthorizationRequest, LoginError> {
-    let current = ctx.ask(&GetAuthorizationRequest { id: request.id }).await?;
-    current.ok_or(LoginError::Rejected(RequestStepError::Unknown))
 }
 
 /// An exchange of a provider's authorization code for tokens (RFC 6749 §4.1.3).

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use domain::error::OAuthError;
-use domain::model::authorization_request::{AuthorizationRequest, RequestStatus};
+use domain::id::AuthorizationRequestId;
+use domain::model::authorization_request::{AuthorizationRequest, RequestStatus, RequestStepError};
 use domain::rule::authorization_progress::AuthorizationProgress;
 use domain::secret::{TokenHash, TokenHashes};
 use domain::{Secret, Timestamp};
@@ -38,10 +39,10 @@ pub(super) fn create_code(ctx: &RequestContext) -> Result<NewCode, InternalError
 /// Continues a login whose callback was received before, and returns the redirect to the recipient.
 pub(super) async fn repeat_callback(
     ctx: &RequestContext,
-    request: AuthorizationRequest,
+    id: AuthorizationRequestId,
     cookie: TokenHashes,
 ) -> Result<String, LoginError> {
-    let request = wait_for_exchange(ctx, request).await?;
+    let request = wait_for_exchange(ctx, id).await?;
     // The wait took time, and codes and connections may have expired in the meantime.
     let ctx = &ctx.refreshed()?;
     let login = Login::for_request(ctx, request).await?;
@@ -57,17 +58,18 @@ pub(super) async fn repeat_callback(
 /// Waits until an exchange that is running has a result, and returns the request as it is then.
 async fn wait_for_exchange(
     ctx: &RequestContext,
-    mut request: AuthorizationRequest,
+    id: AuthorizationRequestId,
 ) -> Result<AuthorizationRequest, LoginError> {
     let mut interval = tokio::time::interval(EXCHANGE_POLL_INTERVAL);
     let deadline = tokio::time::Instant::now() + MAX_EXCHANGE_WAIT;
-    while request.status == RequestStatus::Exchanging && tokio::time::Instant::now() < deadline {
+    loop {
         interval.tick().await;
-        let id = request.id.clone();
-        let current = ctx.ask(&GetAuthorizationRequest { id: id.clone() }).await?;
-        request = current.ok_or(LoginError::NotPossibleNow(id))?;
+        let request = ctx.ask(&GetAuthorizationRequest { id: id.clone() }).await?;
+        let request = request.ok_or(LoginError::Rejected(RequestStepError::Unknown))?;
+        if request.status != RequestStatus::Exchanging || tokio::time::Instant::now() >= deadline {
+            return Ok(request);
+        }
     }
-    Ok(request)
 }
 
 /// Replaces the code of a login that the recipient has not redeemed, and returns the redirect with the new code.
