@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use domain::Timestamp;
 use domain::jose::AccessTokenKeys;
-use store::{Store, StoreError, UptimeClock};
+use store::query::GetStorePurpose;
+use store::{Store, StoreError, StorePurpose, UptimeClock};
 
 use crate::breaker::Breaker;
 use crate::clock::{Clock, DatabaseClock, uptime};
@@ -29,6 +30,7 @@ pub struct App(Arc<Parts>);
 struct Parts {
     config: Config,
     store: Store,
+    purpose: StorePurpose,
     vault: Vault,
     access_keys: AccessTokenKeys,
     opaque_ids: OpaqueIds,
@@ -78,6 +80,7 @@ impl App {
             keys: vault.store_keys(),
         };
         let store = Store::open(settings).await?;
+        let purpose = store.query(&GetStorePurpose).await?;
         let settle = config.server.clock_settle.duration();
         let app = Self(Arc::new(Parts {
             access_keys: vault.access_token_keys(&config.server.public_url),
@@ -92,6 +95,7 @@ impl App {
             document_slots: DocumentSlots::new(&config.limit),
             config,
             store,
+            purpose,
             vault,
             clock: DatabaseClock::new(clock, settle),
             job_notify: tokio::sync::Notify::new(),
@@ -114,6 +118,11 @@ impl App {
 
     pub fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    /// Returns what the store was created for.
+    pub fn store_purpose(&self) -> StorePurpose {
+        self.0.purpose
     }
 
     /// Returns the keys, with the functions that hash and encrypt.

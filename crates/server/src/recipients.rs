@@ -12,7 +12,7 @@ mod update;
 pub use create::{
     NewClientCredentials, RecipientError, TOO_MANY_RECIPIENTS, create_partner, create_recipient,
 };
-pub use draft::{RecipientDraft, SANDBOX_METADATA_NAME, redirect_uris_schema};
+pub use draft::{RecipientDraft, redirect_uris_schema};
 pub use registration::{
     MAX_PAIRS, RegistrationPair, RegistrationStepError, UpstreamClientDetails, activate,
     activate_with_providers, approve, ensure_pair_limit, reinstate, reject, request_registrations, suspend,

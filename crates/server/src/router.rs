@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::app::App;
-use crate::http::{RequestDispatcher, Route};
+use crate::http::{HostPolicy, RequestDispatcher, Route};
 use crate::openapi::ApiDocument;
 use crate::pages::{NoticeKind, render_notice};
 
@@ -36,8 +36,8 @@ pub fn generate_document(document: ApiDocument) -> Value {
 }
 
 /// Builds the service of one listener from its table of routes.
-pub fn build_service(app: &App, table: Vec<Route>) -> RequestDispatcher {
-    RequestDispatcher::new(app, table, |status, locale| {
+pub fn build_service(app: &App, table: Vec<Route>, hosts: HostPolicy) -> RequestDispatcher {
+    RequestDispatcher::new(app, table, hosts, |status, locale| {
         render_notice(status, NoticeKind::for_status(status), locale)
     })
 }

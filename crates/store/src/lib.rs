@@ -30,7 +30,7 @@ pub mod query;
 
 pub use access_map::{AccessMap, AccessMapStats};
 pub use error::{Result, StoreError};
-pub use migrate::{Migration, SCHEMA_VERSION};
+pub use migrate::{Migration, SCHEMA_VERSION, StorePurpose};
 pub use operation::{Command, CommandKind, Query, QueryKind};
 pub use row_mac::RowAuthenticator;
 pub use settings::{Location, PostgresSettings, StoreKeys, StoreSettings, SynchronousCommit, UptimeClock};

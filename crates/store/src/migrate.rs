@@ -15,6 +15,57 @@ pub struct Migration {
     pub(crate) sql: &'static str,
 }
 
+/// The purpose of a store. It is decided when the store is created, and never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StorePurpose {
+    /// The store of a hub with real customers.
+    Hub,
+    /// The store of a sandbox, whose customers have public passwords and whose apps may use HTTP.
+    Sandbox,
+}
+
+/// The metadata entry that marks the store of a sandbox. It is written together with the schema.
+pub(crate) const SANDBOX_MARK: &str = "sandbox";
+
+pub(crate) const INSERT_SANDBOX_MARK: &str =
+    "INSERT INTO store_metadata (name, value) VALUES ('sandbox', 'yes')";
+
+/// The content of a database before it is migrated.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DatabaseContent {
+    /// The version and digest of each applied migration.
+    pub(crate) applied: Vec<(i64, String)>,
+    /// True if a sandbox created the schema.
+    pub(crate) has_sandbox_mark: bool,
+    /// True if the database contains tables that are not part of the schema, or no schema but tables.
+    pub(crate) has_foreign_tables: bool,
+}
+
+impl DatabaseContent {
+    /// Returns whether the database has no schema yet, so that its purpose can still be decided.
+    pub(crate) const fn is_new(&self) -> bool {
+        self.applied.is_empty()
+    }
+
+    /// Checks that the database may be used for this purpose. A sandbox uses only a store that a sandbox created, because
+    /// it would add clients and operators to it.
+    pub(crate) fn ensure_purpose(&self, purpose: StorePurpose) -> Result<()> {
+        let problem = match purpose {
+            StorePurpose::Hub if self.has_sandbox_mark => {
+                "the store belongs to a sandbox, whose customers have public passwords; use another store"
+            }
+            StorePurpose::Sandbox if !self.is_new() && !self.has_sandbox_mark => {
+                "the store was not created by `bowline sandbox`; use another store"
+            }
+            StorePurpose::Sandbox if self.is_new() && self.has_foreign_tables => {
+                "the database contains tables of another program; use an empty database"
+            }
+            StorePurpose::Hub | StorePurpose::Sandbox => return Ok(()),
+        };
+        Err(StoreError::Incompatible(problem.into()))
+    }
+}
+
 macro_rules! migrations {
     ($dialect:literal) => {
         &[Migration {
@@ -128,6 +179,20 @@ mod tests {
         newer.push((SCHEMA_VERSION + 2, "after".into()));
         assert!(ensure_up_to_date(SQLITE_MIGRATIONS, &newer).is_err());
         assert!(ensure_up_to_date(SQLITE_MIGRATIONS, &[]).is_err());
+    }
+
+    #[test]
+    fn store_is_used_only_for_the_purpose_it_was_created_for() {
+        let empty = DatabaseContent::default();
+        let hub = DatabaseContent { applied: build_all_applied(), ..DatabaseContent::default() };
+        let sandbox = DatabaseContent { has_sandbox_mark: true, ..hub.clone() };
+        let foreign = DatabaseContent { has_foreign_tables: true, ..DatabaseContent::default() };
+
+        let is_allowed = [StorePurpose::Hub, StorePurpose::Sandbox].map(|purpose| {
+            [&empty, &hub, &sandbox, &foreign].map(|content| content.ensure_purpose(purpose).is_ok())
+        });
+
+        assert_eq!(is_allowed, [[true, true, false, true], [true, false, true, false]]);
     }
 
     #[test]

@@ -29,7 +29,7 @@ use lease_renewal::LeaseRenewal;
 use lookup_queue::LookupQueues;
 use pools::{Pools, SessionPool};
 
-pub(crate) use migration::migrate;
+pub(crate) use migration::{ensure_purpose, migrate};
 pub(crate) use transaction::PostgresTx;
 
 /// The maximum number of attempts of a command that conflicts with other transactions.

@@ -43,7 +43,7 @@ pub use jobs::{
 };
 #[cfg(feature = "seed")]
 pub use measurement::{GetDatabaseSize, GetPageImageBytes, GetWriteCounters, WriteCounters};
-pub use metadata::{GetMetadata, GetSchemaVersion};
+pub use metadata::{GetMetadata, GetSchemaVersion, GetStorePurpose};
 pub use operator::{FindOperator, ListOperators};
 pub use provider::{CountProviders, GetProvider, ListProviders, ListRecipientProviders};
 pub use recipient::{

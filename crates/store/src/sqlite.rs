@@ -34,7 +34,7 @@ use query_pool::{QueryPool, QueryPoolLimits};
 
 #[cfg(test)]
 pub(crate) use change_tracker::is_tracked_table;
-pub(crate) use migration::migrate;
+pub(crate) use migration::{ensure_purpose, migrate};
 pub(crate) use transaction::SqliteTx;
 
 /// The limits of searches and lists.
@@ -162,6 +162,7 @@ fn run_query<Q: Query>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::migrate::StorePurpose;
     use crate::query::GetMetadata;
     use crate::settings::Location;
     use crate::sql::sql;
@@ -189,7 +190,7 @@ mod tests {
     async fn sqlite_lookups_complete_while_a_search_is_running() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hub.db");
-        migrate(&path).unwrap();
+        migrate(&path, StorePurpose::Hub).unwrap();
         let settings = StoreSettings {
             location: Location::Sqlite(path.clone()),
             connections: 1,

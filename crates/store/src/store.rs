@@ -9,7 +9,7 @@ use crate::command::end_connection::{EndConnections, EndRequest, EndSingleConnec
 use crate::command::{EndConnection, EndOutcome, ExpireConnection};
 use crate::end_queue::{EndQueue, RunEnds};
 use crate::error::Result;
-use crate::migrate::Migration;
+use crate::migrate::{Migration, StorePurpose};
 use crate::operation::{Command, Query};
 use crate::postgres::{self, Postgres};
 use crate::row_mac::RowAuthenticator;
@@ -63,11 +63,20 @@ impl Store {
         Ok(Self { backend: Arc::new(backend), rows, ends })
     }
 
-    /// Applies pending migrations, and creates an SQLite file that does not exist. Returns the applied migrations.
-    pub async fn migrate(location: &Location) -> Result<Vec<Migration>> {
+    /// Applies pending migrations, and creates an SQLite file that does not exist. Returns the applied migrations. Fails
+    /// without any change if the store was created for another purpose.
+    pub async fn migrate(location: &Location, purpose: StorePurpose) -> Result<Vec<Migration>> {
         match location {
-            Location::Sqlite(path) => sqlite::migrate(path),
-            Location::Postgres(settings) => postgres::migrate(settings).await,
+            Location::Sqlite(path) => sqlite::migrate(path, purpose),
+            Location::Postgres(settings) => postgres::migrate(settings, purpose).await,
+        }
+    }
+
+    /// Checks that a store may be used for a purpose. Changes nothing; an empty or missing store may be used for any.
+    pub async fn ensure_purpose(location: &Location, purpose: StorePurpose) -> Result<()> {
+        match location {
+            Location::Sqlite(path) => sqlite::ensure_purpose(path, purpose),
+            Location::Postgres(settings) => postgres::ensure_purpose(settings, purpose).await,
         }
     }
 

@@ -231,6 +231,7 @@ impl<'a> Tx<'a> {
     }
 
     /// Returns the key of the MACs of rows.
+    #[cfg(feature = "seed")]
     pub(crate) const fn row_authenticator(&self) -> &'a RowAuthenticator {
         &self.keys.rows
     }

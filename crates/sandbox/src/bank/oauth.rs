@@ -175,7 +175,7 @@ impl Bank {
 
     fn compute_access_mac(&self, grant_id: &str, expires_at: i64) -> String {
         let label = format!("access/{}/{grant_id}/{expires_at}", self.profile().key);
-        derive_text(&self.settings().seed, &label)
+        derive_text(&self.settings().secret_key, &label)
     }
 
     /// Returns the active grant of the bearer token and records its use.

@@ -75,7 +75,7 @@ impl Bank {
     /// Returns the initial access token for client registration; none at a bank without registration.
     pub fn initial_access_token(&self) -> Option<String> {
         let label = format!("initial-access-token/{}", self.profile().key);
-        self.profile().supports_registration.then(|| derive_text(&self.settings().seed, &label))
+        self.profile().supports_registration.then(|| derive_text(&self.settings().secret_key, &label))
     }
 
     /// Returns the ids of the dynamically registered clients.

@@ -16,8 +16,10 @@ use super::profile::BankProfile;
 
 /// The settings that a bank is opened with.
 pub struct BankSettings {
-    /// The secret that passwords, account data and access tokens are derived from.
+    /// The public value that accounts, transactions and the ids of customers are derived from.
     pub seed: Vec<u8>,
+    /// The secret that access tokens and the initial access token for registrations are derived from.
+    pub secret_key: Vec<u8>,
     /// The origin of the bank, for example `http://127.0.0.1:8402`; also its issuer identifier (RFC 9207).
     pub origin: String,
     /// The client that is registered from the start: the hub.
@@ -112,9 +114,9 @@ impl Bank {
         &self.0.calls
     }
 
+    /// Returns the password of a customer. It is a public test value, because no customer of a sandbox is real.
     fn password(&self, username: &str) -> String {
-        let label = format!("password/{}/{username}", self.profile().key);
-        crate::random::derive_text(&self.settings().seed, &label)[..16].to_owned()
+        format!("{username}-at-{}", self.profile().key)
     }
 
     /// Returns the customer with this user name if the password is right.

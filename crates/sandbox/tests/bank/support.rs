@@ -80,6 +80,7 @@ fn open_at(open: OpenBank, journal: &Path, clock: &Arc<AtomicI64>) -> Bank {
     let clock = Arc::clone(clock);
     let settings = BankSettings {
         seed: b"seed".to_vec(),
+        secret_key: b"secret key".to_vec(),
         origin: ORIGIN.into(),
         client_id: "hub".into(),
         client_secret: "hub-secret".into(),

@@ -24,7 +24,7 @@ use super::hub::{open_existing_app, parse_store_location, upsert_providers};
 use super::output::Output;
 use crate::app::App;
 use crate::config::Config;
-use crate::http::RemotePeer;
+use crate::http::{HostPolicy, RemotePeer};
 use crate::router::{admin_routes, build_service};
 use crate::telemetry;
 use response::{parse_response, read_response};
@@ -201,8 +201,10 @@ impl AdminClient {
                     .map_err(|_| socket.unreachable("the hub does not respond"))??
             }
             Transport::Store { app, .. } => {
-                let (service, request) =
-                    (build_service(app, admin_routes()), build_request(method, &path, body)?);
+                let (service, request) = (
+                    build_service(app, admin_routes(), HostPolicy::Any),
+                    build_request(method, &path, body)?,
+                );
                 let response = service.handle(request, Some(RemotePeer::own_process())).await;
                 read_response(response).await?
             }

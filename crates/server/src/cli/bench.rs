@@ -17,8 +17,8 @@ use domain::jose::AccessTokenKeys;
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::client::LocalizedText;
 use domain::secret::TokenHash;
-use store::Store;
 use store::command::SealedValue;
+use store::{Store, StorePurpose};
 use tokio::net::TcpListener;
 use url::Url;
 
@@ -146,7 +146,7 @@ impl BenchmarkTarget for HubTarget {
         let config = Config::load(Some(&config_file), std::iter::empty(), &[])?;
         let location = parse_store_location(&config)?;
         let lock = DataLock::acquire(&location)?;
-        migrate(&location).await?;
+        migrate(&location, StorePurpose::Hub).await?;
         let app = create_or_open_app(config, Clock::system()).await?;
         upsert_providers(&app).await?;
         register_recipient(&app, settings).await?;

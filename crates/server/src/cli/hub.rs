@@ -7,7 +7,9 @@ use anyhow::Context;
 use domain::model::audit_event::{Actor, AuditKey};
 use store::command::{SetMetadata, UpsertProvider};
 use store::query::GetMetadata;
-use store::{Location, RowAuthenticator, Store, StoreError, StoreKeys, StoreSettings, UptimeClock};
+use store::{
+    Location, RowAuthenticator, Store, StoreError, StoreKeys, StorePurpose, StoreSettings, UptimeClock,
+};
 
 use super::data_lock::DataLock;
 use super::error::CliError;
@@ -22,9 +24,6 @@ use crate::vault::{KeyFile, Vault};
 /// The actor id, in the audit log, of commands that use the store without a running hub.
 pub(super) use domain::rule::operator::LOCAL_ACTOR_ID as ACTOR;
 
-/// The metadata entry that marks the store of a sandbox.
-pub(super) use crate::recipients::SANDBOX_METADATA_NAME;
-
 pub(super) fn parse_store_location(config: &Config) -> Result<Location, CliError> {
     config.store_location().map_err(CliError::Usage)
 }
@@ -32,11 +31,13 @@ pub(super) fn parse_store_location(config: &Config) -> Result<Location, CliError
 /// Locks and opens the configured hub, and creates a missing SQLite store and key file.
 pub(super) async fn create_or_open_hub(config: Config) -> Result<(DataLock, App), CliError> {
     let location = parse_store_location(&config)?;
+    // Checked first, so that nothing is written into the folder of a sandbox.
+    Store::ensure_purpose(&location, StorePurpose::Hub).await?;
     let lock = DataLock::acquire(&location)?;
     // Only one process can open a SQLite store, so it migrates the schema. Several nodes can share a PostgreSQL store,
     // so the operator decides when to migrate it, with `bowline migrate`.
     if matches!(location, Location::Sqlite(_)) {
-        migrate(&location).await?;
+        migrate(&location, StorePurpose::Hub).await?;
     }
     let app = create_or_open_app(config, Clock::system()).await?;
     Ok((lock, app))
@@ -155,12 +156,10 @@ pub(super) async fn upsert_providers(app: &App) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Returns whether the store belongs to a sandbox.
-pub(super) async fn is_sandbox_store(app: &App) -> Result<bool, CliError> {
-    Ok(app.store().query(&GetMetadata { name: SANDBOX_METADATA_NAME }).await?.is_some())
-}
-
 /// Migrates the schema of a store and creates a missing SQLite file.
-pub(super) async fn migrate(location: &Location) -> Result<Vec<store::Migration>, CliError> {
-    Ok(Store::migrate(location).await?)
+pub(super) async fn migrate(
+    location: &Location,
+    purpose: StorePurpose,
+) -> Result<Vec<store::Migration>, CliError> {
+    Ok(Store::migrate(location, purpose).await?)
 }

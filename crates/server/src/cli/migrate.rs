@@ -1,5 +1,7 @@
 //! The command `bowline migrate`, which creates the store or migrates its schema.
 
+use store::StorePurpose;
+
 use super::data_lock::DataLock;
 use super::error::CliError;
 use super::globals::GlobalArgs;
@@ -11,7 +13,7 @@ pub(super) async fn run(globals: &GlobalArgs) -> Result<(), CliError> {
     // The lock fails while a hub runs. A hub of this version has already migrated its SQLite store, and a hub of an
     // older version must be stopped before the migration.
     let _lock = DataLock::acquire(&location)?;
-    let applied = migrate(&location).await?;
+    let applied = migrate(&location, StorePurpose::Hub).await?;
     if globals.json {
         let applied: Vec<_> =
             applied.iter().map(|m| serde_json::json!({"version": m.version, "name": m.name})).collect();

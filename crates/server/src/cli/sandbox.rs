@@ -2,6 +2,7 @@
 
 mod args;
 mod environment;
+mod identity;
 mod providers;
 mod seed;
 

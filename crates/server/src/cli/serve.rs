@@ -4,7 +4,7 @@ use anyhow::Context;
 
 use super::error::CliError;
 use super::globals::GlobalArgs;
-use super::hub::{create_or_open_hub, is_sandbox_store, upsert_providers};
+use super::hub::{create_or_open_hub, upsert_providers};
 use super::listeners::{bind, bind_admin_socket};
 use super::stop_signals::StopSignals;
 use crate::server::{BoundListeners, Node, ShutdownOutcome};
@@ -42,11 +42,6 @@ pub(super) async fn run(globals: &GlobalArgs, args: ServeArgs) -> Result<(), Cli
     let config = globals.load_config(&flags)?;
     telemetry::start_logs(&config.log, globals.use_color_for(&std::io::stderr())).map_err(CliError::Usage)?;
     let (lock, app) = create_or_open_hub(config).await?;
-    if is_sandbox_store(&app).await? {
-        return Err(CliError::Usage(
-            "store.url: the store belongs to a sandbox, whose secrets are public; use another store".into(),
-        ));
-    }
     upsert_providers(&app).await?;
     let server = app.config().server.clone();
     let stop_signals = StopSignals::install(server.shutdown_grace.duration()).await?;

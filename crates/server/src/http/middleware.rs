@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use super::api_surface::{ApiSurface, ErrorRenderer, PageErrorRenderer};
 use super::client_address::RemotePeer;
 use super::correlation::Correlation;
+use super::host_policy::HostPolicy;
 use super::json::HEADER_CAPACITY;
 use super::page_locale::PageLocale;
 use super::problem::Problem;
@@ -29,13 +30,14 @@ pub struct RequestDispatcher(Arc<Parts>);
 struct Parts {
     app: App,
     table: RouteTable,
+    hosts: HostPolicy,
     render_page: PageErrorRenderer,
 }
 
 impl RequestDispatcher {
     /// Creates the service for a table of routes.
-    pub fn new(app: &App, table: Vec<Route>, render_page: PageErrorRenderer) -> Self {
-        Self(Arc::new(Parts { app: app.clone(), table: RouteTable::new(table), render_page }))
+    pub fn new(app: &App, table: Vec<Route>, hosts: HostPolicy, render_page: PageErrorRenderer) -> Self {
+        Self(Arc::new(Parts { app: app.clone(), table: RouteTable::new(table), hosts, render_page }))
     }
 
     /// Handles a request from a peer. Every result, even a panic of the handler, is a response.
@@ -54,7 +56,10 @@ fn collapse_slashes(mut request: Request<Body>) -> Request<Body> {
         let collapsed: String =
             path.chars().filter(|c| previous.replace(*c) != Some('/') || *c != '/').collect();
         let query = request.uri().query().map(|q| format!("?{q}")).unwrap_or_default();
-        if let Ok(uri) = format!("{collapsed}{query}").parse::<Uri>() {
+        // The authority stays, because the policy for hosts checks it.
+        let mut parts = request.uri().clone().into_parts();
+        parts.path_and_query = format!("{collapsed}{query}").parse().ok();
+        if let Ok(uri) = Uri::from_parts(parts) {
             *request.uri_mut() = uri;
         }
     }
@@ -63,7 +68,7 @@ fn collapse_slashes(mut request: Request<Body>) -> Request<Body> {
 
 impl Parts {
     async fn handle(&self, request: Request<Body>, peer: Option<RemotePeer>) -> Response {
-        let Self { app, table, render_page } = self;
+        let Self { app, table, render_page, .. } = self;
         let surface = table.surface(request.uri().path());
         // Only pages have a language, and other requests must not pay for it.
         let locale = if surface == ApiSurface::Page {
@@ -127,6 +132,9 @@ impl Parts {
         context: Option<RequestContext>,
         peer: Option<RemotePeer>,
     ) -> Response {
+        if !self.hosts.permits(request.uri(), request.headers()) {
+            return errors.render(StatusCode::MISDIRECTED_REQUEST, "The host is not a name of this hub");
+        }
         let Some(paths) = paths else {
             let message = "There is nothing at this path";
             return errors.render(StatusCode::NOT_FOUND, message);

@@ -9,7 +9,7 @@ use domain::rule::validation::{MAX_NAME_CHARS, ValidationError, validate_text};
 use domain::{Clusters, Secret};
 use store::command::{RegisterClient, RegisterClientOutcome};
 
-use super::draft::{RecipientDraft, load_loopback_policy};
+use super::draft::{RecipientDraft, loopback_policy};
 use crate::context::RequestContext;
 use crate::error::InternalError;
 
@@ -55,7 +55,7 @@ pub async fn create_recipient(
     credentials: Option<NewClientCredentials>,
     actor: &Actor,
 ) -> Result<(Recipient, Secret<String>), RecipientError> {
-    let scope = draft.validate(load_loopback_policy(ctx).await?)?;
+    let scope = draft.validate(loopback_policy(ctx))?;
     let purpose = draft.purpose_or_default();
     let credentials = credentials.map_or_else(|| generate_credentials(ctx), Ok)?;
     let client = Client {

@@ -9,13 +9,9 @@ use domain::rule::validation::{
     validate_url,
 };
 use schemars::{Schema, SchemaGenerator, json_schema};
-use store::query::GetMetadata;
+use store::StorePurpose;
 
 use crate::context::RequestContext;
-use crate::error::InternalError;
-
-/// The name of the metadata entry that marks a store as that of a sandbox.
-pub const SANDBOX_METADATA_NAME: &str = "sandbox";
 
 /// The maximum length of a recipient's purpose, in characters.
 const MAX_PURPOSE_CHARS: usize = 300;
@@ -92,9 +88,11 @@ fn validate_profile(profile: &ClientProfile) -> Result<(), ValidationError> {
 }
 
 /// Returns whether redirect URIs may use HTTP on loopback: only in a sandbox, where apps run on the same machine.
-pub(super) async fn load_loopback_policy(ctx: &RequestContext) -> Result<LoopbackPolicy, InternalError> {
-    let sandbox = ctx.ask(&GetMetadata { name: SANDBOX_METADATA_NAME }).await?;
-    Ok(if sandbox.is_some() { LoopbackPolicy::Allowed } else { LoopbackPolicy::Refused })
+pub(super) fn loopback_policy(ctx: &RequestContext) -> LoopbackPolicy {
+    match ctx.app().store_purpose() {
+        StorePurpose::Sandbox => LoopbackPolicy::Allowed,
+        StorePurpose::Hub => LoopbackPolicy::Refused,
+    }
 }
 
 /// Returns the JSON schema of a list of redirect URIs in a request body.

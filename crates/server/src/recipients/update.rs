@@ -6,7 +6,7 @@ use domain::rule::validation::validate_redirect_uris;
 use store::command::{ClientSelector, ClientUpdate, UpdateClient};
 
 use super::create::RecipientError;
-use super::draft::load_loopback_policy;
+use super::draft::loopback_policy;
 use crate::context::RequestContext;
 use crate::error::InternalError;
 
@@ -17,7 +17,7 @@ pub async fn replace_redirect_uris(
     uris: Vec<String>,
     actor: Actor,
 ) -> Result<bool, RecipientError> {
-    validate_redirect_uris("redirect_uris", &uris, load_loopback_policy(ctx).await?)?;
+    validate_redirect_uris("redirect_uris", &uris, loopback_policy(ctx))?;
     Ok(update_client(ctx, selector, ClientUpdate::RedirectUris(uris), actor).await?)
 }
 

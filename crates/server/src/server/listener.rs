@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,12 +35,19 @@ pub trait Listener: Send + Sync + 'static {
     /// The byte stream of a connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
+    /// Returns the IP address on which connections arrive; `None` for a Unix socket.
+    fn local_address(&self) -> Option<IpAddr>;
+
     /// Waits for the next connection and returns it with its peer.
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, RemotePeer)>> + Send;
 }
 
 impl Listener for TcpListener {
     type Stream = TcpStream;
+
+    fn local_address(&self) -> Option<IpAddr> {
+        self.local_addr().ok().map(|address| address.ip())
+    }
 
     async fn accept(&self) -> io::Result<(TcpStream, RemotePeer)> {
         let (stream, address) = Self::accept(self).await?;

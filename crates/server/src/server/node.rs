@@ -12,7 +12,7 @@ use super::listener::{Listener, ShutdownOutcome, serve};
 use super::probes::routes;
 use super::unix_socket::LocalSocket;
 use crate::app::App;
-use crate::http::Route;
+use crate::http::{HostPolicy, Route};
 use crate::jobs;
 use crate::router::{admin_routes, build_service, public_routes};
 
@@ -106,6 +106,7 @@ fn listen<L: Listener>(
         let stop = async move {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
-        serve(listener, build_service(&app, table), &section, stop).await
+        let hosts = HostPolicy::for_address(listener.local_address(), &section.public_url);
+        serve(listener, build_service(&app, table, hosts), &section, stop).await
     }
 }

@@ -28,8 +28,9 @@ async fn show_liveness() -> &'static str {
 async fn show_readiness(State(app): State<App>) -> Response {
     let readiness = Readiness::check(&app).await;
     let is_ready = readiness.is_ready();
-    let Readiness { store, lease, writes, schema, keys, clock, problem } = readiness;
-    let checks = json!({"store": store, "lease": lease, "writes": writes, "schema": schema, "keys": keys, "clock": clock});
+    let Readiness { store, lease, writes, schema, keys, purpose, clock, problem } = readiness;
+    let checks = json!({"store": store, "lease": lease, "writes": writes, "schema": schema, "keys": keys,
+        "purpose": purpose, "clock": clock});
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(json!({"ready": is_ready, "checks": checks, "problem": problem}))).into_response()
 }

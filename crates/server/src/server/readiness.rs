@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use store::query::{GetMetadata, GetSchemaVersion};
+use store::query::{GetMetadata, GetSchemaVersion, GetStorePurpose};
 
 use store::{SCHEMA_VERSION, StoreError};
 
@@ -28,6 +28,8 @@ pub struct Readiness {
     pub schema: bool,
     /// The store belongs to this key file.
     pub keys: bool,
+    /// The store has the purpose that it had when this node was started: a hub, or a sandbox.
+    pub purpose: bool,
     /// The clock has not jumped, and its offset to the database's clock is known and small.
     pub clock: bool,
     /// A description of the problem of the store or of the clock for operators, if there is one.
@@ -42,7 +44,8 @@ impl Readiness {
             app.store().database_time().await?;
             let version = app.store().query(&GetSchemaVersion).await?;
             let fingerprint = app.store().query(&GetMetadata { name: KEYS_METADATA_NAME }).await?;
-            Ok::<_, StoreError>((version, fingerprint))
+            let purpose = app.store().query(&GetStorePurpose).await?;
+            Ok::<_, StoreError>((version, fingerprint, purpose))
         };
         let clock_error = app.now().err();
         let clock = clock_error.is_none();
@@ -50,13 +53,14 @@ impl Readiness {
         let (checked, writes) =
             tokio::join!(tokio::time::timeout(CHECK_LIMIT, checked), app.store().is_writable());
         match checked {
-            Ok(Ok((version, fingerprint))) => Self {
+            Ok(Ok((version, fingerprint, purpose))) => Self {
                 store: true,
                 lease,
                 writes,
                 // A newer schema is accepted: during an upgrade the next version migrates the store first.
                 schema: version >= SCHEMA_VERSION,
                 keys: fingerprint.as_deref() == Some(&app.vault().fingerprint()),
+                purpose: purpose == app.store_purpose(),
                 clock,
                 problem: match clock_error {
                     Some(error) => Some(error.to_string()),
@@ -77,6 +81,6 @@ impl Readiness {
 
     /// Returns whether every check passed, so that the node can serve requests.
     pub const fn is_ready(&self) -> bool {
-        self.store && self.lease && self.writes && self.schema && self.keys && self.clock
+        self.store && self.lease && self.writes && self.schema && self.keys && self.purpose && self.clock
     }
 }

@@ -1,6 +1,7 @@
 //! The Unix socket for operators on this machine. The kernel reports the user of each process that connects.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
@@ -121,6 +122,10 @@ fn file_identity(path: &Path) -> io::Result<(u64, u64)> {
 
 impl Listener for LocalSocket {
     type Stream = UnixStream;
+
+    fn local_address(&self) -> Option<IpAddr> {
+        None
+    }
 
     async fn accept(&self) -> io::Result<(UnixStream, RemotePeer)> {
         let (stream, _) = self.listener.accept().await?;

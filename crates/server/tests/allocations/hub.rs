@@ -7,7 +7,7 @@ use bowline::app::App;
 use bowline::clock::Clock;
 use bowline::config::Config;
 use bowline::context::RequestContext;
-use bowline::http::RequestDispatcher;
+use bowline::http::{HostPolicy, RequestDispatcher};
 use bowline::recipients::{NewClientCredentials, RecipientDraft, activate_with_providers, create_recipient};
 use bowline::router::{build_service, public_routes};
 use bowline::vault::{KeyFile, SealOwner, SealPurpose, Vault};
@@ -17,8 +17,8 @@ use domain::model::audit_event::Actor;
 use domain::model::client::LocalizedText;
 use domain::{Clusters, Secret};
 use http::Request;
-use store::Store;
 use store::command::{SealedValue, SeedConnections, SeededConnection, UpsertProvider};
+use store::{Store, StorePurpose};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -43,7 +43,7 @@ impl Hub {
         let folder = tempfile::tempdir().unwrap();
         let app = runtime.block_on(build_app(&folder));
         let (access_token, refresh_token) = runtime.block_on(connect(&app));
-        let service = build_service(&app, public_routes());
+        let service = build_service(&app, public_routes(), HostPolicy::Any);
         Self { runtime, refresh_token, access_token, service, _folder: folder }
     }
 
@@ -94,7 +94,7 @@ async fn build_app(folder: &TempDir) -> App {
     let file = folder.path().join("bowline.toml");
     std::fs::write(&file, text).unwrap();
     let config = Config::load(Some(&file), std::iter::empty(), &[]).unwrap();
-    Store::migrate(&config.store_location().unwrap()).await.unwrap();
+    Store::migrate(&config.store_location().unwrap(), StorePurpose::Hub).await.unwrap();
     let keys = KeyFile::open_or_create(&folder.path().join("bowline.keys"), || Ok([7; 32])).unwrap();
     App::build(config, Vault::new(keys), Clock::system()).await.unwrap()
 }

@@ -41,7 +41,9 @@ async fn data_files_are_owner_readable_only() {
     let kit = TestHub::new().await;
     kit.connect(&kit.acme()).await;
     let files: Vec<_> = std::fs::read_dir(kit.data_folder()).unwrap().map(Result::unwrap).collect();
-    for name in ["bowline.db", "bowline.db-wal", "bowline.keys", "maple.jsonl", "maple.secret", "seed"] {
+    for name in
+        ["bowline.db", "bowline.db-wal", "bowline.keys", "maple.jsonl", "maple.secret", "identity.json"]
+    {
         assert!(files.iter().any(|file| file.file_name() == name), "{name} does not exist");
     }
     for file in files {

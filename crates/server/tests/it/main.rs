@@ -53,6 +53,7 @@ mod readme;
 mod recovery;
 mod revoke;
 mod sandbox_cli;
+mod sandbox_store;
 mod schemathesis;
 mod secrets;
 mod server_process;

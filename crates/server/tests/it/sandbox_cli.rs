@@ -23,9 +23,14 @@ struct SandboxProcess {
 
 impl SandboxProcess {
     fn start(data: &Path, port: u16) -> Self {
+        Self::start_with(data, port, &[])
+    }
+
+    fn start_with(data: &Path, port: u16, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_bowline"))
             .args(["sandbox", "--json", "--port", &port.to_string(), "--data"])
             .arg(data)
+            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -74,7 +79,11 @@ fn sandbox_json_is_complete_and_stable_across_restarts() {
         assert_eq!(object_keys(provider), names);
         let customers = provider["customers"].as_array().unwrap();
         assert_eq!(customers.len(), 6);
-        assert!(customers.iter().all(|c| c["password"].as_str().is_some_and(|p| p.len() >= 12)));
+        let key = ["maple", "rideau"][nth];
+        for customer in customers {
+            let username = customer["username"].as_str().unwrap();
+            assert_eq!(customer["password"], format!("{username}-at-{key}"));
+        }
     }
     for recipient in first["recipients"].as_array().unwrap() {
         let names = ["client_id", "client_secret", "redirect_uris", "scope"];
@@ -82,13 +91,34 @@ fn sandbox_json_is_complete_and_stable_across_restarts() {
     }
     let restarted = SandboxProcess::start(folder.path(), port).line.clone();
     assert_eq!(first, restarted);
-    let other = tempfile::tempdir().unwrap();
-    let arguments = ["sandbox", "--json", "--port", "0", "--seed", "another", "--data"];
-    let refused =
-        Command::new(env!("CARGO_BIN_EXE_bowline")).args(arguments).arg(folder.path()).output().unwrap();
-    assert_eq!(refused.status.code(), Some(2), "a different seed is rejected");
-    let moved = SandboxProcess::start(other.path(), port).line.clone();
-    assert_eq!(moved, first, "the output depends on the seed, not on the folder");
+}
+
+#[test]
+fn sandbox_secrets_are_random_without_seed() {
+    let folders = [(); 4].map(|()| tempfile::tempdir().unwrap());
+    let port = reserve_ports(10);
+    let start = |nth: usize, arguments: &[&str]| {
+        SandboxProcess::start_with(folders[nth].path(), port, arguments).line.clone()
+    };
+
+    let [first, second] = [start(0, &[]), start(1, &[])];
+    let [seeded, repeated] = [start(2, &["--seed", "demo"]), start(3, &["--seed", "demo"])];
+
+    let secrets = |line: &Value| {
+        let clients = line["recipients"].as_array().unwrap().iter().chain([&line["partner"]]);
+        let mut secrets: Vec<_> = clients.map(|client| client["client_secret"].clone()).collect();
+        secrets.push(line["operator"]["token"].clone());
+        secrets.push(line["providers"][0]["registration"]["initial_access_token"].clone());
+        secrets
+    };
+    for (one, other) in secrets(&first).iter().zip(&secrets(&second)) {
+        assert!(one.as_str().is_some_and(|secret| secret.len() >= 43));
+        assert_ne!(one, other);
+    }
+    assert_eq!(seeded, repeated, "everything depends on the seed, not on the folder");
+    let passwords = |line: &Value| line["providers"][0]["customers"].clone();
+    assert_eq!(passwords(&first)[0], json!({"username": "alice", "password": "alice-at-maple"}));
+    assert_eq!(passwords(&first), passwords(&seeded));
 }
 
 /// A test as a recipient would write it, which uses only the line of JSON and HTTP.

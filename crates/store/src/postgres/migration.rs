@@ -2,14 +2,23 @@
 
 use super::session::open_session;
 use crate::error::Result;
-use crate::migrate::{CREATE_MIGRATIONS_TABLE, Migration, POSTGRES_MIGRATIONS, list_pending_migrations};
+use crate::migrate::{
+    CREATE_MIGRATIONS_TABLE, DatabaseContent, INSERT_SANDBOX_MARK, Migration, POSTGRES_MIGRATIONS,
+    SANDBOX_MARK, StorePurpose, list_pending_migrations,
+};
 use crate::settings::PostgresSettings;
 
 /// The key of the advisory lock that allows only one process at a time to migrate: "bowline" in ASCII.
 const MIGRATION_LOCK: i64 = 0x0062_6f77_6c69_6e65;
 
+/// Checks that a database may be used for a purpose. Changes nothing.
+pub(crate) async fn ensure_purpose(settings: &PostgresSettings, purpose: StorePurpose) -> Result<()> {
+    let session = open_session(settings, None, 0).await?;
+    load_content(&session).await?.ensure_purpose(purpose)
+}
+
 /// Applies pending migrations, in one transaction.
-pub(crate) async fn migrate(settings: &PostgresSettings) -> Result<Vec<Migration>> {
+pub(crate) async fn migrate(settings: &PostgresSettings, purpose: StorePurpose) -> Result<Vec<Migration>> {
     // No limits: a migration of a large table takes long, and waits for another process that migrates.
     let mut session = open_session(settings, None, 0).await?;
     // A pooler in transaction mode is recognised when a second session has changed the settings of the first one. A
@@ -20,9 +29,10 @@ pub(crate) async fn migrate(settings: &PostgresSettings) -> Result<Vec<Migration
     let tx = session.begin().await?;
     // The lock is released with the transaction. A table cannot be locked instead, because there may be none yet.
     tx.execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK]).await?;
+    let content = load_content(tx.client()).await?;
+    content.ensure_purpose(purpose)?;
     tx.batch_execute(CREATE_MIGRATIONS_TABLE).await?;
-    let applied = load_applied_migrations(tx.client()).await?;
-    let pending = list_pending_migrations(POSTGRES_MIGRATIONS, &applied)?;
+    let pending = list_pending_migrations(POSTGRES_MIGRATIONS, &content.applied)?;
     for migration in &pending {
         tx.batch_execute(migration.sql).await?;
         tx.execute(
@@ -31,8 +41,27 @@ pub(crate) async fn migrate(settings: &PostgresSettings) -> Result<Vec<Migration
         )
         .await?;
     }
+    if content.is_new() && purpose == StorePurpose::Sandbox {
+        tx.execute(INSERT_SANDBOX_MARK, &[]).await?;
+    }
     tx.commit().await?;
     Ok(pending)
+}
+
+async fn load_content(client: &tokio_postgres::Client) -> Result<DatabaseContent> {
+    let applied = load_applied_migrations(client).await?;
+    if applied.is_empty() {
+        // Views and tables of every schema in which an unqualified name would be found or created.
+        let find_tables =
+            "SELECT EXISTS (SELECT 1 FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+            WHERE nspname = ANY (current_schemas(false)) AND relkind IN ('r', 'p', 'v', 'm', 'f')
+                AND relname <> 'schema_migrations') AS has_tables";
+        let has_foreign_tables = client.query_one(find_tables, &[]).await?.get("has_tables");
+        return Ok(DatabaseContent { has_foreign_tables, ..DatabaseContent::default() });
+    }
+    let find_mark = "SELECT EXISTS (SELECT 1 FROM store_metadata WHERE name = $1) AS is_marked";
+    let has_sandbox_mark = client.query_one(find_mark, &[&SANDBOX_MARK]).await?.get("is_marked");
+    Ok(DatabaseContent { applied, has_sandbox_mark, has_foreign_tables: false })
 }
 
 /// Returns the version and digest of each applied migration, or an empty list if the database has no schema yet.

@@ -255,7 +255,7 @@ mod tests {
     fn every_table_of_answers_from_memory_is_tracked() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hub.db");
-        crate::sqlite::migrate(&path).unwrap();
+        crate::sqlite::migrate(&path, crate::migrate::StorePurpose::Hub).unwrap();
         let mut connection = rusqlite::Connection::open(&path).unwrap();
         let tables = Arc::new(Mutex::new(std::collections::BTreeSet::new()));
         let read = Arc::clone(&tables);

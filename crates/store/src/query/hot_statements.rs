@@ -70,7 +70,7 @@ mod tests {
     fn searches_read_only_the_keys_of_their_window() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hub.db");
-        crate::sqlite::migrate(&path).unwrap();
+        crate::sqlite::migrate(&path, crate::migrate::StorePurpose::Hub).unwrap();
         let connection = rusqlite::Connection::open(&path).unwrap();
         let searches = [
             audit::SEARCHES,
@@ -102,7 +102,7 @@ mod tests {
     fn hot_statements_name_every_result_column_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hub.db");
-        crate::sqlite::migrate(&path).unwrap();
+        crate::sqlite::migrate(&path, crate::migrate::StorePurpose::Hub).unwrap();
         let connection = rusqlite::Connection::open(&path).unwrap();
 
         for Statement(sql) in hot_statements() {

@@ -3,6 +3,7 @@
 use super::lookup::lookup;
 use crate::command::set_metadata::METADATA_VALUE;
 use crate::error::Result;
+use crate::migrate::{SANDBOX_MARK, StorePurpose};
 use crate::operation::{Query, QueryKind};
 use crate::sql::sql;
 use crate::tx::Tx;
@@ -12,6 +13,19 @@ lookup! {
     /// Reads the value of a metadata entry, such as the id of the key file.
     GetMetadata { name: &'static str } -> Option<String>
         = |tx, query| tx.fetch_value(METADATA_VALUE, values![query.name], "value");
+}
+
+/// Reads what the store was created for.
+#[derive(Clone, Debug)]
+pub struct GetStorePurpose;
+
+impl Query for GetStorePurpose {
+    type Reply = StorePurpose;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<StorePurpose> {
+        let mark: Option<String> = tx.fetch_value(METADATA_VALUE, values![SANDBOX_MARK], "value").await?;
+        Ok(if mark.is_some() { StorePurpose::Sandbox } else { StorePurpose::Hub })
+    }
 }
 
 /// Reads the version of the newest applied migration; 0 if there is none.

@@ -210,7 +210,7 @@ mod tests {
 
     fn open_store(folder: &tempfile::TempDir) -> (Connection, Checkpointer) {
         let path = folder.path().join("hub.db");
-        crate::sqlite::migrate(&path).unwrap();
+        crate::sqlite::migrate(&path, crate::migrate::StorePurpose::Hub).unwrap();
         let connection = connection::open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
         connection.execute_batch("CREATE TABLE pages (bytes BLOB)").unwrap();
         let file = Arc::new(File::open(&path).unwrap());

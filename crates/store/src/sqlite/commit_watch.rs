@@ -141,7 +141,7 @@ mod tests {
         fn open() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("hub.db");
-            crate::sqlite::migrate(&path).unwrap();
+            crate::sqlite::migrate(&path, crate::migrate::StorePurpose::Hub).unwrap();
             let writer = connection::open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
             writer.execute_batch("CREATE TABLE numbers (number INTEGER)").unwrap();
             let watch = CommitWatch::start(&path, &writer).unwrap();

@@ -156,7 +156,7 @@ mod tests {
 
     fn open_pool(folder: &tempfile::TempDir, limits: &QueryPoolLimits) -> Arc<QueryPool> {
         let path = folder.path().join("hub.db");
-        crate::sqlite::migrate(&path).unwrap();
+        crate::sqlite::migrate(&path, crate::migrate::StorePurpose::Hub).unwrap();
         Arc::new(QueryPool::open(&path, limits).unwrap())
     }
 

@@ -274,7 +274,7 @@ mod tests {
         fn open() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("hub.db");
-            crate::sqlite::migrate(&path).unwrap();
+            crate::sqlite::migrate(&path, crate::migrate::StorePurpose::Hub).unwrap();
             let mut connection = connection::open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
             connection.execute_batch("CREATE TABLE pages (bytes BLOB)").unwrap();
             let file = Arc::new(File::open(&path).unwrap());

@@ -411,7 +411,7 @@ mod tests {
     async fn failing_command_in_batch_does_not_affect_others() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hub.db");
-        crate::sqlite::migrate(&path).unwrap();
+        crate::sqlite::migrate(&path, crate::migrate::StorePurpose::Hub).unwrap();
         let location = Location::Sqlite(path.clone());
         let settings = StoreSettings {
             location,

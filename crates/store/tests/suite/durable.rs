@@ -1,6 +1,6 @@
 //! Tests of a database that cannot be written, and of a weak `synchronous_commit`, which each session overrides.
 
-use store::{Location, PostgresSettings, Store, StoreError, StoreSettings};
+use store::{Location, PostgresSettings, Store, StoreError, StorePurpose, StoreSettings};
 
 use crate::support::{NODE_LEASE, TestStore, connect, store_keys, uptime};
 
@@ -28,7 +28,7 @@ async fn read_only_postgres_is_rejected() {
         })
         .await
         .err();
-        let migrated = Store::migrate(&kit.location).await.err();
+        let migrated = Store::migrate(&kit.location, StorePurpose::Hub).await.err();
         client.batch_execute(&format!("ALTER DATABASE {name} RESET {key}")).await.unwrap();
         for refused in [opened, migrated] {
             match (expected_message, refused) {

@@ -24,7 +24,9 @@ use store::command::{
     UpdateClient, UpsertProvider,
 };
 use store::query::{CountJobs, GetAuditChain, GetClient, GetConnection, GetProvider};
-use store::{Location, PostgresSettings, RowAuthenticator, Store, StoreKeys, StoreSettings, UptimeClock};
+use store::{
+    Location, PostgresSettings, RowAuthenticator, Store, StoreKeys, StorePurpose, StoreSettings, UptimeClock,
+};
 
 pub(crate) const DAY: Duration = Duration::from_hours(24);
 pub(crate) const REDIRECT_URI: &str = "https://app.example.org/back";
@@ -84,8 +86,11 @@ impl TestStore {
 
     /// Migrates a new database and opens a store with a provider and two registered recipients on it.
     pub(crate) async fn create(location: Location, folder: Option<tempfile::TempDir>) -> Self {
-        assert!(!Store::migrate(&location).await.unwrap().is_empty());
-        assert!(Store::migrate(&location).await.unwrap().is_empty(), "a second migration changes nothing");
+        assert!(!Store::migrate(&location, StorePurpose::Hub).await.unwrap().is_empty());
+        assert!(
+            Store::migrate(&location, StorePurpose::Hub).await.unwrap().is_empty(),
+            "a second migration changes nothing"
+        );
         let kit = Self::reopen(location, folder).await;
         kit.seed_clients().await;
         kit

@@ -15,7 +15,7 @@ pub struct SandboxArgs {
     /// Folder for the data of the sandbox; it is created if necessary, and a later start continues with its data
     #[arg(long, default_value = "data/sandbox", value_name = "FOLDER")]
     pub data: PathBuf,
-    /// Seed of all passwords and secrets, any text; it is stored in the data folder and cannot change later
+    /// Seed of all accounts and secrets, any text; it cannot change later. Secrets are random without a seed
     #[arg(long, value_name = "TEXT")]
     pub seed: Option<String>,
     /// URL of the store: `sqlite:PATH` or `postgres://USER@HOST/DATABASE` [default: SQLite in the data folder]

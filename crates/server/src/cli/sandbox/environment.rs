@@ -3,10 +3,15 @@
 use std::path::Path;
 
 use anyhow::Context;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use domain::Secret;
+use http::StatusCode;
 use sandbox::bank::{self, Bank};
 use sandbox::demo::{self, Demo};
 use serde_json::json;
+use store::{Location, Store, StorePurpose};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -14,13 +19,15 @@ use super::super::data_lock::DataLock;
 use super::super::error::CliError;
 use super::super::hub::{create_or_open_app, migrate, parse_store_location};
 use super::super::listeners::{bind, bind_admin_socket};
-use super::super::private_files::{create_private_dir, write_private_file};
+use super::super::private_files::write_private_file;
 use super::args::SandboxArgs;
+use super::identity::SandboxIdentity;
 use super::providers::{HIDDEN_PROVIDER, HUB_AT_BANK, SANDBOX_PROVIDERS, SandboxProvider, full_scope};
-use super::seed::{SandboxCredentials, derive_secret, seed_hub};
+use super::seed::{SandboxCredentials, seed_hub};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::http::HostPolicy;
 use crate::server::{BoundListeners, Node};
 
 /// The configuration file of the hub, in the data folder.
@@ -78,27 +85,29 @@ struct SandboxListeners {
 impl SandboxEnvironment {
     /// Starts the banks, the demo app and the hub, on the folder and the ports of the arguments.
     pub async fn start(args: &SandboxArgs, clock: Clock) -> Result<Self, CliError> {
-        create_private_dir(&args.data).map_err(|error| CliError::for_path(&args.data, error))?;
-        let seed = load_or_store_seed(&args.data, args.seed.as_deref())?;
+        // All checks precede the first write: a wrong folder or store must not be changed.
+        let identity = SandboxIdentity::load_or_create(&args.data, args.seed.as_deref())?;
+        let location = parse_sandbox_store(args)?;
+        Store::ensure_purpose(&location, StorePurpose::Sandbox).await?;
         let listeners = SandboxListeners::bind(args).await?;
+        identity.store(&args.data)?;
         let (hub_url, demo_url) = (listener_url(&listeners.hub)?, listener_url(&listeners.demo)?);
         let mut servers = JoinSet::new();
         let mut banks = Vec::new();
         let mut providers = String::new();
         for (provider, listener) in listeners.banks {
-            let (site, section) = open_bank(&provider, &listener, &seed, &hub_url, &args.data, &clock)?;
+            let (site, section) = open_bank(&provider, &listener, &identity, &hub_url, &args.data, &clock)?;
             spawn_server(&mut servers, listener, site.bank.router());
             providers.push_str(&section);
             banks.push(site);
         }
         let config =
             write_and_load_config(args, [&listeners.hub, &listeners.admin, &listeners.probes], &providers)?;
-        let location = parse_store_location(&config)?;
         let lock = DataLock::acquire(&location)?;
-        migrate(&location).await?;
+        migrate(&location, StorePurpose::Sandbox).await?;
         let app = create_or_open_app(config, clock.clone()).await?;
         let client = |client_id, redirect_uris| {
-            let client_secret = Secret::new(derive_secret(&seed, client_id));
+            let client_secret = Secret::new(identity.derive_secret(client_id));
             SandboxCredentials { client_id, client_secret, redirect_uris }
         };
         let recipients = [
@@ -106,7 +115,7 @@ impl SandboxEnvironment {
             client("dc-yours", args.redirect_uris.clone()),
         ];
         let partner = client("pt-sandbox", Vec::new());
-        let operator = Secret::new(derive_secret(&seed, "operator"));
+        let operator = Secret::new(identity.derive_secret("operator"));
         seed_hub(&app, &recipients, &partner, &operator).await?;
         spawn_server(
             &mut servers,
@@ -158,26 +167,37 @@ impl SandboxListeners {
 }
 
 fn spawn_server(servers: &mut JoinSet<()>, listener: TcpListener, router: axum::Router) {
+    let router = router.layer(axum::middleware::from_fn(reject_foreign_hosts));
     servers.spawn(async move {
         let _ = axum::serve(listener, router).await;
     });
+}
+
+/// Rejects requests to a bank or to the demo app that name another host than this machine.
+async fn reject_foreign_hosts(request: Request, next: Next) -> Response {
+    let policy = HostPolicy::Loopback { public_host: None };
+    if policy.permits(request.uri(), request.headers()) {
+        return next.run(request).await;
+    }
+    (StatusCode::MISDIRECTED_REQUEST, "The host is not a name of this machine").into_response()
 }
 
 /// Opens a bank and returns it with its section of the hub's configuration.
 fn open_bank(
     provider: &SandboxProvider,
     listener: &TcpListener,
-    seed: &str,
+    identity: &SandboxIdentity,
     hub_url: &str,
     data: &Path,
     clock: &Clock,
 ) -> Result<(BankSite, String), CliError> {
     let url = listener_url(listener)?;
-    let client_secret = derive_secret(seed, &format!("hub-at-{}", provider.key));
+    let client_secret = identity.derive_secret(&format!("hub-at-{}", provider.key));
     let secret_file = data.join(format!("{}.secret", provider.key));
     write_private_file(&secret_file, &client_secret)?;
     let bank = (provider.open)(bank::BankSettings {
-        seed: seed.as_bytes().to_vec(),
+        seed: identity.seed.as_bytes().to_vec(),
+        secret_key: identity.derive_secret(&format!("bank-{}", provider.key)).into_bytes(),
         origin: url.clone(),
         client_id: HUB_AT_BANK.into(),
         client_secret,
@@ -214,23 +234,16 @@ fn build_demo_router(
     Ok(Demo::new(settings).context("cannot start the demo app")?.router())
 }
 
-/// Returns the stored seed. In a new folder it stores the requested one.
-fn load_or_store_seed(data: &Path, requested: Option<&str>) -> Result<String, CliError> {
-    let file = data.join("seed");
-    match (std::fs::read_to_string(&file), requested) {
-        // The store contains hashes of secrets that were derived from the stored seed, so another seed would not match
-        // them.
-        (Ok(stored), Some(requested)) if stored != requested => Err(CliError::Usage(format!(
-            "--seed: {} has another seed: leave --seed out, or use another folder with --data",
-            data.display()
-        ))),
-        (Ok(stored), _) => Ok(stored),
-        (Err(_), requested) => {
-            let seed = requested.unwrap_or("bowline").to_owned();
-            write_private_file(&file, &seed)?;
-            Ok(seed)
-        }
-    }
+/// Returns the URL of the store: that of the arguments, or a SQLite file in the data folder.
+fn store_url(args: &SandboxArgs) -> String {
+    let in_data = || format!("sqlite:{}", args.data.join("bowline.db").display());
+    args.store.clone().unwrap_or_else(in_data)
+}
+
+/// Parses the location of the store, before the configuration is written.
+fn parse_sandbox_store(args: &SandboxArgs) -> Result<Location, CliError> {
+    let settings = [args.settings.clone(), vec![("store.url", store_url(args))]].concat();
+    parse_store_location(&Config::load(None, std::iter::empty(), &settings)?)
 }
 
 fn listener_url(listener: &TcpListener) -> Result<String, CliError> {
@@ -248,13 +261,12 @@ fn write_and_load_config(
 ) -> Result<Config, CliError> {
     let file = args.data.join(CONFIG_FILE_NAME);
     let in_data = |name: &str| args.data.join(name).display().to_string();
-    let store = args.store.clone().unwrap_or_else(|| format!("sqlite:{}", in_data("bowline.db")));
     let sections = json!({
         "server": {
             "public_url": listener_url(hub)?, "listen": listener_address(hub)?, "admin_listen": listener_address(admin)?,
             "probe_listen": listener_address(probes)?, "admin_socket": in_data("admin.sock"),
         },
-        "store": {"url": store},
+        "store": {"url": store_url(args)},
         "keys": {"file": in_data("bowline.keys")},
         "upstream": {"allow_loopback": true},
     });

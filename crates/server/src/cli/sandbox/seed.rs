@@ -4,10 +4,10 @@ use domain::Secret;
 use domain::id::{ClientId, ProviderId};
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::client::{ClientKind, LocalizedText};
-use store::command::{ClientSelector, SetMetadata};
+use store::command::ClientSelector;
 
 use super::super::error::CliError;
-use super::super::hub::{ACTOR, SANDBOX_METADATA_NAME, upsert_providers};
+use super::super::hub::{ACTOR, upsert_providers};
 use super::providers::{SANDBOX_PROVIDERS, full_scope};
 use crate::admin_api;
 use crate::app::App;
@@ -31,13 +31,6 @@ impl SandboxCredentials {
     }
 }
 
-/// Derives a secret from the seed. The same seed and label give the same secret in every sandbox.
-pub(super) fn derive_secret(seed: &str, label: &str) -> String {
-    use base64::Engine;
-    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, seed.as_bytes());
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, label.as_bytes()))
-}
-
 /// Creates the providers, clients and operator of the sandbox. Those that an earlier start created are kept.
 pub(super) async fn seed_hub(
     app: &App,
@@ -47,9 +40,6 @@ pub(super) async fn seed_hub(
 ) -> Result<(), CliError> {
     upsert_providers(app).await?;
     let ctx = jobs::new_job_context(app, ACTOR)?;
-    let moment = ctx.new_moment()?;
-    let mark = SetMetadata { moment, name: SANDBOX_METADATA_NAME, value: "yes".into() };
-    ctx.run(mark).await?;
     let purpose = LocalizedText {
         en: "To show your spending and your balances in one place.".into(),
         fr: "Pour montrer vos dépenses et vos soldes en un seul endroit.".into(),

@@ -67,7 +67,7 @@ async fn list_operations_with_body(kit: &TestHub) -> Vec<(&'static str, String, 
 async fn begin_request(address: SocketAddr, target: &str, token: &str, body: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!(
-        "{target} HTTP/1.1\r\nhost: hub\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
+        "{target} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
          expect: 100-continue\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );

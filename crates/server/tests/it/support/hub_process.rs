@@ -86,6 +86,7 @@ impl HubProcess {
         let clock = || jiff::Timestamp::now().as_millisecond();
         let bank = Bank::maple(BankSettings {
             seed: b"site".to_vec(),
+            secret_key: b"secret key".to_vec(),
             origin: bank_url.clone(),
             client_id: "bowline".into(),
             client_secret: "the-hub-at-the-bank".into(),

@@ -34,7 +34,7 @@ pub(crate) use api::HubApiClient;
 pub(crate) use chrome::Chrome;
 pub(crate) use cluster::PostgresCluster;
 pub(crate) use customer::{AuthorizationFlow, Customer};
-pub(crate) use direct_sql::{OtherNode, encode_ids, hex};
+pub(crate) use direct_sql::{OtherNode, encode_ids, hex, sql};
 pub(crate) use endpoint_stub::{EndpointStub, RecordedRequest, json_response};
 pub(crate) use hub_process::{
     HubProcess, RunningHub, create_database, create_durable_database, reserve_ports,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bowline::app::App;
 use bowline::cli::{BrowserResponse, find_hidden_field};
 use bowline::config::ServerSection;
-use bowline::http::Route;
+use bowline::http::{HostPolicy, Route};
 use bowline::router::build_service;
 use bowline::server::serve;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -71,7 +71,10 @@ impl RawRequest {
 
     fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = [self.method.as_bytes(), b" ", &self.target, b" HTTP/1.1\r\n"].concat();
-        bytes.extend(b"host: hub.example.org\r\nconnection: close\r\n");
+        bytes.extend(b"connection: close\r\n");
+        if !self.headers.iter().any(|(name, _)| name == "host") {
+            bytes.extend(b"host: localhost\r\n");
+        }
         for (name, value) in &self.headers {
             bytes.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
         }
@@ -89,7 +92,7 @@ impl RawRequest {
 pub(crate) async fn spawn_listener(app: &App, table: Vec<Route>, section: &ServerSection) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (service, section) = (build_service(app, table), section.clone());
+    let (service, section) = (build_service(app, table, HostPolicy::Any), section.clone());
     tokio::spawn(async move { serve(listener, service, &section, std::future::pending()).await });
     address
 }
