@@ -1,5 +1,5 @@
--- The schema of the hub's store. Both databases have the same tables, columns and indexes, and this file exists once for
--- each of them. Conventions:
+-- The schema of the hub's store. Both databases have the same tables, columns and indexes, except for `changes`, and this file
+-- exists once for each of them. Conventions:
 --   * Ids are BYTEA: the 16 bytes of the UUID of an id that the hub generated, without its prefix, or else the text of the id.
 --     Generated ids begin with the time, so rows are appended in the order of their keys.
 --   * Enum values are TEXT. A unit test of the `domain` crate fixes every value.
@@ -414,3 +414,98 @@ CREATE TABLE audit_personal (
     salt BYTEA NOT NULL,
     text TEXT NOT NULL
 );
+
+-- Changes of the rows that nodes keep in memory, so that a node learns before each answer what other nodes and programs have
+-- committed. Only PostgreSQL has this table: on SQLite a single process commits. Triggers fill it, so that no statement can forget
+-- it. `xid` is the transaction of the change. A row that is inserted is in no memory yet; only the absence of a registration is
+-- kept there. `kind` and `id` name the row; `deleted` means that changes up to the transaction `id` may be missing, and `all`
+-- that any row may have changed. Rows are deleted after a while.
+CREATE TABLE changes (
+    xid XID8 NOT NULL DEFAULT pg_current_xact_id(),
+    changed_at BIGINT NOT NULL DEFAULT (extract(epoch FROM now()) * 1000)::BIGINT,
+    kind TEXT NOT NULL,
+    id BYTEA NOT NULL
+);
+CREATE INDEX changes_xid ON changes (xid);
+
+-- The functions name the schema in which they were created, so that sessions with another search path can change rows too.
+CREATE FUNCTION record_connection_change() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO changes (kind, id) SELECT 'connection', id FROM changed_rows;
+    RETURN NULL;
+END $$;
+CREATE FUNCTION record_terms_change() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO changes (kind, id) SELECT 'connection', connection_id FROM changed_rows;
+    RETURN NULL;
+END $$;
+CREATE FUNCTION record_client_change() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO changes (kind, id) SELECT 'client', id FROM changed_rows;
+    RETURN NULL;
+END $$;
+CREATE FUNCTION record_registration_change() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO changes (kind, id) SELECT 'registration', int8send(provider_id) || client_id FROM changed_rows;
+    RETURN NULL;
+END $$;
+CREATE FUNCTION record_provider_change() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO changes (kind, id) SELECT 'provider', int8send(id) FROM changed_rows;
+    RETURN NULL;
+END $$;
+CREATE FUNCTION record_refresh_token_change() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO changes (kind, id) SELECT 'refresh_token', token_hash FROM changed_rows;
+    RETURN NULL;
+END $$;
+CREATE FUNCTION record_truncation() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO changes (kind, id) VALUES ('all', '');
+    RETURN NULL;
+END $$;
+-- Rows of later transactions than this one come from a copy of another server's database, and concern no change of this one.
+CREATE FUNCTION record_deleted_changes() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO changes (kind, id) SELECT 'deleted', int8send(xid::TEXT::BIGINT) FROM changed_rows
+        WHERE xid < pg_current_xact_id() ORDER BY xid DESC LIMIT 1;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER record_update AFTER UPDATE ON connections REFERENCING OLD TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION record_connection_change();
+CREATE TRIGGER record_delete AFTER DELETE ON connections REFERENCING OLD TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION record_connection_change();
+CREATE TRIGGER record_truncate AFTER TRUNCATE ON connections FOR EACH STATEMENT EXECUTE FUNCTION record_truncation();
+CREATE TRIGGER record_update AFTER UPDATE ON connection_terms REFERENCING OLD TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION record_terms_change();
+CREATE TRIGGER record_delete AFTER DELETE ON connection_terms REFERENCING OLD TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION record_terms_change();
+CREATE TRIGGER record_truncate AFTER TRUNCATE ON connection_terms FOR EACH STATEMENT EXECUTE FUNCTION record_truncation();
+CREATE TRIGGER record_update AFTER UPDATE ON clients REFERENCING OLD TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION record_client_change();
+CREATE TRIGGER record_delete AFTER DELETE ON clients REFERENCING OLD TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION record_client_change();
+CREATE TRIGGER record_truncate AFTER TRUNCATE ON clients FOR EACH STATEMENT EXECUTE FUNCTION record_truncation();
+CREATE TRIGGER record_update AFTER UPDATE ON registrations REFERENCING OLD TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION record_registration_change();
+CREATE TRIGGER record_delete AFTER DELETE ON registrations REFERENCING OLD TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION record_registration_change();
+CREATE TRIGGER record_insert AFTER INSERT ON registrations REFERENCING NEW TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION record_registration_change();
+CREATE TRIGGER record_new_key AFTER UPDATE ON registrations REFERENCING NEW TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION record_registration_change();
+CREATE TRIGGER record_truncate AFTER TRUNCATE ON registrations FOR EACH STATEMENT EXECUTE FUNCTION record_truncation();
+CREATE TRIGGER record_update AFTER UPDATE ON providers REFERENCING OLD TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION record_provider_change();
+CREATE TRIGGER record_delete AFTER DELETE ON providers REFERENCING OLD TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION record_provider_change();
+CREATE TRIGGER record_truncate AFTER TRUNCATE ON providers FOR EACH STATEMENT EXECUTE FUNCTION record_truncation();
+CREATE TRIGGER record_update AFTER UPDATE ON refresh_tokens REFERENCING OLD TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION record_refresh_token_change();
+CREATE TRIGGER record_delete AFTER DELETE ON refresh_tokens REFERENCING OLD TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION record_refresh_token_change();
+CREATE TRIGGER record_truncate AFTER TRUNCATE ON refresh_tokens FOR EACH STATEMENT EXECUTE FUNCTION record_truncation();
+CREATE TRIGGER record_delete AFTER DELETE ON changes REFERENCING OLD TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION record_deleted_changes();
+CREATE TRIGGER record_truncate AFTER TRUNCATE ON changes FOR EACH STATEMENT EXECUTE FUNCTION record_truncation();

@@ -1,5 +1,5 @@
--- The schema of the hub's store. Both databases have the same tables, columns and indexes, and this file exists once for
--- each of them. Conventions:
+-- The schema of the hub's store. Both databases have the same tables, columns and indexes, except for `changes`, and this file
+-- exists once for each of them. Conventions:
 --   * Ids are BLOB: the 16 bytes of the UUID of an id that the hub generated, without its prefix, or else the text of the id.
 --     Generated ids begin with the time, so rows are appended in the order of their keys.
 --   * Enum values are TEXT. A unit test of the `domain` crate fixes every value.

@@ -172,7 +172,7 @@ impl<'a, T: BenchmarkTarget> Measurement<'a, T> {
             // All rounds together predict the next one better than the last round does.
             per_second = samples.per_second();
         }
-        let map_hit_percent = self.target.map_counters().zip(counters).and_then(hit_percent);
+        let map_hit_percent = hit_percent(self.target.map_counters(), counters);
         Ok(OperationResult { stats: samples.into_stats(), map_hit_percent })
     }
 
@@ -303,7 +303,7 @@ fn count_calls(per_second: f64, duration: Duration) -> u64 {
     (per_second * duration.as_secs_f64()) as u64
 }
 
-fn hit_percent((after, before): (MapCounters, MapCounters)) -> Option<f64> {
+fn hit_percent(after: MapCounters, before: MapCounters) -> Option<f64> {
     let (hits, misses) = (after.hits.checked_sub(before.hits)?, after.misses.checked_sub(before.misses)?);
     #[expect(clippy::cast_precision_loss, reason = "the result is rounded for a report")]
     let percent = hits as f64 / (hits + misses) as f64 * 100.0;
@@ -327,7 +327,7 @@ mod tests {
     fn hit_percent_covers_one_run_only() {
         let before = MapCounters { hits: 1_000, misses: 1_000 };
 
-        assert_eq!(hit_percent((MapCounters { hits: 1_090, misses: 1_010 }, before)), Some(90.0));
-        assert_eq!(hit_percent((before, before)), None, "the operation checked no access");
+        assert_eq!(hit_percent(MapCounters { hits: 1_090, misses: 1_010 }, before), Some(90.0));
+        assert_eq!(hit_percent(before, before), None, "the operation checked no access");
     }
 }

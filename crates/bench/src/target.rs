@@ -108,6 +108,6 @@ pub trait BenchmarkTarget: Sized + Send + Sync {
     /// Builds a client of its own, like the one that the hub uses, that requests `url` with the bearer token `token`.
     fn provider_fetch(&self, url: &str, token: &'static str) -> Result<ProviderFetch, Self::Error>;
 
-    /// Returns the counters of the access states in memory; `None` if the hub keeps none there.
-    fn map_counters(&self) -> Option<MapCounters>;
+    /// Returns the counters of the access states in memory.
+    fn map_counters(&self) -> MapCounters;
 }

@@ -1,8 +1,10 @@
 //! The rows in memory from which the access check is answered. See `docs/decisions/0018-access-map.md`.
 //!
-//! No answer from memory contradicts a commit that was acknowledged before the question: an entry exists only while it
-//! equals the committed row.
+//! No answer from memory contradicts a commit that was acknowledged before the question. On SQLite an entry exists only while
+//! it equals the committed row. On PostgreSQL, where other nodes commit too, each question first waits for a barrier, which
+//! removes the entries of rows that have changed.
 
+mod barrier;
 mod compact;
 mod entry_map;
 mod map;
@@ -17,7 +19,8 @@ mod sync {
     pub(super) use std::sync::atomic::AtomicU64;
 }
 
-pub use map::AccessMap;
-pub(crate) use map::{ChangedRows, Fill};
+pub(crate) use barrier::BarrierNumber;
+pub use map::MapView;
+pub(crate) use map::{AccessMap, ChangedRows, Fill};
 pub use rows::AccessMapStats;
 pub(crate) use rows::{ConnectionRow, RowKey};

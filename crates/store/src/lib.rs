@@ -28,7 +28,7 @@ mod waiting_command;
 pub mod command;
 pub mod query;
 
-pub use access_map::{AccessMap, AccessMapStats};
+pub use access_map::{AccessMapStats, MapView};
 pub use error::{Result, StoreError};
 pub use migrate::{Migration, SCHEMA_VERSION, StorePurpose};
 pub use operation::{Command, CommandKind, Query, QueryKind};

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use domain::Moment;
 
-use crate::access_map::AccessMap;
+use crate::access_map::MapView;
 use crate::error::Result;
 use crate::tx::Tx;
 
@@ -70,7 +70,7 @@ pub trait Query: Clone + Send + Sync + 'static {
     const IS_COUNTED_QUESTION: bool = false;
 
     /// Returns the result from the rows in memory, or `None` if a row is not there.
-    fn find_in_memory(&self, _map: &AccessMap) -> Option<Self::Reply> {
+    fn find_in_memory(&self, _map: &MapView<'_>) -> Option<Self::Reply> {
         None
     }
 

@@ -7,6 +7,7 @@ mod lookup_queue;
 mod migration;
 mod options;
 mod pools;
+mod read_barrier;
 mod session;
 mod tls;
 mod transaction;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use domain::{Moment, Timestamp};
 use tokio::task::JoinSet;
 
+use crate::access_map::{AccessMap, AccessMapStats};
 use crate::error::{Result, StoreError};
 use crate::migrate;
 use crate::operation::{Command, Query, QueryKind};
@@ -28,6 +30,7 @@ use lease_guard::LeaseGuard;
 use lease_renewal::LeaseRenewal;
 use lookup_queue::LookupQueues;
 use pools::{Pools, SessionPool};
+use read_barrier::ReadBarrier;
 
 pub(crate) use migration::{ensure_purpose, migrate};
 pub(crate) use transaction::PostgresTx;
@@ -40,6 +43,8 @@ pub(crate) struct Postgres {
     keys: StoreKeys,
     barrier: CommitBarrier,
     lookups: LookupQueues,
+    map: Arc<AccessMap>,
+    read_barrier: ReadBarrier,
     lease: Arc<LeaseGuard>,
     /// The task that renews the lease. It is aborted when this value is dropped.
     _renewal: JoinSet<()>,
@@ -59,12 +64,16 @@ impl Postgres {
         session.give_back();
         second.give_back();
         let lookups = LookupQueues::new(pools.for_query(QueryKind::Lookup).clone(), settings.queue_capacity);
+        let map = Arc::new(AccessMap::for_barriers(settings.access_map_bytes));
+        let read_barrier =
+            ReadBarrier::new(pools.for_barriers().clone(), Arc::clone(&map), settings.queue_capacity);
         let keys = settings.keys.clone();
         let renewal = LeaseRenewal::new(pools.for_renewals().clone(), Arc::clone(&lease), keys.clone())?;
         renewal.acquire().await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(renewal.run());
-        Ok(Self { pools, keys, barrier: CommitBarrier::default(), lookups, lease, _renewal: tasks })
+        let barrier = CommitBarrier::default();
+        Ok(Self { pools, keys, barrier, lookups, map, read_barrier, lease, _renewal: tasks })
     }
 
     /// Returns whether this node may use what it reads.
@@ -88,6 +97,9 @@ impl Postgres {
 
     /// Runs a query. If the caller goes away, the statement is cancelled.
     pub(crate) async fn query<Q: Query>(&self, query: &Q) -> Result<Q::Reply> {
+        if Q::KIND == QueryKind::Lookup && Q::USES_ACCESS_MAP {
+            return self.answer(query).await;
+        }
         if Q::KIND == QueryKind::Lookup {
             let mut tx = Tx::for_query(PostgresTx::for_lookup(&self.lookups), &self.keys);
             return query.run(&mut tx).await;
@@ -99,6 +111,37 @@ impl Postgres {
         let lease = pool.ensure_lease(&session);
         session.give_back();
         lease.and(result)
+    }
+
+    /// Answers a query from memory, or else from the database, whose rows are then inserted into the map.
+    async fn answer<Q: Query>(&self, query: &Q) -> Result<Q::Reply> {
+        let found = self.answer_from_memory(query).await?;
+        if Q::IS_COUNTED_QUESTION {
+            self.map.count_question(found.is_some());
+        }
+        if let Some(reply) = found {
+            return Ok(reply);
+        }
+        // A statement that is sent after the question needs no barrier.
+        let fill = self.map.start_fill();
+        let mut tx = Tx::for_query(PostgresTx::for_lookup(&self.lookups), &self.keys).with_fill(Some(fill));
+        query.run(&mut tx).await
+    }
+
+    async fn answer_from_memory<Q: Query>(&self, query: &Q) -> Result<Option<Q::Reply>> {
+        if !self.map.has_rows(|map| query.find_in_memory(map)) {
+            return Ok(None);
+        }
+        // Without a barrier there is no answer, and the caller gets 503.
+        let barrier = self.read_barrier.wait().await?;
+        let found = self.map.answer(barrier.number, |map| query.find_in_memory(map));
+        // The lease is checked last: if this process was stopped after the barrier, the answer may be too old.
+        self.lease.ensure_valid(barrier.timeline)?;
+        Ok(found)
+    }
+
+    pub(crate) fn access_map_stats(&self) -> AccessMapStats {
+        self.map.stats()
     }
 
     /// Checks that the server still makes commits durable, and returns its time.

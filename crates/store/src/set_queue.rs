@@ -10,7 +10,7 @@ use futures_util::future::FutureExt;
 
 use crate::error::{Result, StoreError};
 
-/// The maximum number of sets of one queue that run at the same time. While the database responds to one set, the next one can
+/// The maximum number of sets of most queues that run at the same time. While the database responds to one set, the next one can
 /// be sent.
 const MAX_RUNNING_SETS: usize = 2;
 
@@ -19,6 +19,7 @@ pub(crate) struct SetQueue<T> {
     /// The maximum number of items that wait; further ones are rejected with `Busy`.
     capacity: usize,
     max_set_size: usize,
+    max_running_sets: usize,
 }
 
 struct QueueState<T> {
@@ -29,7 +30,12 @@ struct QueueState<T> {
 impl<T: Send + 'static> SetQueue<T> {
     pub(crate) const fn new(capacity: usize, max_set_size: usize) -> Self {
         let state = QueueState { waiting: Vec::new(), running_sets: 0 };
-        Self { state: Mutex::new(state), capacity, max_set_size }
+        Self { state: Mutex::new(state), capacity, max_set_size, max_running_sets: MAX_RUNNING_SETS }
+    }
+
+    /// Creates a queue of which one set runs at a time, with everything that waits when it starts.
+    pub(crate) fn one_at_a_time(capacity: usize) -> Self {
+        Self { max_running_sets: 1, ..Self::new(capacity, usize::MAX) }
     }
 
     /// Adds an item. Starts a task that processes sets with `run_set`, if few are running.
@@ -45,7 +51,7 @@ impl<T: Send + 'static> SetQueue<T> {
             return Err(StoreError::Busy);
         }
         state.waiting.push(item);
-        if state.running_sets < MAX_RUNNING_SETS {
+        if state.running_sets < self.max_running_sets {
             state.running_sets += 1;
             tokio::spawn(Arc::clone(self).run(run_set));
         }

@@ -79,7 +79,7 @@ pub struct StoreSettings {
     /// kind of command. Further ones fail with `Busy`.
     pub queue_capacity: usize,
     /// The maximum size of the rows that are kept in memory for the access check, in bytes. With 0 every check reads the
-    /// database. PostgreSQL does not use it.
+    /// database.
     pub access_map_bytes: u64,
     /// The period after its newest renewal in which a node may use what it reads from PostgreSQL.
     pub node_lease: Duration,

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::access_map::{AccessMap, AccessMapStats, Fill};
+use crate::access_map::{AccessMap, AccessMapStats, BarrierNumber, Fill};
 use crate::error::{Result, StoreError};
 use crate::migrate;
 use crate::operation::{Command, Query, QueryKind};
@@ -76,7 +76,7 @@ impl Sqlite {
             File::open(path).map_err(|e| StoreError::Unavailable(format!("{}: {e}", path.display())))?;
         let file = Arc::new(file);
         let checkpointer = checkpointer::Checkpointer::start(path, Arc::clone(&file))?;
-        let map = Arc::new(AccessMap::new(settings.access_map_bytes));
+        let map = Arc::new(AccessMap::for_writer(settings.access_map_bytes));
         let watch = Arc::new(commit_watch::CommitWatch::start(path, &connection)?);
         let updates = map_updates::MapUpdates::start(Arc::clone(&map), Arc::clone(&watch), &connection)?;
         let writer = writer::Writer::start(connection, checkpointer, updates, settings)?;
@@ -123,7 +123,9 @@ impl Sqlite {
     /// Answers a query from memory, or else from the database, whose rows are then inserted into the map.
     fn answer<Q: Query>(&self, query: &Q) -> Result<Q::Reply> {
         let is_current = self.watch.is_current(&self.map);
-        let found = if is_current { self.map.answer(|map| query.find_in_memory(map)) } else { None };
+        // SQLite announces each commit, so the question needs no barrier.
+        let answer = || self.map.answer(BarrierNumber::LAST, |map| query.find_in_memory(map));
+        let found = if is_current { answer() } else { None };
         if Q::IS_COUNTED_QUESTION {
             self.map.count_question(found.is_some());
         }

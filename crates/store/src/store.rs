@@ -114,12 +114,11 @@ impl Store {
         }
     }
 
-    /// Returns the size of the access map and its use since the store was opened, or `None` if there is none.
-    pub fn access_map_stats(&self) -> Option<AccessMapStats> {
+    /// Returns the size of the access map and its use since the store was opened.
+    pub fn access_map_stats(&self) -> AccessMapStats {
         match &*self.backend {
-            Backend::Sqlite(sqlite) => Some(sqlite.access_map_stats()),
-            // Each access check reads the database.
-            Backend::Postgres(_) => None,
+            Backend::Sqlite(sqlite) => sqlite.access_map_stats(),
+            Backend::Postgres(postgres) => postgres.access_map_stats(),
         }
     }
 

@@ -219,8 +219,9 @@ impl BenchmarkTarget for HubTarget {
         }))
     }
 
-    fn map_counters(&self) -> Option<MapCounters> {
-        self.store().access_map_stats().map(|stats| MapCounters { hits: stats.hits, misses: stats.misses })
+    fn map_counters(&self) -> MapCounters {
+        let stats = self.store().access_map_stats();
+        MapCounters { hits: stats.hits, misses: stats.misses }
     }
 }
 

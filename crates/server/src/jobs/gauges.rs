@@ -34,7 +34,7 @@ pub async fn update_gauges(app: &App) {
 }
 
 fn update_access_map_metrics(app: &App) {
-    let Some(stats) = app.store().access_map_stats() else { return };
+    let stats = app.store().access_map_stats();
     let telemetry = app.telemetry();
     telemetry.set_counter("bowline_access_map_hits_total", stats.hits);
     telemetry.set_counter("bowline_access_map_misses_total", stats.misses);

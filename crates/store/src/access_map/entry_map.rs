@@ -6,6 +6,8 @@
 //! - After the commit, the writer advances the clock and reopens the keys with the new time.
 //! - A reader takes the time of the clock before it reads the database. What it has read is inserted only if no key of
 //!   the same shard is closed, and none was reopened after that time.
+//! - With barriers, the changes that a barrier has read are closed and reopened immediately, and each entry has the number of the
+//!   first barrier that may use it.
 
 use std::hash::{BuildHasher, Hash};
 use std::sync::PoisonError;
@@ -14,6 +16,7 @@ use std::sync::atomic::Ordering;
 use quick_cache::unsync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, Weighter};
 
+use super::barrier::BarrierNumber;
 use super::sync::{AtomicU64, Mutex};
 
 /// The number of finished commits that changed a row in the map's tables.
@@ -50,10 +53,10 @@ const ENTRY_OVERHEAD: usize = 64;
 #[derive(Clone)]
 struct ByteWeighter;
 
-impl<K: HeapSize, V: HeapSize> Weighter<K, V> for ByteWeighter {
-    fn weight(&self, key: &K, value: &V) -> u64 {
-        let inline = size_of::<K>() + size_of::<V>() + ENTRY_OVERHEAD;
-        (inline + key.heap_size() + value.heap_size()) as u64
+impl<K: HeapSize, V: HeapSize> Weighter<K, Entry<V>> for ByteWeighter {
+    fn weight(&self, key: &K, entry: &Entry<V>) -> u64 {
+        let inline = size_of::<K>() + size_of::<Entry<V>>() + ENTRY_OVERHEAD;
+        (inline + key.heap_size() + entry.value.heap_size()) as u64
     }
 }
 
@@ -62,8 +65,15 @@ pub(super) struct EntryMap<K, V> {
     hasher: DefaultHashBuilder,
 }
 
+#[derive(Clone)]
+struct Entry<V> {
+    value: V,
+    /// The first barrier whose questions may use the entry.
+    usable_from: BarrierNumber,
+}
+
 struct Shard<K, V> {
-    entries: Cache<K, V, ByteWeighter, DefaultHashBuilder>,
+    entries: Cache<K, Entry<V>, ByteWeighter, DefaultHashBuilder>,
     /// The number of keys that are closed.
     closed: usize,
     /// The time at which a key was last reopened.
@@ -75,7 +85,7 @@ impl<K: Eq + Hash + HeapSize, V: Clone + HeapSize> EntryMap<K, V> {
     pub(super) fn new(bytes: u64, shards: usize) -> Self {
         let bytes = bytes / shards as u64;
         // The number of entries is only estimated, for the number of removed keys that the map remembers.
-        let items = bytes / (size_of::<K>() + size_of::<V>() + 3 * ENTRY_OVERHEAD) as u64;
+        let items = bytes / (size_of::<K>() + size_of::<Entry<V>>() + 3 * ENTRY_OVERHEAD) as u64;
         let shard = |_| {
             let entries = Cache::with(
                 usize::try_from(items).unwrap_or(usize::MAX),
@@ -89,16 +99,21 @@ impl<K: Eq + Hash + HeapSize, V: Clone + HeapSize> EntryMap<K, V> {
         Self { shards: (0..shards).map(shard).collect(), hasher: DefaultHashBuilder::default() }
     }
 
-    pub(super) fn find(&self, key: &K) -> Option<V> {
-        self.with_shard(key, |shard| shard.entries.get(key).cloned())
+    /// Finds an entry that a question after a barrier may use.
+    pub(super) fn find(&self, key: &K, barrier: BarrierNumber) -> Option<V> {
+        self.with_shard(key, |shard| {
+            let entry = shard.entries.get(key)?;
+            (entry.usable_from <= barrier).then(|| entry.value.clone())
+        })
     }
 
     /// Inserts a row that was read from the database after `read_after`, unless it may have changed since.
-    pub(super) fn insert(&self, key: K, value: V, read_after: CommitTime) {
+    pub(super) fn insert(&self, key: K, value: V, read_after: CommitTime, usable_from: BarrierNumber) {
         let shard = self.shard(&key);
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        if shard.closed == 0 && shard.reopened_at <= read_after {
-            shard.entries.insert(key, value);
+        // An entry that exists is exact and stays: replacing it would only delay its use to the next barrier.
+        if shard.closed == 0 && shard.reopened_at <= read_after && shard.entries.peek(&key).is_none() {
+            shard.entries.insert(key, Entry { value, usable_from });
         }
     }
 

@@ -11,6 +11,7 @@ use domain::{Clusters, Timestamp};
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::sync::{Arc, Mutex};
 
+use barrier::BarrierNumber;
 use map::{AccessMap, ChangedRows};
 use rows::{ConnectionRow, RowKey};
 
@@ -19,6 +20,9 @@ mod sync {
     pub(super) use loom::sync::atomic::AtomicU64;
 }
 
+#[path = "barrier.rs"]
+#[expect(clippy::duplicate_mod, reason = "the same source with other primitives")]
+mod barrier;
 #[path = "compact.rs"]
 #[expect(clippy::duplicate_mod, reason = "the same source with other primitives")]
 mod compact;
@@ -31,6 +35,8 @@ mod map;
 #[path = "rows.rs"]
 #[expect(clippy::duplicate_mod, dead_code, unreachable_pub, reason = "the same source with other primitives")]
 mod rows;
+
+mod nodes;
 
 /// A store with one connection: a database whose reads are consistent, and the map.
 struct ModelStore {
@@ -89,7 +95,7 @@ fn build_row(ModelDatabase { state, replaced_by }: ModelDatabase) -> ConnectionR
 impl ModelStore {
     fn new(state: AccessState) -> Arc<Self> {
         Arc::new(Self {
-            map: AccessMap::with_shards(1 << 20, 1),
+            map: AccessMap::with_shards(1 << 20, 1, false),
             database: Mutex::new(ModelDatabase { state, replaced_by: None }),
             is_acknowledged: AtomicBool::new(false),
         })
@@ -98,7 +104,7 @@ impl ModelStore {
     /// Asks for the state of the connection in the way of the store.
     fn ask(&self) -> AccessState {
         let id = connection_id("con_a");
-        if let Some(state) = self.map.answer(|map| map.find_access_state(&id)) {
+        if let Some(state) = self.map.answer(BarrierNumber::LAST, |map| map.find_access_state(&id)) {
             return state;
         }
         let fill = self.map.start_fill();

@@ -12,6 +12,7 @@ use domain::model::registration::RegistrationState;
 use domain::rule::access::AccessState;
 use domain::secret::TokenHash;
 
+use super::barrier::{BarrierNumber, SentBarriers};
 use super::compact::{CompactId, CompactRow, CompactToken};
 use super::entry_map::{CommitClock, CommitTime, EntryMap};
 use super::rows::{AccessMapStats, ClientRow, ConnectionRow, RowKey};
@@ -19,9 +20,12 @@ use super::rows::{AccessMapStats, ClientRow, ConnectionRow, RowKey};
 /// The number of parts of the map that are locked separately.
 const SHARDS: usize = 64;
 
-/// The rows in memory. They are exact if all changes of these tables are announced by [`AccessMap::close`].
-pub struct AccessMap {
+/// The rows in memory. They are exact if all changes of these tables are announced by [`AccessMap::close`], or are read by
+/// barriers before each answer.
+pub(crate) struct AccessMap {
     clock: CommitClock,
+    /// The barriers that read the changes of rows. Without them, a writer announces each commit of its own.
+    barriers: Option<SentBarriers>,
     connections: EntryMap<CompactId, Arc<CompactRow>>,
     clients: EntryMap<ClientId, ClientRow>,
     registrations: EntryMap<(ClientId, ProviderId), Option<RegistrationState>>,
@@ -44,17 +48,23 @@ pub(crate) enum ChangedRows {
 }
 
 impl AccessMap {
-    /// Creates a map of at most `bytes` bytes. With zero it stays empty.
-    pub(crate) fn new(bytes: u64) -> Self {
-        Self::with_shards(bytes, SHARDS)
+    /// Creates a map of at most `bytes` bytes whose changes a writer announces. With zero bytes it stays empty.
+    pub(crate) fn for_writer(bytes: u64) -> Self {
+        Self::with_shards(bytes, SHARDS, false)
     }
 
-    pub(super) fn with_shards(bytes: u64, shards: usize) -> Self {
+    /// Creates a map of at most `bytes` bytes whose changes are read by barriers.
+    pub(crate) fn for_barriers(bytes: u64) -> Self {
+        Self::with_shards(bytes, SHARDS, true)
+    }
+
+    pub(super) fn with_shards(bytes: u64, shards: usize, has_barriers: bool) -> Self {
         // Nearly all rows are connections and refresh tokens, and a refresh token needs less memory than a connection. There
         // are far fewer clients, registrations and providers.
         let share = bytes / 32;
         Self {
             clock: CommitClock::new(),
+            barriers: has_barriers.then(SentBarriers::new),
             connections: EntryMap::new(18 * share, shards),
             clients: EntryMap::new(share, shards),
             registrations: EntryMap::new(share, shards),
@@ -82,17 +92,36 @@ impl AccessMap {
         drop(self.close(ChangedRows::All));
     }
 
+    /// Returns the number of a barrier. It must be sent after this call.
+    pub(crate) fn start_barrier(&self) -> BarrierNumber {
+        self.barriers.as_ref().map_or(BarrierNumber::FIRST, SentBarriers::start)
+    }
+
+    /// Applies the changes that a barrier has read. Barriers are applied in the order in which they were sent.
+    pub(crate) fn apply_barrier(&self, rows: ChangedRows) {
+        drop(self.close(rows));
+    }
+
     /// Returns the permission to insert rows that are read from the database after this call.
     pub(crate) fn start_fill(&self) -> Fill<'_> {
         Fill { map: self, read_after: self.clock.now() }
     }
 
-    /// Answers a question from several rows. Returns `None` if a row is not in memory, or if a commit has finished in the
-    /// meantime: the rows might then never have existed together.
-    pub(crate) fn answer<T>(&self, find: impl FnOnce(&Self) -> Option<T>) -> Option<T> {
+    /// Answers a question from several rows, after a barrier if the map needs one. Returns `None` if a row is not in memory,
+    /// or if a commit has finished in the meantime: the rows might then never have existed together.
+    pub(crate) fn answer<T>(
+        &self,
+        barrier: BarrierNumber,
+        find: impl FnOnce(&MapView<'_>) -> Option<T>,
+    ) -> Option<T> {
         let before = self.clock.now();
-        let found = find(self)?;
+        let found = find(&MapView { map: self, barrier })?;
         (self.clock.now() == before).then_some(found)
+    }
+
+    /// Returns whether the rows of a question are in memory, which does not answer it.
+    pub(crate) fn has_rows<T>(&self, find: impl FnOnce(&MapView<'_>) -> Option<T>) -> bool {
+        find(&MapView { map: self, barrier: BarrierNumber::LAST }).is_some()
     }
 
     /// Counts a question about a connection, which was answered from memory or from the database.
@@ -117,53 +146,6 @@ impl AccessMap {
             entries: sizes.iter().map(|(entries, _)| entries).sum(),
             bytes: sizes.iter().map(|(_, bytes)| bytes).sum(),
         }
-    }
-
-    /// Joins the rows of a connection. Called within [`AccessMap::answer`].
-    pub(crate) fn find_access_state(&self, id: &ConnectionId) -> Option<AccessState> {
-        self.join_access_state(id, &*self.connections.find(&CompactId::from_connection(id))?)
-    }
-
-    fn join_access_state(&self, id: &ConnectionId, connection: &CompactRow) -> Option<AccessState> {
-        let registration = (connection.client_id()?, connection.provider_id);
-        let client = self.clients.find(&registration.0)?;
-        let registration_state = self.registrations.find(&registration)?;
-        let provider_state = self.providers.find(&connection.provider_id)?;
-        let successor_active = match connection.replaced_by.as_deref() {
-            Some(successor) => self.connections.find(successor)?.status == ConnectionStatus::Active,
-            None => false,
-        };
-        Some(AccessState {
-            connection_id: id.clone(),
-            client_id: registration.0,
-            provider_id: connection.provider_id,
-            sub: connection.sub(),
-            status: connection.status,
-            cause: connection.cause,
-            successor_active,
-            provider_revocation: connection.provider_revocation,
-            expires_at: connection.expires_at,
-            token_generation: connection.token_generation,
-            clusters: connection.clusters,
-            accounts: connection.accounts.clone(),
-            client_state: client.state,
-            profile: client.profile,
-            registration_state,
-            provider_state,
-        })
-    }
-
-    /// Finds a refresh token. Called within [`AccessMap::answer`].
-    pub(crate) fn find_refresh_token(&self, hash: &TokenHash) -> Option<RefreshToken> {
-        self.refresh_tokens.find(hash)?.expand()
-    }
-
-    pub(crate) fn find_client(&self, id: &ClientId) -> Option<Client> {
-        self.whole_clients.find(id).map(|client| Client::clone(&client))
-    }
-
-    pub(crate) fn find_provider(&self, id: ProviderId) -> Option<Provider> {
-        self.whole_providers.find(&id).map(|provider| Provider::clone(&provider))
     }
 
     fn close_row(&self, key: &RowKey) {
@@ -223,6 +205,66 @@ impl AccessMap {
     }
 }
 
+/// The entries of a map that a question may use.
+pub struct MapView<'a> {
+    map: &'a AccessMap,
+    /// The barrier that the question has waited for.
+    barrier: BarrierNumber,
+}
+
+impl MapView<'_> {
+    /// Joins the rows of a connection.
+    pub(crate) fn find_access_state(&self, id: &ConnectionId) -> Option<AccessState> {
+        self.join_access_state(
+            id,
+            &*self.map.connections.find(&CompactId::from_connection(id), self.barrier)?,
+        )
+    }
+
+    fn join_access_state(&self, id: &ConnectionId, connection: &CompactRow) -> Option<AccessState> {
+        let registration = (connection.client_id()?, connection.provider_id);
+        let client = self.map.clients.find(&registration.0, self.barrier)?;
+        let registration_state = self.map.registrations.find(&registration, self.barrier)?;
+        let provider_state = self.map.providers.find(&connection.provider_id, self.barrier)?;
+        let successor_active = match connection.replaced_by.as_deref() {
+            Some(successor) => {
+                self.map.connections.find(successor, self.barrier)?.status == ConnectionStatus::Active
+            }
+            None => false,
+        };
+        Some(AccessState {
+            connection_id: id.clone(),
+            client_id: registration.0,
+            provider_id: connection.provider_id,
+            sub: connection.sub(),
+            status: connection.status,
+            cause: connection.cause,
+            successor_active,
+            provider_revocation: connection.provider_revocation,
+            expires_at: connection.expires_at,
+            token_generation: connection.token_generation,
+            clusters: connection.clusters,
+            accounts: connection.accounts.clone(),
+            client_state: client.state,
+            profile: client.profile,
+            registration_state,
+            provider_state,
+        })
+    }
+
+    pub(crate) fn find_refresh_token(&self, hash: &TokenHash) -> Option<RefreshToken> {
+        self.map.refresh_tokens.find(hash, self.barrier)?.expand()
+    }
+
+    pub(crate) fn find_client(&self, id: &ClientId) -> Option<Client> {
+        self.map.whole_clients.find(id, self.barrier).map(|client| Client::clone(&client))
+    }
+
+    pub(crate) fn find_provider(&self, id: ProviderId) -> Option<Provider> {
+        self.map.whole_providers.find(&id, self.barrier).map(|provider| Provider::clone(&provider))
+    }
+}
+
 /// Rows that are not in the map and cannot be inserted, because a commit changes them. Dropping it reopens them.
 pub(crate) struct ClosedRows<'a> {
     map: &'a AccessMap,
@@ -252,16 +294,27 @@ pub(crate) struct Fill<'a> {
 }
 
 impl Fill<'_> {
+    /// Returns whether a row that was read may be joined with rows in memory. With barriers these may be older.
+    pub(crate) const fn can_join(&self) -> bool {
+        self.map.barriers.is_none()
+    }
+
+    /// Returns the first barrier that may use a row which was read before this call: one that is sent after it.
+    fn usable_from(self) -> BarrierNumber {
+        self.map.barriers.as_ref().map_or(BarrierNumber::FIRST, SentBarriers::next)
+    }
+
     /// Inserts the row of a connection, and joins it with the other rows. Returns `None` if one of these is not in memory, or
     /// if a commit has finished since the permission was given.
     ///
     /// The other rows are found after the connection was read. If the connection was read from a commit whose rows are still
     /// closed, no other row of that commit is in memory; later commits are noticed by the clock. So the rows existed at the
-    /// same time.
+    /// same time. This does not hold with barriers, see [`Fill::can_join`].
     pub(crate) fn insert_connection(self, id: &ConnectionId, row: ConnectionRow) -> Option<AccessState> {
         let row = Arc::new(CompactRow::from(row));
-        self.map.connections.insert(CompactId::from_connection(id), Arc::clone(&row), self.read_after);
-        let state = self.map.join_access_state(id, &row)?;
+        let key = CompactId::from_connection(id);
+        self.map.connections.insert(key, Arc::clone(&row), self.read_after, self.usable_from());
+        let state = MapView { map: self.map, barrier: BarrierNumber::LAST }.join_access_state(id, &row)?;
         (self.map.clock.now() == self.read_after).then_some(state)
     }
 
@@ -300,24 +353,28 @@ impl Fill<'_> {
             clusters: *clusters,
             accounts: accounts.clone(),
         };
-        let (map, read_after) = (self.map, self.read_after);
-        map.connections.insert(CompactId::from_connection(connection_id), Arc::new(row.into()), read_after);
+        let (map, read_after, usable_from) = (self.map, self.read_after, self.usable_from());
+        let key = CompactId::from_connection(connection_id);
+        map.connections.insert(key, Arc::new(row.into()), read_after, usable_from);
         let client = ClientRow { state: *client_state, profile: *profile };
-        map.clients.insert(client_id.clone(), client, read_after);
+        map.clients.insert(client_id.clone(), client, read_after, usable_from);
         let registration = (client_id.clone(), *provider_id);
-        map.registrations.insert(registration, *registration_state, read_after);
-        map.providers.insert(*provider_id, *provider_state, read_after);
+        map.registrations.insert(registration, *registration_state, read_after, usable_from);
+        map.providers.insert(*provider_id, *provider_state, read_after, usable_from);
     }
 
     pub(crate) fn insert_client(self, client: &Client) {
-        self.map.whole_clients.insert(client.id.clone(), Arc::new(client.clone()), self.read_after);
+        let client = Arc::new(client.clone());
+        self.map.whole_clients.insert(client.id.clone(), client, self.read_after, self.usable_from());
     }
 
     pub(crate) fn insert_provider(self, provider: &Provider) {
-        self.map.whole_providers.insert(provider.id, Arc::new(provider.clone()), self.read_after);
+        let provider = Arc::new(provider.clone());
+        self.map.whole_providers.insert(provider.id, provider, self.read_after, self.usable_from());
     }
 
     pub(crate) fn insert_refresh_token(self, hash: TokenHash, token: &RefreshToken) {
-        self.map.refresh_tokens.insert(hash, CompactToken::new(token), self.read_after);
+        let token = CompactToken::new(token);
+        self.map.refresh_tokens.insert(hash, token, self.read_after, self.usable_from());
     }
 }

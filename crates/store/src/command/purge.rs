@@ -27,6 +27,9 @@ const RECORDED_FAILURE_RETENTION: Duration = Duration::from_hours(24);
 /// The time that counters of refreshes are kept; longer than the window of `evaluate_invalid_grant`.
 const REFRESH_STATS_RETENTION: Duration = Duration::from_hours(1);
 
+/// The time that changes of rows are kept for the barriers of nodes. A node that passes none for longer empties its memory.
+const CHANGE_RETENTION: Duration = Duration::from_mins(10);
+
 /// Deletes one batch of rows that are no longer needed.
 #[derive(Debug)]
 pub struct Purge {
@@ -44,16 +47,17 @@ impl Command for Purge {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<u32> {
         let now = self.moment.now;
-        let mut deletions: [(&'static Sql, i64); 6] = [
+        let mut deletions: [(&'static Sql, i64); 7] = [
             (OLD_CODES, now.minus(CODE_RETENTION).millis()),
             (OLD_REQUESTS, now.millis()),
             (OLD_JOBS, now.minus(FINISHED_JOB_RETENTION).millis()),
             (OLD_JOB_TOKENS, now.minus(FAILED_JOB_TOKEN_RETENTION).millis()),
             (OLD_FAILURES, now.minus(RECORDED_FAILURE_RETENTION).millis()),
             (OLD_REFRESH_STATS, epoch_minute(now.minus(REFRESH_STATS_RETENTION))),
+            (OLD_CHANGES, i64::try_from(CHANGE_RETENTION.as_millis()).unwrap_or(i64::MAX)),
         ];
         // A random table comes first in each batch, so that one with many rows cannot use up the limit every time.
-        deletions.rotate_left(usize::from(tx.ids().draw_seed().bytes()[0] % 6));
+        deletions.rotate_left(usize::from(tx.ids().draw_seed().bytes()[0] % 7));
         let mut remaining = self.limit;
         for (delete, until) in deletions {
             if remaining == 0 {
@@ -144,5 +148,26 @@ static OLD_REFRESH_STATS: &Sql = sql!(
     )"
 );
 
+// The server's clock decides, which has set the times of the changes. Only changes are deleted that all current snapshots of nodes
+// contain, so that a long transaction does not make the nodes empty their memory again and again. Transactions that have not begun
+// yet are those of another server, whose database was copied. A trigger announces the deletion to the barriers.
+static OLD_CHANGES: &Sql = sql!(
+    sqlite: "-- delete old changes, which SQLite does not have
+    DELETE FROM store_metadata WHERE name = '' AND ?1 > ?2",
+    postgres: "-- delete old changes
+    DELETE FROM changes WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM changes WHERE ctid = ANY(ARRAY(
+            SELECT oldest.ctid FROM (
+                (SELECT ctid, changed_at FROM changes WHERE xid < pg_snapshot_xmin(pg_current_snapshot())
+                ORDER BY xid LIMIT ?2)
+                UNION ALL
+                (SELECT ctid, changed_at FROM changes WHERE xid >= pg_snapshot_xmax(pg_current_snapshot()) LIMIT ?2)
+            ) oldest
+            WHERE oldest.changed_at <= CAST(extract(epoch FROM now()) * 1000 AS BIGINT) - ?1
+            LIMIT ?2
+        )) FOR UPDATE SKIP LOCKED
+    ))"
+);
+
 pub(crate) static HOT_STATEMENTS: &[&Sql] =
-    &[OLD_CODES, OLD_REQUESTS, OLD_JOBS, OLD_JOB_TOKENS, OLD_FAILURES, OLD_REFRESH_STATS];
+    &[OLD_CODES, OLD_REQUESTS, OLD_JOBS, OLD_JOB_TOKENS, OLD_FAILURES, OLD_REFRESH_STATS, OLD_CHANGES];

@@ -58,9 +58,11 @@ const MONITORING_LIMITS: OperationLimits =
     OperationLimits { reads_by_key: false, ..OperationLimits::from_secs(2, 1, 2) };
 const RENEWAL_LIMITS: OperationLimits = OperationLimits::from_secs(1, 1, 1);
 
-/// The pools of a store: one for each kind of command and query, and one for the renewals of the node's lease.
+/// The pools of a store: one for each kind of command and query, one for read barriers, and one for the renewals of the node's
+/// lease.
 pub(super) struct Pools {
     renewals: SessionPool,
+    barriers: SessionPool,
     lookups: SessionPool,
     ends: SessionPool,
     leases: SessionPool,
@@ -110,6 +112,8 @@ impl Pools {
         let new_pool = |limits, size| new_pool_for(limits, size, false);
         Ok(Self {
             renewals: new_pool_for(RENEWAL_LIMITS, MIN_SESSIONS, true)?,
+            // Barriers run one at a time. If one is given up, its session may be unusable for a while.
+            barriers: new_pool(LOOKUP_LIMITS, MIN_SESSIONS)?,
             lookups: new_pool(LOOKUP_LIMITS, share)?,
             ends: new_pool(END_LIMITS, share)?,
             leases: new_pool(LEASE_LIMITS, MIN_SESSIONS)?,
@@ -121,6 +125,10 @@ impl Pools {
 
     pub(super) const fn for_renewals(&self) -> &SessionPool {
         &self.renewals
+    }
+
+    pub(super) const fn for_barriers(&self) -> &SessionPool {
+        &self.barriers
     }
 
     pub(super) const fn for_command(&self, kind: CommandKind) -> &SessionPool {

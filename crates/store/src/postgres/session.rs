@@ -78,6 +78,11 @@ impl PostgresSession {
         self.warnings.load(Ordering::Acquire)
     }
 
+    /// Returns a value that no other session has.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
     pub(super) const fn timeline(&self) -> Timeline {
         self.timeline
     }

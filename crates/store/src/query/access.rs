@@ -5,7 +5,7 @@ use domain::model::refresh_token::RefreshToken;
 use domain::rule::access::AccessState;
 use domain::secret::{TokenHash, TokenHashes};
 
-use crate::access_map::{AccessMap, ConnectionRow, Fill};
+use crate::access_map::{ConnectionRow, Fill, MapView};
 use crate::entity::access_state::{
     JOINED_CONNECTION_MAC, JOINED_TERMS_MAC, access_state_columns, access_state_joins,
 };
@@ -29,13 +29,13 @@ impl Query for GetAccessState {
     const USES_ACCESS_MAP: bool = true;
     const IS_COUNTED_QUESTION: bool = true;
 
-    fn find_in_memory(&self, map: &AccessMap) -> Option<Self::Reply> {
+    fn find_in_memory(&self, map: &MapView<'_>) -> Option<Self::Reply> {
         // A connection that does not exist is never in memory, so that invented ids cannot fill it.
         map.find_access_state(&self.connection_id).map(Some)
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        if let Some(fill) = tx.fill() {
+        if let Some(fill) = tx.fill().filter(Fill::can_join) {
             // Usually only the connection is not in memory, and two rows are read faster than five.
             let row: Option<ConnectionRow> =
                 tx.fetch_optional(CONNECTION_WITH_TERMS, values![self.connection_id]).await?;
@@ -163,7 +163,7 @@ impl Query for FindRefreshToken {
     const USES_ACCESS_MAP: bool = true;
     const IS_COUNTED_QUESTION: bool = true;
 
-    fn find_in_memory(&self, map: &AccessMap) -> Option<Self::Reply> {
+    fn find_in_memory(&self, map: &MapView<'_>) -> Option<Self::Reply> {
         let found = self.hashes.iter().find_map(|hash| Some((hash, map.find_refresh_token(hash)?)));
         let (hash, token) = found?;
         let access_state = map.find_access_state(&token.connection_id)?;
@@ -172,7 +172,7 @@ impl Query for FindRefreshToken {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         for hash in self.hashes.iter() {
-            if let Some(fill) = tx.fill() {
+            if let Some(fill) = tx.fill().filter(Fill::can_join) {
                 let row = tx.fetch_optional(TOKEN_WITH_CONNECTION, values![hash]).await?;
                 let Some(TokenConnectionRow { token, connection }) = row else { continue };
                 fill.insert_refresh_token(hash.clone(), &token);
@@ -182,6 +182,9 @@ impl Query for FindRefreshToken {
             }
             let row: Option<RefreshTokenRow> = tx.find(REFRESH_TOKEN, hash.to_value()).await?;
             if let Some(RefreshTokenRow { hash, token, access }) = row {
+                if let Some(fill) = tx.fill() {
+                    fill.insert_refresh_token(hash.clone(), &token);
+                }
                 let access_state = access.insert_into_map(tx.fill());
                 return Ok(Some(StoredRefreshToken { hash, token, access_state }));
             }

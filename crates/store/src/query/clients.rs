@@ -4,7 +4,7 @@ use domain::Timestamp;
 use domain::id::ClientId;
 use domain::model::client::{Client, ClientKind, ClientState, Recipient};
 
-use crate::access_map::AccessMap;
+use crate::access_map::MapView;
 use crate::entity::client::{client_columns, client_profile_columns, find_client};
 use crate::error::Result;
 use crate::keyset_search::{KeyRange, PageLimits, SearchPage, keyset_search};
@@ -24,7 +24,7 @@ impl Query for GetClient {
     type Reply = Option<Client>;
     const USES_ACCESS_MAP: bool = true;
 
-    fn find_in_memory(&self, map: &AccessMap) -> Option<Self::Reply> {
+    fn find_in_memory(&self, map: &MapView<'_>) -> Option<Self::Reply> {
         map.find_client(&self.id).map(Some)
     }
 

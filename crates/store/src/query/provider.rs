@@ -6,7 +6,7 @@ use domain::id::{ClientId, ProviderId};
 use domain::model::provider::{Provider, ProviderState};
 use domain::model::registration::RegistrationState;
 
-use crate::access_map::AccessMap;
+use crate::access_map::MapView;
 use crate::entity::provider::{find_provider, provider_columns};
 use crate::error::Result;
 use crate::keyset_search::SearchPage;
@@ -25,7 +25,7 @@ impl Query for GetProvider {
     type Reply = Option<Provider>;
     const USES_ACCESS_MAP: bool = true;
 
-    fn find_in_memory(&self, map: &AccessMap) -> Option<Self::Reply> {
+    fn find_in_memory(&self, map: &MapView<'_>) -> Option<Self::Reply> {
         map.find_provider(self.id).map(Some)
     }
 

@@ -145,7 +145,7 @@ mod tests {
             let writer = connection::open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
             writer.execute_batch("CREATE TABLE numbers (number INTEGER)").unwrap();
             let watch = CommitWatch::start(&path, &writer).unwrap();
-            Self { folder, writer, map: AccessMap::new(1024 * 1024), watch }
+            Self { folder, writer, map: AccessMap::for_writer(1024 * 1024), watch }
         }
 
         fn open_other(&self) -> Connection {
@@ -167,7 +167,7 @@ mod tests {
         }
 
         fn is_row_in_memory(&self) -> bool {
-            self.map.find_refresh_token(&Self::hash()).is_some()
+            self.map.has_rows(|map| map.find_refresh_token(&Self::hash()))
         }
 
         fn commit_own(&self) {

@@ -19,6 +19,7 @@ mod node_lease;
 mod operator;
 mod purge;
 mod race;
+mod read_barrier;
 mod recovery;
 mod schema;
 mod search;

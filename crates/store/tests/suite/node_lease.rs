@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use domain::model::connection::EndCause;
-use store::query::GetConnection;
+use store::query::{GetAccessState, GetConnection};
 use store::{Location, PostgresSettings, Store, StoreError, StoreSettings, UptimeClock};
 
 use crate::support::{NODE_LEASE, TestStore, connect, operator_actor, store_keys};
@@ -17,7 +17,7 @@ async fn open_store(location: &Location, node_lease: Duration, uptime: &Arc<Atom
         location: location.clone(),
         connections: 4,
         queue_capacity: 10,
-        access_map_bytes: 0,
+        access_map_bytes: 1024 * 1024,
         node_lease,
         uptime: UptimeClock::new(move || Duration::from_millis(uptime.load(Ordering::SeqCst))),
         keys: store_keys(),
@@ -38,7 +38,12 @@ async fn store_without_lease_refuses_reads_and_ends() {
     let uptime = Arc::new(AtomicU64::new(5_000));
     let store = open_store(&kit.location, NODE_LEASE, &uptime).await;
     let read = async || store.query(&GetConnection { id: id.clone() }).await.map(drop);
+    let check = async || store.query(&GetAccessState { connection_id: id.clone() }).await.map(drop);
     assert!(store.has_lease() && read().await.is_ok());
+    for _ in 0..4 {
+        check().await.unwrap();
+    }
+    assert!(store.access_map_stats().hits > 0, "the next check is answered from memory");
 
     // The next renewal is due after a third of the lease, which the test does not last.
     uptime.store(65_000, Ordering::SeqCst);
@@ -49,7 +54,7 @@ async fn store_without_lease_refuses_reads_and_ends() {
         actor: operator_actor(),
         fence: None,
     };
-    let refused = [read().await.err(), store.end_connection(end).await.err()];
+    let refused = [read().await.err(), check().await.err(), store.end_connection(end).await.err()];
 
     assert!(!store.has_lease());
     for error in refused {

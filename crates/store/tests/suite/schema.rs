@@ -90,6 +90,7 @@ fn read_sqlite_schema(location: &Location) -> (Columns, Vec<String>) {
     (columns, indexes)
 }
 
+/// Reads the schema without the table `changes`, which only PostgreSQL has.
 async fn read_postgres_schema(location: &Location) -> (Columns, Vec<String>) {
     let Location::Postgres(PostgresSettings { url, .. }) = location else { panic!("PostgreSQL") };
     let client = connect(url.expose()).await;
@@ -97,7 +98,7 @@ async fn read_postgres_schema(location: &Location) -> (Columns, Vec<String>) {
         .query(
             "SELECT table_name::text, column_name::text, data_type::text, is_nullable = 'YES'
              FROM information_schema.columns
-             WHERE table_schema = 'public' AND table_name <> 'schema_migrations'",
+             WHERE table_schema = 'public' AND table_name NOT IN ('schema_migrations', 'changes')",
             &[],
         )
         .await
@@ -113,7 +114,7 @@ async fn read_postgres_schema(location: &Location) -> (Columns, Vec<String>) {
     let rows = client
         .query(
             "SELECT indexname::text FROM pg_indexes WHERE schemaname = 'public' AND indexname NOT LIKE '%_pkey'
-             ORDER BY indexname",
+                AND tablename <> 'changes' ORDER BY indexname",
             &[],
         )
         .await
