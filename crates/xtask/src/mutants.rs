@@ -1,6 +1,7 @@
 //! Seeded bugs: builds the project with one wrong line at a time and runs the test that must catch it. A test that
 //! passes on a wrong program proves nothing.
 
+mod access_map;
 mod clocks;
 mod provider_calls;
 mod table;
@@ -11,6 +12,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use self::access_map::ACCESS_MAP_MUTANTS;
 use self::clocks::CLOCK_MUTANTS;
 use self::provider_calls::PROVIDER_CALL_MUTANTS;
 use self::table::{MUTANTS, Mutant};
@@ -37,7 +39,7 @@ pub(crate) fn run(root: &Path, environment: &[(&str, String)], all: bool) -> Res
 }
 
 fn all_mutants() -> impl Iterator<Item = &'static Mutant> {
-    MUTANTS.iter().chain(PROVIDER_CALL_MUTANTS).chain(CLOCK_MUTANTS)
+    MUTANTS.iter().chain(ACCESS_MAP_MUTANTS).chain(PROVIDER_CALL_MUTANTS).chain(CLOCK_MUTANTS)
 }
 
 fn check_mutant(mutant: &Mutant, tree: &Path, target: &Path, environment: &[(&str, String)]) -> Result<bool> {
