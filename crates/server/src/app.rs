@@ -18,6 +18,7 @@ use crate::outbound::Outbound;
 use crate::rate_limit::Limits;
 use crate::read_diagnostics::ReadDiagnostics;
 use crate::read_failure_records::ReadFailureRecords;
+use crate::response_memory::ResponseMemory;
 use crate::stats::OperationStats;
 use crate::sweep_progress::SweepProgress;
 use crate::telemetry::Telemetry;
@@ -42,6 +43,7 @@ struct Parts {
     read_failure_records: ReadFailureRecords,
     limits: Limits,
     document_slots: DocumentSlots,
+    response_memory: ResponseMemory,
     clock: DatabaseClock,
     job_notify: tokio::sync::Notify,
     removal_notify: tokio::sync::Notify,
@@ -93,6 +95,7 @@ impl App {
             read_failure_records: ReadFailureRecords::default(),
             limits: Limits::new(&config.limit),
             document_slots: DocumentSlots::new(&config.limit),
+            response_memory: ResponseMemory::new(&config.server),
             config,
             store,
             purpose,
@@ -166,6 +169,11 @@ impl App {
 
     pub fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    /// Returns the memory of the responses that this node is sending.
+    pub(crate) fn response_memory(&self) -> &ResponseMemory {
+        &self.0.response_memory
     }
 
     /// Returns the documents that this node is sending.

@@ -1,10 +1,13 @@
 //! Runs the hub as a server process: listeners, workers, probes, and a graceful shutdown.
 
+mod connection;
 mod idle_timeout;
 mod listener;
+mod network_connections;
 mod node;
 mod probes;
 mod readiness;
+mod transfer;
 mod unix_socket;
 
 pub use listener::{Listener, ShutdownOutcome, serve};

@@ -51,7 +51,9 @@ section! {
     ServerSection {
         public_url: String, listen: String, admin_listen: String, admin_socket: String, probe_listen: String,
         body_limit: ByteSize, header_timeout: HumanDuration,
-        request_timeout: HumanDuration, idle_timeout: HumanDuration, shutdown_grace: HumanDuration, connections: usize,
+        request_timeout: HumanDuration, idle_timeout: HumanDuration, send_timeout: HumanDuration,
+        shutdown_grace: HumanDuration, connections: usize, network_connections: usize,
+        connection_responses: ByteSize, responses: ByteSize,
         clock_settle: HumanDuration, trusted_proxies: ProxyCount, client_address_header: ClientAddressHeader,
     }
 }

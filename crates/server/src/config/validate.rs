@@ -83,6 +83,12 @@ impl Config {
         if self.server.idle_timeout.duration() <= self.server.request_timeout.duration() {
             return Err("server.idle_timeout: expected longer than server.request_timeout".into());
         }
+        if self.server.send_timeout.duration() < Duration::from_secs(1) {
+            return Err("server.send_timeout: expected at least 1s".into());
+        }
+        if self.server.connection_responses.bytes() > self.server.responses.bytes() {
+            return Err("server.connection_responses: expected at most server.responses".into());
+        }
         if !(1..=100).contains(&self.limit.provider_share) {
             return Err("limit.provider_share: expected a percentage from 1 to 100".into());
         }

@@ -37,7 +37,7 @@ impl RemotePeer {
     }
 
     /// Returns the address at the other end; `None` for the hub's Unix socket.
-    pub(super) const fn address(self) -> Option<IpAddr> {
+    pub(crate) const fn address(self) -> Option<IpAddr> {
         match self.0 {
             PeerKind::Address(address) => Some(address),
             PeerKind::Local(_) => None,

@@ -22,6 +22,7 @@ use super::route_table::{PathRoutes, RouteTable};
 use super::state::RequestState;
 use crate::app::App;
 use crate::context::{RequestContext, fill_random};
+use crate::response_memory::{ResponseSlot, ResponsesNotTaken};
 
 /// The service of one listener. Clones share the table of its routes.
 #[derive(Clone)]
@@ -42,7 +43,21 @@ impl RequestDispatcher {
 
     /// Handles a request from a peer. Every result, even a panic of the handler, is a response.
     pub async fn handle(self, request: Request<Body>, peer: Option<RemotePeer>) -> Response {
-        self.0.handle(collapse_slashes(request), peer).await
+        self.0.handle(collapse_slashes(request), peer, None).await
+    }
+
+    /// Handles a request of a connection, whose memory limits the response.
+    pub(crate) async fn handle_with_memory(
+        self,
+        request: Request<Body>,
+        peer: RemotePeer,
+        slot: &mut ResponseSlot,
+    ) -> Response {
+        self.0.handle(collapse_slashes(request), Some(peer), Some(slot)).await
+    }
+
+    pub(crate) fn app(&self) -> &App {
+        &self.0.app
     }
 }
 
@@ -67,7 +82,12 @@ fn collapse_slashes(mut request: Request<Body>) -> Request<Body> {
 }
 
 impl Parts {
-    async fn handle(&self, request: Request<Body>, peer: Option<RemotePeer>) -> Response {
+    async fn handle(
+        &self,
+        request: Request<Body>,
+        peer: Option<RemotePeer>,
+        slot: Option<&mut ResponseSlot>,
+    ) -> Response {
         let Self { app, table, render_page, .. } = self;
         let surface = table.surface(request.uri().path());
         // Only pages have a language, and other requests must not pay for it.
@@ -101,6 +121,7 @@ impl Parts {
                 self.run_handler(errors, handler).await
             }
         };
+        let response = self.admit(response, slot, errors);
         let mut response = Problem::write_into_response(response, &correlation.id);
         if method == Method::HEAD {
             remove_body(&mut response);
@@ -146,6 +167,18 @@ impl Parts {
             }
             None => paths.respond_to_other_method(request.method(), errors),
         }
+    }
+
+    /// Returns the response, or an error (503) if the client has not taken earlier ones of its connection.
+    fn admit(&self, response: Response, slot: Option<&mut ResponseSlot>, errors: &ErrorRenderer) -> Response {
+        let (Some(slot), Some(length)) = (slot, response.body().size_hint().exact()) else { return response };
+        if let Err(ResponsesNotTaken) = slot.admit(usize::try_from(length).unwrap_or(usize::MAX)) {
+            let labels = [("reason", "connection_responses".to_owned())];
+            self.app.telemetry().count("bowline_listener_rejections_total", &labels);
+            let message = "Earlier responses of this connection were not read";
+            return errors.render(StatusCode::SERVICE_UNAVAILABLE, message);
+        }
+        response
     }
 
     /// Runs a handler. If it exceeds the time limit or panics, an error response is returned instead (503 or 500).

@@ -21,6 +21,8 @@ pub async fn update_gauges(app: &App) {
     update_access_map_metrics(app);
     let unverified = app.store().unverified_rows() + app.vault().unopened_values();
     app.telemetry().set_counter("bowline_unverified_rows_total", unverified);
+    let responses = u32::try_from(app.response_memory().used_bytes()).unwrap_or(u32::MAX);
+    app.telemetry().set_gauge("bowline_response_bytes", &[], responses);
     let updated = async {
         let ctx = new_job_context(app, "probe")?;
         update_breaker_gauges(&ctx);

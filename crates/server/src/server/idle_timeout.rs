@@ -1,11 +1,12 @@
 //! A stream that fails when no byte is sent or received for too long.
 //!
-//! A client that sends nothing, or does not read its response, would otherwise occupy a connection indefinitely.
+//! A client that sends nothing, or does not read its response, would otherwise occupy a connection indefinitely. Requests of a
+//! client that does not read are not read either.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -23,6 +24,11 @@ pub(super) struct IdleTimeoutStream<S> {
     idle: Duration,
     /// The number of bytes received, counted up to [`HTTP2_PREFACE_LEN`].
     bytes_read: usize,
+    /// True while the client does not take what is sent. In this time nothing is read, because each request would add to
+    /// what must be sent.
+    is_write_blocked: bool,
+    /// The task that waits to read until the client has taken something.
+    blocked_reader: Option<Waker>,
     deadline: Pin<Box<Sleep>>,
 }
 
@@ -34,7 +40,14 @@ impl<S> IdleTimeoutStream<S> {
             reason = "the timeout itself; it is only polled together with the stream"
         )]
         let deadline = Box::pin(tokio::time::sleep(section.header_timeout.duration()));
-        Self { stream, idle: section.idle_timeout.duration(), bytes_read: 0, deadline }
+        Self {
+            stream,
+            idle: section.idle_timeout.duration(),
+            bytes_read: 0,
+            is_write_blocked: false,
+            blocked_reader: None,
+            deadline,
+        }
     }
 
     /// Sets the deadline to one idle timeout from now, after bytes were sent or received.
@@ -58,6 +71,12 @@ impl<S> IdleTimeoutStream<S> {
         written: Poll<io::Result<usize>>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
+        self.is_write_blocked = written.is_pending();
+        if !self.is_write_blocked
+            && let Some(reader) = self.blocked_reader.take()
+        {
+            reader.wake();
+        }
         match written {
             Poll::Pending => self.poll_idle_timeout(cx),
             Poll::Ready(Ok(bytes)) if bytes > 0 => {
@@ -75,6 +94,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for IdleTimeoutStream<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.is_write_blocked {
+            self.blocked_reader = Some(cx.waker().clone());
+            return self.poll_idle_timeout(cx);
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         match read {

@@ -1,25 +1,24 @@
-//! Accepts connections and serves requests on them. Limits the number of connections, the time for a header and the
-//! time without traffic.
+//! Accepts connections, and limits their number in total and from each network.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::idle_timeout::IdleTimeoutStream;
+use super::connection::{count_rejection, serve_connection};
+use super::network_connections::NetworkConnections;
 use crate::config::ServerSection;
 use crate::http::{RemotePeer, RequestDispatcher};
+
+/// The size of the kernel's buffer for the responses of one connection. The kernel doubles it for its own data.
+const SEND_BUFFER_BYTES: usize = 128 * 1024;
 
 /// The result of a shutdown: completed, or ended by the grace period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +52,8 @@ impl Listener for TcpListener {
         let (stream, address) = Self::accept(self).await?;
         // A small response must not wait until earlier packets are acknowledged (Nagle's algorithm).
         let _ = stream.set_nodelay(true);
+        // The kernel would keep up to some MiB for each client that does not read.
+        let _ = set_socket_send_buffer_size(&stream, SEND_BUFFER_BYTES);
         Ok((stream, RemotePeer::from_address(address.ip())))
     }
 }
@@ -64,8 +65,8 @@ pub async fn serve<L: Listener>(
     section: &ServerSection,
     stop: impl Future<Output = ()>,
 ) -> ShutdownOutcome {
-    let builder = Arc::new(build_connection_builder(section));
     let connection_limit = Arc::new(Semaphore::new(section.connections));
+    let network_connections = NetworkConnections::new(section);
     let graceful = GracefulShutdown::new();
     tokio::pin!(stop);
     loop {
@@ -76,18 +77,14 @@ pub async fn serve<L: Listener>(
             accepted = accept(&listener, &connection_limit) => accepted,
         };
         let Some((stream, peer, permit)) = accepted else { continue };
-        let service = service.clone();
-        let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-            let response = service.clone().handle(request.map(Body::new), Some(peer));
-            async { Ok::<_, Infallible>(response.await) }
-        });
-        let stream = TokioIo::new(IdleTimeoutStream::new(stream, section));
-        let connection = builder.serve_connection(stream, service).into_owned();
-        let connection = graceful.watch(connection);
+        let Ok(network_connection) = network_connections.open(peer.address()) else {
+            count_rejection(service.app(), "network_connections");
+            continue;
+        };
+        let (service, section, watcher) = (service.clone(), section.clone(), graceful.watcher());
         tokio::spawn(async move {
-            // Errors here are aborted connections, which any client can cause: they are not worth a log line.
-            let _ = connection.await;
-            drop(permit);
+            serve_connection(stream, peer, service, &section, watcher).await;
+            drop((permit, network_connection));
         });
     }
     // New connections are refused immediately instead of waiting for a process that is about to exit.
@@ -125,18 +122,4 @@ async fn pause_after_accept_error(error: &io::Error) {
         #[expect(clippy::disallowed_methods, reason = "back-off of the accept loop")]
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-}
-
-fn build_connection_builder(section: &ServerSection) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    // The bounds are far above real requests, and keep the memory of a connection small.
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(section.header_timeout.duration())
-        .max_buf_size(32 * 1024)
-        .max_headers(64);
-    // No keep-alive pings: the acknowledgements count as traffic and would defeat the idle timeout.
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(100);
-    builder
 }

@@ -60,6 +60,7 @@ mod server_process;
 mod shared_grant;
 mod spec;
 mod sqlite_failures;
+mod stalled_clients;
 mod statements;
 mod stop;
 mod support;

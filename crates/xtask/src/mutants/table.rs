@@ -39,6 +39,36 @@ impl TestTarget {
 
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "a client that takes a few bytes in each period never loses its response",
+        file: "crates/server/src/server/transfer.rs",
+        original: "if progress.wrapping_sub(start) < MIN_TAKEN_BYTES {",
+        replacement: "if progress == start {",
+        tests: TestTarget::Integration,
+        test: "http2_response_that_is_not_taken_is_reset",
+        expected_failure: "the trickled response is reset",
+        always: false,
+    },
+    Mutant {
+        name: "responses that are not taken use memory without a limit",
+        file: "crates/server/src/response_memory.rs",
+        original: "if used > self.total {",
+        replacement: "if used == usize::MAX {",
+        tests: TestTarget::Integration,
+        test: "clients_that_never_read_use_bounded_memory",
+        expected_failure: "the memory grew by",
+        always: false,
+    },
+    Mutant {
+        name: "the connections of a network are not counted",
+        file: "crates/server/src/server/network_connections.rs",
+        original: "*number += 1;",
+        replacement: "*number = 0;",
+        tests: TestTarget::Integration,
+        test: "connections_are_limited_per_network",
+        expected_failure: "the fourth connection is closed",
+        always: false,
+    },
+    Mutant {
         name: "a suspended client gets no token of its own, so it cannot end connections",
         file: "crates/domain/src/rule/token.rs",
         original: "(ClientState::Active, _) | (ClientState::Suspended, TokenRequest::ClientCredentials { .. }) => Ok(()),",
