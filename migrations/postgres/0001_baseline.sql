@@ -388,6 +388,12 @@ CREATE TABLE operators (
 CREATE UNIQUE INDEX operators_token ON operators (token_hash);
 CREATE UNIQUE INDEX operators_name ON operators (name) WHERE ended_at IS NULL;
 
+-- The audit chain of the hub itself. It has one row, which the first event creates.
+CREATE TABLE hub_audit (
+    subject_id TEXT NOT NULL PRIMARY KEY,
+    audit_head BYTEA NOT NULL
+);
+
 -- The audit log. Each subject has a chain of its own: `mac` covers the event and the MAC of the event before it, whose id is
 -- `previous_id`. The subject's row has the id of the newest event.
 CREATE TABLE audit_events (

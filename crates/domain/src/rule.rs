@@ -1,6 +1,7 @@
 //! The protocol rules: pure functions that validate requests and make decisions, one module for each subject.
 
 pub mod access;
+pub mod access_denial;
 pub mod authorization_code;
 pub mod authorization_failure;
 pub mod authorization_progress;

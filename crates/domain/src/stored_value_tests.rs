@@ -97,7 +97,7 @@ fn stored_enum_values_are_unchanged() {
 
 #[test]
 fn audit_values_are_unchanged() {
-    assert_eq!(values::<SubjectKind>(), ["connection", "client", "provider", "operator"]);
+    assert_eq!(values::<SubjectKind>(), ["connection", "client", "provider", "operator", "hub"]);
     assert_eq!(values::<ExpiryState>(), ["running", "braked", "released"]);
     assert_eq!(values::<ActorKind>(), ["recipient", "customer", "provider", "operator", "partner", "system"]);
     assert_eq!(
@@ -109,6 +109,7 @@ fn audit_values_are_unchanged() {
             "client.secret_regenerated",
             "client.removed",
             "client.call_failed",
+            "client.access_denied",
             "provider.changed",
             "provider.orphaned_grant_resolved",
             "provider.call_failed",
@@ -125,6 +126,8 @@ fn audit_values_are_unchanged() {
             "operator.bootstrap_token_issued",
             "operator.added",
             "operator.removed",
+            "operator.access_denied",
+            "hub.access_denied",
         ]
     );
 }

@@ -8,6 +8,7 @@ use domain::jose::AccessTokenKeys;
 use store::query::GetStorePurpose;
 use store::{Store, StoreError, StorePurpose, UptimeClock};
 
+use crate::access_denials::AccessDenials;
 use crate::breaker::Breaker;
 use crate::clock::{Clock, DatabaseClock, uptime};
 use crate::config::Config;
@@ -42,6 +43,7 @@ struct Parts {
     read_diagnostics: ReadDiagnostics,
     read_failure_records: ReadFailureRecords,
     limits: Limits,
+    access_denials: AccessDenials,
     document_slots: DocumentSlots,
     response_memory: ResponseMemory,
     clock: DatabaseClock,
@@ -94,6 +96,7 @@ impl App {
             read_diagnostics: ReadDiagnostics::default(),
             read_failure_records: ReadFailureRecords::default(),
             limits: Limits::new(&config.limit),
+            access_denials: AccessDenials::default(),
             document_slots: DocumentSlots::new(&config.limit),
             response_memory: ResponseMemory::new(&config.server),
             config,
@@ -169,6 +172,11 @@ impl App {
 
     pub fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    /// Returns the refused requests that are not recorded yet.
+    pub(crate) fn access_denials(&self) -> &AccessDenials {
+        &self.0.access_denials
     }
 
     /// Returns the memory of the responses that this node is sending.

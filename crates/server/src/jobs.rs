@@ -1,6 +1,7 @@
 //! The background work of a node: the job queue, expiry, recovery of interrupted exchanges, removals of recipients, and
 //! the purge.
 
+mod access_denials;
 mod clock;
 mod context;
 mod delete_tokens;

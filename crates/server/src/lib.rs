@@ -2,6 +2,8 @@
 // The futures of a read from a provider are nested deeper than the default allows.
 #![recursion_limit = "256"]
 
+pub mod access_attempt;
+mod access_denials;
 pub mod admin_api;
 mod api_docs;
 pub mod app;

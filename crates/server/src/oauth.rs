@@ -2,6 +2,7 @@
 
 mod authorize;
 mod bearer;
+mod denial;
 mod error;
 mod metadata;
 mod revoke;

@@ -1,6 +1,7 @@
 //! Rate limits: token buckets in the memory of this node. Several nodes count separately.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -33,6 +34,12 @@ impl Network {
             IpAddr::V4(v4) => Self((v4 & std::net::Ipv4Addr::new(255, 255, 255, 0)).into()),
             IpAddr::V6(v6) => Self((v6 & std::net::Ipv6Addr::from_bits(u128::MAX << 64)).into()),
         }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.0, if self.0.is_ipv4() { 24 } else { 64 })
     }
 }
 

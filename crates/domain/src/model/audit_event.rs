@@ -16,6 +16,8 @@ crate::str_enum! {
         Provider = "provider",
         /// An operator, identified by the id of the operator's token.
         Operator = "operator",
+        /// The hub itself: refused requests that concern no client or operator that the hub knows.
+        Hub = "hub",
     }
 }
 
@@ -52,6 +54,8 @@ crate::str_enum! {
         ClientRemoved = "client.removed",
         /// The registration of the recipient's client at a provider failed, or the deletion of that client.
         ClientCallFailed = "client.call_failed",
+        /// Requests with the id or a token of the client were refused.
+        ClientAccessDenied = "client.access_denied",
         /// A provider was added, or its settings or state changed.
         ProviderChanged = "provider.changed",
         /// The job for an orphaned grant ended: the provider has revoked the grant, or it may still be active.
@@ -84,6 +88,10 @@ crate::str_enum! {
         OperatorAdded = "operator.added",
         /// An operator was removed, a bootstrap token was used, or an expired operator token was replaced.
         OperatorRemoved = "operator.removed",
+        /// Requests with the operator's token were refused.
+        OperatorAccessDenied = "operator.access_denied",
+        /// Requests of callers that the hub does not know were refused.
+        HubAccessDenied = "hub.access_denied",
     }
 }
 

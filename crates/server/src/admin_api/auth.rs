@@ -1,20 +1,23 @@
 //! Authenticates operators: by a bearer token, or, on the hub's Unix socket, by the user id of the calling process.
 
 use domain::Secret;
-use domain::model::operator::Role;
-use domain::rule::operator::{self, LocalPeer, Operator, admit_local, verify_bootstrap_token};
+use domain::model::operator::{OperatorToken, Role};
+use domain::rule::access_denial::{DenialReason, DeniedCaller};
+use domain::rule::operator::{self, Operator, OperatorAuthError, admit_local, verify_bootstrap_token};
+use domain::secret::TokenHashes;
 use store::command::OperatorAddedBy;
 use store::query::FindOperator;
 
 use super::error::AdminError;
+use crate::access_attempt::AccessAttempt;
 use crate::context::RequestContext;
 
 /// The credentials of a request: a bearer token, a connection through the hub's Unix socket, or both.
 #[derive(Debug)]
 pub struct PresentedCredential {
     pub bearer: Option<Secret<String>>,
-    /// The user ids of both ends, if the request arrived through the Unix socket.
-    pub local: Option<LocalPeer>,
+    /// The operation and the source of the request, with the user ids of both ends if it arrived through the Unix socket.
+    pub attempt: AccessAttempt,
 }
 
 /// Authenticates an operator whose role covers `required_role`.
@@ -26,16 +29,9 @@ pub async fn authenticate(
     credential: &PresentedCredential,
     required_role: Role,
 ) -> Result<Operator, AdminError> {
-    let local = credential.local.map(admit_local).transpose()?;
-    let Some(bearer) = &credential.bearer else {
-        return local
-            .filter(|operator| operator.role().covers(required_role))
-            .ok_or(AdminError::Unauthorized);
-    };
-    // The stored hash of the token may have been computed with an older generation of the key.
-    let hashes = ctx.app().vault().hash_all_generations(bearer.expose());
-    let stored = ctx.ask(&FindOperator { hashes: hashes.clone() }).await?;
-    Ok(operator::admit(&hashes, stored.as_ref(), required_role, ctx.now())?)
+    let found = find_token(ctx, credential).await?;
+    admit(ctx, credential, found.as_ref(), required_role)
+        .map_err(|error| deny(ctx, credential, found.as_ref(), error))
 }
 
 /// Authenticates the caller that adds an operator: an admin, or the bearer of the bootstrap token.
@@ -43,14 +39,71 @@ pub async fn authenticate_adder(
     ctx: &RequestContext,
     credential: &PresentedCredential,
 ) -> Result<OperatorAddedBy, AdminError> {
-    match authenticate(ctx, credential, Role::Admin).await {
-        Err(AdminError::Bootstrap) => {}
-        result => return Ok(OperatorAddedBy::Actor(result?.actor())),
+    let found = find_token(ctx, credential).await?;
+    let error = match admit(ctx, credential, found.as_ref(), Role::Admin) {
+        Ok(operator) => return Ok(OperatorAddedBy::Actor(operator.actor())),
+        Err(error) => error,
+    };
+    if error == OperatorAuthError::BootstrapTokenOnly
+        && let Some(TokenLookup { hashes, stored }) = &found
+        && let Some(token_id) = verify_bootstrap_token(hashes, stored.as_ref(), ctx.now())
+    {
+        return Ok(OperatorAddedBy::Bootstrap(token_id));
     }
-    let bearer = credential.bearer.as_ref().ok_or(AdminError::Unauthorized)?;
+    Err(deny(ctx, credential, found.as_ref(), error))
+}
+
+/// A presented token: its hashes, and the operator whose token it is or was.
+struct TokenLookup {
+    hashes: TokenHashes,
+    stored: Option<OperatorToken>,
+}
+
+async fn find_token(
+    ctx: &RequestContext,
+    credential: &PresentedCredential,
+) -> Result<Option<TokenLookup>, AdminError> {
+    let Some(bearer) = &credential.bearer else { return Ok(None) };
+    // The stored hash of the token may have been computed with an older generation of the key.
     let hashes = ctx.app().vault().hash_all_generations(bearer.expose());
     let stored = ctx.ask(&FindOperator { hashes: hashes.clone() }).await?;
-    let token_id =
-        verify_bootstrap_token(&hashes, stored.as_ref(), ctx.now()).ok_or(AdminError::Unauthorized)?;
-    Ok(OperatorAddedBy::Bootstrap(token_id))
+    Ok(Some(TokenLookup { hashes, stored }))
+}
+
+fn admit(
+    ctx: &RequestContext,
+    credential: &PresentedCredential,
+    found: Option<&TokenLookup>,
+    required_role: Role,
+) -> Result<Operator, OperatorAuthError> {
+    let local = credential.attempt.local.map(admit_local).transpose()?;
+    match found {
+        Some(TokenLookup { hashes, stored }) => {
+            operator::admit(hashes, stored.as_ref(), required_role, ctx.now())
+        }
+        None => {
+            local.filter(|operator| operator.role().covers(required_role)).ok_or(OperatorAuthError::Unknown)
+        }
+    }
+}
+
+/// Counts the request as refused, and returns the error for its caller.
+fn deny(
+    ctx: &RequestContext,
+    credential: &PresentedCredential,
+    found: Option<&TokenLookup>,
+    error: OperatorAuthError,
+) -> AdminError {
+    let stored = found.and_then(|found| found.stored.as_ref());
+    let reason = match error {
+        OperatorAuthError::Unknown if stored.is_some() => DenialReason::EndedToken,
+        OperatorAuthError::Unknown if found.is_none() => DenialReason::MissingToken,
+        OperatorAuthError::Unknown => DenialReason::UnknownToken,
+        OperatorAuthError::InsufficientRole(_) => DenialReason::InsufficientRole,
+        OperatorAuthError::BootstrapTokenOnly => DenialReason::BootstrapTokenOnly,
+        OperatorAuthError::OtherLocalUser => DenialReason::OtherLocalUser,
+    };
+    let caller = stored.map_or(DeniedCaller::Unknown, |token| DeniedCaller::Operator(token.id.clone()));
+    credential.attempt.deny(ctx, caller, reason);
+    error.into()
 }

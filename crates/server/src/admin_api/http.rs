@@ -6,7 +6,7 @@ use axum::Json;
 use axum::body::HttpBody;
 use axum::extract::{FromRequest, FromRequestParts, RawQuery, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::Secret;
 use domain::model::audit_event::Actor;
@@ -167,7 +167,7 @@ pub(super) async fn add_operator(
     State(state): State<RequestState>,
     request: Request,
 ) -> Response {
-    let credential = presented_credential(request.headers(), &state);
+    let credential = presented_credential(request.method(), request.headers(), &state);
     // The caller is authenticated before the body is read, so that only a caller that may add an operator can make the
     // hub buffer a body.
     let access = authenticate_adder(&ctx, &credential).await.map(drop);
@@ -222,7 +222,7 @@ impl FromRequestParts<RequestState> for AuthenticatedOperator {
 
 impl AuthenticatedOperator {
     async fn authenticate(parts: &Parts, state: &RequestState) -> Result<Self, AdminError> {
-        let operator = AuthorizationCheck::new(&parts.headers, state)?.run().await?;
+        let operator = AuthorizationCheck::new(&parts.method, &parts.headers, state)?.run().await?;
         // Counted only now: before authentication, anyone could use up another operator's limit.
         if let Some(id) = &operator.actor().id {
             state.app().limits().ensure_operator_request_allowed(id)?;
@@ -252,7 +252,7 @@ impl<B: RequestBody> FromRequest<RequestState> for OperatorRequest<B> {
         let (mut parts, body) = request.into_parts();
         let AuthenticatedOperator(operator) =
             AuthenticatedOperator::from_request_parts(&mut parts, state).await?;
-        let check = AuthorizationCheck::new(&parts.headers, state).map_err(error_response)?;
+        let check = AuthorizationCheck::new(&parts.method, &parts.headers, state).map_err(error_response)?;
         let mut members = Vec::new();
         if B::REQUIRED || !body.is_end_stream() {
             let body = BoundedBody::read(state.app(), Request::from_parts(parts, body))
@@ -279,13 +279,13 @@ struct AuthorizationCheck {
 }
 
 impl AuthorizationCheck {
-    fn new(headers: &HeaderMap, state: &RequestState) -> Result<Self, AdminError> {
+    fn new(method: &Method, headers: &HeaderMap, state: &RequestState) -> Result<Self, AdminError> {
         let (ctx, required_role) = state
             .context()
             .cloned()
             .zip(state.route().required_role)
             .ok_or_else(|| InternalError::new("a route has no required role"))?;
-        Ok(Self { ctx, credential: presented_credential(headers, state), required_role })
+        Ok(Self { ctx, credential: presented_credential(method, headers, state), required_role })
     }
 
     /// Runs the check with the current time. It runs again after the body was received, because the token may have
@@ -296,13 +296,13 @@ impl AuthorizationCheck {
 }
 
 /// Returns the bearer token and the local peer of a request, without verifying them.
-fn presented_credential(headers: &HeaderMap, state: &RequestState) -> PresentedCredential {
+fn presented_credential(method: &Method, headers: &HeaderMap, state: &RequestState) -> PresentedCredential {
     let bearer = crate::oauth::Bearer::from_headers(headers).map(|bearer| bearer.0);
     let has_header = headers.contains_key(header::AUTHORIZATION);
     // A malformed `Authorization` header counts as an invalid token, not as a missing one: without a token, a local
     // user would be admitted as an admin.
     let bearer = bearer.or_else(|| has_header.then(|| Secret::new(String::new())));
-    PresentedCredential { bearer, local: state.local_peer() }
+    PresentedCredential { bearer, attempt: state.attempt(method, headers) }
 }
 
 fn body_problem(error: &BodyError) -> Problem {

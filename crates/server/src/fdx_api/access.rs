@@ -5,17 +5,20 @@ use domain::model::access_token::TokenSubject;
 use domain::rule::access::{
     AccessDecision, AccessState, GrantedAccess, RecheckError, check_access, check_client_access,
 };
+use domain::rule::access_denial::{DenialReason, DeniedCaller};
 use domain::scope::DataOperation;
 use store::query::{GetAccessState, GetClient};
 
 use super::error::DataError;
+use crate::access_attempt::AccessAttempt;
 use crate::context::RequestContext;
-use crate::oauth::{Bearer, verify_bearer};
+use crate::oauth::Bearer;
 use crate::paging::{ListQuery, PageQuery};
 
 /// A request to the FDX API whose access token is not verified yet.
 pub(super) struct FdxRequest {
     pub(super) ctx: RequestContext,
+    pub(super) attempt: AccessAttempt,
     pub(super) bearer: Option<Bearer>,
     pub(super) query: ListQuery,
 }
@@ -32,18 +35,26 @@ impl FdxCaller {
     /// Verifies the token of a request, and checks the current state of its connection or client.
     pub(super) async fn authenticate(request: &FdxRequest) -> Result<Self, DataError> {
         let ctx = &request.ctx;
-        let claims = verify_bearer(ctx, request.bearer.as_ref()).map_err(|_| DataError::InvalidToken)?;
+        let attempt = &request.attempt;
+        let claims =
+            attempt.verify_bearer(ctx, request.bearer.as_ref()).map_err(|_| DataError::InvalidToken)?;
         // Calls are counted only after the check, so that forged tokens cannot use up a client's quota.
         let limits = ctx.app().limits();
         let TokenSubject::Connection { id, .. } = &claims.subject else {
             let client = ctx.ask(&GetClient { id: claims.client_id.clone() }).await?;
-            check_client_access(&claims, client).map_err(|_| DataError::InvalidToken)?;
+            check_client_access(&claims, client).map_err(|_| {
+                attempt.deny(ctx, DeniedCaller::Client(claims.client_id.clone()), DenialReason::EndedToken);
+                DataError::InvalidToken
+            })?;
             limits.ensure_read_allowed(&claims.client_id, None)?;
             return Ok(Self::Client);
         };
         let state = ctx.ask(&GetAccessState { connection_id: id.clone() }).await?;
         match check_access(claims, state, ctx.now()) {
-            AccessDecision::Rejected(_) => Err(DataError::InvalidToken),
+            AccessDecision::Rejected(_) => {
+                attempt.deny_ended_token(ctx, request.bearer.as_ref());
+                Err(DataError::InvalidToken)
+            }
             AccessDecision::Ended(ended) => Err(DataError::ConnectionEnded(ended.cause)),
             AccessDecision::Granted(access) => {
                 limits.ensure_read_allowed(access.client_id(), Some(access.connection_id()))?;

@@ -25,6 +25,7 @@ impl FromRequestParts<RequestState> for FdxRequest {
     async fn from_request_parts(parts: &mut Parts, state: &RequestState) -> Result<Self, StatusCode> {
         Ok(Self {
             ctx: RequestContext::from_request_parts(parts, state).await?,
+            attempt: state.attempt(&parts.method, &parts.headers),
             bearer: Bearer::from_headers(&parts.headers),
             query: ListQuery::parse(parts.uri.query()),
         })

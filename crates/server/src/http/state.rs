@@ -6,9 +6,10 @@ use axum::extract::{FromRef, FromRequestParts};
 use domain::model::operator::Role;
 use domain::rule::operator::LocalPeer;
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 
 use super::client_address::{RemotePeer, caller_address};
+use crate::access_attempt::AccessAttempt;
 use crate::app::App;
 use crate::context::RequestContext;
 use crate::rate_limit::Network;
@@ -65,6 +66,16 @@ impl RequestState {
         // Requests through the Unix socket have no address. They share one network.
         let peer = self.peer.and_then(RemotePeer::address).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
         Network::from_address(caller_address(peer, headers, &self.app.config().server))
+    }
+
+    /// Returns the operation and the source of a request.
+    pub fn attempt(&self, method: &Method, headers: &HeaderMap) -> AccessAttempt {
+        AccessAttempt {
+            method: method.clone(),
+            path: self.route.path,
+            network: self.caller_network(headers),
+            local: self.local_peer(),
+        }
     }
 
     /// Returns the user who sent the request through the hub's Unix socket; `None` for a request over the network.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::access_denials::{record_due_denials, record_remaining_denials};
 use super::clock::measure_offset;
 use super::context::new_job_context;
 use super::delete_tokens::delete_ended_tokens;
@@ -28,6 +29,8 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 const FOLD_INTERVAL: Duration = Duration::from_secs(5);
 /// The interval at which the tokens of ended connections are deleted.
 const TOKEN_DELETION_INTERVAL: Duration = Duration::from_secs(5);
+/// The interval at which refused requests are added to the audit log.
+const DENIAL_INTERVAL: Duration = Duration::from_secs(5);
 const CLOCK_INTERVAL: Duration = Duration::from_secs(5);
 const REMOVAL_POLL_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -53,7 +56,13 @@ pub fn start(app: &App, shutdown: &watch::Receiver<bool>) -> JoinSet<()> {
         app.telemetry().run_upkeep();
         app.limits().run_upkeep();
     }));
+    tasks.spawn(record_denials(app.clone(), shutdown.clone()));
     tasks
+}
+
+async fn record_denials(app: App, shutdown: watch::Receiver<bool>) {
+    run_periodically(DENIAL_INTERVAL, app.clone(), shutdown, record_due_denials).await;
+    record_remaining_denials(app).await;
 }
 
 async fn sweep_once(app: App) {

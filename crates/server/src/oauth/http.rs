@@ -91,7 +91,7 @@ pub(super) async fn create_token(
         return render_error(&error.into());
     }
     let basic = parse_basic_credentials(request.headers());
-    let network = state.caller_network(request.headers());
+    let attempt = state.attempt(request.method(), request.headers());
     let body = BoundedBody::read(state.app(), request).await;
     let fields = match body.as_ref().map(|body| body.fields(&TokenRequestFields::ALL_NAMES)) {
         Ok(Ok(fields)) => fields,
@@ -99,7 +99,7 @@ pub(super) async fn create_token(
         Err(error) => return render_body_error(error),
     };
     let issued = match parse_token_request(basic, fields) {
-        Ok((credentials, fields)) => super::issue_tokens(&ctx, network, credentials, &fields).await,
+        Ok((credentials, fields)) => super::issue_tokens(&ctx, &attempt, credentials, &fields).await,
         Err(error) => Err(error.into()),
     };
     issued.map_or_else(|error| render_error(&error), |tokens| render_tokens(&tokens))
@@ -115,7 +115,7 @@ pub(super) async fn revoke(
     }
     let (bearer, basic) =
         (Bearer::from_headers(request.headers()), parse_basic_credentials(request.headers()));
-    let network = state.caller_network(request.headers());
+    let attempt = state.attempt(request.method(), request.headers());
     // RFC 7009 §2.1 knows only POST. A DELETE without a bearer token is an incomplete call of the Flinks API.
     let is_token_revocation = bearer.is_none() && request.method() == Method::POST;
     let body = match BoundedBody::read(state.app(), request).await {
@@ -127,14 +127,14 @@ pub(super) async fn revoke(
             Ok(request) => request,
             Err(error) => return render_body_error(&error),
         };
-        let revoked = super::revoke_by_client(&ctx, network, &request).await;
+        let revoked = super::revoke_by_client(&ctx, &attempt, &request).await;
         return revoked.map_or_else(|error| render_error(&error), |()| render_revoked());
     }
     let other_token = match find_other_token(&body, bearer.as_ref()) {
         Ok(token) => token,
         Err(error) => return render_error(&error.into()),
     };
-    match super::revoke_by_bearer(&ctx, bearer.as_ref(), other_token.as_ref()).await {
+    match super::revoke_by_bearer(&ctx, &attempt, bearer.as_ref(), other_token.as_ref()).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => render_error(&error),
     }

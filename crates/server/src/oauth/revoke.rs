@@ -7,17 +7,18 @@ use domain::model::access_token::TokenSubject;
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::connection::EndCause;
 use domain::rule::access::{AccessDecision, check_access};
+use domain::rule::access_denial::{DenialReason, DeniedCaller};
 use domain::rule::revoke::{
     PresentedToken, TokenRevocationRequest, ensure_may_revoke, ensure_token_of_connection,
 };
 use store::command::{EndConnection, EndOutcome};
 use store::query::{FindRefreshToken, GetAccessState};
 
-use super::bearer::{Bearer, INVALID_BEARER, verify_bearer};
+use super::bearer::{Bearer, INVALID_BEARER};
 use super::error::AuthzError;
 use super::token::authenticate_client;
+use crate::access_attempt::AccessAttempt;
 use crate::context::RequestContext;
-use crate::rate_limit::Network;
 
 const NOT_A_CONNECTION_TOKEN: OAuthError =
     OAuthError::new(OAuthCode::InvalidRequest, "This access token does not belong to a connection");
@@ -30,11 +31,14 @@ const REPLACED: OAuthError = OAuthError::new(
 /// §2.2. `other_token` is the token in the body, if it differs from the bearer token.
 pub async fn revoke_by_bearer(
     ctx: &RequestContext,
+    attempt: &AccessAttempt,
     bearer: Option<&Bearer>,
     other_token: Option<&Secret<String>>,
 ) -> Result<(), AuthzError> {
-    let claims = verify_bearer(ctx, bearer).map_err(|_| AuthzError::InvalidToken(INVALID_BEARER))?;
+    let claims = attempt.verify_bearer(ctx, bearer)?;
     let TokenSubject::Connection { id, .. } = &claims.subject else {
+        let caller = DeniedCaller::Client(claims.client_id.clone());
+        attempt.deny(ctx, caller, DenialReason::InsufficientScope);
         return Err(AuthzError::Rejected(NOT_A_CONNECTION_TOKEN));
     };
     let id = id.clone();
@@ -45,7 +49,10 @@ pub async fn revoke_by_bearer(
         ensure_token_of_connection(&token, &id, matches!(decision, AccessDecision::Ended(_)))?;
     }
     match decision {
-        AccessDecision::Rejected(_) => Err(AuthzError::InvalidToken(INVALID_BEARER)),
+        AccessDecision::Rejected(_) => {
+            attempt.deny_ended_token(ctx, bearer);
+            Err(AuthzError::InvalidToken(INVALID_BEARER))
+        }
         // A success here would let the recipient believe that its access has ended, while the connection that
         // replaced this one is still active.
         AccessDecision::Ended(ended) if ended.successor_active => Err(AuthzError::Rejected(REPLACED)),
@@ -71,14 +78,14 @@ pub async fn revoke_by_bearer(
 /// §2.2).
 pub async fn revoke_by_client(
     ctx: &RequestContext,
-    network: Network,
+    attempt: &AccessAttempt,
     request: &TokenRevocationRequest,
 ) -> Result<(), AuthzError> {
-    let client = authenticate_client(ctx, network, &request.credentials).await?;
+    let client = authenticate_client(ctx, attempt, &request.credentials).await?;
     let client = client.client();
     // Counted only now: before authentication, anyone could use up another client's quota.
     ctx.app().limits().ensure_revocation_allowed(&client.id)?;
-    ensure_may_revoke(client)?;
+    ensure_may_revoke(client).inspect_err(|error| attempt.deny_unauthorized_client(ctx, client, error))?;
     match identify_token(ctx, &request.token).await?.connection_of(&client.id) {
         // An earlier request may have ended the connection without having been acknowledged.
         None => ctx.app().store().confirm_commits(ctx.new_moment()?).await?,

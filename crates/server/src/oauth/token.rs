@@ -6,6 +6,7 @@ use domain::model::access_token::Claims;
 use domain::model::client::Profile;
 use domain::model::refresh_token::idle_expiry;
 use domain::rule::access::{AccessState, MintError, mint, mint_for_client};
+use domain::rule::access_denial::{DenialReason, DeniedCaller};
 use domain::rule::client_auth::{AuthenticatedClient, CLIENT_SUSPENDED, ClientCredentials, authenticate};
 use domain::rule::token::{
     BAD_CODE, BAD_REFRESH_TOKEN, TokenRequest, TokenRequestFields, ensure_grant_allowed,
@@ -16,8 +17,8 @@ use store::command::{RecordRefreshTokenUse, RedeemCode, RedeemOutcome};
 use store::query::{FindRefreshToken, GetClient};
 
 use super::error::AuthzError;
+use crate::access_attempt::AccessAttempt;
 use crate::context::RequestContext;
-use crate::rate_limit::Network;
 
 /// The tokens of a successful token request.
 #[derive(Debug)]
@@ -34,11 +35,24 @@ pub struct IssuedTokens {
 /// Authenticates the client and issues the tokens of the requested grant.
 pub async fn issue_tokens(
     ctx: &RequestContext,
-    network: Network,
+    attempt: &AccessAttempt,
     credentials: ClientCredentials,
     fields: &TokenRequestFields<'_>,
 ) -> Result<IssuedTokens, AuthzError> {
-    let client = authenticate_client(ctx, network, &credentials).await?;
+    let client = authenticate_client(ctx, attempt, &credentials).await?;
+    let issued = issue_to_client(ctx, &client, fields).await;
+    if let Err(AuthzError::Rejected(error)) = &issued {
+        attempt.deny_unauthorized_client(ctx, client.client(), error);
+    }
+    issued
+}
+
+/// Issues the tokens of the requested grant to an authenticated client.
+async fn issue_to_client(
+    ctx: &RequestContext,
+    client: &AuthenticatedClient,
+    fields: &TokenRequestFields<'_>,
+) -> Result<IssuedTokens, AuthzError> {
     // Counted only now: before authentication, anyone could use up another client's quota.
     ctx.app().limits().ensure_token_request_allowed(&client.client().id)?;
     let token_request = TokenRequest::parse(fields)?;
@@ -52,15 +66,13 @@ pub async fn issue_tokens(
     ensure_grant_allowed(client.client(), &token_request)?;
     match token_request {
         TokenRequest::AuthorizationCode { code, redirect_uri, verifier } => {
-            redeem_code(ctx, &client, &code, redirect_uri, verifier).await
+            redeem_code(ctx, client, &code, redirect_uri, verifier).await
         }
-        TokenRequest::RefreshToken { token, scope } => {
-            refresh_access_token(ctx, &client, &token, scope).await
-        }
+        TokenRequest::RefreshToken { token, scope } => refresh_access_token(ctx, client, &token, scope).await,
         TokenRequest::ClientCredentials { scope } => {
             let scope = resolve_client_scope(client.client(), scope.as_deref())?;
             let claims =
-                mint_for_client(&client, scope, ctx.new_id_source()?.mint(), ctx.now(), access_ttl(ctx))?;
+                mint_for_client(client, scope, ctx.new_id_source()?.mint(), ctx.now(), access_ttl(ctx))?;
             // No refresh token for this grant (RFC 6749 §4.4.3).
             build_issued_tokens(ctx, &claims, scope.as_str().to_owned(), None)
         }
@@ -73,7 +85,7 @@ pub async fn issue_tokens(
 /// sending wrong secrets.
 pub(super) async fn authenticate_client(
     ctx: &RequestContext,
-    network: Network,
+    attempt: &AccessAttempt,
     credentials: &ClientCredentials,
 ) -> Result<AuthenticatedClient, AuthzError> {
     let client = match credentials.client_id.parse::<ClientId>() {
@@ -88,9 +100,13 @@ pub(super) async fn authenticate_client(
         // wrong secrets. This does not help an attacker to guess, because secrets have 256 random bits.
         Ok(authenticated) => Ok(authenticated),
         Err(error) => {
+            match &id {
+                Some(id) => attempt.deny(ctx, DeniedCaller::Client(id.clone()), DenialReason::WrongSecret),
+                None => attempt.deny_unknown_client(ctx, &credentials.client_id),
+            }
             let limits = ctx.app().limits();
-            limits.ensure_auth_attempt_allowed(id.as_ref(), network)?;
-            limits.record_failed_auth(id.as_ref(), network);
+            limits.ensure_auth_attempt_allowed(id.as_ref(), attempt.network)?;
+            limits.record_failed_auth(id.as_ref(), attempt.network);
             Err(error.into())
         }
     }

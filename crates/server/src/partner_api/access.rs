@@ -5,11 +5,13 @@ use domain::id::ClientId;
 use domain::model::access_token::TokenSubject;
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::rule::access::{ClientAccess, check_client_access};
+use domain::rule::access_denial::{DenialReason, DeniedCaller};
 use domain::scope::ClientScope;
 use store::query::GetClient;
 
+use crate::access_attempt::AccessAttempt;
 use crate::context::RequestContext;
-use crate::oauth::{AuthzError, Bearer, INVALID_BEARER, verify_bearer};
+use crate::oauth::{AuthzError, Bearer, INVALID_BEARER};
 
 /// A partner with a valid token for scope `client:admin`.
 #[derive(Clone, Debug)]
@@ -83,28 +85,35 @@ impl AccessLevel {
 /// Authenticates a partner by a bearer token with scope `client:admin`.
 pub async fn authenticate_partner(
     ctx: &RequestContext,
+    attempt: &AccessAttempt,
     bearer: Option<&Bearer>,
     level: AccessLevel,
 ) -> Result<AuthenticatedPartner, AuthzError> {
-    Ok(AuthenticatedPartner(authorize_client(ctx, bearer, Some(ClientScope::ClientAdmin), level).await?))
+    Ok(AuthenticatedPartner(
+        authorize_client(ctx, attempt, bearer, Some(ClientScope::ClientAdmin), level).await?,
+    ))
 }
 
 /// Authenticates a recipient by a bearer token from the client credentials grant.
 pub async fn authenticate_recipient(
     ctx: &RequestContext,
+    attempt: &AccessAttempt,
     bearer: Option<&Bearer>,
     level: AccessLevel,
 ) -> Result<AuthenticatedRecipient, AuthzError> {
-    Ok(AuthenticatedRecipient(authorize_client(ctx, bearer, Some(ClientScope::ProvidersRead), level).await?))
+    Ok(AuthenticatedRecipient(
+        authorize_client(ctx, attempt, bearer, Some(ClientScope::ProvidersRead), level).await?,
+    ))
 }
 
 /// Authenticates a partner or recipient by a bearer token from the client credentials grant.
 pub async fn authenticate_client(
     ctx: &RequestContext,
+    attempt: &AccessAttempt,
     bearer: Option<&Bearer>,
     level: AccessLevel,
 ) -> Result<AuthenticatedClientKind, AuthzError> {
-    let access = authorize_client(ctx, bearer, None, level).await?;
+    let access = authorize_client(ctx, attempt, bearer, None, level).await?;
     Ok(match access.scope() {
         ClientScope::ClientAdmin => AuthenticatedClientKind::Partner(AuthenticatedPartner(access)),
         ClientScope::ProvidersRead => AuthenticatedClientKind::Recipient(AuthenticatedRecipient(access)),
@@ -118,27 +127,33 @@ const CLIENT_TOKEN_REQUIRED: OAuthError =
 /// client still exists.
 async fn authorize_client(
     ctx: &RequestContext,
+    attempt: &AccessAttempt,
     bearer: Option<&Bearer>,
     required_scope: Option<ClientScope>,
     level: AccessLevel,
 ) -> Result<ClientAccess, AuthzError> {
-    let claims = verify_bearer(ctx, bearer).map_err(|_| AuthzError::InvalidToken(INVALID_BEARER))?;
+    let claims = attempt.verify_bearer(ctx, bearer)?;
+    let deny = |reason| attempt.deny(ctx, DeniedCaller::Client(claims.client_id.clone()), reason);
     let TokenSubject::Client { scope, .. } = &claims.subject else {
+        deny(DenialReason::InsufficientScope);
         // This is the token of a connection. It is valid, but only for the data of one customer.
         return Err(AuthzError::InsufficientScope(
             required_scope.map_or(CLIENT_TOKEN_REQUIRED, missing_scope_error),
         ));
     };
     if let Some(required) = required_scope.filter(|required| required != scope) {
+        deny(DenialReason::InsufficientScope);
         return Err(AuthzError::InsufficientScope(missing_scope_error(required)));
     }
     // A valid signature is not sufficient: since the token was issued, the client may have been removed or its secret
     // replaced.
     let client = ctx.ask(&GetClient { id: claims.client_id.clone() }).await?;
-    let access =
-        check_client_access(&claims, client).map_err(|_| AuthzError::InvalidToken(INVALID_BEARER))?;
+    let access = check_client_access(&claims, client).map_err(|_| {
+        deny(DenialReason::EndedToken);
+        AuthzError::InvalidToken(INVALID_BEARER)
+    })?;
     if level == AccessLevel::Full {
-        access.ensure_not_suspended()?;
+        access.ensure_not_suspended().inspect_err(|_| deny(DenialReason::Suspended))?;
     }
     Ok(access)
 }

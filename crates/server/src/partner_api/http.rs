@@ -43,7 +43,8 @@ macro_rules! caller_extractors {
             async fn from_request_parts(parts: &mut Parts, state: &RequestState) -> Result<Self, Response> {
                 let ctx = RequestContext::from_request_parts(parts, state).await.map_err(IntoResponse::into_response)?;
                 let (bearer, level) = (Bearer::from_headers(&parts.headers), AccessLevel::$level);
-                let caller = $authenticate(&ctx, bearer.as_ref(), level).await;
+                let attempt = state.attempt(&parts.method, &parts.headers);
+                let caller = $authenticate(&ctx, &attempt, bearer.as_ref(), level).await;
                 let caller = caller.map_err(|error| render_authz_error(&error))?;
                 // Counted only now: before authentication, anyone could use up another client's limit.
                 level.count_request(&ctx, caller.id()).map_err(|error| render_authz_error(&error))?;
@@ -84,13 +85,14 @@ impl<B: RequestBody> FromRequest<RequestState> for PartnerRequest<B> {
             .await
             .map_err(IntoResponse::into_response)?;
         let bearer = Bearer::from_headers(&parts.headers);
+        let attempt = state.attempt(&parts.method, &parts.headers);
         let body = BoundedBody::read(state.app(), Request::from_parts(parts, body))
             .await
             .map_err(|error| render_body_error(&error))?;
         // The partner is authenticated again with the current time: it may have been suspended, or its token may have
         // expired, while the body was being received.
         let ctx = ctx.refreshed().map_err(|error| render_authz_error(&error.into()))?;
-        let partner = super::authenticate_partner(&ctx, bearer.as_ref(), AccessLevel::Full)
+        let partner = super::authenticate_partner(&ctx, &attempt, bearer.as_ref(), AccessLevel::Full)
             .await
             .map_err(|error| render_authz_error(&error))?;
         let members = body.json_members().map_err(|error| render_body_error(&error))?;

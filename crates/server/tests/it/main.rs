@@ -1,6 +1,7 @@
 //! Integration tests of the hub over HTTP, with sandbox banks as providers.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+mod access_denials;
 mod account_types;
 mod admin;
 mod admin_cli;

@@ -69,7 +69,7 @@ const fn subject_prefix(kind: SubjectKind) -> &'static str {
         SubjectKind::Connection => domain::id::ConnectionId::PREFIX,
         SubjectKind::Client => domain::id::ClientId::PREFIX,
         SubjectKind::Operator => domain::id::OperatorId::PREFIX,
-        SubjectKind::Provider => "",
+        SubjectKind::Provider | SubjectKind::Hub => "",
     }
 }
 

@@ -40,6 +40,7 @@ async fn find_newest_event(tx: &mut Tx<'_>, kind: SubjectKind, id: &str) -> Resu
         SubjectKind::Connection => (HEAD_OF_CONNECTION, encode_subject_id(kind, id)),
         SubjectKind::Client => (HEAD_OF_CLIENT, encode_subject_id(kind, id)),
         SubjectKind::Operator => (HEAD_OF_OPERATOR, encode_subject_id(kind, id)),
+        SubjectKind::Hub => (HEAD_OF_HUB, id.to_value()),
         SubjectKind::Provider => match ProviderId::parse(id) {
             Some(id) => (HEAD_OF_PROVIDER, id.to_value()),
             None => return Ok(None),
@@ -65,6 +66,8 @@ static HEAD_OF_OPERATOR: &Sql =
     sql!("-- find the newest event of an operator\nSELECT audit_head FROM operators WHERE id = ?1");
 static HEAD_OF_PROVIDER: &Sql =
     sql!("-- find the newest event of a provider\nSELECT audit_head FROM providers WHERE id = ?1");
+static HEAD_OF_HUB: &Sql =
+    sql!("-- find the newest event of the hub\nSELECT audit_head FROM hub_audit WHERE subject_id = ?1");
 
 // Each event has the id of the one before it, so a chain is read by keys, without an index on the subject.
 static AUDIT_CHAIN: &Sql = sql!(concat!(
@@ -187,5 +190,12 @@ keyset_search! {
     BY_TIME: "time" along "TRUE" by ("id");
 }
 
-pub(super) static HOT_STATEMENTS: &[&Sql] =
-    &[AUDIT_CHAIN, PREVIOUS_EVENT, HEAD_OF_CONNECTION, HEAD_OF_CLIENT, HEAD_OF_OPERATOR, HEAD_OF_PROVIDER];
+pub(super) static HOT_STATEMENTS: &[&Sql] = &[
+    AUDIT_CHAIN,
+    PREVIOUS_EVENT,
+    HEAD_OF_CONNECTION,
+    HEAD_OF_CLIENT,
+    HEAD_OF_OPERATOR,
+    HEAD_OF_PROVIDER,
+    HEAD_OF_HUB,
+];

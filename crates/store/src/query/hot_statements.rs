@@ -6,15 +6,15 @@ use super::{
 };
 use crate::command::{
     client, credential as credential_command, delete_tokens, end_connection, end_facts, invalid_grant,
-    job_count, open_connection, purge, recover_exchange, refresh_stats, resolve_failed_job, run_job,
-    set_metadata, upstream_client,
+    job_count, open_connection, purge, record_access_denials, recover_exchange, refresh_stats,
+    resolve_failed_job, run_job, set_metadata, upstream_client,
 };
 use crate::entity;
 use crate::sql::{Sql, Statement};
 
 /// Returns the statements on hot paths: those that run for requests, jobs or searches.
 pub fn hot_statements() -> Vec<Statement> {
-    let groups: [&[&'static Sql]; 41] = [
+    let groups: [&[&'static Sql]; 42] = [
         entity::access_state::HOT_STATEMENTS,
         entity::authorization_code::HOT_STATEMENTS,
         entity::authorization_request::HOT_STATEMENTS,
@@ -33,6 +33,7 @@ pub fn hot_statements() -> Vec<Statement> {
         job_count::HOT_STATEMENTS,
         open_connection::HOT_STATEMENTS,
         purge::HOT_STATEMENTS,
+        record_access_denials::HOT_STATEMENTS,
         recover_exchange::HOT_STATEMENTS,
         refresh_stats::HOT_STATEMENTS,
         resolve_failed_job::HOT_STATEMENTS,

@@ -1,6 +1,7 @@
 //! Tests of the commands and queries on both databases, and of random histories against a model.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
 
+mod access_denials;
 mod access_map;
 mod admin_setup;
 mod authorization_request;

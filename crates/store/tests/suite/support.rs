@@ -496,7 +496,7 @@ pub(crate) async fn connect(url: &str) -> tokio_postgres::Client {
     client
 }
 
-fn audit_key() -> AuditKey {
+pub(crate) fn audit_key() -> AuditKey {
     AuditKey::new(1, &[9; 32])
 }
 

@@ -39,6 +39,26 @@ impl TestTarget {
 
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "a wrong client secret is not recorded in the audit log",
+        file: "crates/server/src/oauth/token.rs",
+        original: "Some(id) => attempt.deny(ctx, DeniedCaller::Client(id.clone()), DenialReason::WrongSecret),",
+        replacement: "Some(_) => {}",
+        tests: TestTarget::Integration,
+        test: "refused_requests_are_recorded_before_stop_and_listed_by_cli",
+        expected_failure: "left: 0",
+        always: false,
+    },
+    Mutant {
+        name: "each network of a flood of wrong secrets adds audit events",
+        file: "crates/domain/src/rule/access_denial.rs",
+        original: "if has_room && count(&|caller| *caller == kind.caller) < MAX_OF_ONE_CALLER {",
+        replacement: "if count(&|caller| *caller == kind.caller) < MAX_KNOWN * MAX_KNOWN {",
+        tests: TestTarget::Integration,
+        test: "flood_of_refused_requests_writes_few_audit_events",
+        expected_failure: "each of 10 networks",
+        always: false,
+    },
+    Mutant {
         name: "a client that takes a few bytes in each period never loses its response",
         file: "crates/server/src/server/transfer.rs",
         original: "if progress.wrapping_sub(start) < MIN_TAKEN_BYTES {",
