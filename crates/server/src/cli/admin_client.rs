@@ -14,6 +14,7 @@ use domain::Secret;
 use http::{Method, Request, header};
 use serde_json::Value;
 use store::Location;
+use url::{Host, Url};
 
 use super::args::read_secret_input;
 use super::browser::{Browser, BrowserRequest};
@@ -45,6 +46,9 @@ pub(super) struct HubArgs {
     /// File with an operator token for --url, or `-` for standard input; takes precedence over --token
     #[arg(long, global = true, help_heading = GLOBAL_HEADING, value_name = "FILE")]
     token_file: Option<String>,
+    /// Send the operator token without encryption to a machine other than this one, for a network that is protected otherwise
+    #[arg(long, global = true, help_heading = GLOBAL_HEADING, env = "BOWLINE_ADMIN_ALLOW_PLAINTEXT")]
+    allow_plaintext: bool,
 }
 
 /// A group of commands together with the flags that select the hub.
@@ -82,11 +86,11 @@ impl HubArgs {
             None => self.token.map(Secret::new),
         };
         let transport = match (self.url, token) {
-            (Some(url), Some(token)) => Transport::Url {
-                browser: Browser::new().context("cannot create an HTTP client")?,
-                url: url.trim_end_matches('/').to_owned(),
-                token,
-            },
+            (Some(url), Some(token)) => {
+                ensure_encrypted(&url, self.allow_plaintext)?;
+                let browser = Browser::new().context("cannot create an HTTP client")?;
+                Transport::Url { browser, url: url.trim_end_matches('/').to_owned(), token }
+            }
             (Some(_), None) => {
                 return Err(CliError::Usage("--token: expected with --url, or --token-file".into()));
             }
@@ -94,6 +98,29 @@ impl HubArgs {
             (None, None) => open_local_transport(globals).await?,
         };
         Ok(AdminClient { transport, output: Output::new(globals) })
+    }
+}
+
+/// Ensures that an operator token is not sent over a network without encryption, unless the operator allows it.
+fn ensure_encrypted(url: &str, allow_plaintext: bool) -> Result<(), CliError> {
+    let parsed = Url::parse(url).map_err(|_| {
+        CliError::Usage("--url: expected an absolute URL, as in https://hub.example.org".into())
+    })?;
+    let is_loopback = match parsed.host() {
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    match parsed.scheme() {
+        "https" => Ok(()),
+        "http" if is_loopback || allow_plaintext => Ok(()),
+        "http" => Err(CliError::Usage(format!(
+            "--url: the operator token would be sent to {} without encryption: use https, or --allow-plaintext if \
+             the network is protected otherwise",
+            parsed.host_str().unwrap_or_default()
+        ))),
+        _ => Err(CliError::Usage("--url: expected https, or http on loopback".into())),
     }
 }
 
@@ -235,4 +262,30 @@ fn build_request(method: Method, path: &str, body: Option<&Value>) -> Result<Req
         None => request.body(Body::empty()),
     };
     Ok(request.context("cannot build a request")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operator_token_is_sent_encrypted_or_on_loopback() {
+        let is_sent = |url: &str, allow_plaintext| ensure_encrypted(url, allow_plaintext).is_ok();
+
+        for url in [
+            "https://hub.example.org",
+            "http://127.0.0.1:8408",
+            "http://127.9.9.9",
+            "http://[::1]:8408",
+            "http://localhost:8408/",
+        ] {
+            assert!(is_sent(url, false), "{url}");
+        }
+        for url in ["http://hub.example.org", "http://10.0.0.1:8408", "http://localhost.example.org"] {
+            assert!(!is_sent(url, false) && is_sent(url, true), "{url}");
+        }
+        for url in ["hub.example.org", "ftp://127.0.0.1", "unix:/run/admin.sock"] {
+            assert!(!is_sent(url, true), "{url}");
+        }
+    }
 }

@@ -54,14 +54,14 @@ fn command_names_and_flags_are_unchanged() {
     bowline config
     bowline config check
     bowline config show
-    bowline partner [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>]
+    bowline partner [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>] [--allow-plaintext]
     bowline partner add --name <VALUE>
     bowline partner list [--limit <VALUE>] [--after <VALUE>]
     bowline partner show <VALUE>
     bowline partner secret <VALUE>
     bowline partner suspend <VALUE>
     bowline partner reinstate <VALUE>
-    bowline recipient [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>]
+    bowline recipient [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>] [--allow-plaintext]
     bowline recipient add --name <VALUE> --purpose-en <VALUE> --purpose-fr <VALUE> --redirect-uri <VALUE>... --scope <VALUE> [--provider <VALUE>]... [--require-pkce] [--max-duration-days <VALUE>] [--partner <VALUE>] [--description <VALUE>] [--country <VALUE>] [--logo-uri <VALUE>] [--terms-uri <VALUE>] [--client-uri <VALUE>] [--contact <VALUE>]...
     bowline recipient list [--partner <VALUE>] [--state <VALUE>] [--limit <VALUE>] [--after <VALUE>]
     bowline recipient show <VALUE>
@@ -70,7 +70,7 @@ fn command_names_and_flags_are_unchanged() {
     bowline recipient suspend <VALUE>
     bowline recipient reinstate <VALUE>
     bowline recipient remove <VALUE> [--dry-run]
-    bowline provider [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>]
+    bowline provider [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>] [--allow-plaintext]
     bowline provider add <VALUE> [--client-secret-file <VALUE>]
     bowline provider list [--limit <VALUE>] [--after <VALUE>]
     bowline provider show <VALUE>
@@ -79,7 +79,7 @@ fn command_names_and_flags_are_unchanged() {
     bowline provider pause <VALUE>
     bowline provider release <VALUE>
     bowline provider retire <VALUE>
-    bowline registration [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>]
+    bowline registration [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>] [--allow-plaintext]
     bowline registration request --client <VALUE>... --provider <VALUE>...
     bowline registration list [--client <VALUE>] [--provider <VALUE>] [--partner <VALUE>] [--state <VALUE>] [--limit <VALUE>] [--after <VALUE>]
     bowline registration show <VALUE> <VALUE>
@@ -88,17 +88,17 @@ fn command_names_and_flags_are_unchanged() {
     bowline registration reject <VALUE> <VALUE> --reason <VALUE>
     bowline registration suspend <VALUE> <VALUE> [--reason <VALUE>]
     bowline registration reinstate <VALUE> <VALUE>
-    bowline connection [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>]
+    bowline connection [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>] [--allow-plaintext]
     bowline connection list [--client <VALUE>] [--provider <VALUE>] [--sub <VALUE>] [--state <VALUE>] [--limit <VALUE>] [--after <VALUE>]
     bowline connection show <VALUE>
     bowline connection end <VALUE> [--dry-run]
-    bowline job [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>]
+    bowline job [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>] [--allow-plaintext]
     bowline job list [--state <VALUE>] [--kind <VALUE>] [--provider <VALUE>] [--limit <VALUE>] [--after <VALUE>]
     bowline job retry [<VALUE>] [--provider <VALUE>] [--all] [--dry-run]
     bowline job close <VALUE>
-    bowline audit [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>]
+    bowline audit [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>] [--allow-plaintext]
     bowline audit list [--subject-kind <VALUE>] [--subject-id <VALUE>] [--action <VALUE>] [--actor-kind <VALUE>] [--actor-id <VALUE>] [--from <VALUE>] [--before <VALUE>] [--limit <VALUE>] [--after <VALUE>]
-    bowline operator [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>]
+    bowline operator [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>] [--allow-plaintext]
     bowline operator bootstrap
     bowline operator list [--limit <VALUE>] [--after <VALUE>]
     bowline operator add --name <VALUE> --role <VALUE> [--expires-at <VALUE>]
