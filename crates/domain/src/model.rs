@@ -11,3 +11,4 @@ pub mod operator;
 pub mod provider;
 pub mod refresh_token;
 pub mod registration;
+pub mod undecided_request;

@@ -43,6 +43,16 @@ impl Clusters {
         scope.parse()
     }
 
+    /// Returns the set as a number, which is shorter than the scope. Bits have the order of [`DataCluster::ALL`].
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Returns the set with these bits. Each of the eight belongs to a cluster.
+    pub const fn from_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+
     /// Returns this set with another cluster.
     #[must_use]
     pub const fn with_cluster(self, cluster: DataCluster) -> Self {

@@ -24,7 +24,7 @@ mod state;
 pub use api_surface::{ApiSurface, PageErrorRenderer};
 pub use body::{BodyError, BoundedBody, FormField};
 pub use client_address::{RemotePeer, current_user_id};
-pub use cookies::{build_flow_cookie, expire_surplus_flow_cookies, read_flow_cookies};
+pub use cookies::{FlowCookies, build_flow_cookies, read_flow_cookies};
 pub use correlation::Correlation;
 pub use csrf::{RequestOrigin, detect_request_origin};
 pub use host_policy::HostPolicy;

@@ -11,7 +11,9 @@ mod token;
 pub(crate) mod http;
 pub(crate) mod operations;
 
-pub use authorize::{AuthorizeError, AuthorizeOutcome, ProviderPicker, REQUEST_TTL, begin_authorization};
+pub use authorize::{
+    AUTHORIZE_PARAMETERS, AuthorizeError, AuthorizeOutcome, ProviderPicker, begin_authorization,
+};
 pub use bearer::{Bearer, INVALID_BEARER, verify_bearer};
 pub use error::AuthzError;
 pub use revoke::{revoke_by_bearer, revoke_by_client};

@@ -10,7 +10,9 @@ mod text;
 pub(crate) mod http;
 
 pub use frame::PageFrame;
-pub use notice::{NoticeKind, render_internal_error, render_notice, render_unavailable};
+pub use notice::{
+    NoticeKind, render_internal_error, render_notice, render_rate_limit_error, render_unavailable,
+};
 pub use redirect::{redirect_found, redirect_see_other};
 pub(crate) use render::render_flow_page;
 pub use render::{serve_asset, serve_cached_page};

@@ -43,6 +43,18 @@ impl fmt::Display for Network {
     }
 }
 
+/// A step of a login that a browser takes without credentials. Each has a limit of its own, so that a flood of new requests does
+/// not prevent the callbacks of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LoginStep {
+    /// A request to the authorization endpoint.
+    Authorize,
+    /// A form of the consent page.
+    Decide,
+    /// A callback of a provider.
+    Callback,
+}
+
 type Limiter<K, C> = RateLimiter<K, DefaultKeyedStateStore<K>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
 /// A set of token buckets of the same size, one for each key, such as a client.
@@ -93,6 +105,7 @@ pub struct Limits {
     revoke: Buckets<ClientId>,
     management: Buckets<ClientId>,
     operator: Buckets<String>,
+    login: Buckets<(LoginStep, Network)>,
     failed_auth: Buckets<AuthAttempt>,
     /// The end of each lockout: the time until which a client cannot authenticate from a network after too many
     /// failures.
@@ -117,6 +130,7 @@ impl Limits {
             revoke: Buckets::new(section.revoke),
             management: Buckets::new(section.management),
             operator: Buckets::new(section.operator),
+            login: Buckets::new(section.login),
             failed_auth: Buckets::new(section.failed_authentication),
             locked_out: Mutex::default(),
         }
@@ -161,6 +175,11 @@ impl Limits {
         self.operator.take(&operator.to_owned())
     }
 
+    /// Counts a step of a login against the limit of the caller's network.
+    pub fn ensure_login_step_allowed(&self, step: LoginStep, from: Network) -> Result<(), RateLimitError> {
+        self.login.take(&(step, from))
+    }
+
     /// Returns an error while wrong secrets of a client from a network are rejected without being counted.
     pub fn ensure_auth_attempt_allowed(
         &self,
@@ -196,6 +215,7 @@ impl Limits {
         self.revoke.evict_idle();
         self.management.evict_idle();
         self.operator.evict_idle();
+        self.login.evict_idle();
         self.failed_auth.evict_idle();
         let now = crate::telemetry::monotonic_now();
         self.locked_out.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, until| *until > now);

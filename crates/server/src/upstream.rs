@@ -37,7 +37,7 @@ pub use consent::{ConsentPage, RequestPage, approve, deny, load_request_page};
 pub use document::StreamedDocument;
 pub use error::{ReadError, UpstreamError};
 pub use fetch::ConnectionSource;
-pub use login::{LoginError, LoginPage, LoginStatus};
+pub use login::{BrowserFlow, LoginError, LoginPage, LoginStatus};
 pub(crate) use provider_check::ProviderCheck;
 pub use provider_check::check_provider;
 pub use refresh::confirm_invalid_grant;

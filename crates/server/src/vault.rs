@@ -3,6 +3,7 @@
 mod key_file;
 mod seal;
 mod seal_owner;
+mod undecided_request;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,6 +29,7 @@ pub struct Vault {
     identity: hmac::Key,
     csrf: hmac::Key,
     login_state: hmac::Key,
+    request_id: hmac::Key,
     cursor_key: DataKey,
     opaque_id_key: Secret<[u8; 32]>,
     /// The number of sealed values that could not be opened.
@@ -43,6 +45,7 @@ impl Vault {
             identity: mac("identity"),
             csrf: mac("csrf/1"),
             login_state: mac("login-state/1"),
+            request_id: mac("request-id/1"),
             cursor_key: DataKey::new(keys.derive("cursor/1")),
             opaque_id_key: keys.derive("ids"),
             unopened_values: AtomicU64::new(0),

@@ -38,7 +38,7 @@ pub use crate::entity::provider::SealedProviderSecret;
 pub use crate::entity::registration::SealedUpstreamClient;
 pub use authorization_code::{ReplaceCode, ReplaceCodeOutcome};
 pub use authorization_request::{
-    DenyRequest, FailRequest, OpenAuthorizationRequest, ReceiveCode, SendToProvider, SendToProviderOutcome,
+    DenyRequest, FailRequest, ReceiveCode, SendToProvider, SendToProviderOutcome,
 };
 pub use client::{
     ClientSelector, ClientUpdate, FinishClientRemoval, RegisterClient, RegisterClientOutcome, RemoveClient,

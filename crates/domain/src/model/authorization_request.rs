@@ -1,15 +1,26 @@
 //! The authorization request: the flow of a browser from a recipient to a provider and back.
 
+use std::time::Duration;
+
 use crate::error::OAuthError;
 use crate::id::{AuthorizationRequestId, ClientId, ConnectionId, ProviderId};
 use crate::scope::Clusters;
 use crate::secret::{TokenHash, TokenHashes};
 use crate::time::Timestamp;
 
+/// The maximum time between an authorization request and the provider's callback. After it, the customer must start again.
+pub const REQUEST_TTL: Duration = Duration::from_mins(20);
+
+/// The time for which a browser keeps the cookie of a request. It is longer than [`REQUEST_TTL`], so that pages can state that the
+/// request has expired, and shorter than the time for which decided requests are stored: a missing row proves that there was no
+/// decision.
+pub const FLOW_COOKIE_TTL: Duration = Duration::from_mins(30);
+
 crate::str_enum! {
     /// The stored progress of an authorization request. Each step is taken at most once.
     pub enum RequestStatus {
-        /// The hub shows its consent page.
+        /// The customer has not decided yet. Such a request is only in the cookie of its browser: the transaction that inserts its
+        /// row also stores the decision, so no committed row has this status.
         AwaitingConsent = "awaiting_consent",
         /// The customer consented and was redirected to the provider.
         AtProvider = "at_provider",
@@ -22,7 +33,7 @@ crate::str_enum! {
     }
 }
 
-/// An authorization request, as it is stored.
+/// An authorization request, as it is stored after the customer's decision.
 #[derive(Clone, Debug)]
 pub struct AuthorizationRequest {
     /// The id, which is part of the path of the consent page.
@@ -33,7 +44,7 @@ pub struct AuthorizationRequest {
     pub client_id: ClientId,
     /// The provider at which the customer grants access.
     pub provider_id: ProviderId,
-    /// The redirect URI for the response.
+    /// The redirect URI for the response. Empty if it was no longer registered when the customer decided.
     pub redirect_uri: String,
     /// The requested data clusters. The recipient was allowed to request all of them.
     pub clusters: Clusters,
@@ -61,7 +72,7 @@ pub struct AuthorizationRequest {
     pub code_hash: Option<TokenHash>,
     /// The error that the recipient was sent; absent unless the request failed.
     pub failure: Option<OAuthError>,
-    /// The correlation id of the HTTP exchange that created the request.
+    /// The correlation id of the HTTP exchange in which the customer decided.
     pub correlation_id: String,
     /// The time at which the recipient's request arrived.
     pub created_at: Timestamp,

@@ -5,6 +5,7 @@ use crate::id::ProviderId;
 use crate::model::client::{Client, ClientKind, ClientState, Profile};
 use crate::model::provider::{Provider, ProviderState};
 use crate::model::registration::{Registration, RegistrationState};
+use crate::model::undecided_request::REDIRECT_HASH_LEN;
 use crate::scope::{Clusters, DataCluster};
 
 use super::pkce;
@@ -60,6 +61,17 @@ impl VerifiedRedirect {
         client.redirect_uris.iter().any(|known| known == uri).then(|| Self(uri.to_owned()))
     }
 
+    /// Finds the URI with a hash among those that the client has registered.
+    pub fn find_by_hash(client: &Client, hash: &[u8; REDIRECT_HASH_LEN]) -> Option<Self> {
+        let uri = client.redirect_uris.iter().find(|uri| hash_redirect_uri(uri) == *hash)?;
+        Self::verify(client, uri)
+    }
+
+    /// Returns the hash of the URI, which is shorter than the URI.
+    pub fn hash(&self) -> [u8; REDIRECT_HASH_LEN] {
+        hash_redirect_uri(&self.0)
+    }
+
     /// Returns the URI exactly as it is registered.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -82,6 +94,13 @@ impl VerifiedRedirect {
             Err(_) => self.0.clone(),
         }
     }
+}
+
+fn hash_redirect_uri(uri: &str) -> [u8; REDIRECT_HASH_LEN] {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, uri.as_bytes());
+    let mut hash = [0; REDIRECT_HASH_LEN];
+    hash.copy_from_slice(&digest.as_ref()[..REDIRECT_HASH_LEN]);
+    hash
 }
 
 /// Determines the verified redirect URI of a request. If there is none, every error of the request is shown on a page.
@@ -201,11 +220,11 @@ pub fn check(query: &AuthorizeQuery, client: &Client) -> Result<CheckedRequest, 
     Ok(CheckedRequest { provider_id, clusters, code_challenge: parse_code_challenge(query, client)?, state })
 }
 
-/// The maximum length of `state`. Untrusted clients send it, and it is stored until the request expires.
-const MAX_STATE_BYTES: usize = 4096;
+/// The maximum length of `state`. It is part of the browser's cookie until the customer decides, and cookies are limited.
+const MAX_STATE_BYTES: usize = 1500;
 
 const STATE_TOO_LONG: OAuthError =
-    OAuthError::new(OAuthCode::InvalidRequest, "state must have at most 4096 bytes");
+    OAuthError::new(OAuthCode::InvalidRequest, "state must have at most 1500 bytes");
 
 const INVALID_PROVIDER_ID: OAuthError =
     OAuthError::new(OAuthCode::InvalidRequest, "provider_id must be a positive integer");

@@ -93,7 +93,7 @@ section! {
     /// `documents` and `recipient_documents` are numbers of documents that are sent at the same time, and `partner_recipients` is
     /// a number of recipients. Zero means no limit.
     LimitSection { recipient: u32, connection: u32, provider: u32, provider_share: u32, token: u32, revoke: u32,
-        management: u32, operator: u32, failed_authentication: u32, documents: u32, recipient_documents: u32,
+        management: u32, operator: u32, login: u32, failed_authentication: u32, documents: u32, recipient_documents: u32,
         partner_recipients: u32,
     }
 }

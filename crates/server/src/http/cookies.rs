@@ -1,38 +1,42 @@
-//! Flow cookies: each binds a browser to one authorization request.
+//! Flow cookies: each contains an authorization request in sealed form, and binds it to one browser.
 //!
-//! Every request has a cookie of its own, so that two flows in one browser do not interfere. The browser keeps it until the request
-//! has expired, so that its pages can show that a request is complete.
+//! Every request has a cookie of its own, so that two flows in one browser do not interfere. The browser keeps it after the customer
+//! has decided, so that its pages can show the progress of the request.
 
 use cookie::{Cookie, SameSite, time::Duration};
 use domain::Secret;
 use domain::id::AuthorizationRequestId;
-use domain::secret::TokenHashes;
+use domain::model::authorization_request::FLOW_COOKIE_TTL;
+use domain::model::undecided_request::UndecidedRequest;
+use domain::secret::{TokenHash, TokenHashes};
 use http::{HeaderMap, header};
 
 use crate::app::App;
 
 const PREFIX: &str = "bowline_flow_";
-/// The maximum number of cookie values that are read from one request. Each value costs a hash.
+/// The maximum number of cookie values that are read from one request, and of cookies that one response lets expire. Each value
+/// costs a hash.
 const MAX_COOKIE_VALUES: usize = 50;
-/// The maximum number of flow cookies that one browser may have.
+/// The maximum size of all flow cookies of one browser.
 ///
-/// Otherwise a site that repeatedly sends a browser to the hub could make its `Cookie` header exceed the maximum size
-/// of headers.
-const MAX_FLOWS: usize = 20;
+/// Abandoned flows, or a site that repeatedly sends a browser to the hub, could otherwise make its `Cookie` header exceed the maximum
+/// size of headers that the hub or a proxy in front of it accepts.
+const MAX_FLOW_COOKIES_BYTES: usize = 6_000;
 
-/// Builds the cookie that binds a browser to an authorization request.
-pub fn build_flow_cookie(
+/// Builds the cookie that contains an authorization request and binds it to a browser. Expired cookies come before it, with which
+/// the browser deletes its oldest flows, so that all of them stay within the limit.
+pub fn build_flow_cookies(
     app: &App,
+    headers: &HeaderMap,
     id: &AuthorizationRequestId,
     value: &Secret<String>,
-    lifetime: std::time::Duration,
-) -> String {
-    build_cookie(app, id, value.expose(), Duration::try_from(lifetime).unwrap_or(Duration::ZERO))
-}
-
-/// Builds an expired cookie, with which a browser deletes the cookie of a request.
-fn expire_flow_cookie(app: &App, id: &AuthorizationRequestId) -> String {
-    build_cookie(app, id, "", Duration::ZERO)
+) -> Vec<String> {
+    let added = cookie_size(&cookie_name(app, id), value.expose());
+    let surplus = list_surplus_flows(headers, &cookie_prefix(app), added);
+    let mut cookies: Vec<_> = surplus.iter().map(|id| build_cookie(app, id, "", Duration::ZERO)).collect();
+    let lifetime = Duration::try_from(FLOW_COOKIE_TTL).unwrap_or(Duration::ZERO);
+    cookies.push(build_cookie(app, id, value.expose(), lifetime));
+    cookies
 }
 
 fn build_cookie(app: &App, id: &AuthorizationRequestId, value: &str, max_age: Duration) -> String {
@@ -75,22 +79,40 @@ impl FlowCookies {
         TokenHashes::new(self.0.iter().map(|value| app.vault().hash(value)).collect())
     }
 
+    /// Returns the authorization request that a cookie contains, and the hash of this cookie.
+    pub fn open(&self, app: &App, id: &AuthorizationRequestId) -> Option<(UndecidedRequest, TokenHash)> {
+        let vault = app.vault();
+        self.0.iter().find_map(|value| Some((vault.open_undecided_request(id, value)?, vault.hash(value))))
+    }
+
     /// Returns the CSRF token for the consent page of an authorization request. It is bound to the flow cookie.
     pub fn csrf_token(&self, app: &App, id: &AuthorizationRequestId) -> String {
         app.vault().csrf_token(&format!("{id}\n{}", self.0.first().map_or("", String::as_str)))
     }
 }
 
-/// Builds expired cookies for the oldest flows of a browser, so that one more flow stays within the limit.
-pub fn expire_surplus_flow_cookies(app: &App, headers: &HeaderMap) -> Vec<String> {
-    let prefix = cookie_prefix(app);
-    let parse_id = |cookie: Cookie<'_>| {
-        format!("arq_{}", cookie.name().strip_prefix(&prefix)?).parse::<AuthorizationRequestId>().ok()
-    };
-    let ids: std::collections::BTreeSet<_> = parse_cookies(headers).filter_map(parse_id).collect();
+/// Lists the oldest flows of a browser that must end, so that its cookies stay within the limit with `added` more bytes.
+fn list_surplus_flows(headers: &HeaderMap, prefix: &str, added: usize) -> Vec<AuthorizationRequestId> {
+    let parse_id = |name: &str| format!("arq_{}", name.strip_prefix(prefix)?).parse().ok();
+    let sized =
+        |cookie: Cookie<'_>| Some((parse_id(cookie.name())?, cookie_size(cookie.name(), cookie.value())));
     // Ids begin with their creation time, so the first ones in order are the oldest.
-    let surplus = (ids.len() + 1).saturating_sub(MAX_FLOWS);
-    ids.iter().take(surplus).map(|id| expire_flow_cookie(app, id)).collect()
+    let flows: std::collections::BTreeMap<AuthorizationRequestId, usize> =
+        parse_cookies(headers).filter_map(sized).collect();
+    let mut size = added + flows.values().sum::<usize>();
+    let mut is_surplus = |(_, own): &(AuthorizationRequestId, usize)| {
+        let exceeds = size > MAX_FLOW_COOKIES_BYTES;
+        size -= own;
+        exceeds
+    };
+    let surplus = flows.into_iter().take_while(|flow| is_surplus(flow));
+    // A program could send thousands of tiny cookies; each one that expires is a header of the response.
+    surplus.take(MAX_COOKIE_VALUES).map(|(id, _)| id).collect()
+}
+
+/// Returns the size of a cookie in the header `Cookie`, with its separators.
+const fn cookie_size(name: &str, value: &str) -> usize {
+    name.len() + value.len() + "=; ".len()
 }
 
 fn cookie_prefix(app: &App) -> String {
@@ -135,5 +157,27 @@ mod tests {
         let line = format!("{PREFIX}a=1; ").repeat(1000).into_bytes();
 
         assert_eq!(cookie_values(&cookie_headers(&[line]), PREFIX, None).len(), MAX_COOKIE_VALUES);
+    }
+
+    #[test]
+    fn oldest_flows_are_dropped_above_size_limit() {
+        let headers = |sizes: &[usize]| {
+            let cookie = |(n, size): (usize, &usize)| {
+                let name = format!("{PREFIX}{n:02}");
+                format!("{name}={}; ", "x".repeat(size - cookie_size(&name, "")))
+            };
+            cookie_headers(&[sizes.iter().enumerate().map(cookie).collect::<String>().into_bytes()])
+        };
+        let surplus = |sizes: &[usize], added| {
+            let ids = list_surplus_flows(&headers(sizes), PREFIX, added);
+            ids.into_iter().map(String::from).collect::<Vec<_>>()
+        };
+
+        assert_eq!(surplus(&[2_000, 2_000], 2_000), [""; 0]);
+        assert_eq!(surplus(&[2_000, 2_000], 2_001), ["arq_00"]);
+        assert_eq!(surplus(&[300, 2_400, 2_400, 300], 2_400), ["arq_00", "arq_01"]);
+        assert_eq!(surplus(&[300; 30], 300).len(), 11);
+        assert_eq!(surplus(&[7_000], 300), ["arq_00"]);
+        assert_eq!(surplus(&[100; 300], 300).len(), MAX_COOKIE_VALUES);
     }
 }

@@ -1,40 +1,32 @@
-//! `GET /api/v1/authorize`: validates an authorization request (RFC 6749 §4.1.1) and stores it until the customer
-//! decides on the consent page.
-
-use std::time::Duration;
+//! `GET /api/v1/authorize`: validates an authorization request (RFC 6749 §4.1.1). It stores nothing: until the customer decides on
+//! the consent page, the request exists only in a sealed cookie of the browser.
 
 use domain::Secret;
 use domain::error::OAuthError;
-use domain::id::{AuthorizationRequestId, ClientId, ConnectionId, ProviderId};
-use domain::model::authorization_request::{AuthorizationRequest, RequestStatus};
+use domain::id::{AuthorizationRequestId, ClientId, ProviderId};
 use domain::model::client::Client;
 use domain::model::provider::ProviderState;
+use domain::model::undecided_request::UndecidedRequest;
 use domain::rule::authorize::{
     ACCESS_DENIED, AuthorizePageError, AuthorizeQuery, CheckedRequest, Language, NOT_REGISTERED,
     PROVIDER_UNAVAILABLE, VerifiedRedirect, check, ensure_may_connect, resolve_redirect,
 };
-use store::command::OpenAuthorizationRequest;
 use store::query::{GetClient, GetProvider, GetRegistration, ListRecipientProviders};
 
 use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::upstream::{build_redirect_url, may_redirect};
-use crate::vault::{SealOwner, SealPurpose};
-
-/// The maximum time between an authorization request and the provider's callback. After it, the customer must start
-/// again.
-pub const REQUEST_TTL: Duration = Duration::from_mins(20);
 
 /// The result of a valid authorization request, which determines the page that the browser shows next.
 #[derive(Debug)]
 pub enum AuthorizeOutcome {
-    /// The request is stored, and the browser is redirected to its consent page.
+    /// The browser is redirected to the consent page of the request.
     Consent {
         id: AuthorizationRequestId,
-        /// The value of the flow cookie, which binds the request to this browser.
+        /// The value of the flow cookie, which contains the request in sealed form and binds it to this browser.
         cookie: Secret<String>,
     },
-    /// The customer must choose a provider first. Nothing is stored: the page sends the same request again with
+    /// The customer must choose a provider first. The page sends the same request again with
     /// `provider_id` added.
     PickProvider(ProviderPicker),
 }
@@ -53,9 +45,12 @@ pub struct ProviderPicker {
     pub decline_url: String,
 }
 
-/// The parameters of the authorization request that the provider picker sends again. All others are dropped, so that
-/// the page does not repeat arbitrary input.
-const FORWARDED_PARAMETERS: [&str; 11] = [
+/// The parameter that names the provider. It is absent from a request whose customer must choose a provider.
+const PROVIDER_PARAMETER: &str = "provider_id";
+
+/// The parameters of an authorization request that pages repeat. All others are dropped, so that no page repeats arbitrary input.
+pub const AUTHORIZE_PARAMETERS: [&str; 12] = [
+    PROVIDER_PARAMETER,
     "response_type",
     "client_id",
     "redirect_uri",
@@ -87,8 +82,8 @@ impl<E: Into<InternalError>> From<E> for AuthorizeError {
     }
 }
 
-/// Validates an authorization request and stores it, with the language of its pages. If the request names no provider, the customer must choose one
-/// first.
+/// Validates an authorization request and seals it, with the language of its pages. If the request names no provider, the customer
+/// must choose one first.
 pub async fn begin_authorization(
     ctx: &RequestContext,
     query: &AuthorizeQuery,
@@ -103,7 +98,7 @@ pub async fn begin_authorization(
     let redirect = resolve_redirect(query, client.as_ref()).map_err(AuthorizeError::Page)?;
     let client = client.ok_or(AuthorizeError::Page(AuthorizePageError::UnknownClient))?;
     let request = RedirectableRequest { ctx, query, language, client, redirect };
-    match request.validate_and_store().await? {
+    match request.validate_and_seal().await? {
         Ok(outcome) => Ok(outcome),
         Err(error) => Err(request.reject(&error).await?),
     }
@@ -119,7 +114,7 @@ struct RedirectableRequest<'a> {
 }
 
 impl RedirectableRequest<'_> {
-    async fn validate_and_store(&self) -> Result<Result<AuthorizeOutcome, OAuthError>, InternalError> {
+    async fn validate_and_seal(&self) -> Result<Result<AuthorizeOutcome, OAuthError>, InternalError> {
         let checked = match check(self.query, &self.client) {
             Ok(checked) => checked,
             Err(error) => return Ok(Err(error)),
@@ -128,7 +123,7 @@ impl RedirectableRequest<'_> {
             return Ok(self.build_picker().await?.map(AuthorizeOutcome::PickProvider));
         };
         match self.validate_provider(provider_id).await? {
-            Ok(()) => Ok(Ok(self.store(provider_id, checked).await?)),
+            Ok(()) => Ok(Ok(self.seal(provider_id, checked)?)),
             Err(error) => Ok(Err(error)),
         }
     }
@@ -145,7 +140,9 @@ impl RedirectableRequest<'_> {
             // A paused provider may become available again; a missing registration requires an operator.
             return Ok(Err(if registered.is_empty() { NOT_REGISTERED } else { PROVIDER_UNAVAILABLE }));
         }
-        let forwarded = self.query.0.iter().filter(|(name, _)| FORWARDED_PARAMETERS.contains(&name.as_str()));
+        // The page adds the chosen provider.
+        let is_forwarded = |name: &str| name != PROVIDER_PARAMETER && AUTHORIZE_PARAMETERS.contains(&name);
+        let forwarded = self.query.0.iter().filter(|(name, _)| is_forwarded(name));
         Ok(Ok(ProviderPicker {
             recipient: self.client.name.clone(),
             providers,
@@ -179,45 +176,23 @@ impl RedirectableRequest<'_> {
         build_redirect_url(&self.redirect, self.query.state().ok().flatten(), Err(error))
     }
 
-    async fn store(
+    fn seal(
         &self,
         provider_id: ProviderId,
         checked: CheckedRequest,
     ) -> Result<AuthorizeOutcome, InternalError> {
-        let ctx = self.ctx;
-        let mut ids = ctx.new_id_source()?;
-        // The connection's id is chosen before the connection exists, because sealed values are bound to it: the PKCE
-        // verifier and the provider's code are sealed before the connection is created.
-        let (id, connection_id) = (ids.mint::<AuthorizationRequestId>(), ids.mint::<ConnectionId>());
-        let vault = ctx.app().vault();
-        let owner = SealOwner::for_connection(&connection_id, &self.client.id, provider_id);
-        let (_, data_key) = vault.create_data_key(ctx.random_bytes()?, owner, SealPurpose::LoginKey)?;
-        let cookie = ctx.random_secret()?;
-        let request = AuthorizationRequest {
-            id: id.clone(),
-            connection_id,
+        let vault = self.ctx.app().vault();
+        let request = UndecidedRequest {
+            id: self.ctx.new_id_source()?.mint_tagged(|head| vault.tag_request_id(head)),
             client_id: self.client.id.clone(),
             provider_id,
-            redirect_uri: self.redirect.as_str().to_owned(),
+            redirect_hash: self.redirect.hash(),
             clusters: checked.clusters,
-            client_state: Some(checked.state),
-            code_challenge: checked.code_challenge,
             language: self.language.as_str().to_owned(),
-            status: RequestStatus::AwaitingConsent,
-            // Only a hash is stored, so that read access to the store is not enough to continue a request.
-            cookie_hash: vault.hash(cookie.expose()),
-            data_key,
-            verifier: None,
-            purpose: None,
-            page_version: None,
-            agreed_at: None,
-            code_hash: None,
-            failure: None,
-            correlation_id: ctx.correlation_id().to_owned(),
-            created_at: ctx.now(),
-            expires_at: ctx.now().plus(REQUEST_TTL),
+            code_challenge: checked.code_challenge,
+            client_state: checked.state,
         };
-        ctx.run(OpenAuthorizationRequest { moment: ctx.new_moment()?, request }).await?;
-        Ok(AuthorizeOutcome::Consent { id, cookie })
+        let cookie = vault.seal_undecided_request(&request)?;
+        Ok(AuthorizeOutcome::Consent { id: request.id, cookie })
     }
 }

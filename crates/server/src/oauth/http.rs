@@ -21,19 +21,19 @@ use serde::Serialize;
 use super::bearer::parse_authorization;
 use super::metadata::build_metadata;
 use super::{
-    AuthorizeError, AuthorizeOutcome, AuthzError, Bearer, IssuedTokens, ProviderPicker, REQUEST_TTL,
+    AUTHORIZE_PARAMETERS, AuthorizeError, AuthorizeOutcome, AuthzError, Bearer, IssuedTokens, ProviderPicker,
 };
 use crate::app::App;
 use crate::context::RequestContext;
 use crate::http::{
-    BodyError, BoundedBody, FormField, PageLocale, RequestState, build_flow_cookie,
-    expire_surplus_flow_cookies, is_speculative, json_response, render_oauth_error, set_retry_after,
+    BodyError, BoundedBody, FormField, PageLocale, RequestState, build_flow_cookies, is_speculative,
+    json_response, render_oauth_error, set_retry_after,
 };
 use crate::pages::{self, PageFrame};
-use crate::rate_limit::RateLimitError;
+use crate::rate_limit::{LoginStep, RateLimitError};
 
 pub(super) async fn authorize(
-    State(app): State<App>,
+    State(state): State<RequestState>,
     ctx: RequestContext,
     method: Method,
     headers: HeaderMap,
@@ -42,9 +42,13 @@ pub(super) async fn authorize(
     if is_speculative(&method, &headers) {
         return pages::render_unavailable(&locale);
     }
+    let (app, network) = (state.app(), state.caller_network(&headers));
+    if let Err(error) = app.limits().ensure_login_step_allowed(LoginStep::Authorize, network) {
+        return pages::render_rate_limit_error(error, &locale.keep_in_link(&AUTHORIZE_PARAMETERS));
+    }
     match super::begin_authorization(&ctx, locale.query(), locale.language()).await {
-        Ok(AuthorizeOutcome::PickProvider(picker)) => render_picker(&app, picker, locale),
-        Ok(AuthorizeOutcome::Consent { id, cookie }) => redirect_to_consent(&app, &headers, &id, &cookie),
+        Ok(AuthorizeOutcome::PickProvider(picker)) => render_picker(app, picker, locale),
+        Ok(AuthorizeOutcome::Consent { id, cookie }) => redirect_to_consent(app, &headers, &id, &cookie),
         Err(AuthorizeError::Redirect(url)) => pages::redirect_found(&url),
         Err(AuthorizeError::Page(error)) => {
             // The result is the same page without the other parameters.
@@ -74,8 +78,7 @@ fn redirect_to_consent(
     id: &AuthorizationRequestId,
     cookie: &Secret<String>,
 ) -> Response {
-    let mut cookies = expire_surplus_flow_cookies(app, headers);
-    cookies.push(build_flow_cookie(app, id, cookie, REQUEST_TTL));
+    let cookies = build_flow_cookies(app, headers, id, cookie);
     let mut response = pages::redirect_see_other(&format!("/consent/{id}"));
     let values = cookies.iter().filter_map(|cookie| HeaderValue::from_str(cookie).ok());
     response.headers_mut().extend(values.map(|value| (header::SET_COOKIE, value)));

@@ -76,7 +76,7 @@ fn authorize_operation() -> OperationSpec {
         .with_required_query(
             "state",
             "An opaque value that is returned unchanged (RFC 6749 §4.1.1).",
-            json!({"type": "string", "minLength": 1, "maxLength": 4096}),
+            json!({"type": "string", "minLength": 1, "maxLength": 1500}),
         )
         .with_query(
             "provider_id",
@@ -98,6 +98,7 @@ fn authorize_operation() -> OperationSpec {
                 400,
                 "A page for the customer: the client is unknown, or the redirect URI is not registered",
             ),
+            page(429, "A page for the customer: too many requests from this network"),
             page(500, "A page for the customer: internal server error"),
             page(503, "A page for the customer: service temporarily unavailable"),
         ])

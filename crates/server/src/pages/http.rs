@@ -12,16 +12,22 @@ use domain::secret::{TokenHashes, constant_time_eq};
 
 use super::frame::PageFrame;
 use super::login::render_login_page;
-use super::notice::{NoticeKind, render_internal_error, render_notice, render_unavailable};
+use super::notice::{
+    NoticeKind, render_internal_error, render_notice, render_rate_limit_error, render_unavailable,
+};
 use super::redirect::{redirect_found, redirect_see_other};
 use super::render::{render_flow_page, serve_asset};
 use crate::app::App;
 use crate::context::RequestContext;
 use crate::http::{
-    BoundedBody, PageLocale, RequestOrigin, Route, Segment, detect_request_origin, is_speculative,
-    read_flow_cookies,
+    BoundedBody, FlowCookies, PageLocale, RequestOrigin, RequestState, Route, Segment, detect_request_origin,
+    is_speculative, read_flow_cookies,
 };
-use crate::upstream::{self, Callback, ConsentPage, LoginError, RequestPage};
+use crate::rate_limit::LoginStep;
+use crate::upstream::{self, BrowserFlow, Callback, ConsentPage, LoginError, RequestPage};
+
+/// The parameters of a provider's authorization response (RFC 6749 §4.1.2, RFC 9207).
+const CALLBACK_PARAMETERS: [&str; 4] = ["code", "error", "state", "iss"];
 
 /// Returns the routes of the pages for customers.
 pub(crate) fn routes() -> Vec<Route> {
@@ -67,10 +73,10 @@ async fn show_consent(
     let Ok(id) = id.parse::<AuthorizationRequestId>() else {
         return render_notice(StatusCode::NOT_FOUND, NoticeKind::NotFound, &locale);
     };
-    let flow = read_flow_cookies(&app, &headers, Some(&id));
+    let cookies = read_flow_cookies(&app, &headers, Some(&id));
     let language = locale.requested_language();
-    let csrf_token = flow.csrf_token(&app, &id);
-    match upstream::load_request_page(&ctx, &id, &flow.hashes(&app), language).await {
+    let csrf_token = cookies.csrf_token(&app, &id);
+    match upstream::load_request_page(&ctx, build_flow(&app, id, &cookies), language).await {
         Ok(RequestPage::Consent(page)) => {
             let frame = PageFrame::new(&locale.or_language(page.language));
             let expiry_day = frame.texts.format_day(page.expires_at);
@@ -83,23 +89,29 @@ async fn show_consent(
 }
 
 async fn decide_consent(
-    State(app): State<App>,
+    State(state): State<RequestState>,
     ctx: RequestContext,
     Segment(id): Segment,
     locale: PageLocale,
     request: Request<Body>,
 ) -> Response {
+    let app = state.app();
     let Ok(id) = id.parse::<AuthorizationRequestId>() else {
         return render_notice(StatusCode::NOT_FOUND, NoticeKind::NotFound, &locale);
     };
-    let flow = read_flow_cookies(&app, request.headers(), Some(&id));
-    let form = match read_consent_form(&app, &flow.csrf_token(&app, &id), request).await {
+    let network = state.caller_network(request.headers());
+    if let Err(error) = app.limits().ensure_login_step_allowed(LoginStep::Decide, network) {
+        return render_rate_limit_error(error, &locale);
+    }
+    let cookies = read_flow_cookies(app, request.headers(), Some(&id));
+    let form = match read_consent_form(app, &cookies.csrf_token(app, &id), request).await {
         Ok(form) => form,
         Err(status) => return render_notice(status, NoticeKind::InvalidForm, &locale),
     };
+    let flow = build_flow(app, id, &cookies);
     let step = match form.decision {
-        ConsentDecision::Approve => upstream::approve(&ctx, &id, flow.hashes(&app), form.language).await,
-        ConsentDecision::Deny => upstream::deny(&ctx, &id, flow.hashes(&app)).await,
+        ConsentDecision::Approve => upstream::approve(&ctx, flow, form.language).await,
+        ConsentDecision::Deny => upstream::deny(&ctx, flow).await,
     };
     match step {
         Ok(url) => redirect_see_other(&url),
@@ -108,8 +120,12 @@ async fn decide_consent(
             let language = form.language.map(|language| format!("?lang={}", language.as_str()));
             redirect_see_other(&format!("/consent/{id}{}", language.unwrap_or_default()))
         }
-        Err(error) => render_login_error(&app, error, locale),
+        Err(error) => render_login_error(app, error, locale),
     }
+}
+
+fn build_flow(app: &App, id: AuthorizationRequestId, cookies: &FlowCookies) -> BrowserFlow {
+    BrowserFlow { cookie: cookies.hashes(app), undecided: cookies.open(app, &id), id }
 }
 
 /// The form of the consent page, and of the pages on which the customer continues.
@@ -157,7 +173,7 @@ async fn read_consent_form(
 }
 
 async fn handle_callback(
-    State(app): State<App>,
+    State(state): State<RequestState>,
     ctx: RequestContext,
     Segment(provider): Segment,
     method: Method,
@@ -167,15 +183,19 @@ async fn handle_callback(
     if is_speculative(&method, &headers) {
         return render_unavailable(&locale);
     }
+    let (app, network) = (state.app(), state.caller_network(&headers));
+    if let Err(error) = app.limits().ensure_login_step_allowed(LoginStep::Callback, network) {
+        return render_rate_limit_error(error, &locale.keep_in_link(&CALLBACK_PARAMETERS));
+    }
     // The path contains the id of the provider but not of the request, so all flow cookies are tried.
-    let flow = read_flow_cookies(&app, &headers, None);
-    let Some(callback) = parse_callback(&provider, locale.query(), flow.hashes(&app)) else {
+    let cookies = read_flow_cookies(app, &headers, None);
+    let Some(callback) = parse_callback(&provider, locale.query(), cookies.hashes(app)) else {
         return render_notice(StatusCode::BAD_REQUEST, NoticeKind::UnknownLink, &locale);
     };
-    let locale = locale.keep_in_link(&["code", "error", "state", "iss"]);
+    let locale = locale.keep_in_link(&CALLBACK_PARAMETERS);
     match upstream::receive_callback(ctx, callback).await {
         Ok(url) => redirect_found(&url),
-        Err(error) => render_login_error(&app, error, locale),
+        Err(error) => render_login_error(app, error, locale),
     }
 }
 

@@ -10,6 +10,7 @@ use super::frame::PageFrame;
 use super::render::render_plain_page;
 use crate::error::InternalError;
 use crate::http::PageLocale;
+use crate::rate_limit::RateLimitError;
 
 /// The kind of a notice page, which determines its texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub enum NoticeKind {
     InvalidForm,
     /// The hub has no page at the requested path.
     NotFound,
+    /// The network of the browser has sent too many requests.
+    TooManyRequests,
     /// A temporary error: a retry may succeed soon.
     TemporarilyUnavailable,
     InternalError,
@@ -42,6 +45,7 @@ impl NoticeKind {
             Self::OtherBrowser => "other-browser",
             Self::InvalidForm => "invalid-form",
             Self::NotFound => "not-found",
+            Self::TooManyRequests => "too-many-requests",
             Self::TemporarilyUnavailable => "temporarily-unavailable",
             Self::InternalError => "internal-error",
             Self::Welcome => "welcome",
@@ -100,6 +104,13 @@ pub fn render_unavailable(locale: &PageLocale) -> Response {
     let kind = NoticeKind::TemporarilyUnavailable;
     let mut response = render_notice(StatusCode::SERVICE_UNAVAILABLE, kind, locale);
     crate::http::set_retry_after(&mut response, std::time::Duration::from_secs(1));
+    response
+}
+
+/// Renders the notice for a request over a rate limit.
+pub fn render_rate_limit_error(RateLimitError(wait): RateLimitError, locale: &PageLocale) -> Response {
+    let mut response = render_notice(StatusCode::TOO_MANY_REQUESTS, NoticeKind::TooManyRequests, locale);
+    crate::http::set_retry_after(&mut response, wait);
     response
 }
 

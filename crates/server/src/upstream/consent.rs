@@ -1,19 +1,18 @@
 //! The hub's consent page: the first step of an authorization, before the browser goes to the provider.
 
 use domain::id::AuthorizationRequestId;
-use domain::model::authorization_request::RequestStepError;
+use domain::model::authorization_request::{RequestStatus, RequestStepError};
 use domain::model::client::Client;
 use domain::model::connection::consent_expiry;
 use domain::rule::authorization_progress::AuthorizationProgress;
 use domain::rule::authorize::{ACCESS_DENIED, Language, ensure_may_continue};
 use domain::rule::pkce;
-use domain::secret::TokenHashes;
 use domain::{Clusters, Timestamp};
 use store::command::{DenyRequest, SendToProvider};
 use store::query::GetRegistration;
 
 use super::client::load_upstream_client_id;
-use super::login::{Login, LoginError, LoginPage, login_owner, request_language};
+use super::login::{BrowserFlow, Login, LoginError, LoginPage, login_owner, request_language};
 use super::recipient_code::replace_code;
 use super::urls::{authorization_url, callback_uri};
 use crate::context::RequestContext;
@@ -45,15 +44,14 @@ pub enum RequestPage {
     Progress(Box<LoginPage>),
 }
 
-/// Loads the page of a request. The cookie must be that of the browser that started it. Without a choice of the customer, the
-/// page is in the language of the request.
+/// Loads the page of a request in the browser that started it. Without a choice of the customer, the page is in the language of the
+/// request.
 pub async fn load_request_page(
     ctx: &RequestContext,
-    id: &AuthorizationRequestId,
-    cookie: &TokenHashes,
+    flow: BrowserFlow,
     language: Option<Language>,
 ) -> Result<RequestPage, LoginError> {
-    let login = Login::load(ctx, id, cookie).await?;
+    let login = Login::load(ctx, flow).await?;
     let can_decide =
         matches!(login.progress, AuthorizationProgress::AwaitingConsent | AuthorizationProgress::AtProvider);
     if can_decide {
@@ -81,24 +79,28 @@ pub async fn load_request_page(
     })))
 }
 
-/// Records the customer's consent and returns the provider's authorization URL.
+/// Stores the request with the customer's consent and returns the provider's authorization URL.
 ///
 /// A repetition returns the same URL, or a redirect to the recipient if the provider has granted access in the meantime.
 pub async fn approve(
     ctx: &RequestContext,
-    id: &AuthorizationRequestId,
-    cookie: TokenHashes,
+    flow: BrowserFlow,
     language: Option<Language>,
 ) -> Result<String, LoginError> {
-    let login = Login::load(ctx, id, &cookie).await?;
+    let cookie = flow.cookie.clone();
+    let login = Login::load(ctx, flow).await?;
     match login.progress {
         AuthorizationProgress::AwaitingConsent | AuthorizationProgress::AtProvider => {}
         AuthorizationProgress::Confirmed => return replace_code(ctx, login, cookie).await,
         _ => return Err(LoginError::NotPossibleNow(login.request.id)),
     }
     let language = language.unwrap_or_else(|| request_language(&login.request));
-    let Login { request, client, provider, .. } = login;
+    let Login { mut request, client, provider, .. } = login;
     let vault = ctx.app().vault();
+    if request.status == RequestStatus::AwaitingConsent {
+        let owner = login_owner(&request);
+        (_, request.data_key) = vault.create_data_key(ctx.random_bytes()?, owner, SealPurpose::LoginKey)?;
+    }
     // The `state` is derived from the request, so that a repetition sends the same one. Only its hash is stored.
     let state = vault.login_state(&request);
     let key = vault.unwrap_data_key(&request.data_key, login_owner(&request), SealPurpose::LoginKey)?;
@@ -107,21 +109,24 @@ pub async fn approve(
     // customer read the page, or the form may have been submitted twice.
     let command = SendToProvider {
         moment: ctx.new_moment()?,
-        request_id: request.id.clone(),
         cookie,
         state_hash: vault.hash(state.expose()),
         verifier: key.seal(&bound_to, ctx.random_secret()?.expose().as_bytes())?,
         purpose: purpose_in_language(&client, language).to_owned(),
         page_version: PAGE_VERSION.to_owned(),
         language,
+        request: Box::new(request.clone()),
     };
-    let sent = ctx.run(command).await?.map_err(|error| LoginError::for_step(error, id))?;
+    let sent = ctx.run(command).await?.map_err(|error| LoginError::for_step(error, &request.id))?;
+    // From here on, the stored request counts: if the step is repeated, it has the key and the verifier of the first time.
+    let request = sent.request;
     if let Err(error) = sent.may_continue {
-        let login = Login::for_request(ctx, sent.request).await?;
+        let login = Login::for_request(ctx, request).await?;
         return Err(LoginError::Stopped(login.into_stopped_page(ctx, &error).await?));
     }
-    // That of the first time, if the step is repeated.
-    let verifier = key.open_text(&bound_to, sent.request.verifier.as_deref().unwrap_or_default())?;
+    let key = vault.unwrap_data_key(&request.data_key, login_owner(&request), SealPurpose::LoginKey)?;
+    let bound_to = login_owner(&request).bind(SealPurpose::PkceVerifier);
+    let verifier = key.open_text(&bound_to, request.verifier.as_deref().unwrap_or_default())?;
     let settings = &provider.settings;
     let url = authorization_url(
         &provider,
@@ -141,23 +146,19 @@ pub async fn approve(
     Ok(url.ok_or(InternalError::new("the authorization endpoint of a provider is not a URL"))?)
 }
 
-/// Records that the customer declined and returns the recipient's redirect URI with the error. A repetition returns the same.
+/// Stores that the customer declined and returns the recipient's redirect URI with the error. A repetition returns the same.
 ///
 /// If the recipient may not receive redirects, the returned error contains a page for the customer.
-pub async fn deny(
-    ctx: &RequestContext,
-    id: &AuthorizationRequestId,
-    cookie: TokenHashes,
-) -> Result<String, LoginError> {
-    let command = DenyRequest { moment: ctx.new_moment()?, request_id: id.clone(), cookie: cookie.clone() };
-    if let Err(error @ (RequestStepError::Unknown | RequestStepError::ForeignBrowser)) =
-        ctx.run(command).await?
-    {
-        return Err(LoginError::Rejected(error));
+pub async fn deny(ctx: &RequestContext, flow: BrowserFlow) -> Result<String, LoginError> {
+    let (id, cookie) = (flow.id.clone(), flow.cookie.clone());
+    let request = Box::new(Login::load(ctx, flow).await?.request);
+    let command = DenyRequest { moment: ctx.new_moment()?, request, cookie: cookie.clone() };
+    match ctx.run(command).await? {
+        Ok(_) | Err(RequestStepError::AlreadyTaken) => {}
+        Err(error) => return Err(LoginError::for_step(error, &id)),
     }
-    // Loaded again, because the recipient may have changed since the page was shown, and because the step may have been
-    // taken before.
-    let login = Login::load(ctx, id, &cookie).await?;
+    // Loaded again, because the step may have been taken before.
+    let login = Login::load(ctx, BrowserFlow { id, cookie, undecided: None }).await?;
     if login.progress != AuthorizationProgress::Declined {
         return Err(LoginError::NotPossibleNow(login.request.id));
     }

@@ -4,14 +4,17 @@
 use domain::Timestamp;
 use domain::error::OAuthError;
 use domain::id::AuthorizationRequestId;
-use domain::model::authorization_request::{AuthorizationRequest, RequestStatus, RequestStepError};
+use domain::model::authorization_request::{
+    AuthorizationRequest, FLOW_COOKIE_TTL, REQUEST_TTL, RequestStatus, RequestStepError,
+};
 use domain::model::client::Client;
 use domain::model::connection::Connection;
 use domain::model::provider::Provider;
+use domain::model::undecided_request::UndecidedRequest;
 use domain::rule::authorization_failure::{EXPIRED, FAILED};
 use domain::rule::authorization_progress::{AuthorizationProgress, determine_progress};
 use domain::rule::authorize::{Language, VerifiedRedirect};
-use domain::secret::TokenHashes;
+use domain::secret::{TokenHash, TokenHashes};
 use store::query::{GetAuthorizationRequest, GetClient, GetConnection, GetProvider};
 
 use super::client_redirect::{build_client_redirect, may_redirect};
@@ -75,6 +78,16 @@ pub enum LoginStatus {
     StoppedAtProvider,
 }
 
+/// The evidence that a browser sends for one authorization request.
+#[derive(Debug)]
+pub struct BrowserFlow {
+    pub id: AuthorizationRequestId,
+    /// The hashes of the cookies that may bind the request to this browser.
+    pub cookie: TokenHashes,
+    /// The request in the cookie, with the hash of this cookie; `None` if there is no authentic one.
+    pub undecided: Option<(UndecidedRequest, TokenHash)>,
+}
+
 /// An authorization request with everything that its pages show.
 pub(super) struct Login {
     pub(super) request: AuthorizationRequest,
@@ -85,15 +98,49 @@ pub(super) struct Login {
 }
 
 impl Login {
-    /// Loads a login by its id. `cookie` must be that of the browser that started it.
-    pub(super) async fn load(
-        ctx: &RequestContext,
-        id: &AuthorizationRequestId,
-        cookie: &TokenHashes,
-    ) -> Result<Self, LoginError> {
-        let request = ctx.ask(&GetAuthorizationRequest { id: id.clone() }).await?;
-        let request = request.ok_or(LoginError::Rejected(RequestStepError::Unknown))?;
-        request.ensure_own_browser(cookie).map_err(LoginError::Rejected)?;
+    /// Loads the login of a browser. Before the customer's decision, only the browser has the request.
+    pub(super) async fn load(ctx: &RequestContext, flow: BrowserFlow) -> Result<Self, LoginError> {
+        if let Some(stored) = ctx.ask(&GetAuthorizationRequest { id: flow.id.clone() }).await? {
+            stored.ensure_own_browser(&flow.cookie).map_err(LoginError::Rejected)?;
+            return Ok(Self::for_request(ctx, stored).await?);
+        }
+        let Some((undecided, cookie_hash)) = flow.undecided else {
+            return Err(LoginError::Rejected(explain_missing_request(ctx, &flow.id)));
+        };
+        let created_at = undecided.id.created_at().unwrap_or(Timestamp::EPOCH);
+        if ctx.now() >= created_at.plus(FLOW_COOKIE_TTL) {
+            // The customer may have decided: the row is deleted some time after the request has expired.
+            return Err(LoginError::Rejected(RequestStepError::Unknown));
+        }
+        let client = ctx.ask(&GetClient { id: undecided.client_id.clone() }).await?;
+        let redirect =
+            client.and_then(|client| VerifiedRedirect::find_by_hash(&client, &undecided.redirect_hash));
+        let request = AuthorizationRequest {
+            // The connection's id is chosen before the connection exists, because sealed values are bound to it: the PKCE
+            // verifier and the provider's code are sealed before the connection is created.
+            connection_id: ctx.new_id_source()?.mint(),
+            id: undecided.id,
+            client_id: undecided.client_id,
+            provider_id: undecided.provider_id,
+            redirect_uri: redirect.map(|uri| uri.as_str().to_owned()).unwrap_or_default(),
+            clusters: undecided.clusters,
+            client_state: Some(undecided.client_state),
+            code_challenge: undecided.code_challenge,
+            language: undecided.language,
+            status: RequestStatus::AwaitingConsent,
+            // Only a hash is stored, so that read access to the store is not enough to continue a request.
+            cookie_hash,
+            data_key: Vec::new(),
+            verifier: None,
+            purpose: None,
+            page_version: None,
+            agreed_at: None,
+            code_hash: None,
+            failure: None,
+            correlation_id: ctx.correlation_id().to_owned(),
+            created_at,
+            expires_at: created_at.plus(REQUEST_TTL),
+        };
         Ok(Self::for_request(ctx, request).await?)
     }
 
@@ -181,7 +228,17 @@ impl Login {
     }
 }
 
-/// Returns the language of a stored request.
+/// Explains why a browser gets no page of a request that is not stored. The id proves whether there was such a request.
+fn explain_missing_request(ctx: &RequestContext, id: &AuthorizationRequestId) -> RequestStepError {
+    let is_current = id.created_at().is_some_and(|created_at| ctx.now() < created_at.plus(REQUEST_TTL));
+    if is_current && ctx.app().vault().is_own_request_id(id) {
+        RequestStepError::ForeignBrowser
+    } else {
+        RequestStepError::Unknown
+    }
+}
+
+/// Returns the language of a request.
 pub(super) fn request_language(request: &AuthorizationRequest) -> Language {
     Language::from_tags(&request.language).unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use bowline::cli::BrowserRequest;
-use http::{Method, header};
+use http::Method;
 
 use crate::support::{HubProcess, TestHub, on_both, query_parameter};
 
@@ -17,12 +17,12 @@ async fn authorize_rejects_state_with_controls_or_too_long(kit: TestHub) {
         query.push(("state", state));
         query
     };
-    for bad in ["a\0b".to_owned(), "a\r\nSet-Cookie: x".to_owned(), "x".repeat(4097)] {
+    for bad in ["a\0b".to_owned(), "a\r\nSet-Cookie: x".to_owned(), "x".repeat(1501)] {
         let answer = kit.authorize(&query_with_state(bad)).await;
         let back = answer.location.unwrap_or_else(|| panic!("{}: {}", answer.status, answer.body));
         assert_eq!(query_parameter(&back, "error").as_deref(), Some("invalid_request"));
     }
-    for good in ["x".repeat(4096), "é / = \"\\".to_owned()] {
+    for good in ["x".repeat(1500), "é / = \"\\".to_owned()] {
         assert_eq!(kit.authorize(&query_with_state(good)).await.status, 303);
     }
 }
@@ -50,23 +50,6 @@ async fn data_files_are_owner_readable_only() {
         let mode = file.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode & 0o077, 0, "{} has the mode {mode:o}", file.path().display());
     }
-}
-
-/// Imitates a page that repeatedly redirects a browser to `authorize`. The page must not fill the browser's cookies: a
-/// cookie header that is too large would lock the browser out of the hub.
-#[tokio::test]
-async fn authorize_keeps_at_most_twenty_flow_cookies() {
-    let kit = TestHub::new().await;
-    let query = TestHub::build_authorization_query(&kit.acme());
-    let (mut set, mut cleared) = (0, 0);
-    for _ in 0..30 {
-        let answer = kit.authorize(&query).await;
-        for cookie in answer.headers.get_all(header::SET_COOKIE) {
-            if cookie.to_str().unwrap().contains("Max-Age=0") { cleared += 1 } else { set += 1 }
-        }
-    }
-    assert_eq!((set, cleared), (30, 10), "the newest twenty flows are kept");
-    kit.connect(&kit.acme()).await;
 }
 
 /// An attacker injects a provider code of the attacker's own flow into a victim's flow. The PKCE verifier must not

@@ -17,6 +17,9 @@ on_both!(
     parallel_callbacks_open_one_connection,
 );
 
+/// The status of a request on which the customer has not decided.
+const NOT_STORED: &str = "";
+
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Returns the heading and the message of a page.
@@ -80,7 +83,7 @@ impl TestHub {
         self.send(BrowserRequest::new(Method::GET, url)).await
     }
 
-    /// Returns the stored status of a request and of its connection.
+    /// Returns the stored status of a request and of its connection; [`NOT_STORED`] before the customer's decision.
     async fn load_login_status(&self, id: &str) -> String {
         let status = format!(
             "SELECT r.status, COALESCE(c.status, 'none') FROM authorization_requests r
@@ -113,7 +116,7 @@ impl TestHub {
 async fn each_login_state_has_a_page_that_matches_the_store(kit: TestHub) {
     let (acme, mut seen) = (kit.acme(), SeenPages::default());
     let id = kit.begin_login(&acme).await;
-    let state = ("waiting", "awaiting_consent|none", "Acme Budget would like to read your information");
+    let state = ("waiting", NOT_STORED, "Acme Budget would like to read your information");
     kit.assert_page(&mut seen, &id, state, 0).await;
     let callback = kit.consent_at_bank(&id, "alice").await;
     let state = ("at the bank", "at_provider|none", "Please continue at Maple Trust");
@@ -165,7 +168,7 @@ async fn assert_stopped_pages(kit: &TestHub, seen: &mut SeenPages) {
     let stopped = [kit.begin_login(&acme).await, kit.begin_login(&acme).await];
     kit.decide(&kit.get_login_page(&stopped[1]).await, &stopped[1], "approve").await;
     kit.run_admin_operation(Method::POST, "/providers/1000/pause", None).await;
-    let state = ("stopped", "awaiting_consent|none", "and Maple Trust was not contacted");
+    let state = ("stopped", NOT_STORED, "and Maple Trust was not contacted");
     kit.assert_page(seen, &stopped[0], state, 0).await;
     let state = ("stopped later", "at_provider|none", "stopped after you continued to Maple Trust");
     kit.assert_page(seen, &stopped[1], state, 0).await;
@@ -186,9 +189,35 @@ async fn assert_pages_of_other_browsers_and_links(kit: &TestHub, seen: &mut Seen
     assert!(!foreign.body.contains("Acme"), "another browser learns nothing: {}", foreign.body);
 }
 
+/// Reads the page while the bank is slow to exchange its code.
+async fn assert_exchanging_page(kit: &TestHub, seen: &mut SeenPages) {
+    let id = kit.begin_login(&kit.acme()).await;
+    let callback = kit.consent_at_bank(&id, "alice").await;
+    kit.inject_faults(json!({"latency_ms": 2000})).await;
+    let read_pages = async {
+        kit.wait_until("the code is being exchanged", async || {
+            kit.load_login_status(&id).await == "exchanging|none"
+        })
+        .await;
+        (kit.get_login_page(&id).await, kit.get(&format!("/consent/{id}?lang=fr")).await)
+    };
+
+    let (answer, (english, french)) = tokio::join!(kit.open(&callback), read_pages);
+
+    kit.inject_faults(json!({"latency_ms": 0})).await;
+    seen.add("exchanging", [&english, &french]);
+    assert!(english.body.contains("Please wait a moment"), "{}", english.body);
+    assert!(english.body.contains("http-equiv=\"refresh\""), "the page continues: {}", english.body);
+    assert_eq!(answer.status, 302, "{}", answer.body);
+    assert_eq!(kit.load_login_status(&id).await, "connected|pending");
+}
+
 async fn assert_pages_after_time_limits(kit: &TestHub, seen: &mut SeenPages) {
     let acme = kit.acme();
-    let expired = kit.begin_login(&acme).await;
+    assert_exchanging_page(kit, seen).await;
+    let [undecided, decided] = [kit.begin_login(&acme).await, kit.begin_login(&acme).await];
+    let page = kit.get_login_page(&undecided).await;
+    kit.consent_at_bank(&decided, "alice").await;
     let unredeemed = kit.begin_login(&acme).await;
     kit.open(&kit.consent_at_bank(&unredeemed, "alice").await).await;
     kit.advance(Duration::from_mins(2));
@@ -199,14 +228,19 @@ async fn assert_pages_after_time_limits(kit: &TestHub, seen: &mut SeenPages) {
     let state = ("not redeemed", "connected|abandoned", "The connection was not completed");
     kit.assert_page(seen, &unredeemed, state, 0).await;
     kit.advance(Duration::from_mins(18));
-    let state = ("expired", "awaiting_consent|none", "The time for this request is over");
-    let english = kit.get_login_page(&expired).await;
-    if english.status == 410 {
-        seen.add(state.0, [&english, &kit.get(&format!("/consent/{expired}?lang=fr")).await]);
-        assert!(english.body.contains(state.2), "{}", english.body);
-    } else {
-        assert!(english.body.contains("too old"), "the request was deleted: {}", english.body);
+    let state = ("expired", NOT_STORED, "The time for this request is over");
+    kit.assert_page(seen, &undecided, state, 0).await;
+    assert_eq!(kit.load_login_status(&decided).await, "at_provider|none");
+    let pages = [kit.get_login_page(&undecided).await, kit.get_login_page(&decided).await];
+    assert_eq!(read_page(&pages[0]), read_page(&pages[1]), "both have expired");
+    for decision in ["approve", "deny"] {
+        let late = kit.decide(&page, &undecided, decision).await;
+        assert_eq!(late.location.as_deref(), Some(&*format!("/consent/{undecided}")), "{decision}");
     }
+    assert_eq!(kit.load_login_status(&undecided).await, NOT_STORED, "a late decision is not stored");
+    kit.advance(Duration::from_mins(10));
+    let unknown = kit.get_login_page(&undecided).await;
+    assert!(unknown.status == 400 && unknown.body.contains("too old"), "{}", unknown.body);
 }
 
 async fn repeated_callback_sends_a_new_code_until_one_is_redeemed(kit: TestHub) {

@@ -68,5 +68,6 @@ mod support;
 mod suspension;
 mod token;
 mod trace;
+mod undecided_requests;
 mod upstream_client_deletion;
 mod upstream_errors;

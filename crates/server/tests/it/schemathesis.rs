@@ -28,6 +28,7 @@ async fn start_unlimited_hub() -> TestHub {
         "limit.token",
         "limit.revoke",
         "limit.failed_authentication",
+        "limit.login",
     ];
     TestHub::with_settings(&limits.map(|limit| (limit, "0"))).await
 }

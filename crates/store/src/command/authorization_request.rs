@@ -14,65 +14,19 @@ use crate::entity::authorization_request::{REQUEST_MAC, lock_request, lock_reque
 use crate::entity::client::lock_client_shared;
 use crate::entity::provider::find_provider;
 use crate::entity::registration::find_registration;
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::operation::Command;
 use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::values;
 
-/// Stores a new authorization request, before its consent page is shown.
-#[derive(Debug)]
-pub struct OpenAuthorizationRequest {
-    pub moment: Moment,
-    pub request: AuthorizationRequest,
-}
-
-impl Command for OpenAuthorizationRequest {
-    type Reply = ();
-
-    fn moment(&self) -> &Moment {
-        &self.moment
-    }
-
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
-        let r = &self.request;
-        let covered = values![
-            r.id,
-            r.connection_id,
-            r.client_id,
-            r.provider_id,
-            r.redirect_uri,
-            r.clusters,
-            r.client_state,
-            r.code_challenge,
-            r.cookie_hash,
-            r.expires_at
-        ];
-        let mac = tx.compute_mac(&REQUEST_MAC, covered);
-        tx.defer(
-            sql!(
-                "-- open an authorization request
-                INSERT INTO authorization_requests (id, connection_id, client_id, provider_id, redirect_uri, scope,
-                    client_state, code_challenge, language, status, cookie_hash, data_key, correlation_id,
-                    created_at, expires_at, mac)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
-            ),
-            values![
-                r.id, r.connection_id, r.client_id, r.provider_id, r.redirect_uri, r.clusters, r.client_state,
-                r.code_challenge, r.language, r.status, r.cookie_hash, r.data_key, r.correlation_id, r.created_at,
-                r.expires_at, mac
-            ],
-        );
-        Ok(())
-    }
-}
-
-/// Records the customer's consent on the hub's page; the browser is then sent to the provider. A repetition changes nothing and
+/// Stores a request with the customer's consent on the hub's page; the browser is then sent to the provider. A repetition changes nothing and
 /// returns the verifier of the first time, so that the browser is sent to the same URL.
 #[derive(Debug)]
 pub struct SendToProvider {
     pub moment: Moment,
-    pub request_id: AuthorizationRequestId,
+    /// The request of the browser's cookie. If a decision was stored before, only its id is used.
+    pub request: Box<AuthorizationRequest>,
     /// The hashes of the browser's flow cookie, one for each pepper.
     pub cookie: TokenHashes,
     /// The hash of the `state` that is sent to the provider.
@@ -104,8 +58,9 @@ impl Command for SendToProvider {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let request = lock_request(tx, &self.request_id).await?;
-        let mut request = match take_step(request, &BEFORE_CALLBACK, &self.cookie, self.moment.now) {
+        let request = lock_or_insert_request(tx, &self.request, self.moment.now).await?;
+        let step = request.and_then(|r| take_step(r, &BEFORE_CALLBACK, &self.cookie, self.moment.now));
+        let mut request = match step {
             Ok(request) => request,
             Err(error) => return Ok(Err(error)),
         };
@@ -143,11 +98,12 @@ impl SendToProvider {
     }
 }
 
-/// Records that the customer denied the request on the hub's page, before or after the browser was sent to the provider.
+/// Stores that the customer denied the request on the hub's page, before or after the browser was sent to the provider.
 #[derive(Debug)]
 pub struct DenyRequest {
     pub moment: Moment,
-    pub request_id: AuthorizationRequestId,
+    /// The request of the browser's cookie. If a decision was stored before, only its id is used.
+    pub request: Box<AuthorizationRequest>,
     /// The hashes of the browser's flow cookie, one for each pepper.
     pub cookie: TokenHashes,
 }
@@ -160,8 +116,8 @@ impl Command for DenyRequest {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let request = lock_request(tx, &self.request_id).await?;
-        let request = take_step(request, &BEFORE_CALLBACK, &self.cookie, self.moment.now);
+        let request = lock_or_insert_request(tx, &self.request, self.moment.now).await?;
+        let request = request.and_then(|r| take_step(r, &BEFORE_CALLBACK, &self.cookie, self.moment.now));
         if let Ok(request) = &request {
             fail_request(tx, &request.id, &ACCESS_DENIED);
         }
@@ -198,7 +154,8 @@ impl Command for ReceiveCode {
         // the flow of another one (mix-up attack, RFC 9700 section 4.4).
         let request = request.filter(|r| r.provider_id == self.provider_id);
         let from = [RequestStatus::AtProvider];
-        let request = match take_step(request, &from, &self.cookie, self.moment.now) {
+        let request = request.ok_or(RequestStepError::Unknown);
+        let request = match request.and_then(|r| take_step(r, &from, &self.cookie, self.moment.now)) {
             Ok(request) => request,
             Err(error) => return Ok(Err(error)),
         };
@@ -294,15 +251,77 @@ pub(super) fn fail_request(tx: &mut Tx<'_>, id: &AuthorizationRequestId, error: 
     );
 }
 
+/// Locks the row of a request. If there is none, the customer decides for the first time, and the row is inserted: the caller
+/// stores the decision in the same transaction.
+async fn lock_or_insert_request(
+    tx: &mut Tx<'_>,
+    request: &AuthorizationRequest,
+    now: Timestamp,
+) -> Result<Result<AuthorizationRequest, RequestStepError>> {
+    if let Some(stored) = lock_request(tx, &request.id).await? {
+        return Ok(Ok(stored));
+    }
+    // A row is stored for longer than its request is valid. Without this check, the cookie of a request whose row was deleted
+    // could begin it again.
+    if now >= request.expires_at {
+        return Ok(Err(RequestStepError::Expired));
+    }
+    insert_request(tx, request).await?;
+    // Of two parallel decisions only one inserts the row. The other one waits for its commit and then finds it here.
+    lock_request(tx, &request.id).await?.map(Ok).ok_or(StoreError::Conflict)
+}
+
+async fn insert_request(tx: &mut Tx<'_>, r: &AuthorizationRequest) -> Result<()> {
+    let covered = values![
+        r.id,
+        r.connection_id,
+        r.client_id,
+        r.provider_id,
+        r.redirect_uri,
+        r.clusters,
+        r.client_state,
+        r.code_challenge,
+        r.cookie_hash,
+        r.expires_at
+    ];
+    let mac = tx.compute_mac(&REQUEST_MAC, covered);
+    let insert = sql!(
+        "-- insert an authorization request
+        INSERT INTO authorization_requests (id, connection_id, client_id, provider_id, redirect_uri, scope,
+            client_state, code_challenge, language, status, cookie_hash, data_key, correlation_id,
+            created_at, expires_at, mac)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+        ON CONFLICT (id) DO NOTHING"
+    );
+    let params = values![
+        r.id,
+        r.connection_id,
+        r.client_id,
+        r.provider_id,
+        r.redirect_uri,
+        r.clusters,
+        r.client_state,
+        r.code_challenge,
+        r.language,
+        RequestStatus::AwaitingConsent,
+        r.cookie_hash,
+        r.data_key,
+        r.correlation_id,
+        r.created_at,
+        r.expires_at,
+        mac
+    ];
+    tx.execute(insert, params).await.map(|_| ())
+}
+
 /// The statuses in which the customer can decide on the hub's page: a browser can go back to it from the provider.
 const BEFORE_CALLBACK: [RequestStatus; 2] = [RequestStatus::AwaitingConsent, RequestStatus::AtProvider];
 
 fn take_step(
-    request: Option<AuthorizationRequest>,
+    request: AuthorizationRequest,
     from: &[RequestStatus],
     cookie: &TokenHashes,
     now: Timestamp,
 ) -> Result<AuthorizationRequest, RequestStepError> {
-    let request = request.ok_or(RequestStepError::Unknown)?;
     request.ensure_step_allowed(from, cookie, now).map(|()| request)
 }

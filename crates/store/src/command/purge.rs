@@ -14,10 +14,11 @@ use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::{Value, values};
 
-/// The time that codes are kept after their expiry, so that a late use can be recorded. Authorization requests are
-/// deleted at their expiry, because untrusted clients can create them; a late step gets the same response before and
-/// after the deletion.
+/// The time that codes are kept after their expiry, so that a late use can be recorded.
 const CODE_RETENTION: Duration = Duration::from_hours(1);
+/// The time that authorization requests are kept after their expiry. It is longer than the browser keeps the cookie of a request,
+/// from which the request could otherwise begin again.
+const REQUEST_RETENTION: Duration = Duration::from_hours(1);
 /// The time that done jobs are kept. Failed ones are kept until an operator closes them.
 const FINISHED_JOB_RETENTION: Duration = Duration::from_hours(30 * 24);
 /// The time that a failed job keeps its token, so that an operator can retry it.
@@ -49,7 +50,7 @@ impl Command for Purge {
         let now = self.moment.now;
         let mut deletions: [(&'static Sql, i64); 7] = [
             (OLD_CODES, now.minus(CODE_RETENTION).millis()),
-            (OLD_REQUESTS, now.millis()),
+            (OLD_REQUESTS, now.minus(REQUEST_RETENTION).millis()),
             (OLD_JOBS, now.minus(FINISHED_JOB_RETENTION).millis()),
             (OLD_JOB_TOKENS, now.minus(FAILED_JOB_TOKEN_RETENTION).millis()),
             (OLD_FAILURES, now.minus(RECORDED_FAILURE_RETENTION).millis()),

@@ -4,18 +4,18 @@
 use std::time::Duration;
 
 use domain::id::ProviderId;
-use domain::model::authorization_request::RequestStepError;
+use domain::model::authorization_request::{AuthorizationRequest, RequestStepError};
 use domain::model::job::TokenType;
 use domain::model::registration::RegistrationStep;
 use domain::rule::authorization_failure::INTERRUPTED;
 use domain::rule::authorize::ACCESS_DENIED;
 use store::command::{
-    DenyRequest, FailRequest, OpenAuthorizationRequest, OpenOutcome, ReceiveCode, RedeemOutcome, ReplaceCode,
+    DenyRequest, FailRequest, OpenOutcome, Purge, ReceiveCode, RedeemOutcome, ReplaceCode,
     ReplaceCodeOutcome, SendToProvider, UnrevokedToken,
 };
 use store::query::{FindAuthorizationRequestByState, GetAuthorizationRequest, ListRecipientProviders};
 
-use crate::support::{TestStore, hash, hashes, on_both, parse_client_id, seal};
+use crate::support::{TestStore, connection_id, hash, hashes, on_both, parse_client_id, seal};
 
 on_both!(
     request_steps_are_taken_once_by_same_browser,
@@ -26,11 +26,26 @@ on_both!(
     replaced_code_is_unknown_and_its_successor_activates,
     code_is_replaced_only_for_a_pending_connection,
     code_of_another_connection_is_not_replaced,
+    parallel_decisions_store_one_request,
+    request_of_old_cookie_never_begins_again,
 );
 
-async fn open_request(kit: &TestStore, name: &str) {
-    let request = kit.build_request(name, "dc-acme");
-    kit.store.run(OpenAuthorizationRequest { moment: kit.next_moment(), request }).await.unwrap();
+/// Builds the command that denies a request.
+fn build_deny_request(kit: &TestStore, name: &str) -> DenyRequest {
+    DenyRequest {
+        moment: kit.next_moment(),
+        request: Box::new(kit.build_request(name, "dc-acme")),
+        cookie: hashes(&format!("cookie-{name}")),
+    }
+}
+
+async fn count_requests(kit: &TestStore, names: &[&str]) -> usize {
+    let mut count = 0;
+    for name in names {
+        let id = kit.build_request(name, "dc-acme").id;
+        count += usize::from(kit.store.query(&GetAuthorizationRequest { id }).await.unwrap().is_some());
+    }
+    count
 }
 
 /// Builds the command that fails an authorization request after its exchange has obtained a token.
@@ -46,14 +61,13 @@ fn build_fail_request(kit: &TestStore, name: &str) -> FailRequest {
 }
 
 async fn request_steps_are_taken_once_by_same_browser(kit: TestStore) {
-    open_request(&kit, "a").await;
-    let foreign = SendToProvider { cookie: hashes("another"), ..kit.build_send_to_provider("a") };
-    assert_eq!(kit.store.run(foreign).await.unwrap().unwrap_err(), RequestStepError::ForeignBrowser);
     assert_eq!(
         kit.store.run(kit.build_receive_code("a")).await.unwrap().unwrap_err(),
         RequestStepError::Unknown
     );
     kit.store.run(kit.build_send_to_provider("a")).await.unwrap().unwrap();
+    let foreign = SendToProvider { cookie: hashes("another"), ..kit.build_send_to_provider("a") };
+    assert_eq!(kit.store.run(foreign).await.unwrap().unwrap_err(), RequestStepError::ForeignBrowser);
     let repeated = SendToProvider { verifier: b"another".to_vec(), ..kit.build_send_to_provider("a") };
     let repeated = kit.store.run(repeated).await.unwrap().unwrap();
     assert_eq!(
@@ -83,22 +97,69 @@ async fn request_steps_are_taken_once_by_same_browser(kit: TestStore) {
 }
 
 async fn expired_request_step_is_rejected(mut kit: TestStore) {
-    open_request(&kit, "a").await;
-    open_request(&kit, "b").await;
     kit.store.run(kit.build_send_to_provider("b")).await.unwrap().unwrap();
+    let (approval, denial) = (kit.build_send_to_provider("a"), build_deny_request(&kit, "c"));
     kit.advance_clock(Duration::from_mins(20));
-    assert_eq!(
-        kit.store.run(kit.build_send_to_provider("a")).await.unwrap().unwrap_err(),
-        RequestStepError::Expired
-    );
+    let approval = SendToProvider { moment: kit.next_moment(), ..approval };
+    assert_eq!(kit.store.run(approval).await.unwrap().unwrap_err(), RequestStepError::Expired);
     assert_eq!(
         kit.store.run(kit.build_receive_code("b")).await.unwrap().unwrap_err(),
         RequestStepError::Expired
     );
+    let denial = DenyRequest { moment: kit.next_moment(), ..denial };
+    assert_eq!(kit.store.run(denial).await.unwrap().unwrap_err(), RequestStepError::Expired);
+}
+
+/// Two clicks, or two tabs, may decide at the same time. Each has sealed a verifier and chosen the id of a connection.
+async fn parallel_decisions_store_one_request(kit: TestStore) {
+    let approve = |name: &str| {
+        let mut request = kit.build_request("a", "dc-acme");
+        request.connection_id = connection_id(name);
+        request.data_key = name.as_bytes().to_vec();
+        let (request, verifier) = (Box::new(request), name.as_bytes().to_vec());
+        kit.store.run(SendToProvider { request, verifier, ..kit.build_send_to_provider("a") })
+    };
+
+    let approved = tokio::join!(approve("one"), approve("two"), approve("three"));
+
+    let approved = [approved.0, approved.1, approved.2].map(|sent| sent.unwrap().unwrap().request);
+    let stored =
+        kit.store.query(&GetAuthorizationRequest { id: approved[0].id.clone() }).await.unwrap().unwrap();
+    let parts = |r: &AuthorizationRequest| (r.connection_id.clone(), r.data_key.clone(), r.verifier.clone());
+    assert_eq!(stored.verifier.as_ref(), Some(&stored.data_key));
+    for request in &approved {
+        assert_eq!(parts(request), parts(&stored), "all decisions continue with the same request");
+    }
+    assert_eq!(
+        kit.store.run(build_deny_request(&kit, "a")).await.unwrap().unwrap().verifier,
+        stored.verifier
+    );
+}
+
+/// The cookie outlives the request, and the row outlives the cookie, so a request never begins again.
+async fn request_of_old_cookie_never_begins_again(mut kit: TestStore) {
+    let (first, denial) = (kit.build_send_to_provider("a"), build_deny_request(&kit, "b"));
+    let (again, late, denied_again) =
+        (first.request.clone(), kit.build_request("c", "dc-acme"), denial.request.clone());
+    kit.store.run(first).await.unwrap().unwrap();
+    kit.store.run(denial).await.unwrap().unwrap();
+
+    for minutes in [20, 9, 1, 60] {
+        kit.advance_clock(Duration::from_mins(minutes));
+        kit.store.run(Purge { moment: kit.next_moment(), limit: 10 }).await.unwrap();
+        for request in [again.clone(), Box::new(late.clone())] {
+            let cookie = hashes(if request.id == late.id { "cookie-c" } else { "cookie-a" });
+            let repeated = SendToProvider { request, cookie, ..kit.build_send_to_provider("a") };
+            assert_eq!(kit.store.run(repeated).await.unwrap().unwrap_err(), RequestStepError::Expired);
+        }
+        let denial = DenyRequest { request: denied_again.clone(), ..build_deny_request(&kit, "b") };
+        assert!(kit.store.run(denial).await.unwrap().is_err());
+    }
+
+    assert_eq!(count_requests(&kit, &["a", "b", "c"]).await, 0, "no row is inserted after the purge");
 }
 
 async fn failed_exchange_queues_revocation_of_obtained_token(kit: TestStore) {
-    open_request(&kit, "a").await;
     kit.store.run(kit.build_send_to_provider("a")).await.unwrap().unwrap();
     kit.store.run(kit.build_receive_code("a")).await.unwrap().unwrap();
     let request_id = kit.build_request("a", "dc-acme").id;
@@ -106,13 +167,7 @@ async fn failed_exchange_queues_revocation_of_obtained_token(kit: TestStore) {
     assert_eq!(kit.count_jobs("revoke_orphaned_grant", "pending").await, 1);
     let request = kit.store.query(&GetAuthorizationRequest { id: request_id }).await.unwrap().unwrap();
     assert_eq!((request.status.as_str(), request.verifier), ("failed", None));
-    open_request(&kit, "b").await;
-    let deny = DenyRequest {
-        moment: kit.next_moment(),
-        request_id: kit.build_request("b", "dc-acme").id,
-        cookie: hashes("cookie-b"),
-    };
-    assert!(kit.store.run(deny).await.unwrap().is_ok());
+    assert!(kit.store.run(build_deny_request(&kit, "b")).await.unwrap().is_ok());
     assert_eq!(
         kit.store.run(kit.build_send_to_provider("b")).await.unwrap().unwrap_err(),
         RequestStepError::AlreadyTaken
@@ -120,8 +175,6 @@ async fn failed_exchange_queues_revocation_of_obtained_token(kit: TestStore) {
 }
 
 async fn suspension_during_authorization_rejects_next_step(kit: TestStore) {
-    open_request(&kit, "a").await;
-    open_request(&kit, "b").await;
     kit.store.run(kit.build_send_to_provider("a")).await.unwrap().unwrap();
     kit.store.run(kit.build_receive_code("a")).await.unwrap().unwrap();
     kit.take_registration_step("dc-acme", RegistrationStep::Suspend).await;
@@ -155,12 +208,8 @@ async fn suspension_during_authorization_rejects_next_step(kit: TestStore) {
 }
 
 async fn failed_request_keeps_the_error_for_its_recipient(kit: TestStore) {
-    open_request(&kit, "a").await;
-    open_request(&kit, "b").await;
     kit.store.run(kit.build_send_to_provider("a")).await.unwrap().unwrap();
-    let request_id = kit.build_request("a", "dc-acme").id;
-    let deny = DenyRequest { moment: kit.next_moment(), request_id, cookie: hashes("cookie-a") };
-    kit.store.run(deny).await.unwrap().unwrap();
+    kit.store.run(build_deny_request(&kit, "a")).await.unwrap().unwrap();
     kit.store.run(kit.build_send_to_provider("b")).await.unwrap().unwrap();
     let refused = ReceiveCode { result: Err(INTERRUPTED), ..kit.build_receive_code("b") };
     kit.store.run(refused).await.unwrap().unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::model::connection::{ConnectionState, EndCause, UpstreamRevocation};
 use domain::model::job::AttemptOutcome;
 use domain::rule::invalid_grant::epoch_minute;
-use store::command::{OpenAuthorizationRequest, Purge};
+use store::command::Purge;
 use store::query::{
     FindRefreshToken, GetAccessState, GetAuthorizationRequest, GetUpstreamCredential, ListDueConnections,
     SweepPosition,
@@ -33,9 +33,8 @@ async fn purge(kit: &TestStore, limit: u32) -> u32 {
     kit.store.run(Purge { moment: kit.next_moment(), limit }).await.unwrap()
 }
 
-async fn open_request(kit: &TestStore, name: &str) {
-    let request = kit.build_request(name, "dc-acme");
-    kit.store.run(OpenAuthorizationRequest { moment: kit.next_moment(), request }).await.unwrap();
+async fn approve_request(kit: &TestStore, name: &str) {
+    kit.store.run(kit.build_send_to_provider(name)).await.unwrap().unwrap();
 }
 
 async fn request_exists(kit: &TestStore, name: &str) -> bool {
@@ -45,17 +44,17 @@ async fn request_exists(kit: &TestStore, name: &str) -> bool {
 
 async fn purge_removes_ended_requests_and_codes_after_an_hour(mut kit: TestStore) {
     kit.create_pending_connection("a", "dc-acme", Some("alice")).await;
-    open_request(&kit, "b").await;
+    approve_request(&kit, "b").await;
     kit.create_exchanging_request("c", "dc-acme").await;
-    kit.advance_clock(minutes_less_one_ms(20));
-    assert_eq!(purge(&kit, 10).await, 0);
-    kit.advance_clock(ONE_MS);
-    assert_eq!(purge(&kit, 10).await, 2, "a connected request and one that was never started");
-    assert!(!request_exists(&kit, "a").await && !request_exists(&kit, "b").await);
-    kit.advance_clock(minutes_less_one_ms(41));
+    kit.advance_clock(minutes_less_one_ms(61));
     assert_eq!(purge(&kit, 10).await, 0, "the code expired less than an hour ago");
     kit.advance_clock(ONE_MS);
     assert_eq!(purge(&kit, 10).await, 1, "the code is deleted");
+    kit.advance_clock(minutes_less_one_ms(19));
+    assert_eq!(purge(&kit, 10).await, 0, "the requests expired less than an hour ago");
+    kit.advance_clock(ONE_MS);
+    assert_eq!(purge(&kit, 10).await, 2, "a connected request and one that was not continued");
+    assert!(!request_exists(&kit, "a").await && !request_exists(&kit, "b").await);
     kit.advance_clock(DAY * 400);
     assert_eq!(purge(&kit, 10).await, 0);
     assert!(request_exists(&kit, "c").await, "a stored provider code must be recovered first");
@@ -63,7 +62,7 @@ async fn purge_removes_ended_requests_and_codes_after_an_hour(mut kit: TestStore
 
 async fn purge_batch_is_limited_and_next_batch_continues(mut kit: TestStore) {
     for name in ["a", "b", "c", "d", "e"] {
-        open_request(&kit, name).await;
+        approve_request(&kit, name).await;
     }
     kit.advance_clock(DAY);
     assert_eq!([purge(&kit, 2).await, purge(&kit, 2).await, purge(&kit, 2).await], [2, 2, 1]);
@@ -72,7 +71,7 @@ async fn purge_batch_is_limited_and_next_batch_continues(mut kit: TestStore) {
 
 async fn concurrent_purges_remove_each_row_once(mut kit: TestStore) {
     for n in 0..30 {
-        open_request(&kit, &format!("n{n}")).await;
+        approve_request(&kit, &format!("n{n}")).await;
     }
     kit.advance_clock(DAY);
     let (one, two, three) = tokio::join!(purge(&kit, 10), purge(&kit, 10), purge(&kit, 10));

@@ -18,10 +18,9 @@ use domain::rule::authorize::Language;
 use domain::secret::{TokenHash, TokenHashes};
 use domain::{Clusters, Moment, Secret, Timestamp};
 use store::command::{
-    ClientSelector, ClientUpdate, EndConnection, EndOutcome, OpenAuthorizationRequest, OpenConnection,
-    OpenOutcome, ReceiveCode, RedeemCode, RedeemOutcome, RegisterClient, RegisterClientOutcome,
-    RequestRegistrations, SealedGrant, SealedValue, SendToProvider, SetProviderState, TakeRegistrationStep,
-    UpdateClient, UpsertProvider,
+    ClientSelector, ClientUpdate, EndConnection, EndOutcome, OpenConnection, OpenOutcome, ReceiveCode,
+    RedeemCode, RedeemOutcome, RegisterClient, RegisterClientOutcome, RequestRegistrations, SealedGrant,
+    SealedValue, SendToProvider, SetProviderState, TakeRegistrationStep, UpdateClient, UpsertProvider,
 };
 use store::query::{CountJobs, GetAuditChain, GetClient, GetConnection, GetProvider};
 use store::{
@@ -258,7 +257,7 @@ impl TestStore {
     pub(crate) fn build_send_to_provider(&self, name: &str) -> SendToProvider {
         SendToProvider {
             moment: self.next_moment(),
-            request_id: format!("arq_{name}").parse().unwrap(),
+            request: Box::new(self.build_request(name, "dc-acme")),
             cookie: hashes(&format!("cookie-{name}")),
             state_hash: hash(&format!("state-{name}")),
             verifier: b"sealed verifier".to_vec(),
@@ -310,10 +309,10 @@ impl TestStore {
         name: &str,
         client_id: &str,
     ) -> AuthorizationRequestId {
-        let request = self.build_request(name, client_id);
+        let request = Box::new(self.build_request(name, client_id));
         let id = request.id.clone();
-        self.store.run(OpenAuthorizationRequest { moment: self.next_moment(), request }).await.unwrap();
-        self.store.run(self.build_send_to_provider(name)).await.unwrap().unwrap();
+        let send = SendToProvider { request, ..self.build_send_to_provider(name) };
+        self.store.run(send).await.unwrap().unwrap();
         self.store.run(self.build_receive_code(name)).await.unwrap().unwrap();
         id
     }

@@ -293,7 +293,7 @@ async fn rfc6749_s4_1_2_state_is_returned_unchanged() {
     let kit = TestHub::new().await;
     let acme = kit.acme();
     let every: String = (0x20..=0x7e_u8).map(char::from).collect();
-    for state in [every.repeat(16), "a+b%20c%2525".into(), "%00%0d%0a".into(), "\u{e9}\u{fffe}".into()] {
+    for state in [every.repeat(15), "a+b%20c%2525".into(), "%00%0d%0a".into(), "\u{e9}\u{fffe}".into()] {
         let back = kit
             .complete_authorization(
                 &build_authorize_query(&acme, &[("state", Some(&state))]),

@@ -110,7 +110,7 @@ impl HubProcess {
     fn render_config(&self) -> String {
         format!(
             "[server]\npublic_url = \"{hub}\"\nlisten = \"{listen}\"\nadmin_listen = \"127.0.0.1:0\"\nadmin_socket = \"{socket}\"\nprobe_listen = \"{probes}\"\n\
-             [store]\nurl = \"{store}\"\nlease = \"60s\"\n[keys]\nfile = \"{keys}\"\n[upstream]\nallow_loopback = true\n\
+             [store]\nurl = \"{store}\"\nlease = \"60s\"\n[limit]\nlogin = 0\n[keys]\nfile = \"{keys}\"\n[upstream]\nallow_loopback = true\n\
              [[provider]]\nid = 1000\nname = \"Maple Trust\"\ncountry = \"CA\"\nissuer = \"{bank}\"\n\
              authorization_endpoint = \"{bank}/authorize\"\ntoken_endpoint = \"{bank}/token\"\n\
              revocation_endpoint = \"{bank}/revoke\"\nclient_id = \"bowline\"\n\

@@ -8,7 +8,7 @@ use crate::support::RawRequest;
 
 const PATH: &str = "/api/v1/authorize";
 const SCOPE: &str = "ACCOUNT_BASIC TRANSACTIONS";
-const LONG_STATE: &str = "state must have at most 4096 bytes";
+const LONG_STATE: &str = "state must have at most 1500 bytes";
 const PARAMETERS: [&str; 13] = [
     "client_id",
     "redirect_uri",
@@ -150,7 +150,7 @@ pub(super) fn build_authorize_cases(values: &InputValues) -> Vec<InputCase> {
         cases.push(InputCase::new(format!("authorize: {value} as {name}"), with(name, value), expected));
     }
     for (bytes, expected) in
-        [(4096, ExpectedResponse::RedirectToConsent), (4097, expected_invalid_request(LONG_STATE))]
+        [(1500, ExpectedResponse::RedirectToConsent), (1501, expected_invalid_request(LONG_STATE))]
     {
         let raw = with("state", &"s".repeat(bytes));
         cases.push(InputCase::new(format!("authorize: a state of {bytes} bytes"), raw, expected));

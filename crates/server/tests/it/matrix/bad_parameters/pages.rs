@@ -90,7 +90,7 @@ pub(super) async fn load_request_states(
     values: &InputValues,
 ) -> BTreeMap<&'static str, String> {
     let id = values.request.parse::<AuthorizationRequestId>().unwrap();
-    let waiting = kit.app().store().query(&GetAuthorizationRequest { id }).await.unwrap().unwrap();
+    let waiting = kit.app().store().query(&GetAuthorizationRequest { id }).await.unwrap();
     let state = kit.app().vault().hash_all_generations(&values.state);
     let away = kit.app().store().query(&FindAuthorizationRequestByState { state }).await.unwrap().unwrap();
     BTreeMap::from([("at the hub", format!("{waiting:?}")), ("at the bank", format!("{away:?}"))])
