@@ -73,7 +73,7 @@ CREATE TABLE client_removals (
     began_at BIGINT NOT NULL
 );
 
--- Data providers. `client_secret` and `initial_access_token` (RFC 7591 section 3) are sealed under `data_key`.
+-- Data providers. `secrets` are the hub's secrets at the provider, sealed under `data_key`.
 CREATE TABLE providers (
     id BIGINT NOT NULL PRIMARY KEY,
     state TEXT NOT NULL,
@@ -81,8 +81,7 @@ CREATE TABLE providers (
     source TEXT NOT NULL,
     settings TEXT NOT NULL,
     data_key BYTEA,
-    client_secret BYTEA,
-    initial_access_token BYTEA,
+    secrets BYTEA,
     audit_head BYTEA NOT NULL,
     state_mac BYTEA NOT NULL,
     mac BYTEA NOT NULL,

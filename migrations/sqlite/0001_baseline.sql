@@ -73,7 +73,7 @@ CREATE TABLE client_removals (
     began_at INTEGER NOT NULL
 ) STRICT;
 
--- Data providers. `client_secret` and `initial_access_token` (RFC 7591 section 3) are sealed under `data_key`.
+-- Data providers. `secrets` are the hub's secrets at the provider, sealed under `data_key`.
 CREATE TABLE providers (
     id INTEGER NOT NULL PRIMARY KEY,
     state TEXT NOT NULL,
@@ -81,8 +81,7 @@ CREATE TABLE providers (
     source TEXT NOT NULL,
     settings TEXT NOT NULL,
     data_key BLOB,
-    client_secret BLOB,
-    initial_access_token BLOB,
+    secrets BLOB,
     audit_head BLOB NOT NULL,
     state_mac BLOB NOT NULL,
     mac BLOB NOT NULL,

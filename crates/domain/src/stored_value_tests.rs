@@ -21,7 +21,7 @@ use crate::model::operator::Role;
 use crate::model::provider::{
     AccountType, ClientAuthentication, ConsentShownBy, CustomerIdentity, DynamicRegistration, EndpointGroup,
     FdxEndpoint, FdxVersion, GrantScope, ProviderSettings, ProviderSource, ProviderState, RevokeMethod,
-    SecretSource, UpstreamClientMode,
+    SecretSource, SigningAlgorithm, TlsSettings, UpstreamClientMode,
 };
 use crate::model::registration::{RegistrationState, RegistrationStep};
 use crate::rule::expiry_brake::ExpiryState;
@@ -159,6 +159,8 @@ fn provider_setting_names_are_unchanged() {
             "account_types",
             "accounts_field",
             "auth",
+            "auth_algorithm",
+            "auth_key",
             "authorization_endpoint",
             "client_id",
             "client_secret",
@@ -174,18 +176,30 @@ fn provider_setting_names_are_unchanged() {
             "revocation_endpoint",
             "revoke",
             "scopes",
+            "tls",
             "token_endpoint",
             "upstream_client",
             "url",
         ]
     );
     assert_eq!(schema_names::<DynamicRegistration>(), ["endpoint", "initial_access_token"]);
+    assert_eq!(schema_names::<TlsSettings>(), ["ca", "certificate", "key"]);
     assert_eq!(schema_names::<FdxEndpoint>(), ["base_url", "date_parameters", "history_days", "version"]);
 }
 
 #[test]
 fn provider_setting_values_are_unchanged() {
-    assert_eq!(schema_names::<ClientAuthentication>(), ["client_secret_basic", "client_secret_post"]);
+    assert_eq!(
+        schema_names::<ClientAuthentication>(),
+        [
+            "client_secret_basic",
+            "client_secret_post",
+            "private_key_jwt",
+            "self_signed_tls_client_auth",
+            "tls_client_auth",
+        ]
+    );
+    assert_eq!(schema_names::<SigningAlgorithm>(), ["ES256", "EdDSA", "PS256"]);
     assert_eq!(schema_names::<ConsentShownBy>(), ["hub"]);
     assert_eq!(schema_names::<CustomerIdentity>(), ["none", "token_field"]);
     assert_eq!(schema_names::<FdxVersion>(), ["5", "6"]);

@@ -15,7 +15,8 @@ use crate::config::Config;
 use crate::document_slots::DocumentSlots;
 use crate::error::ContextError;
 use crate::opaque_ids::OpaqueIds;
-use crate::outbound::Outbound;
+use crate::outbound::{Outbound, ProviderClients};
+use crate::published_keys::PublishedKeys;
 use crate::rate_limit::Limits;
 use crate::read_diagnostics::ReadDiagnostics;
 use crate::read_failure_records::ReadFailureRecords;
@@ -37,6 +38,8 @@ struct Parts {
     access_keys: AccessTokenKeys,
     opaque_ids: OpaqueIds,
     outbound: Outbound,
+    provider_clients: ProviderClients,
+    published_keys: PublishedKeys,
     breaker: Breaker,
     telemetry: Telemetry,
     operation_stats: OperationStats,
@@ -90,6 +93,8 @@ impl App {
             access_keys: vault.access_token_keys(&config.server.public_url),
             opaque_ids: OpaqueIds::new(vault.opaque_id_key()).map_err(|e| BuildError::Keys(e.to_string()))?,
             outbound: Outbound::new(&config.upstream).map_err(|e| BuildError::Outbound(e.to_string()))?,
+            provider_clients: ProviderClients::default(),
+            published_keys: PublishedKeys::default(),
             breaker: Breaker::new(&config.upstream),
             telemetry: Telemetry::new(),
             operation_stats: OperationStats::new(clock.now()),
@@ -149,6 +154,16 @@ impl App {
     /// Returns the HTTP client for calls to providers. Nothing else in the hub calls other parties.
     pub fn outbound(&self) -> &Outbound {
         &self.0.outbound
+    }
+
+    /// Returns the HTTP clients of the providers that have TLS settings.
+    pub(crate) fn provider_clients(&self) -> &ProviderClients {
+        &self.0.provider_clients
+    }
+
+    /// Returns the memory of the hub's published keys.
+    pub(crate) fn published_keys(&self) -> &PublishedKeys {
+        &self.0.published_keys
     }
 
     /// Returns the circuit breakers of the providers.

@@ -26,6 +26,7 @@ pub mod outbound;
 pub mod pages;
 pub mod paging;
 pub mod partner_api;
+mod published_keys;
 pub mod rate_limit;
 mod read_diagnostics;
 mod read_failure_records;

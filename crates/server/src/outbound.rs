@@ -3,9 +3,9 @@
 //! It follows no redirect, uses no proxy, limits time and size, and calls no address of an internal network.
 
 mod guard;
+mod provider_clients;
+mod tls;
 
-use std::error::Error;
-use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,9 +14,13 @@ use http::{HeaderMap, StatusCode};
 use reqwest::RequestBuilder;
 use url::Url;
 
+pub use provider_clients::{FileStamp, ProviderClient, ProviderClients};
+pub use tls::{TlsFailure, TlsMaterial};
+
 use crate::config::UpstreamSection;
 
-/// The HTTP client for calls to providers, with its limits of time and size.
+/// The HTTP client for calls to providers, with its limits of time and size. Clones share their connections.
+#[derive(Clone)]
 pub struct Outbound {
     client: reqwest::Client,
     max_body: usize,
@@ -131,9 +135,12 @@ pub enum OutboundError {
     /// No connection could be established. The request was not sent.
     #[error("no connection")]
     Connect,
-    /// The TLS handshake failed. The request was not sent.
-    #[error("the TLS handshake failed")]
-    Tls,
+    /// The TLS handshake failed. The request was not sent, or the server rejected it before it read the request.
+    #[error("the TLS handshake failed: {0}")]
+    Tls(TlsFailure),
+    /// The secrets, keys or certificates with which the hub authenticates cannot be used. The request was not sent.
+    #[error("the hub's own secret, key or certificate cannot be used")]
+    Credentials,
     /// The timeout passed. The request may have been processed.
     #[error("no response in time")]
     Timeout,
@@ -151,7 +158,8 @@ impl OutboundError {
         match self {
             Self::Forbidden => "address_not_allowed",
             Self::Connect => "no_connection",
-            Self::Tls => "tls_failed",
+            Self::Tls(_) => "tls_failed",
+            Self::Credentials => "credentials_not_usable",
             Self::Timeout => "timeout",
             Self::TooLarge => "too_large",
             Self::Interrupted => "interrupted",
@@ -162,7 +170,19 @@ impl OutboundError {
 impl Outbound {
     /// Builds a client with the configured limits.
     pub fn new(section: &UpstreamSection) -> reqwest::Result<Self> {
-        let builder = reqwest::Client::builder()
+        Self::build(section, Self::configure(section))
+    }
+
+    /// Builds a client with the configured limits for a provider with TLS settings. The error names the setting.
+    pub fn with_tls(section: &UpstreamSection, material: &TlsMaterial) -> Result<Self, String> {
+        let builder = material.apply_to(Self::configure(section))?;
+        // The client is built from valid parts, so only the combination of certificate and key can be wrong.
+        Self::build(section, builder)
+            .map_err(|_| "tls.certificate and tls.key: the key is not that of the certificate".to_owned())
+    }
+
+    fn configure(section: &UpstreamSection) -> reqwest::ClientBuilder {
+        reqwest::Client::builder()
             .connect_timeout(section.connect_timeout.duration())
             .timeout(section.timeout.duration())
             // A redirect would send a bearer token to an address that the operator has not configured (RFC 6750,
@@ -174,7 +194,10 @@ impl Outbound {
             // and refreshes have retries of their own.
             .retry(reqwest::retry::never())
             .user_agent(concat!("bowline/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Arc::new(guard::GuardedResolver { allow_loopback: section.allow_loopback }));
+            .dns_resolver(Arc::new(guard::GuardedResolver { allow_loopback: section.allow_loopback }))
+    }
+
+    fn build(section: &UpstreamSection, builder: reqwest::ClientBuilder) -> reqwest::Result<Self> {
         Ok(Self {
             client: builder.build()?,
             max_body: section.max_body.bytes(),
@@ -247,25 +270,16 @@ impl Outbound {
     }
 }
 
-/// Returns whether an error, or one of its causes, is a failure of TLS.
-fn has_tls_error(error: &(dyn Error + 'static)) -> bool {
-    // An I/O error hides the error that it wraps: its source is the source of that error.
-    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    error.is::<rustls::Error>()
-        || inner.is_some_and(|inner| has_tls_error(inner))
-        || error.source().is_some_and(has_tls_error)
-}
-
 fn classify_error(error: &reqwest::Error) -> OutboundError {
-    // A timeout while connecting counts as a failed connection, because the request was not sent.
-    if error.is_connect() && has_tls_error(error) {
-        OutboundError::Tls
-    } else if error.is_connect() {
-        OutboundError::Connect
-    } else if error.is_timeout() {
-        OutboundError::Timeout
-    } else {
-        OutboundError::Interrupted
+    let tls = TlsFailure::find(error);
+    match tls {
+        Some(failure) if error.is_connect() || failure == TlsFailure::CertificateRejected => {
+            OutboundError::Tls(failure)
+        }
+        // A timeout while connecting counts as a failed connection, because the request was not sent.
+        _ if error.is_connect() => OutboundError::Connect,
+        _ if error.is_timeout() => OutboundError::Timeout,
+        _ => OutboundError::Interrupted,
     }
 }
 

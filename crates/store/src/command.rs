@@ -34,7 +34,7 @@ mod terms;
 pub(crate) mod upstream_client;
 
 pub use crate::entity::job::JobQueue;
-pub use crate::entity::provider::SealedProviderSecret;
+pub use crate::entity::provider::SealedProviderSecrets;
 pub use crate::entity::registration::SealedUpstreamClient;
 pub use authorization_code::{ReplaceCode, ReplaceCodeOutcome};
 pub use authorization_request::{

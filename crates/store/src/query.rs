@@ -32,7 +32,7 @@ pub use connections::{
     ListDueConnections, SweepPosition,
 };
 pub use credential::{
-    GetProviderSecret, GetUpstreamClient, GetUpstreamCredential, IsGrantShared, UpstreamCredential,
+    GetProviderSecrets, GetUpstreamClient, GetUpstreamCredential, IsGrantShared, UpstreamCredential,
 };
 pub use expiry_brake::{GetSweepStatus, SweepStatus};
 #[doc(hidden)]

@@ -4,6 +4,7 @@
 mod access_map;
 mod clocks;
 mod provider_calls;
+mod provider_credentials;
 mod table;
 
 use std::fs;
@@ -15,6 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use self::access_map::ACCESS_MAP_MUTANTS;
 use self::clocks::CLOCK_MUTANTS;
 use self::provider_calls::PROVIDER_CALL_MUTANTS;
+use self::provider_credentials::PROVIDER_CREDENTIAL_MUTANTS;
 use self::table::{MUTANTS, Mutant};
 
 /// Builds and tests the seeded bugs, either all of them or those marked `always`. The error names those that no test
@@ -39,7 +41,8 @@ pub(crate) fn run(root: &Path, environment: &[(&str, String)], all: bool) -> Res
 }
 
 fn all_mutants() -> impl Iterator<Item = &'static Mutant> {
-    MUTANTS.iter().chain(ACCESS_MAP_MUTANTS).chain(PROVIDER_CALL_MUTANTS).chain(CLOCK_MUTANTS)
+    let others = [ACCESS_MAP_MUTANTS, PROVIDER_CALL_MUTANTS, PROVIDER_CREDENTIAL_MUTANTS, CLOCK_MUTANTS];
+    MUTANTS.iter().chain(others.into_iter().flatten())
 }
 
 fn check_mutant(mutant: &Mutant, tree: &Path, target: &Path, environment: &[(&str, String)]) -> Result<bool> {

@@ -1,5 +1,8 @@
 //! Data providers. All differences between them are settings; no provider has code of its own.
 
+mod authentication;
+mod secret_members;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -9,6 +12,9 @@ use crate::id::ProviderId;
 use crate::scope::{Clusters, DataCluster};
 
 use super::audit_event::AuditHead;
+
+pub use authentication::{ClientAuthentication, SecretSource, SigningAlgorithm, TlsSettings};
+pub use secret_members::secret_members;
 
 crate::str_enum! {
     /// The state of a provider, which decides whether the hub uses it.
@@ -99,8 +105,9 @@ pub struct ProviderSettings {
     pub revocation_endpoint: Option<String>,
     /// Client id of the hub at this provider.
     pub client_id: String,
-    /// Location of the hub's client secret at this provider.
-    pub client_secret: SecretSource,
+    /// Location of the hub's client secret at this provider, for an authentication method with a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<SecretSource>,
     /// Client that the hub uses at this provider: one for all recipients, or one for each registration.
     #[serde(default, skip_serializing_if = "UpstreamClientMode::is_shared")]
     pub upstream_client: UpstreamClientMode,
@@ -108,9 +115,19 @@ pub struct ProviderSettings {
     /// `upstream_client` to be `registration`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dynamic_registration: Option<DynamicRegistration>,
-    /// Authentication method of the hub at the token endpoint.
+    /// Authentication method of the hub at the token and revocation endpoints.
     #[serde(default)]
     pub auth: ClientAuthentication,
+    /// Location of the private keys with which the hub signs, in PEM form. The first one signs, and the public part of each is
+    /// published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_key: Option<SecretSource>,
+    /// Signature algorithm of `auth_key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_algorithm: Option<SigningAlgorithm>,
+    /// TLS settings of the connections to this provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSettings>,
     /// FDX resource server, from which the hub reads data.
     pub fdx: FdxEndpoint,
     /// URL of the provider's website.
@@ -152,6 +169,17 @@ impl ProviderSettings {
         self.account_types.is_empty() || self.account_types.contains(&account_type)
     }
 
+    /// Returns the setting with the secret that authenticates the hub, if the method needs one: its name and the location.
+    pub fn authentication_secret(&self) -> Option<(&'static str, &SecretSource)> {
+        match self.auth {
+            ClientAuthentication::ClientSecretBasic | ClientAuthentication::ClientSecretPost => {
+                Some(("client_secret", self.client_secret.as_ref()?))
+            }
+            ClientAuthentication::PrivateKeyJwt => Some(("auth_key", self.auth_key.as_ref()?)),
+            ClientAuthentication::TlsClientAuth | ClientAuthentication::SelfSignedTlsClientAuth => None,
+        }
+    }
+
     /// Translates data clusters to a scope of the provider. Clusters that the provider does not offer are omitted.
     pub fn scope_for(&self, clusters: Clusters) -> String {
         let values: Vec<&str> =
@@ -163,39 +191,6 @@ impl ProviderSettings {
     pub fn clusters_from_scope(&self, scope: &str) -> Clusters {
         let granted: Vec<&str> = scope.split(' ').collect();
         self.scopes.iter().filter(|(_, value)| granted.contains(&value.as_str())).map(|(c, _)| *c).collect()
-    }
-}
-
-/// Location of a secret. The configuration never contains the secret itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum SecretSource {
-    /// Path of a file that contains the secret. Trailing line breaks are ignored.
-    File(String),
-    /// Name of an environment variable that contains the secret.
-    Env(String),
-    /// The store, which contains the sealed secret that an operator sent to the API. Not allowed in the configuration.
-    Sealed,
-}
-
-/// Authentication method at the token endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ClientAuthentication {
-    /// Client id and secret in the `Authorization` header, by HTTP Basic (RFC 6749 §2.3.1).
-    #[default]
-    ClientSecretBasic,
-    /// Client id and secret as form parameters of the request (RFC 6749 §2.3.1).
-    ClientSecretPost,
-}
-
-impl ClientAuthentication {
-    /// Returns the name of the method in RFC 7591 §2.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ClientSecretBasic => "client_secret_basic",
-            Self::ClientSecretPost => "client_secret_post",
-        }
     }
 }
 

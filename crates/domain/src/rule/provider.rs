@@ -1,9 +1,13 @@
 //! The validation of a provider's settings, which come from the configuration or the admin API.
 
+mod authentication;
+
 use url::Url;
 
 use crate::model::provider::{CustomerIdentity, GrantScope, ProviderSettings, UpstreamClientMode};
 use crate::rule::validation::{MAX_NAME_CHARS, ValidationError, validate_credential, validate_text};
+
+pub use authentication::{is_pem, validate_secret};
 
 /// Validates the settings of a provider. With `allow_http`, URLs may use plain http, for providers on the same machine.
 pub fn check(settings: &ProviderSettings, allow_http: bool) -> Result<(), ValidationError> {
@@ -17,6 +21,7 @@ pub fn check(settings: &ProviderSettings, allow_http: bool) -> Result<(), Valida
     if settings.fdx.history_days == Some(0) {
         return Err(ValidationError::new("fdx.history_days", "expected at least 1"));
     }
+    authentication::validate_authentication(settings)?;
     validate_combinations(settings)
 }
 

@@ -7,10 +7,11 @@ use domain::id::ProviderId;
 use domain::model::audit_event::{Actor, AuditHead};
 use domain::model::provider::{
     DynamicRegistration, Provider, ProviderSettings, ProviderSource, ProviderState, SecretSource,
+    TlsSettings, secret_members,
 };
 use domain::rule::expiry_brake::ExpiryState;
-use domain::rule::provider::check;
-use domain::rule::validation::{ValidationError, validate_credential};
+use domain::rule::provider::{check, validate_secret};
+use domain::rule::validation::ValidationError;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
@@ -20,12 +21,13 @@ use store::query::{GetProvider, GetSweepStatus, ListProviders, SweepStatus};
 use super::error::AdminError;
 use super::page::{AdminPage, PageRequest};
 use super::params::Params;
+use crate::config::UpstreamSection;
 use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::read_diagnostics::DroppedCount;
 use crate::request::{RequestBody, parse_members};
 use crate::response::EnumValue;
-use crate::upstream::{CheckResult, HubSecrets, check_provider, seal_hub_secrets};
+use crate::upstream::{CheckResult, HubSecrets, check_provider};
 
 const NOT_FOUND: AdminError = AdminError::NotFound("provider");
 
@@ -107,7 +109,9 @@ impl ProviderDetail {
 pub struct RedactedSettings(ProviderSettings);
 
 const CLIENT_SECRET: &str = "client_secret";
+const AUTH_KEY: &str = "auth_key";
 const DYNAMIC_REGISTRATION: &str = "dynamic_registration";
+const TLS: &str = "tls";
 const INITIAL_ACCESS_TOKEN: &str = "initial_access_token";
 
 /// The dynamic client registration (RFC 7591) of a provider, without the initial access token.
@@ -118,17 +122,31 @@ struct ShownRegistration {
     endpoint: String,
 }
 
+/// The TLS settings of the connections to a provider, without the key.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "it exists only for its schema")]
+struct ShownTls {
+    /// Certificates of the authorities that sign the provider's certificate, or the path of their file.
+    ca: Option<String>,
+    /// Certificate of the hub, or the path of its file.
+    certificate: Option<String>,
+}
+
 impl Serialize for RedactedSettings {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut settings = serde_json::to_value(&self.0).map_err(serde::ser::Error::custom)?;
         if let Some(settings) = settings.as_object_mut() {
-            settings.remove(CLIENT_SECRET);
-        }
-        if let Some(registration) = settings.get_mut(DYNAMIC_REGISTRATION).and_then(Value::as_object_mut) {
-            registration.remove(INITIAL_ACCESS_TOKEN);
+            secret_members(settings).into_iter().for_each(|(_, secret)| *secret = Value::Null);
+            remove_null_members(settings);
         }
         settings.serialize(serializer)
     }
+}
+
+/// Removes members that are null, also those of nested objects.
+fn remove_null_members(object: &mut Map<String, Value>) {
+    object.retain(|_, value| !value.is_null());
+    object.values_mut().filter_map(Value::as_object_mut).for_each(remove_null_members);
 }
 
 impl JsonSchema for RedactedSettings {
@@ -139,16 +157,17 @@ impl JsonSchema for RedactedSettings {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = ProviderSettings::json_schema(generator);
         // Only members that are removed or replaced below refer to these types.
-        for hidden in [SecretSource::schema_name(), DynamicRegistration::schema_name()] {
+        for hidden in
+            [SecretSource::schema_name(), DynamicRegistration::schema_name(), TlsSettings::schema_name()]
+        {
             generator.definitions_mut().remove(hidden.as_ref());
         }
         if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
             properties.remove(CLIENT_SECRET);
+            properties.remove(AUTH_KEY);
             let registration = generator.subschema_for::<Option<ShownRegistration>>();
             properties.insert(DYNAMIC_REGISTRATION.into(), registration.into());
-        }
-        if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
-            required.retain(|name| name != CLIENT_SECRET);
+            properties.insert(TLS.into(), generator.subschema_for::<Option<ShownTls>>().into());
         }
         schema
     }
@@ -159,7 +178,6 @@ impl JsonSchema for RedactedSettings {
 #[derive(Deserialize)]
 pub struct AddProviderRequest {
     id: i64,
-    client_secret: String,
     #[serde(flatten)]
     settings: Map<String, Value>,
 }
@@ -171,35 +189,24 @@ impl AddProviderRequest {
     /// lack.
     fn validate(
         mut self,
-        allow_loopback: bool,
+        upstream: &UpstreamSection,
     ) -> Result<(ProviderId, ProviderSettings, HubSecrets), ValidationError> {
         if self.id <= 0 {
             return Err(ValidationError::new("id", "must be a positive integer"));
         }
-        validate_credential(CLIENT_SECRET, &self.client_secret)?;
-        let initial_access_token = self.take_initial_access_token()?;
-        // In the stored settings, `sealed` means that the store contains the encrypted secret.
-        self.settings.insert(CLIENT_SECRET.into(), json!("sealed"));
-        let settings = parse_members(self.settings.into_iter().collect())?;
-        check(&settings, allow_loopback)?;
-        let client_secret = Secret::new(self.client_secret);
-        Ok((ProviderId::new(self.id), settings, HubSecrets { client_secret, initial_access_token }))
-    }
-
-    /// Removes the initial access token from the settings and returns it. Its value in the settings becomes `sealed`.
-    fn take_initial_access_token(&mut self) -> Result<Option<Secret<String>>, ValidationError> {
-        const FIELD: &str = "dynamic_registration.initial_access_token";
-        let registration = self.settings.get_mut(DYNAMIC_REGISTRATION).and_then(Value::as_object_mut);
-        match registration.and_then(|registration| registration.get_mut(INITIAL_ACCESS_TOKEN)) {
-            None | Some(Value::Null) => Ok(None),
-            Some(token) => match std::mem::replace(token, json!("sealed")) {
-                Value::String(token) => {
-                    validate_credential(FIELD, &token)?;
-                    Ok(Some(Secret::new(token)))
-                }
-                _ => Err(ValidationError::new(FIELD, "must be a string")),
-            },
+        let mut secrets = HubSecrets::default();
+        for (field, value) in secret_members(&mut self.settings).into_iter().filter(|(_, v)| !v.is_null()) {
+            // In the stored settings, `sealed` means that the store contains the encrypted secret.
+            let Value::String(secret) = std::mem::replace(value, json!("sealed")) else {
+                return Err(ValidationError::new(field, "must be a string"));
+            };
+            validate_secret(&field, &secret)?;
+            secrets.insert(field, Secret::new(secret));
         }
+        let settings: ProviderSettings = parse_members(self.settings.into_iter().collect())?;
+        check(&settings, upstream.allow_loopback)?;
+        secrets.validate_use(&settings, upstream)?;
+        Ok((ProviderId::new(self.id), settings, secrets))
     }
 }
 
@@ -210,13 +217,33 @@ impl JsonSchema for AddProviderRequest {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = ProviderSettings::json_schema(generator);
-        let secret = |kind: Value, description: &str| json!({"type": kind, "minLength": 1, "maxLength": 2048, "pattern": "^[ -~]+$", "description": description});
-        let client_secret =
-            secret(json!("string"), "The secret of the hub's client. It is sealed before it is stored.");
+        let secret = |description: &str| {
+            json!({"type": ["string", "null"], "minLength": 1, "maxLength": 2048, "pattern": "^[ -~]+$",
+                "description": description})
+        };
+        let pem = |description: &str| {
+            json!({"type": ["string", "null"], "maxLength": 65536, "pattern": "^\\s*-----BEGIN [^\\x00]+$",
+                "description": description})
+        };
+        let client_secret = secret(
+            "The secret of the hub's client, for a method of `auth` with a secret. It is sealed before it is stored.",
+        );
+        let auth_key = pem(
+            "The private keys (PKCS#8, PEM) with which the hub signs, for `auth` `private_key_jwt`. The first one signs. They \
+             are sealed before they are stored.",
+        );
         let token = secret(
-            json!(["string", "null"]),
             "The initial access token, if the provider requires one. It is sealed before it is stored.",
         );
+        let tls = json!({
+            "type": ["object", "null"], "additionalProperties": false,
+            "description": "TLS settings of the connections to the provider.",
+            "properties": {
+                "ca": pem("Certificates (PEM) of the authorities that sign the provider's certificate, instead of the public ones."),
+                "certificate": pem("Certificate (PEM) of the hub, followed by those of its intermediate authorities."),
+                "key": pem("The private key (PEM) of `certificate`. It is sealed before it is stored."),
+            },
+        });
         let registration = json!({
             "type": ["object", "null"], "required": ["endpoint"], "additionalProperties": false,
             "description": "Dynamic registration of a client for each registration (RFC 7591). Requires \
@@ -230,6 +257,8 @@ impl JsonSchema for AddProviderRequest {
             let id = json!({"type": "integer", "minimum": 1, "description": "The id of the provider."});
             properties.insert("id".into(), id);
             properties.insert(CLIENT_SECRET.into(), client_secret);
+            properties.insert(AUTH_KEY.into(), auth_key);
+            properties.insert(TLS.into(), tls);
             properties.insert(DYNAMIC_REGISTRATION.into(), registration);
         }
         if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
@@ -279,11 +308,11 @@ pub async fn add(
     request: AddProviderRequest,
     actor: Actor,
 ) -> Result<ProviderDetail, AdminError> {
-    let (id, settings, secrets) = request.validate(ctx.app().config().upstream.allow_loopback)?;
-    let secret = seal_hub_secrets(ctx, id, &secrets)?;
+    let (id, settings, secrets) = request.validate(&ctx.app().config().upstream)?;
+    let secrets = secrets.seal(ctx, id)?;
     let (state, source, audit) = (ProviderState::Active, ProviderSource::Api, AuditHead::default());
     let provider = Provider { id, state, source, settings, audit };
-    if !ctx.run(AddProvider { moment: ctx.new_moment()?, provider, secret, actor }).await? {
+    if !ctx.run(AddProvider { moment: ctx.new_moment()?, provider, secrets, actor }).await? {
         return Err(AdminError::Conflict("A provider with this id exists already".into()));
     }
     tracing::info!(provider = %id, "provider added");

@@ -15,10 +15,10 @@ use super::hub::{minimal_store_settings, parse_store_location, protect_keys};
 use super::output::escape_terminal;
 use super::terminal::print_line;
 use crate::clock::{Clock, MAX_CLOCK_SKEW_MS, MeasuredOffset, measure_offset};
-use crate::config::{Config, store_folder};
+use crate::config::{Config, ProviderEntry, store_folder};
 use crate::outbound::Outbound;
 use crate::server::KEYS_METADATA_NAME;
-use crate::upstream::{ProviderCheck, UpstreamClientCredentials, read_secret};
+use crate::upstream::{ProviderCheck, UpstreamClientCredentials, build_outbound, read_secret};
 use crate::vault::{KeyFile, KeyFileError, Vault};
 
 /// The result of one check, with a fix if it found a problem.
@@ -86,10 +86,7 @@ async fn run_checks(config: &Config) -> Vec<CheckFinding> {
         }
         Ok(outbound) => {
             for entry in &config.provider {
-                let (id, settings) = (ProviderId::new(entry.id), &entry.settings);
-                let public_url = &config.server.public_url;
-                let check = ProviderCheck { outbound: &outbound, public_url, id, settings };
-                findings.extend(check_configured_provider(&check).await);
+                findings.extend(check_configured_provider(config, entry, &outbound).await);
             }
         }
     }
@@ -196,26 +193,65 @@ async fn check_clock(store: &Store) -> CheckFinding {
     }
 }
 
+/// Checks the TLS settings of a configured provider, and the provider with them. `shared` is the client of providers without
+/// TLS settings.
+async fn check_configured_provider(
+    config: &Config,
+    entry: &ProviderEntry,
+    shared: &Outbound,
+) -> Vec<CheckFinding> {
+    let (id, settings) = (ProviderId::new(entry.id), &entry.settings);
+    let outbound = match &settings.tls {
+        None => Ok(shared.clone()),
+        Some(tls) => tls
+            .key
+            .as_ref()
+            .map(|source| read_secret(source).map_err(|error| format!("tls.key: {error}")))
+            .transpose()
+            .and_then(|key| build_outbound(&config.upstream, tls, key)),
+    };
+    let outbound = match outbound {
+        Ok(outbound) => outbound,
+        Err(error) => {
+            let fix = "provide the certificates and keys there, and let the hub's user read them";
+            return vec![CheckFinding::problem(format!("provider {id} tls"), error, fix)];
+        }
+    };
+    let (public_url, now) = (&config.server.public_url, Clock::system().now());
+    let check = ProviderCheck { outbound: &outbound, public_url, id, settings, now };
+    check_provider_secrets_and_endpoints(&check).await
+}
+
 /// Checks the secrets of a provider, its endpoints, and whether it accepts the hub as a client.
-async fn check_configured_provider(provider: &ProviderCheck<'_>) -> Vec<CheckFinding> {
+async fn check_provider_secrets_and_endpoints(provider: &ProviderCheck<'_>) -> Vec<CheckFinding> {
     let (settings, label) = (provider.settings, format!("provider {}", provider.id));
-    let secret = read_secret(&settings.client_secret);
-    let mut findings =
-        vec![check_secret(&format!("{label} secret"), &settings.client_secret, secret.as_ref().err())];
+    let mut findings = Vec::new();
+    let mut read = |name: &str, source: &SecretSource| {
+        let secret = read_secret(source);
+        let words = name.replace('_', " ");
+        findings.push(check_secret(&format!("{label} {words}"), source, secret.as_ref().err()));
+        secret.ok()
+    };
+    let secret = settings.authentication_secret().map(|(name, source)| (name, read(name, source)));
     let registration = settings.dynamic_registration.as_ref();
-    let mut initial_access_token = None;
-    if let Some(source) = registration.and_then(|registration| registration.initial_access_token.as_ref()) {
-        let token = read_secret(source);
-        let error = token.as_ref().err();
-        findings.push(check_secret(&format!("{label} initial access token"), source, error));
-        initial_access_token = token.ok();
-    }
+    let initial_access_token = registration
+        .and_then(|registration| registration.initial_access_token.as_ref())
+        .and_then(|source| read("initial_access_token", source));
     // If each registration has its own upstream client, the configured client is not used, so it is not checked.
     let is_shared_client = settings.upstream_client == UpstreamClientMode::Shared;
-    let credentials = secret
-        .ok()
-        .filter(|_| is_shared_client)
-        .map(|secret| UpstreamClientCredentials { id: settings.client_id.clone(), secret });
+    let credentials = match secret {
+        Some((name, Some(secret))) => match UpstreamClientCredentials::for_hub(settings, Some(secret)) {
+            Ok(credentials) => Some(credentials),
+            Err(error) => {
+                let fix = "correct the key or auth_algorithm";
+                findings.push(CheckFinding::problem(format!("{label} {name}"), error, fix));
+                None
+            }
+        },
+        Some((_, None)) => None,
+        None => UpstreamClientCredentials::for_hub(settings, None).ok(),
+    };
+    let credentials = credentials.filter(|_| is_shared_client);
     for result in provider.check_endpoints(credentials.as_ref(), initial_access_token.as_ref()).await {
         let check = format!("{label} {}", result.name);
         findings.push(if result.ok {

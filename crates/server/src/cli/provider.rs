@@ -3,9 +3,10 @@
 use anyhow::Context;
 use clap::Subcommand;
 use domain::Secret;
-use domain::model::provider::SecretSource;
+use domain::model::provider::{SecretSource, secret_members};
+use domain::rule::provider::is_pem;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use toml::Table;
 
 use super::admin_client::{AdminClient, WithHub};
@@ -117,26 +118,43 @@ fn build_provider_body(args: &AddProviderArgs) -> Result<Value, CliError> {
         ));
     }
     let mut table = parse_provider_table(&read_text_input(&args.file, "FILE")?)?;
-    let reference = table
-        .remove("client_secret")
-        .map(|value| SecretReference::from_toml("client_secret", value))
-        .transpose()?;
+    // A secret of the command line or the environment replaces the one that the file names, which need not exist.
+    let uses_secret =
+        table.get("auth").and_then(toml::Value::as_str).is_none_or(|auth| auth.starts_with("client_secret"));
     let secret = match (&args.client_secret_file, std::env::var("BOWLINE_CLIENT_SECRET")) {
         (Some(file), _) => Some(read_secret_input(file, "--client-secret-file")?),
-        (None, Ok(secret)) => Some(Secret::new(secret)),
-        (None, Err(_)) => reference.map(|reference| reference.read()).transpose()?,
+        (None, Ok(secret)) if uses_secret => Some(Secret::new(secret)),
+        (None, _) => None,
     };
-    let registration = table.get_mut("dynamic_registration");
-    if let Some(token) = registration.and_then(|registration| registration.get_mut("initial_access_token")) {
-        let reference =
-            SecretReference::from_toml("dynamic_registration.initial_access_token", token.clone())?;
-        *token = toml::Value::String(reference.read()?.expose().clone());
+    if secret.is_some() {
+        table.remove("client_secret");
     }
-    let mut body = serde_json::to_value(table).context("cannot convert the provider to JSON")?;
+    let body = serde_json::to_value(table).context("cannot convert the provider to JSON")?;
+    let Value::Object(mut body) = body else {
+        return Err(CliError::Usage("FILE: expected a table".into()));
+    };
+    for (field, value) in secret_members(&mut body) {
+        *value = json!(SecretReference::from_json(&field, value)?.read()?.expose());
+    }
+    read_certificates(&mut body)?;
     if let Some(secret) = secret {
-        body["client_secret"] = json!(secret.expose());
+        body.insert("client_secret".into(), json!(secret.expose()));
     }
-    Ok(body)
+    Ok(Value::Object(body))
+}
+
+/// Replaces the path of each file with certificates by its content.
+fn read_certificates(body: &mut Map<String, Value>) -> Result<(), CliError> {
+    let Some(tls) = body.get_mut("tls").and_then(Value::as_object_mut) else { return Ok(()) };
+    for name in ["ca", "certificate"] {
+        if let Some(Value::String(text)) = tls.get_mut(name)
+            && !is_pem(text)
+        {
+            let field = format!("tls.{name}");
+            *text = read_text_input(text, &field)?;
+        }
+    }
+    Ok(())
 }
 
 /// Parses a file with one provider.
@@ -159,13 +177,13 @@ fn parse_provider_table(text: &str) -> Result<Table, CliError> {
 }
 
 /// The source of a secret that a field of the file names.
-struct SecretReference {
-    field: &'static str,
+struct SecretReference<'f> {
+    field: &'f str,
     source: SecretSource,
 }
 
-impl SecretReference {
-    fn from_toml(field: &'static str, value: toml::Value) -> Result<Self, CliError> {
+impl<'f> SecretReference<'f> {
+    fn from_json(field: &'f str, value: &Value) -> Result<Self, CliError> {
         // The error of serde is dropped, because it quotes the value, which may be the secret itself.
         let source = SecretSource::deserialize(value).map_err(|_| invalid_reference_error(field))?;
         Ok(Self { field, source })

@@ -2,10 +2,11 @@
 
 use domain::id::ProviderId;
 use domain::model::audit_event::AuditHead;
-use domain::model::provider::{Provider, ProviderSettings, ProviderSource, ProviderState};
+use domain::model::provider::{Provider, ProviderSettings, ProviderSource, ProviderState, secret_members};
 use domain::rule::provider::check;
 use domain::rule::validation::ValidationError;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use toml::Table;
 
 /// A provider that is defined in the configuration.
@@ -43,17 +44,12 @@ impl TryFrom<Table> for ProviderEntry {
         let id = table.remove("id").and_then(|id| id.as_integer()).filter(|id| *id > 0);
         let id = id.ok_or("provider: id: expected a positive integer")?;
         // Secrets are checked before deserialization, whose error messages would quote a secret written here.
-        let is_reference = |secret: &toml::Value| {
-            secret.as_table().is_some_and(|source| source.contains_key("file") || source.contains_key("env"))
+        let is_reference = |secret: &Value| secret.get("file").is_some() || secret.get("env").is_some();
+        let Ok(Value::Object(mut members)) = serde_json::to_value(&table) else {
+            return Err(format!("provider {id}: expected a table"));
         };
-        let token =
-            table.get("dynamic_registration").and_then(|settings| settings.get("initial_access_token"));
-        let secrets = [
-            ("client_secret", table.get("client_secret")),
-            ("dynamic_registration.initial_access_token", token),
-        ];
-        for (field, secret) in secrets {
-            if secret.is_some_and(|secret| !is_reference(secret)) {
+        for (field, secret) in secret_members(&mut members) {
+            if !is_reference(secret) {
                 let expected = "expected { file = \"PATH\" } or { env = \"NAME\" }, never the secret itself";
                 return Err(format!("provider {id}: {field}: {expected}"));
             }

@@ -31,6 +31,7 @@ use crate::http::{
 };
 use crate::pages::{self, PageFrame};
 use crate::rate_limit::{LoginStep, RateLimitError};
+use crate::upstream::load_key_set;
 
 pub(super) async fn authorize(
     State(state): State<RequestState>,
@@ -146,6 +147,24 @@ pub(super) async fn revoke(
 pub(super) async fn show_metadata(State(app): State<App>) -> Response {
     let document = build_metadata(&app.config().server.public_url).to_string();
     pages::serve_asset("application/json", document)
+}
+
+/// Shows the public keys with which providers verify the hub's signatures (RFC 7517).
+pub(super) async fn show_key_set(ctx: RequestContext) -> Response {
+    match load_key_set(&ctx).await {
+        Ok(document) => {
+            let headers = [
+                (header::CONTENT_TYPE, "application/jwk-set+json"),
+                // A provider must find a new key soon after it was added.
+                (header::CACHE_CONTROL, "max-age=60"),
+            ];
+            (headers, document.to_string()).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "the published keys could not be loaded");
+            StatusCode::SERVICE_UNAVAILABLE.into_response()
+        }
+    }
 }
 
 fn parse_token_request(

@@ -11,7 +11,9 @@ use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::AuthzError;
-use super::http::{TokenBody, TokenRevokedBody, authorize, create_token, revoke, show_metadata};
+use super::http::{
+    TokenBody, TokenRevokedBody, authorize, create_token, revoke, show_key_set, show_metadata,
+};
 use crate::error::InternalError;
 use crate::http::{OAuthErrorBody, Route, RouteHandler};
 use crate::operation::{
@@ -43,7 +45,8 @@ pub(crate) fn routes() -> Vec<Route> {
     // the hub issues no id_token.
     let metadata = ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"]
         .map(|path| Route::page(Method::GET, path, show_metadata));
-    documented.into_iter().chain(metadata).collect()
+    let key_set = Route::page(Method::GET, "/.well-known/jwks.json", show_key_set);
+    documented.into_iter().chain(metadata).chain([key_set]).collect()
 }
 
 fn authorize_operation() -> OperationSpec {

@@ -29,8 +29,8 @@ impl CallReport {
     pub(super) const fn from_error(call: ProviderCall, error: &OutboundError) -> Self {
         let reply = match error {
             OutboundError::Connect => ProviderReply::NotConnected,
-            OutboundError::Tls => ProviderReply::TlsFailed,
-            OutboundError::Forbidden => ProviderReply::NotSent,
+            OutboundError::Tls(_) => ProviderReply::TlsFailed,
+            OutboundError::Forbidden | OutboundError::Credentials => ProviderReply::NotSent,
             OutboundError::Timeout | OutboundError::Interrupted | OutboundError::TooLarge => {
                 ProviderReply::NoResponse
             }

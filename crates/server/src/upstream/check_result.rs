@@ -12,7 +12,7 @@ use crate::outbound::UpstreamResponse;
 /// The result of one check of a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CheckResult {
-    /// The checked item: `client_secret`, `authorization`, `token`, `revocation` or `data`; also
+    /// The checked item: `client_secret` or `auth_key`, `tls`, `authorization`, `token`, `revocation` or `data`; also
     /// `initial_access_token` and `registration` if the provider registers clients, and `date_parameters` if the provider's
     /// links show that it uses others.
     pub name: &'static str,
@@ -37,7 +37,8 @@ pub(super) enum InitialAccessToken {
     Sent,
 }
 
-const REJECTED_CLIENT: &str = "the client id or secret is rejected";
+const REJECTED_CLIENT: &str =
+    "the client is rejected; check client_id, auth and its secret, key or certificate";
 const NO_CREDENTIALS: &str = "the endpoint responds; no client credentials were sent";
 
 /// Returns a description of the problem if a status shows that the endpoint does not exist or does not work.
@@ -205,9 +206,14 @@ mod tests {
                 401,
                 r#"{"error":"invalid_client"}"#,
                 false,
-                "HTTP 401 invalid_client: the client id or secret is rejected",
+                "HTTP 401 invalid_client: the client is rejected; check client_id, auth and its secret, key or certificate",
             ),
-            (401, "<html>", false, "HTTP 401: the client id or secret is rejected"),
+            (
+                401,
+                "<html>",
+                false,
+                "HTTP 401: the client is rejected; check client_id, auth and its secret, key or certificate",
+            ),
             (
                 400,
                 r#"{"error":"unauthorized_client"}"#,
@@ -270,9 +276,13 @@ mod tests {
             (
                 (401, JSON, r#"{"error":"invalid_client"}"#),
                 false,
-                "HTTP 401 invalid_client: the client id or secret is rejected",
+                "HTTP 401 invalid_client: the client is rejected; check client_id, auth and its secret, key or certificate",
             ),
-            ((401, JSON, ""), false, "HTTP 401: the client id or secret is rejected"),
+            (
+                (401, JSON, ""),
+                false,
+                "HTTP 401: the client is rejected; check client_id, auth and its secret, key or certificate",
+            ),
             ((400, JSON, r#"{"error":"mine"}"#), true, "HTTP 400: the client is accepted"),
             ((400, JSON, "{}"), false, "HTTP 400: the response is not one of RFC 7009"),
             ((503, JSON, ""), false, "HTTP 503: the endpoint fails"),

@@ -16,13 +16,13 @@ use url::Url;
 
 use super::attempt_report::{AttemptError, AttemptReport};
 use super::call_report::CallReport;
-use super::client::load_initial_access_token;
 use super::endpoints::ProviderEndpoints;
+use super::hub_secrets::load_initial_access_token;
 use super::urls::callback_uri;
 use crate::breaker::BreakerOpenError;
 use crate::context::RequestContext;
 use crate::error::InternalError;
-use crate::outbound::{OutboundError, PartialResponse};
+use crate::outbound::{Outbound, OutboundError, PartialResponse};
 
 const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
@@ -50,9 +50,9 @@ pub async fn register_upstream_client(
     let url = Url::parse(&registration.endpoint)
         .map_err(|_| InternalError::new("the registration endpoint of a provider is not a URL"))?;
     let bearer = token.as_ref().map(|token| token.expose().as_str());
-    let request = ctx.app().outbound().post_json(&url, &metadata, bearer);
     let endpoints = build_endpoints(ctx, provider, &recipient.client.id);
-    let result = send_request(&endpoints, "register", request).await?;
+    let post = |outbound: &Outbound| outbound.post_json(&url, &metadata, bearer);
+    let result = send_request(&endpoints, "register", post).await?;
     let (report, outcome) = read_registration(result, &provider.settings, &redirect_uri);
     if report.outcome.is_client_rejected() {
         tracing::error!(provider = %provider.id, status = report.status,
@@ -87,9 +87,9 @@ pub async fn delete_upstream_client(
     management: &ClientManagement,
 ) -> Result<AttemptReport, AttemptError> {
     let ClientManagement { uri, token } = management;
-    let request = ctx.app().outbound().delete(uri, token.expose());
     let endpoints = build_endpoints(ctx, provider, &recipient);
-    let report = read_deletion(send_request(&endpoints, "delete_client", request).await?);
+    let delete = |outbound: &Outbound| outbound.delete(uri, token.expose());
+    let report = read_deletion(send_request(&endpoints, "delete_client", delete).await?);
     endpoints.record_report(&report).await;
     let outcome = deletion_outcome(report.outcome, report.retry_after);
     Ok(AttemptReport::new(outcome, report.to_string()))
@@ -116,17 +116,15 @@ fn build_endpoints<'a>(
 async fn send_request(
     endpoints: &ProviderEndpoints<'_>,
     call: &'static str,
-    request: Result<RequestBuilder, OutboundError>,
+    build: impl FnOnce(&Outbound) -> Result<RequestBuilder, OutboundError>,
 ) -> Result<Result<PartialResponse, OutboundError>, BreakerOpenError> {
     endpoints.ensure_circuit_closed(EndpointGroup::Registration)?;
-    let opened = match request {
-        Ok(request) => {
-            let request = request.header(header::ACCEPT, "application/json");
-            endpoints.ctx.app().outbound().open(request).await
-        }
-        Err(error) => Err(error),
+    let open = async {
+        let outbound = endpoints.outbound().await?;
+        let request = build(&outbound)?.header(header::ACCEPT, "application/json");
+        outbound.open(request).await
     };
-    let result = match opened {
+    let result = match open.await {
         Ok(response) => Ok(response.read_available(MAX_RESPONSE_BYTES).await),
         Err(error) => Err(error),
     };

@@ -23,8 +23,8 @@ impl ProviderEndpoints<'_> {
         bearer: &str,
     ) -> Result<UpstreamResponse, UpstreamError> {
         self.ensure_data_circuit_closed()?;
-        let outbound = self.ctx.app().outbound();
         let response = async {
+            let outbound = self.outbound().await?;
             let request = outbound
                 .get(url, bearer)?
                 .header(header::ACCEPT, "application/json")
@@ -144,8 +144,8 @@ impl ProviderEndpoints<'_> {
     ) -> Result<StreamingResponse, UpstreamError> {
         self.ensure_data_circuit_closed()?;
         let section = &self.ctx.app().config().upstream;
-        let outbound = self.ctx.app().outbound();
         let response = async {
+            let outbound = self.outbound().await?;
             // The body may be long, so the whole request has a longer timeout. The status and headers must arrive
             // within the usual one.
             let request = outbound

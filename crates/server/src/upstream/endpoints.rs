@@ -9,12 +9,14 @@ use store::command::{CallSubject, RecordCallFailure};
 use url::Url;
 
 use super::call_report::CallReport;
-use super::client::{UpstreamClientCredentials, build_authenticated_form, load_upstream_credentials};
+use super::client::load_upstream_credentials;
+use super::client_authentication::{ClientForm, UpstreamClientCredentials, build_authenticated_form};
 use super::read_report::ReadReporter;
+use super::transport::outbound_for;
 use crate::breaker::BreakerOpenError;
 use crate::context::RequestContext;
 use crate::error::InternalError;
-use crate::outbound::{OutboundError, PartialResponse};
+use crate::outbound::{Outbound, OutboundError, PartialResponse};
 
 /// The endpoints of a provider, called during one request or job. Other modules add a method for each call.
 pub(super) struct ProviderEndpoints<'a> {
@@ -51,21 +53,26 @@ impl<'a> ProviderEndpoints<'a> {
         let credentials = load_upstream_credentials(self.ctx, self.provider, self.recipient).await;
         credentials.map_err(|error| {
             tracing::error!(%error, provider = %self.provider.id, "client credentials could not be loaded");
-            OutboundError::Forbidden
+            OutboundError::Credentials
         })
     }
 
-    /// Posts a form with client authentication (RFC 6749 §2.3.1).
+    /// Returns the HTTP client for calls to the provider.
+    pub(super) async fn outbound(&self) -> Result<Outbound, OutboundError> {
+        outbound_for(self.ctx, self.provider).await
+    }
+
+    /// Posts a form with client authentication.
     pub(super) async fn post_form(
         &self,
         credentials: &UpstreamClientCredentials,
         endpoint: &str,
         fields: Vec<(&str, &str)>,
     ) -> Result<PartialResponse, OutboundError> {
-        let outbound = self.ctx.app().outbound();
+        let outbound = self.outbound().await?;
         let url = Url::parse(endpoint).map_err(|_| OutboundError::Forbidden)?;
-        let auth = self.provider.settings.auth;
-        let request = build_authenticated_form(outbound, auth, &url, fields, credentials)?;
+        let form = ClientForm { url: &url, fields, now: self.ctx.app().now().unwrap_or(self.ctx.now()) };
+        let request = build_authenticated_form(&outbound, &self.provider.settings, credentials, form)?;
         outbound.send_and_read_available(request.header(header::ACCEPT, "application/json")).await
     }
 
@@ -164,8 +171,8 @@ impl<'a> ProviderEndpoints<'a> {
             }
             Ok(_) => BreakerSignal::Succeeded,
             // The URL or the client credentials cannot be used.
-            Err(OutboundError::Forbidden) => BreakerSignal::NotSent,
-            Err(OutboundError::Connect | OutboundError::Tls) => BreakerSignal::Unreachable,
+            Err(OutboundError::Forbidden | OutboundError::Credentials) => BreakerSignal::NotSent,
+            Err(OutboundError::Connect | OutboundError::Tls(_)) => BreakerSignal::Unreachable,
             Err(OutboundError::Timeout | OutboundError::TooLarge | OutboundError::Interrupted) => {
                 BreakerSignal::Failed
             }

@@ -77,8 +77,8 @@ impl From<OutboundError> for UpstreamError {
     fn from(error: OutboundError) -> Self {
         match error {
             OutboundError::Connect => Self::NotConnected,
-            OutboundError::Forbidden => Self::NotSent,
-            OutboundError::Tls => Self::TlsFailed,
+            OutboundError::Forbidden | OutboundError::Credentials => Self::NotSent,
+            OutboundError::Tls(_) => Self::TlsFailed,
             OutboundError::Timeout | OutboundError::Interrupted => Self::NoResponse,
             OutboundError::TooLarge => Self::Failed,
         }

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 use super::CallReport;
-use crate::outbound::{BodyEnd, OutboundError, PartialResponse};
+use crate::outbound::{BodyEnd, OutboundError, PartialResponse, TlsFailure};
 use crate::upstream::client_registration::{read_deletion, read_registration};
 use crate::upstream::token_response::TokenReply;
 
@@ -108,7 +108,7 @@ fn build_result(response: CaseResponse) -> Result<PartialResponse, OutboundError
         CaseResponse::None(failure) => {
             return Err(match failure.as_str() {
                 "not_connected" => OutboundError::Connect,
-                "tls_failed" => OutboundError::Tls,
+                "tls_failed" => OutboundError::Tls(TlsFailure::Other),
                 "not_sent" => OutboundError::Forbidden,
                 "timeout" => OutboundError::Timeout,
                 "interrupted" => OutboundError::Interrupted,

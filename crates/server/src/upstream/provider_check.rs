@@ -1,8 +1,8 @@
 //! The connectivity check of a provider. It changes nothing in the hub or at the provider.
 
-use domain::Secret;
 use domain::id::ProviderId;
 use domain::model::provider::{DynamicRegistration, Provider, ProviderSettings, UpstreamClientMode};
+use domain::{Secret, Timestamp};
 use futures_util::future::join5;
 use http::{StatusCode, header};
 use url::Url;
@@ -11,9 +11,9 @@ use super::check_result::{
     CheckResult, InitialAccessToken, evaluate_date_parameters, evaluate_registration_response,
     evaluate_revocation_response, evaluate_status, evaluate_token_response,
 };
-use super::client::{
-    UpstreamClientCredentials, build_authenticated_form, load_hub_secret, load_initial_access_token,
-};
+use super::client_authentication::{ClientForm, UpstreamClientCredentials, build_authenticated_form};
+use super::hub_secrets::{load_hub_secret, load_initial_access_token};
+use super::transport::outbound_for;
 use super::urls::callback_uri;
 use crate::context::RequestContext;
 use crate::outbound::{Outbound, OutboundError, UpstreamResponse};
@@ -24,22 +24,20 @@ const PROBE_VALUE: &str = "bowline-provider-check";
 /// Checks the secrets and the endpoints of a stored provider. Returns one result per check.
 pub async fn check_provider(ctx: &RequestContext, provider: &Provider) -> Vec<CheckResult> {
     let settings = &provider.settings;
-    let (credentials, secret_check) = match settings.upstream_client {
-        UpstreamClientMode::PerRegistration => {
-            let detail = "not needed: each registration has a client of its own";
-            (None, CheckResult::new("client_secret", true, detail))
+    let (credentials, mut checks) = check_credentials(ctx, provider).await;
+    let outbound = match outbound_for(ctx, provider).await {
+        Ok(outbound) => outbound,
+        Err(error) => {
+            let detail = format!("{error}: see the log for the reason");
+            checks.push(CheckResult::new("tls", false, detail));
+            return checks;
         }
-        UpstreamClientMode::Shared => match load_hub_secret(ctx, provider).await {
-            Ok(secret) => {
-                let credentials = UpstreamClientCredentials { id: settings.client_id.clone(), secret };
-                (Some(credentials), CheckResult::new("client_secret", true, "the secret is readable"))
-            }
-            Err(error) => (None, CheckResult::new("client_secret", false, error.to_string())),
-        },
     };
-    let (outbound, public_url) = (ctx.app().outbound(), ctx.app().public_url());
-    let endpoint_checks = ProviderCheck { outbound, public_url, id: provider.id, settings };
-    let mut checks = vec![secret_check];
+    if settings.tls.is_some() {
+        checks.push(CheckResult::new("tls", true, "the certificates and keys of the settings are readable"));
+    }
+    let (outbound, public_url, now) = (&outbound, ctx.app().public_url(), ctx.now());
+    let endpoint_checks = ProviderCheck { outbound, public_url, id: provider.id, settings, now };
     let mut initial_access_token = None;
     if let Some(registration) = &settings.dynamic_registration {
         let (ok, detail) = match load_initial_access_token(ctx, provider, registration).await {
@@ -58,12 +56,41 @@ pub async fn check_provider(ctx: &RequestContext, provider: &Provider) -> Vec<Ch
     checks
 }
 
+/// Loads the credentials of the hub's own client, and returns the result of the check that they can be used.
+async fn check_credentials(
+    ctx: &RequestContext,
+    provider: &Provider,
+) -> (Option<UpstreamClientCredentials>, Vec<CheckResult>) {
+    let settings = &provider.settings;
+    if settings.upstream_client == UpstreamClientMode::PerRegistration {
+        let detail = "not needed: each registration has a client of its own";
+        return (None, vec![CheckResult::new("client_secret", true, detail)]);
+    }
+    // A certificate is checked with the TLS settings.
+    let Some((name, source)) = settings.authentication_secret() else {
+        return (UpstreamClientCredentials::for_hub(settings, None).ok(), Vec::new());
+    };
+    let loaded = match load_hub_secret(ctx, provider.id, (name, source)).await {
+        Ok(secret) => UpstreamClientCredentials::for_hub(settings, Some(secret)).map_err(|e| e.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    match loaded {
+        Ok(credentials) => {
+            let detail =
+                if name == "client_secret" { "the secret is readable" } else { "the key is readable" };
+            (Some(credentials), vec![CheckResult::new(name, true, detail)])
+        }
+        Err(error) => (None, vec![CheckResult::new(name, false, error)]),
+    }
+}
+
 /// The input of the checks of a provider's endpoints, which do not use the store.
 pub(crate) struct ProviderCheck<'a> {
     pub(crate) outbound: &'a Outbound,
     pub(crate) public_url: &'a str,
     pub(crate) id: ProviderId,
     pub(crate) settings: &'a ProviderSettings,
+    pub(crate) now: Timestamp,
 }
 
 impl ProviderCheck<'_> {
@@ -186,7 +213,8 @@ impl ProviderCheck<'_> {
         let url = Url::parse(endpoint).map_err(|_| OutboundError::Forbidden)?;
         let request = match credentials {
             Some(credentials) => {
-                build_authenticated_form(self.outbound, self.settings.auth, &url, fields, credentials)?
+                let form = ClientForm { url: &url, fields, now: self.now };
+                build_authenticated_form(self.outbound, self.settings, credentials, form)?
             }
             None => self.outbound.post_form(&url, &fields)?,
         };

@@ -5,7 +5,7 @@ use domain::model::provider::EndpointGroup;
 use domain::rule::provider_response::{FailureReason, ProviderCall};
 
 use super::call_report::CallReport;
-use super::client::UpstreamClientCredentials;
+use super::client_authentication::UpstreamClientCredentials;
 use super::endpoints::ProviderEndpoints;
 use super::error::UpstreamError;
 use super::response::{limit_retry_after, limit_unavailable};

@@ -31,10 +31,8 @@ pub enum SealPurpose {
     ClientConfiguration,
     /// The key of the hub's own secrets at a provider.
     HubKey,
-    /// The secret of the hub's own client at a provider.
-    HubSecret,
-    /// The initial access token of the hub at a provider (RFC 7591 §3).
-    InitialAccessToken,
+    /// The hub's own secrets at a provider.
+    HubSecrets,
 }
 
 impl SealPurpose {
@@ -49,8 +47,7 @@ impl SealPurpose {
             Self::ClientSecret => "client_secret",
             Self::ClientConfiguration => "client_configuration",
             Self::HubKey => "hub_key",
-            Self::HubSecret => "hub_secret",
-            Self::InitialAccessToken => "initial_access_token",
+            Self::HubSecrets => "hub_secrets",
         }
     }
 }

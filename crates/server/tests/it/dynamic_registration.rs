@@ -37,7 +37,7 @@ impl TestHub {
         self.update_provider_settings(1000, |settings| {
             settings.upstream_client = UpstreamClientMode::PerRegistration;
             settings.client_id = "unused".into();
-            settings.client_secret = SecretSource::Env("BOWLINE_NO_SUCH_SECRET".into());
+            settings.client_secret = Some(SecretSource::Env("BOWLINE_NO_SUCH_SECRET".into()));
             let initial_access_token = Some(SecretSource::File(file));
             settings.dynamic_registration = Some(DynamicRegistration { endpoint, initial_access_token });
         })
@@ -452,7 +452,7 @@ async fn provider_added_by_api_seals_initial_access_token(kit: TestHub) {
     let added = kit.post_admin_request("/providers", body).await;
     assert_eq!(added.status, 201, "{}", added.body);
     assert_eq!(added.json()["settings"]["dynamic_registration"], json!({"endpoint": endpoint}));
-    let row = kit.sql("SELECT settings, initial_access_token FROM providers WHERE id = 4000").await.concat();
+    let row = kit.sql("SELECT settings, secrets FROM providers WHERE id = 4000").await.concat();
     assert!(!row.contains(&token) && !row.contains(&hex(token.as_bytes())), "the token is sealed");
     let check = kit.run_admin_operation(Method::POST, "/providers/4000/test", None).await;
     assert_eq!(check["ok"], true, "{check}");

@@ -31,6 +31,7 @@ mod fault_injection;
 mod golden;
 mod golden_data;
 mod guide;
+mod independent_provider;
 mod invalid_grant_burst;
 mod libraries;
 mod limit;

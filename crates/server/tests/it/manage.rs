@@ -194,7 +194,7 @@ async fn per_registration_client_is_used_at_provider() {
     kit.update_provider_settings(1000, |settings| {
         settings.upstream_client = UpstreamClientMode::PerRegistration;
         settings.client_id = "unused".into();
-        settings.client_secret = SecretSource::Env("BOWLINE_NO_SUCH_SECRET".into());
+        settings.client_secret = Some(SecretSource::Env("BOWLINE_NO_SUCH_SECRET".into()));
     })
     .await;
     for (body, field) in [

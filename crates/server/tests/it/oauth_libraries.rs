@@ -7,12 +7,7 @@ use http::Method;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
-use crate::support::{SCOPE, TestHub};
-
-/// Returns the value of an environment variable that `cargo xtask test` sets.
-fn test_variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `cargo xtask test`"))
-}
+use crate::support::{SCOPE, TestHub, test_variable};
 
 /// Returns the command that runs a Python program with the installed libraries.
 fn build_python_command(program: &str) -> Command {

@@ -161,7 +161,7 @@ async fn doctor_reports_problems_with_fixes() {
     assert_eq!(assert_fix("keys", "chmod 600"), 1);
     mode(0o600);
     std::fs::rename(site.path("bank.secret"), site.path("elsewhere")).unwrap();
-    assert_eq!(assert_fix("provider 1000 secret", "read it"), 1);
+    assert_eq!(assert_fix("provider 1000 client secret", "read it"), 1);
     std::fs::rename(site.path("elsewhere"), site.path("bank.secret")).unwrap();
     let configuration = std::fs::read_to_string(site.path("bowline.toml")).unwrap();
     let unreachable = configuration

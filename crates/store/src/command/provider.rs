@@ -9,7 +9,7 @@ use serde_json::json;
 use super::audit_entry::build_audit_entry;
 use super::expiry_brake::release_expiry;
 use crate::entity::provider::{
-    ProviderSettingsColumns, SealedProviderSecret, compute_provider_state_mac, lock_provider,
+    ProviderSettingsColumns, SealedProviderSecrets, compute_provider_state_mac, lock_provider,
 };
 use crate::error::Result;
 use crate::operation::Command;
@@ -56,8 +56,7 @@ impl Command for UpsertProvider {
                 INSERT INTO providers (id, state, source, settings, audit_head, created_at, updated_at, state_mac, mac)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8)
                 ON CONFLICT (id) DO UPDATE SET source = excluded.source, settings = excluded.settings, mac = excluded.mac,
-                    data_key = NULL, client_secret = NULL, initial_access_token = NULL,
-                    audit_head = excluded.audit_head, updated_at = excluded.updated_at"
+                    data_key = NULL, secrets = NULL, audit_head = excluded.audit_head, updated_at = excluded.updated_at"
             ),
             values![provider.id, state, provider.source, settings, head, self.moment.now, state_mac, mac],
         );
@@ -71,8 +70,8 @@ pub struct AddProvider {
     pub moment: Moment,
     /// The provider; its audit head is ignored.
     pub provider: Provider,
-    /// The hub's client secret and initial access token at the provider.
-    pub secret: SealedProviderSecret,
+    /// The hub's secrets at the provider.
+    pub secrets: SealedProviderSecrets,
     pub actor: Actor,
 }
 
@@ -96,13 +95,13 @@ impl Command for AddProvider {
         tx.defer(
             sql!(
                 "-- add a provider
-                INSERT INTO providers (id, state, source, settings, data_key, client_secret, audit_head, created_at,
-                    updated_at, initial_access_token, state_mac, mac)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11)"
+                INSERT INTO providers (id, state, source, settings, data_key, secrets, audit_head, created_at, updated_at,
+                    state_mac, mac)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10)"
             ),
             values![
-                provider.id, provider.state, provider.source, settings, self.secret.data_key, self.secret.secret, head,
-                self.moment.now, self.secret.initial_access_token, state_mac, mac
+                provider.id, provider.state, provider.source, settings, self.secrets.data_key, self.secrets.secrets, head,
+                self.moment.now, state_mac, mac
             ],
         );
         Ok(true)

@@ -64,24 +64,18 @@ impl FromRow for Provider {
     }
 }
 
-/// The hub's credentials at a provider that an operator added. For a configured provider they are in the configuration.
+/// The hub's secrets at a provider that an operator added. Those of a configured provider are where its settings say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SealedProviderSecret {
-    /// The wrapped key that the other fields are sealed with.
+pub struct SealedProviderSecrets {
+    /// The wrapped key that the secrets are sealed with.
     pub data_key: Vec<u8>,
-    /// The hub's client secret at the provider, sealed.
-    pub secret: Vec<u8>,
-    /// The sealed initial access token (RFC 7591 section 3), if the provider requires one for registrations.
-    pub initial_access_token: Option<Vec<u8>>,
+    /// The secrets, sealed as one text.
+    pub secrets: Vec<u8>,
 }
 
-impl FromRow for SealedProviderSecret {
+impl FromRow for SealedProviderSecrets {
     fn from_row(row: &mut Row) -> Result<Self> {
-        Ok(Self {
-            data_key: row.get("data_key")?,
-            secret: row.get("client_secret")?,
-            initial_access_token: row.get("initial_access_token")?,
-        })
+        Ok(Self { data_key: row.get("data_key")?, secrets: row.get("secrets")? })
     }
 }
 

@@ -4,7 +4,7 @@ use domain::Timestamp;
 use domain::id::{ClientId, ConnectionId, ProviderId};
 
 use crate::command::SealedValue;
-use crate::entity::provider::SealedProviderSecret;
+use crate::entity::provider::SealedProviderSecrets;
 use crate::entity::registration::SealedUpstreamClient;
 use crate::error::Result;
 use crate::operation::Query;
@@ -99,21 +99,21 @@ static UPSTREAM_CLIENT: &Sql = sql!(
 
 /// Reads the hub's secrets at a provider that an operator added.
 #[derive(Clone, Debug)]
-pub struct GetProviderSecret {
+pub struct GetProviderSecrets {
     pub provider_id: ProviderId,
 }
 
-impl Query for GetProviderSecret {
-    type Reply = Option<SealedProviderSecret>;
+impl Query for GetProviderSecrets {
+    type Reply = Option<SealedProviderSecrets>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        tx.fetch_optional(PROVIDER_SECRET, values![self.provider_id]).await
+        tx.fetch_optional(PROVIDER_SECRETS, values![self.provider_id]).await
     }
 }
 
-static PROVIDER_SECRET: &Sql = sql!(
+static PROVIDER_SECRETS: &Sql = sql!(
     "-- find the secrets of a provider
-    SELECT data_key, client_secret, initial_access_token FROM providers WHERE id = ?1 AND client_secret IS NOT NULL"
+    SELECT data_key, secrets FROM providers WHERE id = ?1 AND secrets IS NOT NULL"
 );
 
 /// Returns whether a live connection uses the grant that a job's token belongs to, at a provider whose grants are shared
@@ -156,7 +156,7 @@ static LIVE_CONNECTION_BY_IDENTITY: &Sql = sql!(
 pub(super) static HOT_STATEMENTS: &[&Sql] = &[
     UPSTREAM_CREDENTIAL,
     UPSTREAM_CLIENT,
-    PROVIDER_SECRET,
+    PROVIDER_SECRETS,
     LIVE_CONNECTION_BY_CONNECTION,
     LIVE_CONNECTION_BY_IDENTITY,
 ];

@@ -5,12 +5,12 @@ use domain::model::client::{ClientKind, ClientState};
 use domain::model::provider::{Provider, ProviderSource, SecretSource};
 use domain::model::registration::RegistrationState;
 use store::command::{
-    AddProvider, ClientSelector, ClientUpdate, RemoveClient, SealedProviderSecret, UpdateClient,
+    AddProvider, ClientSelector, ClientUpdate, RemoveClient, SealedProviderSecrets, UpdateClient,
     UpsertProvider,
 };
 use store::query::{
-    CountConnectionsEndedByRemoval, GetClientSummary, GetProvider, GetProviderSecret, GetRegistrationSummary,
-    ListClients, ListRegistrations,
+    CountConnectionsEndedByRemoval, GetClientSummary, GetProvider, GetProviderSecrets,
+    GetRegistrationSummary, ListClients, ListRegistrations,
 };
 
 use crate::support::{DAY, TestStore, build_provider, on_both, operator_actor, parse_client_id};
@@ -193,26 +193,22 @@ async fn client_lookup_with_wrong_kind_returns_none(mut kit: TestStore) {
 }
 
 async fn configured_provider_replaces_added_one_and_its_secret(kit: TestStore) {
-    let secret = SealedProviderSecret {
-        data_key: vec![1, 2],
-        secret: vec![3, 4],
-        initial_access_token: Some(vec![5]),
-    };
+    let secrets = SealedProviderSecrets { data_key: vec![1, 2], secrets: vec![3, 4] };
     let mut added = build_provider(3000);
     added.source = ProviderSource::Api;
-    added.settings.client_secret = SecretSource::Sealed;
+    added.settings.client_secret = Some(SecretSource::Sealed);
     let add = |provider: &Provider| AddProvider {
         moment: kit.next_moment(),
         provider: provider.clone(),
-        secret: secret.clone(),
+        secrets: secrets.clone(),
         actor: operator_actor(),
     };
     assert!(kit.store.run(add(&added)).await.unwrap());
     let mut other = added.clone();
     other.settings.name = "Other".into();
     assert!(!kit.store.run(add(&other)).await.unwrap(), "the id already exists");
-    let get_secret = GetProviderSecret { provider_id: ProviderId::new(3000) };
-    assert_eq!(kit.store.query(&get_secret).await.unwrap(), Some(secret.clone()));
+    let get_secret = GetProviderSecrets { provider_id: ProviderId::new(3000) };
+    assert_eq!(kit.store.query(&get_secret).await.unwrap(), Some(secrets.clone()));
     let stored = kit.store.query(&GetProvider { id: ProviderId::new(3000) }).await.unwrap().unwrap();
     assert_eq!((stored.settings, stored.source), (added.settings.clone(), ProviderSource::Api));
     let one = Provider { id: ProviderId::new(1000), ..added.clone() };

@@ -49,8 +49,7 @@ async fn provider_added_by_api_connects_and_secret_is_sealed(kit: TestHub) {
     })
     .await;
     let secret = body["client_secret"].as_str().unwrap();
-    let row =
-        kit.sql("SELECT settings, client_secret, data_key FROM providers WHERE id = 3000").await.concat();
+    let row = kit.sql("SELECT settings, secrets, data_key FROM providers WHERE id = 3000").await.concat();
     assert!(row.contains("sealed") && !row.contains(secret));
     assert!(!row.contains(&crate::support::hex(secret.as_bytes())), "the secret is sealed");
     let events =
@@ -224,7 +223,11 @@ async fn provider_test_reports_failures_and_changes_nothing(kit: TestHub) {
         (&json!(false), &json!(false)),
         "{refused}"
     );
-    assert!(find_check(&refused, "token").1.ends_with("invalid_client: the client id or secret is rejected"));
+    assert!(
+        find_check(&refused, "token")
+            .1
+            .contains("invalid_client: the client is rejected; check client_id, auth")
+    );
     assert_eq!(kit.dump_admin_tables().await, before, "nothing must change");
 
     let bank = EndpointStub::new(|_| json_response(503, &json!({"error": "mine"}))).await;

@@ -192,7 +192,11 @@ pub(super) fn assert_valid_response(answer: &BrowserResponse, what: &str) {
         assert!(answer.status == 200 && answer.body.starts_with("%PDF-"), "{}", context());
     } else if !answer.body.is_empty() && !kind.starts_with("text/css") && kind != "image/svg+xml" {
         let problem = answer.status >= 400 && answer.json().get("correlation_id").is_some();
-        let wanted = if problem { "application/problem+json" } else { "application/json" };
+        let wanted = match (problem, answer.json()["keys"].is_array()) {
+            (true, _) => "application/problem+json",
+            (false, true) => "application/jwk-set+json",
+            (false, false) => "application/json",
+        };
         assert_eq!(kind, wanted, "{}", context());
         assert!(answer.json().is_object() || answer.json().is_array(), "{}", context());
     }
@@ -211,7 +215,12 @@ fn assert_common_headers(answer: &BrowserResponse, what: &str) {
     let is_static_asset = kind.starts_with("text/css") || kind == "image/svg+xml";
     let is_document = answer.json()["openapi"].is_string() || answer.json()["issuer"].is_string();
     let asset = is_static_asset || is_document || reference;
-    let cache = if asset { "max-age=3600" } else { "no-store" };
+    let cache = match kind {
+        // A provider must find a new key soon.
+        "application/jwk-set+json" => "max-age=60",
+        _ if asset => "max-age=3600",
+        _ => "no-store",
+    };
     assert_eq!(header("cache-control"), cache, "{}", context());
     assert_eq!(header("x-content-type-options"), "nosniff", "{}", context());
     for name in ["ob-correlation-id", "ob-trace-id", "referrer-policy"] {

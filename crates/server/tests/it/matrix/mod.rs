@@ -189,6 +189,7 @@ fn expected_response(route: &Route, caller: UnauthorizedCaller) -> ExpectedRespo
             "GET",
             "/.well-known/oauth-authorization-server" | "/.well-known/openid-configuration",
         ) => ExpectedResponse::Page(200, "\"issuer\""),
+        (ApiSurface::Page, "GET", "/.well-known/jwks.json") => ExpectedResponse::Page(200, "\"keys\""),
         (ApiSurface::Page, "GET", "/docs" | "/docs/{document}") => {
             ExpectedResponse::Page(200, "API reference")
         }

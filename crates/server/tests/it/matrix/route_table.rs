@@ -21,6 +21,7 @@ fn public_route_table_matches_snapshot() {
     DELETE /api/v1/recipients/{client_id}/connections/{connection_id}
     DELETE /api/v1/revoke
     GET /
+    GET /.well-known/jwks.json
     GET /.well-known/oauth-authorization-server
     GET /.well-known/openid-configuration
     GET /api/fdx/5/accounts

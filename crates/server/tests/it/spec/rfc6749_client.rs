@@ -22,7 +22,7 @@ async fn rfc6749_s2_3_1_hub_form_encodes_upstream_credentials() {
     let bank = install_provider_stub(&kit).await;
     kit.update_provider_settings(1000, |settings| {
         settings.client_id = "hub +:\u{e9}".into();
-        settings.client_secret = SecretSource::File(file.display().to_string());
+        settings.client_secret = Some(SecretSource::File(file.display().to_string()));
         settings.auth = ClientAuthentication::ClientSecretBasic;
     })
     .await;

@@ -334,3 +334,8 @@ pub(crate) fn connection_id_from_token(token: &str) -> ConnectionId {
     let claims: Value = serde_json::from_slice(&bytes).unwrap();
     claims["fdxConsentId"].as_str().unwrap().parse::<ConnectionId>().unwrap()
 }
+
+/// Returns the value of an environment variable that `cargo xtask test` sets.
+pub(crate) fn test_variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `cargo xtask test`"))
+}

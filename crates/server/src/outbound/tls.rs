@@ -1,0 +1,121 @@
+//! The TLS settings of a client, and the reasons why a TLS handshake fails.
+
+use std::error::Error;
+use std::io;
+
+use domain::Secret;
+use reqwest::{Certificate, ClientBuilder, Identity};
+use rustls::{AlertDescription, CertificateError};
+
+/// Certificates and a key in PEM form.
+pub struct TlsMaterial {
+    /// The authorities that are trusted instead of the public ones.
+    pub ca: Option<String>,
+    /// The certificate of the hub, followed by those of its intermediate authorities.
+    pub certificate: Option<String>,
+    /// The private key of the certificate.
+    pub key: Option<Secret<String>>,
+}
+
+impl TlsMaterial {
+    /// Adds the certificates and the key to a client. The error names the setting.
+    pub(super) fn apply_to(&self, mut builder: ClientBuilder) -> Result<ClientBuilder, String> {
+        if let Some(ca) = &self.ca {
+            let trusted = Certificate::from_pem_bundle(ca.as_bytes()).unwrap_or_default();
+            if trusted.is_empty() {
+                return Err("tls.ca: expected certificates in PEM form".to_owned());
+            }
+            builder = builder.tls_certs_only(trusted);
+        }
+        if let (Some(certificate), Some(key)) = (&self.certificate, &self.key) {
+            let pair = Secret::new(format!("{certificate}\n{}", key.expose()));
+            let identity = Identity::from_pem(pair.expose().as_bytes()).map_err(|_| {
+                "tls.certificate and tls.key: expected a certificate and its private key in PEM form"
+                    .to_owned()
+            })?;
+            builder = builder.identity(identity);
+        }
+        Ok(builder)
+    }
+}
+
+/// The reason why a TLS handshake failed, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TlsFailure {
+    #[error("the provider's certificate is signed by an unknown authority; set tls.ca")]
+    UnknownAuthority,
+    #[error("the provider's certificate has expired")]
+    Expired,
+    #[error("the provider's certificate is not valid yet")]
+    NotYetValid,
+    #[error("the provider's certificate is for another name")]
+    OtherName,
+    #[error("the provider requires another certificate of the hub; check tls.certificate")]
+    CertificateRejected,
+    #[error("no common protocol, or the certificate is not valid")]
+    Other,
+}
+
+impl TlsFailure {
+    /// Returns the failure of TLS that an error, or one of its causes, reports.
+    pub(super) fn find(error: &(dyn Error + 'static)) -> Option<Self> {
+        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+            return Some(Self::from_error(error));
+        }
+        // An I/O error hides the error that it wraps: its source is the source of that error.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        inner.and_then(|inner| Self::find(inner)).or_else(|| error.source().and_then(Self::find))
+    }
+
+    fn from_error(error: &rustls::Error) -> Self {
+        match error {
+            rustls::Error::InvalidCertificate(reason) => match reason {
+                // The second one is another authority with the name of a known one.
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownAuthority,
+                CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                    Self::NotYetValid
+                }
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                    Self::OtherName
+                }
+                _ => Self::Other,
+            },
+            // With TLS 1.3 a client learns that its certificate is rejected after it has sent the request, which the server
+            // has not read.
+            rustls::Error::AlertReceived(
+                AlertDescription::CertificateRequired
+                | AlertDescription::BadCertificate
+                | AlertDescription::UnsupportedCertificate
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::UnknownCA
+                | AlertDescription::AccessDenied,
+            ) => Self::CertificateRejected,
+            _ => Self::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reason_of_tls_failure_is_found_below_io_errors() {
+        let wrap = |error: rustls::Error| io::Error::other(io::Error::other(error));
+        for (error, expected) in [
+            (CertificateError::UnknownIssuer.into(), TlsFailure::UnknownAuthority),
+            (CertificateError::Expired.into(), TlsFailure::Expired),
+            (
+                rustls::Error::AlertReceived(AlertDescription::CertificateRequired),
+                TlsFailure::CertificateRejected,
+            ),
+            (rustls::Error::AlertReceived(AlertDescription::HandshakeFailure), TlsFailure::Other),
+        ] {
+            assert_eq!(TlsFailure::find(&wrap(error)), Some(expected));
+        }
+        assert_eq!(TlsFailure::find(&io::Error::other("closed")), None);
+    }
+}

@@ -1,0 +1,55 @@
+//! The public keys of the hub, with which providers verify its signatures.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use domain::jose::{AssertionKeys, PublicKey};
+use domain::model::provider::Provider;
+use serde_json::{Value, json};
+use store::query::ListProviders;
+
+use super::hub_secrets::load_hub_secret;
+use crate::context::RequestContext;
+use crate::error::InternalError;
+
+/// Returns the public keys of the hub at all providers as a JWK set (RFC 7517 §5).
+pub async fn load_key_set(ctx: &RequestContext) -> Result<Arc<str>, InternalError> {
+    let published = ctx.app().published_keys();
+    if let Some(document) = published.find(ctx.now()) {
+        return Ok(document);
+    }
+    // Two providers may have the same key. Its id identifies it.
+    let mut keys = BTreeMap::new();
+    for provider in ctx.ask(&ListProviders).await?.rows {
+        match load_keys(ctx, &provider).await {
+            Ok(found) => keys.extend(found),
+            // The keys of the other providers are published all the same.
+            Err(reason) => {
+                tracing::error!(provider = %provider.id, reason, "the key of the hub at the provider cannot be read");
+            }
+        }
+    }
+    let keys: Vec<Value> = keys.into_values().collect();
+    let document: Arc<str> = json!({ "keys": keys }).to_string().into();
+    published.keep(ctx.now(), Arc::clone(&document));
+    Ok(document)
+}
+
+/// Returns the public keys of the hub at a provider by their ids.
+async fn load_keys(
+    ctx: &RequestContext,
+    provider: &Provider,
+) -> Result<BTreeMap<Option<String>, Value>, String> {
+    let settings = &provider.settings;
+    let (Some(source), Some(algorithm)) = (&settings.auth_key, settings.auth_algorithm) else {
+        return Ok(BTreeMap::new());
+    };
+    let pem = load_hub_secret(ctx, provider.id, ("auth_key", source)).await.map_err(|e| e.to_string())?;
+    let keys = AssertionKeys::parse(pem.expose(), algorithm).map_err(|e| e.to_string())?;
+    let with_id = |key| Some((key_id(key), serde_json::to_value(key).ok()?));
+    Ok(keys.public_keys().filter_map(with_id).collect())
+}
+
+fn key_id(key: &PublicKey) -> Option<String> {
+    key.common.key_id.clone()
+}

@@ -1,0 +1,123 @@
+// A bank that was not written for Bowline: oidc-provider, with a stub of the FDX API. It serves HTTP for browsers and HTTPS with
+// client certificates for the hub, and prints both origins. Every login succeeds as the customer `alice`.
+import { X509Certificate } from 'node:crypto';
+import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+
+// The library warns about its defaults, which suffice for tests.
+console.warn = () => {};
+const { default: Provider } = await import('oidc-provider');
+
+const bank = JSON.parse(process.env.BANK);
+
+// The hub's clock is not that of this machine.
+const now = Date.now;
+const offset = bank.now - now();
+Date.now = () => now() + offset;
+
+const methods = {
+  'jwt-es256': { token_endpoint_auth_method: 'private_key_jwt', token_endpoint_auth_signing_alg: 'ES256', jwks_uri: bank.jwks_uri },
+  'jwt-ps256': { token_endpoint_auth_method: 'private_key_jwt', token_endpoint_auth_signing_alg: 'PS256', jwks_uri: bank.jwks_uri },
+  'jwt-eddsa': { token_endpoint_auth_method: 'private_key_jwt', token_endpoint_auth_signing_alg: 'EdDSA', jwks_uri: bank.jwks_uri },
+  tls: { token_endpoint_auth_method: 'tls_client_auth', tls_client_auth_san_dns: 'hub.example' },
+  'self-signed': { token_endpoint_auth_method: 'self_signed_tls_client_auth', jwks: { keys: bank.self_signed.map(certificateKey) } },
+};
+
+function certificateKey(pem) {
+  const certificate = new X509Certificate(pem);
+  return { ...certificate.publicKey.export({ format: 'jwk' }), kid: certificate.fingerprint256, x5c: [certificate.raw.toString('base64')] };
+}
+
+const clients = Object.entries(methods).map(([client_id, method]) => ({
+  client_id,
+  redirect_uris: [bank.redirect_uri],
+  grant_types: ['authorization_code', 'refresh_token'],
+  response_types: ['code'],
+  ...method,
+}));
+clients.push({
+  client_id: 'auditor', client_secret: 'auditor-secret', redirect_uris: [], grant_types: [], response_types: [],
+  token_endpoint_auth_method: 'client_secret_post',
+});
+
+const certificate = (ctx) => ctx.req.socket.getPeerX509Certificate?.();
+const configuration = {
+  clients,
+  clientAuthMethods: ['client_secret_post', 'private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth'],
+  clientBasedCORS: () => true,
+  scopes: bank.scopes,
+  pkce: { required: () => true },
+  rotateRefreshToken: true,
+  issueRefreshToken: () => true,
+  ttl: { AccessToken: 20, AuthorizationCode: 60, Grant: 86400, Interaction: 600, RefreshToken: 86400, Session: 600, IdToken: 60 },
+  cookies: { keys: ['test'] },
+  enabledJWA: { clientAuthSigningAlgValues: ['ES256', 'PS256', 'EdDSA'] },
+  findAccount: (ctx, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
+  interactions: { url: (ctx, interaction) => `/login/${interaction.uid}` },
+  // The keys of the hub are published on this machine.
+  fetch: (url, options) => globalThis.fetch(url, { ...options, dispatcher: undefined }),
+  features: {
+    devInteractions: { enabled: false },
+    revocation: { enabled: true },
+    introspection: { enabled: true, allowedPolicy: () => true },
+    mTLS: {
+      enabled: true,
+      tlsClientAuth: true,
+      selfSignedTlsClientAuth: true,
+      getCertificate: certificate,
+      certificateAuthorized: (ctx) => ctx.req.socket.authorized === true,
+      certificateSubjectMatches: (ctx, property, expected) => certificate(ctx).checkHost(expected) !== undefined,
+    },
+  },
+};
+
+let provider;
+const tokens = [];
+
+const json = (response, status, body) => {
+  response.writeHead(status, { 'content-type': 'application/json' });
+  response.end(JSON.stringify(body));
+};
+
+async function login(request, response) {
+  const { params } = await provider.interactionDetails(request, response);
+  const grant = new provider.Grant({ accountId: 'alice', clientId: params.client_id });
+  grant.addOIDCScope(params.scope);
+  const result = { login: { accountId: 'alice' }, consent: { grantId: await grant.save() } };
+  await provider.interactionFinished(request, response, result, { mergeWithLastSubmission: false });
+}
+
+async function accounts(request, response) {
+  const bearer = request.headers.authorization?.replace(/^Bearer /, '');
+  const token = bearer && await provider.AccessToken.find(bearer);
+  if (!token || token.isExpired) return json(response, 401, { code: '401', message: 'unknown token' });
+  const account = { accountId: 'a-1', accountType: 'CHECKING', status: 'OPEN', currency: { currencyCode: 'CAD' }, nickname: 'Chequing' };
+  return json(response, 200, { accounts: [{ depositAccount: account }] });
+}
+
+const serve = (request, response) => {
+  const { pathname } = new URL(request.url, 'http://bank');
+  const handle = async () => {
+    if (pathname.startsWith('/login/')) return login(request, response);
+    if (pathname === '/fdx/accounts') return accounts(request, response);
+    if (pathname === '/issued') return json(response, 200, tokens);
+    return provider.callback()(request, response);
+  };
+  handle().catch((error) => json(response, 500, { error: error.message }));
+};
+
+const listen = (server) => new Promise((resolve) => {
+  server.listen(0, '127.0.0.1', () => resolve(server.address().port));
+});
+const http = `http://127.0.0.1:${await listen(createServer(serve))}`;
+const tls = { cert: bank.certificate, key: bank.key, ca: bank.client_ca, requestCert: true, rejectUnauthorized: false };
+const https = `https://127.0.0.1:${await listen(createTlsServer(tls, serve))}`;
+provider = new Provider(http, configuration);
+provider.on('server_error', (ctx, error) => console.error(error));
+provider.on('grant.error', (ctx, error) => console.error(error.message, error.error_detail));
+for (const event of ['access_token.saved', 'refresh_token.saved']) {
+  provider.on(event, (token) => tokens.push(token.jti));
+}
+console.log(JSON.stringify({ http, https }));
+// The test ends the program by closing its input.
+process.stdin.on('end', () => process.exit(0)).resume();
