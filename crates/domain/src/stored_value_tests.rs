@@ -171,11 +171,17 @@ fn provider_setting_names_are_unchanged() {
             "fdx",
             "grant_field",
             "grant_scope",
+            "headers",
+            "history",
             "issuer",
             "name",
+            "page_size",
+            "proxy",
             "revocation_endpoint",
             "revoke",
             "scopes",
+            "secret_headers",
+            "timeout",
             "tls",
             "token_endpoint",
             "upstream_client",
@@ -183,8 +189,8 @@ fn provider_setting_names_are_unchanged() {
         ]
     );
     assert_eq!(schema_names::<DynamicRegistration>(), ["endpoint", "initial_access_token"]);
-    assert_eq!(schema_names::<TlsSettings>(), ["ca", "certificate", "key"]);
-    assert_eq!(schema_names::<FdxEndpoint>(), ["base_url", "date_parameters", "history_days", "version"]);
+    assert_eq!(schema_names::<TlsSettings>(), ["allow_private", "ca", "certificate", "key"]);
+    assert_eq!(schema_names::<FdxEndpoint>(), ["base_url", "date_parameters", "version"]);
 }
 
 #[test]

@@ -156,7 +156,7 @@ impl App {
         &self.0.outbound
     }
 
-    /// Returns the HTTP clients of the providers that have TLS settings.
+    /// Returns the HTTP clients of the providers that have settings for their HTTP calls.
     pub(crate) fn provider_clients(&self) -> &ProviderClients {
         &self.0.provider_clients
     }

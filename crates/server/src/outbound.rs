@@ -1,12 +1,15 @@
 //! The HTTP client for calls to providers. Nothing else in the hub builds one.
 //!
-//! It follows no redirect, uses no proxy, limits time and size, and calls no address of an internal network.
+//! It follows no redirect, uses only a proxy of the provider's settings, limits time and size, and calls no address of an
+//! internal network that the settings do not allow.
 
 mod guard;
 mod provider_clients;
 mod tls;
+mod transport_material;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -14,8 +17,10 @@ use http::{HeaderMap, StatusCode};
 use reqwest::RequestBuilder;
 use url::Url;
 
+use guard::AddressPolicy;
 pub use provider_clients::{FileStamp, ProviderClient, ProviderClients};
-pub use tls::{TlsFailure, TlsMaterial};
+pub use tls::TlsFailure;
+pub use transport_material::TransportMaterial;
 
 use crate::config::UpstreamSection;
 
@@ -24,7 +29,8 @@ use crate::config::UpstreamSection;
 pub struct Outbound {
     client: reqwest::Client,
     max_body: usize,
-    allow_loopback: bool,
+    timeout: Duration,
+    policy: AddressPolicy,
 }
 
 /// A complete response of a provider. It may contain tokens, so it implements neither `Debug` nor `Display`.
@@ -170,21 +176,33 @@ impl OutboundError {
 impl Outbound {
     /// Builds a client with the configured limits.
     pub fn new(section: &UpstreamSection) -> reqwest::Result<Self> {
-        Self::build(section, Self::configure(section))
+        let policy = AddressPolicy::new(section.allow_loopback);
+        let timeout = section.timeout.duration();
+        Self::build(section, Self::configure(section, timeout, &policy), timeout, policy)
     }
 
-    /// Builds a client with the configured limits for a provider with TLS settings. The error names the setting.
-    pub fn with_tls(section: &UpstreamSection, material: &TlsMaterial) -> Result<Self, String> {
-        let builder = material.apply_to(Self::configure(section))?;
+    /// Builds the client of a provider that has settings for its HTTP calls. The error names the setting.
+    pub fn for_provider(section: &UpstreamSection, material: &TransportMaterial) -> Result<Self, String> {
+        let policy = AddressPolicy {
+            allow_loopback: section.allow_loopback,
+            private: material.private_ranges.as_slice().into(),
+            has_proxy: material.proxy.is_some(),
+        };
+        let timeout = material.timeout.unwrap_or(section.timeout.duration());
+        let builder = material.apply_to(Self::configure(section, timeout, &policy))?;
         // The client is built from valid parts, so only the combination of certificate and key can be wrong.
-        Self::build(section, builder)
+        Self::build(section, builder, timeout, policy)
             .map_err(|_| "tls.certificate and tls.key: the key is not that of the certificate".to_owned())
     }
 
-    fn configure(section: &UpstreamSection) -> reqwest::ClientBuilder {
+    fn configure(
+        section: &UpstreamSection,
+        timeout: Duration,
+        policy: &AddressPolicy,
+    ) -> reqwest::ClientBuilder {
         reqwest::Client::builder()
-            .connect_timeout(section.connect_timeout.duration())
-            .timeout(section.timeout.duration())
+            .connect_timeout(section.connect_timeout.duration().min(timeout))
+            .timeout(timeout)
             // A redirect would send a bearer token to an address that the operator has not configured (RFC 6750,
             // section 5.3), and could lead into an internal network.
             .redirect(reqwest::redirect::Policy::none())
@@ -194,15 +212,21 @@ impl Outbound {
             // and refreshes have retries of their own.
             .retry(reqwest::retry::never())
             .user_agent(concat!("bowline/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Arc::new(guard::GuardedResolver { allow_loopback: section.allow_loopback }))
+            .dns_resolver(Arc::new(guard::GuardedResolver(policy.clone())))
     }
 
-    fn build(section: &UpstreamSection, builder: reqwest::ClientBuilder) -> reqwest::Result<Self> {
-        Ok(Self {
-            client: builder.build()?,
-            max_body: section.max_body.bytes(),
-            allow_loopback: section.allow_loopback,
-        })
+    fn build(
+        section: &UpstreamSection,
+        builder: reqwest::ClientBuilder,
+        timeout: Duration,
+        policy: AddressPolicy,
+    ) -> reqwest::Result<Self> {
+        Ok(Self { client: builder.build()?, max_body: section.max_body.bytes(), timeout, policy })
+    }
+
+    /// Returns the time within which a provider must respond.
+    pub const fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Creates a `GET` request with a bearer token.
@@ -266,7 +290,7 @@ impl Outbound {
     }
 
     fn ensure_url_allowed(&self, url: &Url) -> Result<(), OutboundError> {
-        guard::is_url_allowed(url, self.allow_loopback).then_some(()).ok_or(OutboundError::Forbidden)
+        guard::is_url_allowed(url, &self.policy).then_some(()).ok_or(OutboundError::Forbidden)
     }
 }
 

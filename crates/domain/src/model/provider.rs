@@ -2,6 +2,7 @@
 
 mod authentication;
 mod secret_members;
+mod transport;
 
 use std::collections::BTreeMap;
 
@@ -13,8 +14,9 @@ use crate::scope::{Clusters, DataCluster};
 
 use super::audit_event::AuditHead;
 
-pub use authentication::{ClientAuthentication, SecretSource, SigningAlgorithm, TlsSettings};
+pub use authentication::{ClientAuthentication, SecretSource, SigningAlgorithm};
 pub use secret_members::secret_members;
+pub use transport::{ProxySettings, TlsSettings, TransportSettings};
 
 crate::str_enum! {
     /// The state of a provider, which decides whether the hub uses it.
@@ -128,6 +130,25 @@ pub struct ProviderSettings {
     /// TLS settings of the connections to this provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSettings>,
+    /// Headers of every call to this provider.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// Locations of the values of further headers of every call, such as the key of a gateway.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secret_headers: BTreeMap<String, SecretSource>,
+    /// Proxy for the calls to this provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<ProxySettings>,
+    /// Maximum duration of a call, such as `10s`. Without it, and at most, `upstream.timeout`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<String>,
+    /// Maximum number of elements that the provider accepts in the parameter `limit` of a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page_size: Option<u16>,
+    /// History that the provider has, such as `12 months`. Earlier data is not requested; without it, the hub requests the
+    /// configured history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<String>,
     /// FDX resource server, from which the hub reads data.
     pub fdx: FdxEndpoint,
     /// URL of the provider's website.
@@ -202,10 +223,6 @@ pub struct FdxEndpoint {
     pub base_url: String,
     /// Version of FDX that the server implements.
     pub version: FdxVersion,
-    /// Number of days of history that the server has. Earlier data is not requested; without it, the hub requests the
-    /// configured history.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub history_days: Option<u16>,
     /// Names of the date parameters of lists. Without it, they are those of the version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub date_parameters: Option<DateParameters>,

@@ -1,6 +1,9 @@
 //! The validation of a provider's settings, which come from the configuration or the admin API.
 
 mod authentication;
+mod transport;
+
+use std::time::Duration;
 
 use url::Url;
 
@@ -9,19 +12,26 @@ use crate::rule::validation::{MAX_NAME_CHARS, ValidationError, validate_credenti
 
 pub use authentication::{is_pem, validate_secret};
 
-/// Validates the settings of a provider. With `allow_http`, URLs may use plain http, for providers on the same machine.
-pub fn check(settings: &ProviderSettings, allow_http: bool) -> Result<(), ValidationError> {
+/// The limits of the hub that the settings of a provider must keep.
+#[derive(Clone, Copy, Debug)]
+pub struct ProviderLimits {
+    /// True if URLs may use plain http, for providers on the same machine.
+    pub allow_http: bool,
+    /// The longest duration of a call to a provider.
+    pub max_timeout: Duration,
+}
+
+/// Validates the settings of a provider.
+pub fn check(settings: &ProviderSettings, limits: ProviderLimits) -> Result<(), ValidationError> {
     validate_text("name", &settings.name, MAX_NAME_CHARS)?;
     if settings.country.len() != 2 || !settings.country.bytes().all(|b| b.is_ascii_uppercase()) {
         return Err(ValidationError::new("country", "expected two letters of ISO 3166, as in CA"));
     }
-    validate_urls(settings, allow_http)?;
+    validate_urls(settings, limits.allow_http)?;
     validate_credential("client_id", &settings.client_id)?;
     validate_scopes_and_fields(settings)?;
-    if settings.fdx.history_days == Some(0) {
-        return Err(ValidationError::new("fdx.history_days", "expected at least 1"));
-    }
     authentication::validate_authentication(settings)?;
+    transport::validate_transport(settings, limits.max_timeout)?;
     validate_combinations(settings)
 }
 
@@ -105,7 +115,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn validation_message(change: impl Fn(&mut Value), loopback: bool) -> Option<String> {
+    fn validation_message(change: impl Fn(&mut Value), allow_http: bool) -> Option<String> {
         let mut value = json!({
             "name": "Maple Trust", "country": "CA", "authorization_endpoint": "https://maple.example/authorize",
             "token_endpoint": "https://maple.example/token", "client_id": "bowline", "client_secret": "sealed",
@@ -114,7 +124,9 @@ mod tests {
         });
         change(&mut value);
         let settings = serde_json::from_value(value).unwrap();
-        check(&settings, loopback).err().map(|invalid| format!("{}: {}", invalid.field, invalid.expected))
+        check(&settings, ProviderLimits { allow_http, max_timeout: Duration::from_secs(15) })
+            .err()
+            .map(|invalid| format!("{}: {}", invalid.field, invalid.expected))
     }
 
     #[test]

@@ -6,8 +6,8 @@ use domain::Secret;
 use domain::id::ProviderId;
 use domain::model::audit_event::{Actor, AuditHead};
 use domain::model::provider::{
-    DynamicRegistration, Provider, ProviderSettings, ProviderSource, ProviderState, SecretSource,
-    TlsSettings, secret_members,
+    DynamicRegistration, Provider, ProviderSettings, ProviderSource, ProviderState, ProxySettings,
+    SecretSource, TlsSettings, secret_members,
 };
 use domain::rule::expiry_brake::ExpiryState;
 use domain::rule::provider::{check, validate_secret};
@@ -112,6 +112,8 @@ const CLIENT_SECRET: &str = "client_secret";
 const AUTH_KEY: &str = "auth_key";
 const DYNAMIC_REGISTRATION: &str = "dynamic_registration";
 const TLS: &str = "tls";
+const PROXY: &str = "proxy";
+const SECRET_HEADERS: &str = "secret_headers";
 const INITIAL_ACCESS_TOKEN: &str = "initial_access_token";
 
 /// The dynamic client registration (RFC 7591) of a provider, without the initial access token.
@@ -130,14 +132,27 @@ struct ShownTls {
     ca: Option<String>,
     /// Certificate of the hub, or the path of its file.
     certificate: Option<String>,
+    /// Private address ranges in which the provider may be.
+    allow_private: Option<Vec<String>>,
+}
+
+/// The proxy for the calls to a provider, without the credentials.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "it exists only for its schema")]
+struct ShownProxy {
+    /// URL of the proxy.
+    url: String,
 }
 
 impl Serialize for RedactedSettings {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut settings = serde_json::to_value(&self.0).map_err(serde::ser::Error::custom)?;
         if let Some(settings) = settings.as_object_mut() {
-            secret_members(settings).into_iter().for_each(|(_, secret)| *secret = Value::Null);
+            for (_, secret) in secret_members(settings) {
+                *secret = Value::Null;
+            }
             remove_null_members(settings);
+            settings.remove(SECRET_HEADERS);
         }
         settings.serialize(serializer)
     }
@@ -157,17 +172,22 @@ impl JsonSchema for RedactedSettings {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = ProviderSettings::json_schema(generator);
         // Only members that are removed or replaced below refer to these types.
-        for hidden in
-            [SecretSource::schema_name(), DynamicRegistration::schema_name(), TlsSettings::schema_name()]
-        {
+        for hidden in [
+            SecretSource::schema_name(),
+            DynamicRegistration::schema_name(),
+            TlsSettings::schema_name(),
+            ProxySettings::schema_name(),
+        ] {
             generator.definitions_mut().remove(hidden.as_ref());
         }
         if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
             properties.remove(CLIENT_SECRET);
             properties.remove(AUTH_KEY);
+            properties.remove(SECRET_HEADERS);
             let registration = generator.subschema_for::<Option<ShownRegistration>>();
             properties.insert(DYNAMIC_REGISTRATION.into(), registration.into());
             properties.insert(TLS.into(), generator.subschema_for::<Option<ShownTls>>().into());
+            properties.insert(PROXY.into(), generator.subschema_for::<Option<ShownProxy>>().into());
         }
         schema
     }
@@ -204,7 +224,7 @@ impl AddProviderRequest {
             secrets.insert(field, Secret::new(secret));
         }
         let settings: ProviderSettings = parse_members(self.settings.into_iter().collect())?;
-        check(&settings, upstream.allow_loopback)?;
+        check(&settings, upstream.provider_limits())?;
         secrets.validate_use(&settings, upstream)?;
         Ok((ProviderId::new(self.id), settings, secrets))
     }
@@ -242,6 +262,21 @@ impl JsonSchema for AddProviderRequest {
                 "ca": pem("Certificates (PEM) of the authorities that sign the provider's certificate, instead of the public ones."),
                 "certificate": pem("Certificate (PEM) of the hub, followed by those of its intermediate authorities."),
                 "key": pem("The private key (PEM) of `certificate`. It is sealed before it is stored."),
+                "allow_private": {"type": ["array", "null"], "items": {"type": "string"}, "maxItems": 32,
+                    "description": "Private address ranges in which the provider may be, such as `10.8.0.0/16`."},
+            },
+        });
+        let secret_headers = json!({
+            "type": ["object", "null"], "maxProperties": 32,
+            "additionalProperties": secret("The value of the header. It is sealed before it is stored."),
+            "description": "Values of further headers of every call, such as the key of a gateway.",
+        });
+        let proxy = json!({
+            "type": ["object", "null"], "required": ["url"], "additionalProperties": false,
+            "description": "Proxy for the calls to the provider.",
+            "properties": {
+                "url": {"type": "string", "description": "URL of the proxy, such as `http://egress.example:3128`."},
+                "credentials": secret("The credentials, as `user:password`. They are sealed before they are stored."),
             },
         });
         let registration = json!({
@@ -259,6 +294,8 @@ impl JsonSchema for AddProviderRequest {
             properties.insert(CLIENT_SECRET.into(), client_secret);
             properties.insert(AUTH_KEY.into(), auth_key);
             properties.insert(TLS.into(), tls);
+            properties.insert(SECRET_HEADERS.into(), secret_headers);
+            properties.insert(PROXY.into(), proxy);
             properties.insert(DYNAMIC_REGISTRATION.into(), registration);
         }
         if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {

@@ -193,28 +193,29 @@ async fn check_clock(store: &Store) -> CheckFinding {
     }
 }
 
-/// Checks the TLS settings of a configured provider, and the provider with them. `shared` is the client of providers without
-/// TLS settings.
+/// Checks the settings of the calls to a configured provider, and the provider with them. `shared` is the client of providers
+/// without such settings.
 async fn check_configured_provider(
     config: &Config,
     entry: &ProviderEntry,
     shared: &Outbound,
 ) -> Vec<CheckFinding> {
     let (id, settings) = (ProviderId::new(entry.id), &entry.settings);
-    let outbound = match &settings.tls {
-        None => Ok(shared.clone()),
-        Some(tls) => tls
-            .key
-            .as_ref()
-            .map(|source| read_secret(source).map_err(|error| format!("tls.key: {error}")))
-            .transpose()
-            .and_then(|key| build_outbound(&config.upstream, tls, key)),
+    let outbound = if settings.has_own_transport() {
+        let read = |(name, source): (String, &SecretSource)| match read_secret(source) {
+            Ok(secret) => Ok((name, secret)),
+            Err(error) => Err(format!("{name}: {error}")),
+        };
+        let secrets: Result<_, String> = settings.transport_secrets().into_iter().map(read).collect();
+        secrets.and_then(|secrets| build_outbound(&config.upstream, settings, secrets))
+    } else {
+        Ok(shared.clone())
     };
     let outbound = match outbound {
         Ok(outbound) => outbound,
         Err(error) => {
-            let fix = "provide the certificates and keys there, and let the hub's user read them";
-            return vec![CheckFinding::problem(format!("provider {id} tls"), error, fix)];
+            let fix = "provide the certificates, keys and secrets there, and let the hub's user read them";
+            return vec![CheckFinding::problem(format!("provider {id} transport"), error, fix)];
         }
     };
     let (public_url, now) = (&config.server.public_url, Clock::system().now());

@@ -3,7 +3,7 @@
 use domain::id::ProviderId;
 use domain::model::audit_event::AuditHead;
 use domain::model::provider::{Provider, ProviderSettings, ProviderSource, ProviderState, secret_members};
-use domain::rule::provider::check;
+use domain::rule::provider::{ProviderLimits, check};
 use domain::rule::validation::ValidationError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -31,8 +31,8 @@ impl ProviderEntry {
     }
 
     /// Validates the settings of the provider. The error names the provider, the field and the expected value.
-    pub(super) fn validate(&self, allow_loopback: bool) -> Result<(), String> {
-        check(&self.settings, allow_loopback).map_err(|invalid: ValidationError| {
+    pub(super) fn validate(&self, limits: ProviderLimits) -> Result<(), String> {
+        check(&self.settings, limits).map_err(|invalid: ValidationError| {
             format!("provider {}: {}: {}", self.id, invalid.field, invalid.expected)
         })
     }

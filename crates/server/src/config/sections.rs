@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use domain::rule::provider::ProviderLimits;
 use serde::{Deserialize, Serialize};
 
 use super::provider::ProviderEntry;
@@ -104,6 +105,13 @@ section! {
 section! {
     /// The format and the level of the log.
     LogSection { format: LogFormat, level: String }
+}
+
+impl UpstreamSection {
+    /// Returns the limits that the settings of each provider must keep.
+    pub fn provider_limits(&self) -> ProviderLimits {
+        ProviderLimits { allow_http: self.allow_loopback, max_timeout: self.timeout.duration() }
+    }
 }
 
 /// The format of log lines: JSON for programs, or text for people.

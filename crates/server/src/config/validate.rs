@@ -106,6 +106,6 @@ impl Config {
                 "provider: id: {duplicate} is used twice: expected a different id for each provider"
             ));
         }
-        self.provider.iter().try_for_each(|provider| provider.validate(self.upstream.allow_loopback))
+        self.provider.iter().try_for_each(|provider| provider.validate(self.upstream.provider_limits()))
     }
 }

@@ -38,9 +38,12 @@ impl DateRangeLimits {
     }
 
     /// Returns the days of a range that the history of a provider has; `None` if there are none.
-    pub(super) fn intersect_provider(self, range: DateRange, history_days: Option<u16>) -> Option<DateRange> {
-        let days = history_days.map(|days| jiff::Span::new().days(i64::from(days)));
-        let earliest = days.and_then(|days| self.today.checked_sub(days).ok()).unwrap_or(Date::MIN);
+    pub(super) fn intersect_provider(
+        self,
+        range: DateRange,
+        history: Option<jiff::Span>,
+    ) -> Option<DateRange> {
+        let earliest = history.and_then(|span| self.today.checked_sub(span).ok()).unwrap_or(Date::MIN);
         range.intersect(DateRange { start: earliest, end: range.end })
     }
 }

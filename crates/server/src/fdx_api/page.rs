@@ -103,7 +103,7 @@ impl<'a> ListRequest<'a> {
         let source = ConnectionSource::load(self.reader.ctx(), self.reader.access()).await?;
         let dates = range.map(|served| ListDates {
             served,
-            upstream: history.intersect_provider(served, source.history_days()),
+            upstream: history.intersect_provider(served, source.history()),
         });
         let Some(ListDates { served, upstream: Some(upstream) }) = position.fix_dates(dates) else {
             return Ok(None);
@@ -206,6 +206,7 @@ impl PagedList<'_> {
         items: &mut impl CopyItem,
         copied: &mut Vec<u8>,
     ) -> Result<CopiedPage, DataError> {
+        let limit = self.source.page_size().map_or(limit, |most| limit.min(most));
         let limit_text = limit.to_string();
         let dates = self.upstream_dates.map(|range| (range.start.to_string(), range.end.to_string()));
         let date_parameters = self.source.date_parameters();

@@ -5,14 +5,39 @@
 //! a second time, and an attacker could return another address then (DNS rebinding).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
+use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
+
+/// The addresses that a client may call, in addition to the public ones.
+#[derive(Clone)]
+pub(super) struct AddressPolicy {
+    /// True if this machine may be called.
+    pub(super) allow_loopback: bool,
+    /// The private ranges that may be called.
+    pub(super) private: Arc<[IpNet]>,
+    /// True if all calls go through a proxy. The only name that is resolved here is then that of the proxy, which the operator
+    /// has configured and which is usually in an internal network; the proxy decides which addresses it connects to.
+    pub(super) has_proxy: bool,
+}
+
+impl AddressPolicy {
+    pub(super) fn new(allow_loopback: bool) -> Self {
+        Self { allow_loopback, private: Arc::new([]), has_proxy: false }
+    }
+
+    fn allows(&self, address: IpAddr) -> bool {
+        is_address_allowed(address, self.allow_loopback)
+            || self.private.iter().any(|range| range.contains(&address.to_canonical()))
+    }
+}
 
 /// Returns whether a URL may be called: `https`, or `http` to this machine if loopback is allowed.
 ///
 /// IP addresses in the URL are checked here, because the resolver never sees them.
-pub(super) fn is_url_allowed(url: &Url, allow_loopback: bool) -> bool {
+pub(super) fn is_url_allowed(url: &Url, policy: &AddressPolicy) -> bool {
     let literal = match url.host() {
         Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
         Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
@@ -22,25 +47,24 @@ pub(super) fn is_url_allowed(url: &Url, allow_loopback: bool) -> bool {
     let is_scheme_allowed = match url.scheme() {
         "https" => true,
         "http" => {
-            allow_loopback
+            policy.allow_loopback
                 && (literal.is_some_and(|a| a.is_loopback()) || url.host_str() == Some("localhost"))
         }
         _ => false,
     };
-    is_scheme_allowed && literal.is_none_or(|address| is_address_allowed(address, allow_loopback))
+    is_scheme_allowed && literal.is_none_or(|address| policy.allows(address))
 }
 
 /// A DNS resolver that returns only addresses that the hub may call.
-pub(super) struct GuardedResolver {
-    pub(super) allow_loopback: bool,
-}
+pub(super) struct GuardedResolver(pub(super) AddressPolicy);
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let allow_loopback = self.allow_loopback;
+        let policy = self.0.clone();
         Box::pin(async move {
             let addresses = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<_> = addresses.filter(|a| is_address_allowed(a.ip(), allow_loopback)).collect();
+            let allowed: Vec<_> =
+                addresses.filter(|address| policy.has_proxy || policy.allows(address.ip())).collect();
             if allowed.is_empty() {
                 return Err("the name has no address that may be called".into());
             }
@@ -96,7 +120,8 @@ mod tests {
 
     #[test]
     fn outbound_rejects_private_addresses_in_any_notation() {
-        let is_allowed = |url: &str, loopback| is_url_allowed(&Url::parse(url).unwrap(), loopback);
+        let is_allowed =
+            |url: &str, loopback| is_url_allowed(&Url::parse(url).unwrap(), &AddressPolicy::new(loopback));
         assert!(is_allowed("https://bank.example.org/token", false));
 
         for internal in [
@@ -127,5 +152,20 @@ mod tests {
         assert!(!is_allowed("http://127.0.0.1:8402/token", false));
         assert!(!is_allowed("http://bank.example.org/", true), "http is only allowed to this machine");
         assert!(!is_allowed("ftp://bank.example.org/", true) && !is_allowed("https://10.0.0.1/", true));
+    }
+
+    #[test]
+    fn only_listed_private_ranges_are_allowed() {
+        let ranges = ["10.8.0.0/16", "fd00:1::/32"].map(|range| range.parse::<IpNet>().unwrap());
+        let policy = AddressPolicy { private: ranges.as_slice().into(), ..AddressPolicy::new(false) };
+        let is_allowed = |url: &str| is_url_allowed(&Url::parse(url).unwrap(), &policy);
+
+        for allowed in ["https://10.8.0.1/", "https://[fd00:1::1]/", "https://[::ffff:10.8.0.1]/"] {
+            assert!(is_allowed(allowed), "{allowed}");
+        }
+        for refused in ["https://10.9.0.1/", "https://127.0.0.1/", "https://[fd00:2::1]/", "http://10.8.0.1/"]
+        {
+            assert!(!is_allowed(refused), "{refused}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP clients of providers with TLS settings of their own, which are kept between calls.
+//! The HTTP clients of providers with settings for their HTTP calls, which are kept between calls.
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use domain::id::ProviderId;
-use domain::model::provider::TlsSettings;
+use domain::model::provider::{ProviderSettings, TransportSettings};
 
 use super::Outbound;
 
@@ -28,20 +28,20 @@ impl FileStamp {
 /// The HTTP client of a provider, and what it was built from.
 #[derive(Clone)]
 pub struct ProviderClient {
-    pub tls: TlsSettings,
+    pub transport: TransportSettings,
     pub stamps: Vec<FileStamp>,
     pub outbound: Outbound,
 }
 
-/// The HTTP clients of the providers that have TLS settings.
+/// The HTTP clients of the providers that have settings for their HTTP calls.
 #[derive(Default)]
 pub struct ProviderClients(Mutex<HashMap<ProviderId, ProviderClient>>);
 
 impl ProviderClients {
     /// Returns the client of a provider if it was built with these settings.
-    pub fn find(&self, provider: ProviderId, tls: &TlsSettings) -> Option<ProviderClient> {
+    pub fn find(&self, provider: ProviderId, settings: &ProviderSettings) -> Option<ProviderClient> {
         let clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        clients.get(&provider).filter(|client| client.tls == *tls).cloned()
+        clients.get(&provider).filter(|client| client.transport.is_of(settings)).cloned()
     }
 
     /// Replaces the client of a provider.

@@ -1,43 +1,9 @@
-//! The TLS settings of a client, and the reasons why a TLS handshake fails.
+//! The reasons why a TLS handshake fails.
 
 use std::error::Error;
 use std::io;
 
-use domain::Secret;
-use reqwest::{Certificate, ClientBuilder, Identity};
 use rustls::{AlertDescription, CertificateError};
-
-/// Certificates and a key in PEM form.
-pub struct TlsMaterial {
-    /// The authorities that are trusted instead of the public ones.
-    pub ca: Option<String>,
-    /// The certificate of the hub, followed by those of its intermediate authorities.
-    pub certificate: Option<String>,
-    /// The private key of the certificate.
-    pub key: Option<Secret<String>>,
-}
-
-impl TlsMaterial {
-    /// Adds the certificates and the key to a client. The error names the setting.
-    pub(super) fn apply_to(&self, mut builder: ClientBuilder) -> Result<ClientBuilder, String> {
-        if let Some(ca) = &self.ca {
-            let trusted = Certificate::from_pem_bundle(ca.as_bytes()).unwrap_or_default();
-            if trusted.is_empty() {
-                return Err("tls.ca: expected certificates in PEM form".to_owned());
-            }
-            builder = builder.tls_certs_only(trusted);
-        }
-        if let (Some(certificate), Some(key)) = (&self.certificate, &self.key) {
-            let pair = Secret::new(format!("{certificate}\n{}", key.expose()));
-            let identity = Identity::from_pem(pair.expose().as_bytes()).map_err(|_| {
-                "tls.certificate and tls.key: expected a certificate and its private key in PEM form"
-                    .to_owned()
-            })?;
-            builder = builder.identity(identity);
-        }
-        Ok(builder)
-    }
-}
 
 /// The reason why a TLS handshake failed, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -6,7 +6,7 @@ use fdx::ErrorCode;
 use http::{HeaderMap, StatusCode, header};
 use url::Url;
 
-use super::endpoints::ProviderEndpoints;
+use super::endpoints::{INTERACTION_ID, ProviderEndpoints};
 use super::error::UpstreamError;
 use super::read_report::reply_of;
 use super::response::classify_error_response;
@@ -28,7 +28,7 @@ impl ProviderEndpoints<'_> {
             let request = outbound
                 .get(url, bearer)?
                 .header(header::ACCEPT, "application/json")
-                .header("x-fapi-interaction-id", self.interaction_id());
+                .header(INTERACTION_ID, self.interaction_id());
             outbound.send(request).await
         };
         let response = response.await;
@@ -152,8 +152,8 @@ impl ProviderEndpoints<'_> {
                 .get(url, bearer)?
                 .timeout(section.statement_timeout.duration())
                 .header(header::ACCEPT, content_type)
-                .header("x-fapi-interaction-id", self.interaction_id());
-            let head = tokio::time::timeout(section.timeout.duration(), outbound.open(request)).await;
+                .header(INTERACTION_ID, self.interaction_id());
+            let head = tokio::time::timeout(outbound.timeout(), outbound.open(request)).await;
             head.unwrap_or(Err(OutboundError::Timeout))
         };
         let response = response.await;

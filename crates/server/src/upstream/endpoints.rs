@@ -18,6 +18,9 @@ use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::outbound::{Outbound, OutboundError, PartialResponse};
 
+/// The header with which both parties find a call in their logs (FAPI 1 Advanced §6.2.1, FDX).
+pub(super) const INTERACTION_ID: &str = "x-fapi-interaction-id";
+
 /// The endpoints of a provider, called during one request or job. Other modules add a method for each call.
 pub(super) struct ProviderEndpoints<'a> {
     pub(super) ctx: &'a RequestContext,
@@ -73,10 +76,12 @@ impl<'a> ProviderEndpoints<'a> {
         let url = Url::parse(endpoint).map_err(|_| OutboundError::Forbidden)?;
         let form = ClientForm { url: &url, fields, now: self.ctx.app().now().unwrap_or(self.ctx.now()) };
         let request = build_authenticated_form(&outbound, &self.provider.settings, credentials, form)?;
-        outbound.send_and_read_available(request.header(header::ACCEPT, "application/json")).await
+        let request =
+            request.header(header::ACCEPT, "application/json").header(INTERACTION_ID, self.interaction_id());
+        outbound.send_and_read_available(request).await
     }
 
-    /// Returns the value of the header `x-fapi-interaction-id`: the correlation id, or a UUID that is derived from it.
+    /// Returns the value of the header [`INTERACTION_ID`]: the correlation id, or a UUID that is derived from it.
     pub(super) fn interaction_id(&self) -> String {
         let id = self.ctx.correlation_id();
         if id.parse::<uuid::Uuid>().is_ok() && id.len() == 36 {

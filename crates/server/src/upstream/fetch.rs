@@ -32,9 +32,14 @@ impl<'a> ConnectionSource<'a> {
         Ok(Self { ctx, access, provider })
     }
 
-    /// Returns the number of days of history that the provider has, if it is configured.
-    pub(crate) fn history_days(&self) -> Option<u16> {
-        self.provider.settings.fdx.history_days
+    /// Returns the history that the provider has, if it is configured.
+    pub(crate) fn history(&self) -> Option<jiff::Span> {
+        self.provider.settings.history_span()
+    }
+
+    /// Returns the maximum number of elements that the provider accepts for a page, if it is configured.
+    pub(crate) fn page_size(&self) -> Option<usize> {
+        self.provider.settings.page_size.map(usize::from)
     }
 
     /// Returns the date parameters that the provider is asked with.

@@ -11,7 +11,7 @@ use domain::rule::validation::ValidationError;
 use store::command::SealedProviderSecrets;
 use store::query::GetProviderSecrets;
 
-use super::tls_client::build_outbound;
+use super::provider_client::build_outbound;
 use crate::config::UpstreamSection;
 use crate::context::RequestContext;
 use crate::error::InternalError;
@@ -42,13 +42,13 @@ impl HubSecrets {
             AssertionKeys::parse(keys.expose(), algorithm)
                 .map_err(|error| ValidationError::new("auth_key", error))?;
         }
-        let Some(tls) = &settings.tls else { return Ok(()) };
-        for (field, text) in [("tls.ca", &tls.ca), ("tls.certificate", &tls.certificate)] {
-            if text.as_ref().is_some_and(|text| !is_pem(text)) {
+        let tls = settings.tls.clone().unwrap_or_default();
+        for (field, text) in [("tls.ca", tls.ca), ("tls.certificate", tls.certificate)] {
+            if text.is_some_and(|text| !is_pem(&text)) {
                 return Err(ValidationError::new(field, "expected certificates in PEM form"));
             }
         }
-        build_outbound(upstream, tls, self.get("tls.key").cloned()).map(drop).map_err(|error| {
+        build_outbound(upstream, settings, self.0.clone()).map(drop).map_err(|error| {
             let (field, expected) = error.split_once(": ").unwrap_or(("tls", &error));
             ValidationError::new(field, expected)
         })

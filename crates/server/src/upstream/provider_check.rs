@@ -29,12 +29,13 @@ pub async fn check_provider(ctx: &RequestContext, provider: &Provider) -> Vec<Ch
         Ok(outbound) => outbound,
         Err(error) => {
             let detail = format!("{error}: see the log for the reason");
-            checks.push(CheckResult::new("tls", false, detail));
+            checks.push(CheckResult::new("transport", false, detail));
             return checks;
         }
     };
-    if settings.tls.is_some() {
-        checks.push(CheckResult::new("tls", true, "the certificates and keys of the settings are readable"));
+    if settings.has_own_transport() {
+        let detail = "the certificates, keys and headers of the settings are readable";
+        checks.push(CheckResult::new("transport", true, detail));
     }
     let (outbound, public_url, now) = (&outbound, ctx.app().public_url(), ctx.now());
     let endpoint_checks = ProviderCheck { outbound, public_url, id: provider.id, settings, now };

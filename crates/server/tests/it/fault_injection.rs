@@ -227,7 +227,7 @@ async fn data_fault_of_each_bank_maps_to_its_meaning() {
 
         inject(json!({"history_days": 20})).await;
         let too_early = kit.read(&path, &tokens.access).await;
-        kit.update_provider_settings(bank, |settings| settings.fdx.history_days = Some(20)).await;
+        kit.update_provider_settings(bank, |settings| settings.history = Some("20 days".into())).await;
         let outside = kit.read(&path, &tokens.access).await;
         let recent = kit.read(&format!("/accounts/{account}/transactions"), &tokens.access).await;
         assert_eq!((too_early.status, &too_early.json()["code"]), (400, &json!(702)), "{bank}");

@@ -278,8 +278,12 @@ async fn tls_client_auth_connects_and_reloads_certificate() {
         settings.client_id = "tls".into();
         settings.auth = ClientAuthentication::TlsClientAuth;
         let key = Some(SecretSource::File(path("hub.key")));
-        settings.tls =
-            Some(TlsSettings { ca: Some(path("ca.pem")), certificate: Some(path("hub.pem")), key });
+        settings.tls = Some(TlsSettings {
+            ca: Some(path("ca.pem")),
+            certificate: Some(path("hub.pem")),
+            key,
+            ..TlsSettings::default()
+        });
     })
     .await;
     let (is_trusted, detail) = kit.check_of_provider(1000, "token").await;

@@ -49,6 +49,7 @@ mod openapi;
 mod provider_isolation;
 mod provider_outcomes;
 mod provider_responses;
+mod provider_transport;
 mod race;
 mod read_failures;
 mod readme;

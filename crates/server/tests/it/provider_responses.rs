@@ -180,7 +180,7 @@ async fn range_outside_of_history_is_empty_without_a_call() {
 async fn provider_with_shorter_history_is_not_asked_for_more() {
     let setup = Setup::with_body(json!({"transactions": []})).await;
     let settings = |settings: &mut domain::model::provider::ProviderSettings| {
-        settings.fdx.history_days = Some(90);
+        settings.history = Some("90 days".into());
         settings.fdx.date_parameters = Some(domain::model::provider::DateParameters::Date);
     };
     setup.kit.update_provider_settings(1000, settings).await;

@@ -33,4 +33,14 @@ pub(super) const PROVIDER_CREDENTIAL_MUTANTS: &[Mutant] = &[
         expected_failure: "no code",
         always: false,
     },
+    Mutant {
+        name: "every private range may be allowed",
+        file: "crates/domain/src/rule/provider/transport.rs",
+        original: "is_private(range.network()) && is_private(range.broadcast())",
+        replacement: "is_private(range.network()) || is_private(range.broadcast())",
+        tests: TestTarget::Unit("bowline-domain"),
+        test: "rule::provider::transport::tests::invalid_transport_setting_is_named",
+        expected_failure: "10.0.0.0/7",
+        always: false,
+    },
 ];

@@ -88,18 +88,3 @@ impl SigningAlgorithm {
         }
     }
 }
-
-/// TLS settings of the connections to a provider. Certificates are paths of PEM files, or the PEM text itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TlsSettings {
-    /// Certificates of the authorities that sign the provider's certificate, instead of the public ones.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca: Option<String>,
-    /// Certificate of the hub, followed by those of its intermediate authorities.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<String>,
-    /// Location of the private key of `certificate`, in PEM form.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<SecretSource>,
-}

@@ -14,6 +14,12 @@ pub fn secret_members(settings: &mut Map<String, Value>) -> Vec<(String, &mut Va
             }
             "dynamic_registration" => "initial_access_token",
             "tls" => "key",
+            "proxy" => "credentials",
+            "secret_headers" => {
+                let headers = value.as_object_mut().into_iter().flatten();
+                found.extend(headers.map(|(header, secret)| (format!("{name}.{header}"), secret)));
+                continue;
+            }
             _ => continue,
         };
         if let Some(secret) = value.get_mut(nested) {

@@ -1,0 +1,207 @@
+//! The validation of the settings of the HTTP calls to a provider.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use url::Url;
+
+use crate::model::provider::ProviderSettings;
+use crate::rule::validation::{ValidationError, validate_credential};
+
+const MAX_HEADERS: usize = 32;
+const MAX_RANGES: usize = 32;
+
+/// The headers that the hub sets itself, and those that would change how a message is read or who reads it.
+const RESERVED_HEADERS: [&str; 18] = [
+    "accept",
+    "accept-encoding",
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "proxy-authorization",
+    "range",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "x-fapi-interaction-id",
+];
+
+/// Validates headers, proxy, address ranges, duration, page size and history.
+pub(super) fn validate_transport(
+    settings: &ProviderSettings,
+    max_timeout: Duration,
+) -> Result<(), ValidationError> {
+    validate_headers(settings)?;
+    if let Some(proxy) = &settings.proxy {
+        let url = Url::parse(&proxy.url).ok().filter(|url| {
+            matches!(url.scheme(), "http" | "https") && url.has_host() && url.username().is_empty()
+        });
+        if url.is_none_or(|url| url.password().is_some() || url.path() != "/" || url.query().is_some()) {
+            return Err(ValidationError::new(
+                "proxy.url",
+                "expected a URL such as http://egress.example:3128",
+            ));
+        }
+    }
+    validate_ranges(settings)?;
+    if settings.timeout.is_some() && settings.call_timeout().is_none_or(|timeout| timeout > max_timeout) {
+        let expected =
+            format!("expected a duration of at most upstream.timeout ({}s)", max_timeout.as_secs());
+        return Err(ValidationError::new("timeout", expected));
+    }
+    if settings.page_size == Some(0) {
+        return Err(ValidationError::new("page_size", "expected at least 1"));
+    }
+    if settings.history.is_some() && settings.history_span().is_none() {
+        return Err(ValidationError::new("history", "expected a time as in \"24 months\" or \"90 days\""));
+    }
+    Ok(())
+}
+
+fn validate_headers(settings: &ProviderSettings) -> Result<(), ValidationError> {
+    // Names are compared without case (RFC 9110 §5.1).
+    let mut seen = BTreeSet::new();
+    let constant = settings.headers.keys().map(|name| ("headers", name));
+    let secret = settings.secret_headers.keys().map(|name| ("secret_headers", name));
+    for (member, name) in constant.chain(secret) {
+        let lower = name.to_ascii_lowercase();
+        let is_token = (1..=64).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+        let expected = match is_token {
+            false => "expected the name of a header",
+            true if RESERVED_HEADERS.contains(&lower.as_str()) => "the hub sets this header itself",
+            true if !seen.insert(lower) => "the header is given twice",
+            true => continue,
+        };
+        let name: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+        return Err(ValidationError::new(format!("{member}.{name}"), expected));
+    }
+    if seen.len() > MAX_HEADERS {
+        return Err(ValidationError::new("headers", format!("expected at most {MAX_HEADERS} headers")));
+    }
+    settings
+        .headers
+        .iter()
+        .try_for_each(|(name, value)| validate_credential(&format!("headers.{name}"), value))
+}
+
+fn validate_ranges(settings: &ProviderSettings) -> Result<(), ValidationError> {
+    let ranges = settings.tls.iter().flat_map(|tls| &tls.allow_private);
+    for (nth, range) in ranges.enumerate() {
+        if nth >= MAX_RANGES || !range.parse::<IpNet>().is_ok_and(|range| is_private(&range)) {
+            let expected = "expected a private range such as 10.8.0.0/16, at most 32 of them";
+            return Err(ValidationError::new(format!("tls.allow_private[{nth}]"), expected));
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether all addresses of a range are private. Link-local addresses are not: clouds serve credentials there.
+fn is_private(range: &IpNet) -> bool {
+    let is_private = |address: IpAddr| match address {
+        // RFC 1918, and the addresses of carriers (RFC 6598).
+        IpAddr::V4(v4) => v4.is_private() || matches!(v4.octets(), [100, 64..=127, ..]),
+        IpAddr::V6(v6) => v6.is_unique_local(),
+    };
+    // A range that begins and ends in private addresses could contain others in between only if it were larger than
+    // the smallest private range, of which all have a prefix of at least 7 bits and different first bits.
+    is_private(range.network()) && is_private(range.broadcast())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn validation_message(changes: &Value) -> Option<String> {
+        let mut value = json!({
+            "name": "Maple Trust", "country": "CA", "authorization_endpoint": "https://maple.example/authorize",
+            "token_endpoint": "https://maple.example/token", "client_id": "bowline",
+            "fdx": {"base_url": "https://maple.example/fdx/v5", "version": "5"},
+            "scopes": {"ACCOUNT_BASIC": "accounts"},
+        });
+        value.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        let settings = serde_json::from_value(value).unwrap();
+        let error = validate_transport(&settings, Duration::from_secs(15)).err()?;
+        Some(format!("{}: {}", error.field, error.expected))
+    }
+
+    #[test]
+    fn valid_transport_settings_are_accepted() {
+        for settings in [
+            json!({"headers": {"x-fapi-financial-id": "a b"}, "secret_headers": {"x-gateway-key": {"env": "K"}}}),
+            json!({"proxy": {"url": "http://egress.example:3128"}}),
+            json!({"tls": {"allow_private": ["10.8.0.0/16", "192.168.1.1/32", "100.64.0.0/10", "fd00:1::/32"]}}),
+            json!({"timeout": "15s", "page_size": 1, "history": "24 months"}),
+            json!({"timeout": "500ms", "history": "90 days"}),
+        ] {
+            assert_eq!(validation_message(&settings), None, "{settings}");
+        }
+    }
+
+    #[test]
+    fn invalid_transport_setting_is_named() {
+        let range = "expected a private range such as 10.8.0.0/16, at most 32 of them";
+        for (settings, expected) in [
+            (json!({"headers": {"a b": "x"}}), "headers.a b: expected the name of a header".to_owned()),
+            (json!({"headers": {"": "x"}}), "headers.: expected the name of a header".to_owned()),
+            (
+                json!({"headers": {"Authorization": "x"}}),
+                "headers.Authorization: the hub sets this header itself".to_owned(),
+            ),
+            (
+                json!({"headers": {"X-Key": "x"}, "secret_headers": {"x-key": {"env": "K"}}}),
+                "secret_headers.x-key: the header is given twice".to_owned(),
+            ),
+            (
+                json!({"headers": {"x-key": "a\r\nb"}}),
+                "headers.x-key: must be 1 to 2048 printable characters of ASCII".to_owned(),
+            ),
+            (
+                json!({"proxy": {"url": "http://user:secret@egress.example:3128"}}),
+                "proxy.url: expected a URL such as http://egress.example:3128".to_owned(),
+            ),
+            (
+                json!({"proxy": {"url": "socks5://egress.example"}}),
+                "proxy.url: expected a URL such as http://egress.example:3128".to_owned(),
+            ),
+            (json!({"tls": {"allow_private": ["0.0.0.0/0"]}}), format!("tls.allow_private[0]: {range}")),
+            (json!({"tls": {"allow_private": ["10.0.0.0/7"]}}), format!("tls.allow_private[0]: {range}")),
+            (
+                json!({"tls": {"allow_private": ["10.0.0.0/8", "169.254.0.0/16"]}}),
+                format!("tls.allow_private[1]: {range}"),
+            ),
+            (json!({"tls": {"allow_private": ["127.0.0.0/8"]}}), format!("tls.allow_private[0]: {range}")),
+            (json!({"tls": {"allow_private": ["bank"]}}), format!("tls.allow_private[0]: {range}")),
+            (
+                json!({"timeout": "16s"}),
+                "timeout: expected a duration of at most upstream.timeout (15s)".to_owned(),
+            ),
+            (
+                json!({"timeout": "0s"}),
+                "timeout: expected a duration of at most upstream.timeout (15s)".to_owned(),
+            ),
+            (
+                json!({"timeout": "soon"}),
+                "timeout: expected a duration of at most upstream.timeout (15s)".to_owned(),
+            ),
+            (json!({"page_size": 0}), "page_size: expected at least 1".to_owned()),
+            (
+                json!({"history": "-1 day"}),
+                "history: expected a time as in \"24 months\" or \"90 days\"".to_owned(),
+            ),
+        ] {
+            assert_eq!(validation_message(&settings), Some(expected), "{settings}");
+        }
+    }
+}
