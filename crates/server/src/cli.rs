@@ -23,6 +23,7 @@ mod partner;
 mod private_files;
 mod process_protection;
 mod provider;
+mod provider_template;
 mod recipient;
 mod registration;
 mod replay;

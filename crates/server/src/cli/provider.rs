@@ -14,14 +14,16 @@ use super::args::{PageArgs, ProviderIdArgs, build_filtered_path, read_secret_inp
 use super::error::CliError;
 use super::globals::GlobalArgs;
 use super::output::Output;
+use super::provider_template::build_from_issuer;
 use super::replay::{self, ReplayArgs};
+use super::terminal::print_line;
 
 /// The commands that manage data providers.
 #[derive(Subcommand, Debug)]
 pub(super) enum ProviderCommand {
     /// Add a provider from a TOML file; the hub stores its secrets encrypted
     #[command(
-        after_help = "Examples:\n  bowline provider add maple.toml --client-secret-file maple.secret\n  BOWLINE_CLIENT_SECRET=… bowline provider add - < maple.toml\n\nThe file contains one [[provider]] as in config.example.toml."
+        after_help = "Examples:\n  bowline provider add maple.toml --client-secret-file maple.secret\n  BOWLINE_CLIENT_SECRET=… bowline provider add - < maple.toml\n  bowline provider add --from-issuer https://bank.example.org > bank.toml\n\nThe file contains one [[provider]] as in config.example.toml."
     )]
     Add(AddProviderArgs),
     /// List providers with their states, ordered by id
@@ -54,7 +56,11 @@ pub(super) enum ProviderCommand {
 #[derive(clap::Args, Debug)]
 pub(super) struct AddProviderArgs {
     /// TOML file with one `[[provider]]` section, or only with the keys of such a section; `-` for standard input
-    file: String,
+    #[arg(required_unless_present = "from_issuer")]
+    file: Option<String>,
+    /// Print a `[[provider]]` section from the metadata of an issuer, for review; adds nothing and needs no hub
+    #[arg(long, value_name = "URL", conflicts_with_all = ["file", "client_secret_file"])]
+    from_issuer: Option<String>,
     /// File with the secret of the hub's client at the provider, or `-` for standard input [default: the variable
     /// `BOWLINE_CLIENT_SECRET`, then the source that `client_secret` in the TOML file names]
     #[arg(long, value_name = "FILE")]
@@ -64,6 +70,11 @@ pub(super) struct AddProviderArgs {
 pub(super) async fn run(globals: &GlobalArgs, args: WithHub<ProviderCommand>) -> Result<(), CliError> {
     if let ProviderCommand::Replay(args) = &args.command {
         return replay::run(&Output::new(globals), args);
+    }
+    if let ProviderCommand::Add(AddProviderArgs { from_issuer: Some(issuer), .. }) = &args.command {
+        let config = globals.load_config(&[])?;
+        print_line(build_from_issuer(&config.upstream, issuer).await?.trim_end());
+        return Ok(());
     }
     let admin = &args.hub.connect(globals).await?;
     match args.command {
@@ -112,12 +123,13 @@ async fn change_provider_state(
 ///
 /// A source names a file or variable of this machine, and the hub may run on another one.
 fn build_provider_body(args: &AddProviderArgs) -> Result<Value, CliError> {
-    if args.file == "-" && args.client_secret_file.as_deref() == Some("-") {
+    let file = args.file.as_deref().unwrap_or("-");
+    if file == "-" && args.client_secret_file.as_deref() == Some("-") {
         return Err(CliError::Usage(
             "--client-secret-file: expected a file, because standard input contains the provider".into(),
         ));
     }
-    let mut table = parse_provider_table(&read_text_input(&args.file, "FILE")?)?;
+    let mut table = parse_provider_table(&read_text_input(file, "FILE")?)?;
     // A secret of the command line or the environment replaces the one that the file names, which need not exist.
     let uses_secret =
         table.get("auth").and_then(toml::Value::as_str).is_none_or(|auth| auth.starts_with("client_secret"));
@@ -233,7 +245,11 @@ mod tests {
     fn build_body_of(folder: &tempfile::TempDir, text: &str) -> Result<Value, CliError> {
         let file = folder.path().join("maple.toml");
         std::fs::write(&file, text).unwrap();
-        build_provider_body(&AddProviderArgs { file: file.display().to_string(), client_secret_file: None })
+        build_provider_body(&AddProviderArgs {
+            file: Some(file.display().to_string()),
+            from_issuer: None,
+            client_secret_file: None,
+        })
     }
 
     #[test]

@@ -386,3 +386,40 @@ async fn key_set_omits_only_keys_that_cannot_be_read() {
         (1, vec!["alg", "crv", "kid", "kty", "use", "x"])
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn provider_is_written_from_metadata_of_issuer() {
+    let kit = TestHub::new().await;
+    let bank = IndependentBank::start(&kit, &TestAuthority::new(), &[]).await;
+    let config = kit.data_folder().join("template.toml");
+    std::fs::write(&config, "[upstream]\nallow_loopback = true\n").unwrap();
+    let run = |issuer: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_bowline"));
+        command.arg("--config").arg(&config).args(["provider", "add", "--from-issuer", issuer]);
+        let output = command.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+
+    let (code, written, error) = run(&bank.http);
+    let (other_code, _, other) = run(&format!("{}/tenant", bank.http));
+    let (internal_code, _, internal) = run("https://10.0.0.1");
+
+    assert_eq!(code, Some(0), "{error}");
+    let table: toml::Table = written.parse().unwrap();
+    let provider = &table["provider"][0];
+    assert_eq!(provider["issuer"].as_str(), Some(bank.http.as_str()));
+    assert_eq!(provider["token_endpoint"].as_str(), Some(format!("{}/token", bank.http).as_str()));
+    assert_eq!(
+        provider["revocation_endpoint"].as_str(),
+        Some(format!("{}/token/revocation", bank.http).as_str())
+    );
+    assert_eq!(provider["auth"].as_str(), Some("private_key_jwt"));
+    assert_eq!(provider["auth_algorithm"].as_str(), Some("ES256"));
+    assert_eq!(other_code, Some(1), "{other}");
+    assert!(
+        other.contains("HTTP 404") && internal.contains("the address is not allowed"),
+        "{other} {internal}"
+    );
+    assert_eq!(internal_code, Some(1));
+}

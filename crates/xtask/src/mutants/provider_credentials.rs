@@ -43,4 +43,14 @@ pub(super) const PROVIDER_CREDENTIAL_MUTANTS: &[Mutant] = &[
         expected_failure: "10.0.0.0/7",
         always: false,
     },
+    Mutant {
+        name: "metadata of another issuer are used",
+        file: "crates/domain/src/rule/provider_metadata.rs",
+        original: "if metadata.issuer.trim_end_matches('/') != issuer.trim_end_matches('/') {",
+        replacement: "if metadata.issuer.trim_end_matches('/').is_empty() {",
+        tests: TestTarget::Unit("bowline-domain"),
+        test: "rule::provider_metadata::tests::rfc8414_s3_3_document_of_other_issuer_is_rejected",
+        expected_failure: "OtherIssuer",
+        always: false,
+    },
 ];

@@ -76,11 +76,14 @@ fn validate_headers(settings: &ProviderSettings) -> Result<(), ValidationError> 
         let lower = name.to_ascii_lowercase();
         let is_token = (1..=64).contains(&name.len())
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
-        let expected = match is_token {
-            false => "expected the name of a header",
-            true if RESERVED_HEADERS.contains(&lower.as_str()) => "the hub sets this header itself",
-            true if !seen.insert(lower) => "the header is given twice",
-            true => continue,
+        let expected = if !is_token {
+            "expected the name of a header"
+        } else if RESERVED_HEADERS.contains(&lower.as_str()) {
+            "the hub sets this header itself"
+        } else if !seen.insert(lower) {
+            "the header is given twice"
+        } else {
+            continue;
         };
         let name: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
         return Err(ValidationError::new(format!("{member}.{name}"), expected));
