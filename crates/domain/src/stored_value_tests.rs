@@ -21,7 +21,7 @@ use crate::model::operator::Role;
 use crate::model::provider::{
     AccountType, ClientAuthentication, ConsentShownBy, CustomerIdentity, DynamicRegistration, EndpointGroup,
     FdxEndpoint, FdxVersion, GrantScope, ProviderSettings, ProviderSource, ProviderState, RevokeMethod,
-    SecretSource, SigningAlgorithm, TlsSettings, UpstreamClientMode,
+    RevokeTokens, SecretSource, SigningAlgorithm, TlsSettings, UpstreamClientMode,
 };
 use crate::model::registration::{RegistrationState, RegistrationStep};
 use crate::rule::expiry_brake::ExpiryState;
@@ -179,6 +179,7 @@ fn provider_setting_names_are_unchanged() {
             "proxy",
             "revocation_endpoint",
             "revoke",
+            "revoke_tokens",
             "scopes",
             "secret_headers",
             "timeout",
@@ -211,6 +212,7 @@ fn provider_setting_values_are_unchanged() {
     assert_eq!(schema_names::<FdxVersion>(), ["5", "6"]);
     assert_eq!(schema_names::<GrantScope>(), ["per_client_customer", "per_token"]);
     assert_eq!(schema_names::<RevokeMethod>(), ["rfc7009"]);
+    assert_eq!(schema_names::<RevokeTokens>(), ["access", "both", "refresh"]);
     assert_eq!(schema_names::<SecretSource>(), ["env", "file", "sealed"]);
     assert_eq!(schema_names::<UpstreamClientMode>(), ["hub", "registration"]);
     assert_eq!(

@@ -177,6 +177,9 @@ pub struct ProviderSettings {
     /// Revocation methods, in order of preference; empty if the provider offers none.
     #[serde(default)]
     pub revoke: Vec<RevokeMethod>,
+    /// Tokens with which a grant is revoked by RFC 7009.
+    #[serde(default, skip_serializing_if = "RevokeTokens::is_refresh")]
+    pub revoke_tokens: RevokeTokens,
 }
 
 impl ProviderSettings {
@@ -385,6 +388,26 @@ pub enum CustomerIdentity {
 pub enum RevokeMethod {
     /// Token revocation (RFC 7009) with the refresh token.
     Rfc7009,
+}
+
+/// Tokens with which a grant is revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RevokeTokens {
+    /// The refresh token, or the access token if there is no other or the provider does not revoke refresh tokens.
+    #[default]
+    Refresh,
+    /// The access token while it is valid, for providers that end the whole grant with it; otherwise the refresh token.
+    Access,
+    /// The refresh token, and the access token while it is valid.
+    Both,
+}
+
+impl RevokeTokens {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_refresh(&self) -> bool {
+        *self == Self::Refresh
+    }
 }
 
 #[cfg(test)]

@@ -129,10 +129,13 @@ struct ShownRegistration {
 #[expect(dead_code, reason = "it exists only for its schema")]
 struct ShownTls {
     /// Certificates of the authorities that sign the provider's certificate, or the path of their file.
+    #[schemars(skip_serializing_if = "Option::is_none")]
     ca: Option<String>,
     /// Certificate of the hub, or the path of its file.
+    #[schemars(skip_serializing_if = "Option::is_none")]
     certificate: Option<String>,
     /// Private address ranges in which the provider may be.
+    #[schemars(skip_serializing_if = "Option::is_none")]
     allow_private: Option<Vec<String>>,
 }
 

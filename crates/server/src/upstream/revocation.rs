@@ -3,7 +3,7 @@
 use domain::Secret;
 use domain::id::{ClientId, ConnectionId};
 use domain::model::job::{AttemptOutcome, Job, JobKind, SealedAccessToken, TokenType};
-use domain::model::provider::{EndpointGroup, GrantScope, Provider};
+use domain::model::provider::{EndpointGroup, GrantScope, Provider, RevokeTokens};
 use domain::rule::provider_response::{CallOutcome, FailureReason, RevocationStep, next_revocation_step};
 use store::command::{SealedValue, UnrevokedToken};
 use store::query::{GetProvider, IsGrantShared};
@@ -64,23 +64,18 @@ impl RevocationJob<'_> {
         };
         let other_token =
             self.job.access_token.as_ref().map(|sealed| self.open_other_token(sealed)).transpose()?;
-        let (endpoints, invalid_requests) = (self.endpoints(), self.job.invalid_requests);
-        let report = endpoints.revoke(endpoint, token.expose(), self.job.token_type).await?;
-        match next_revocation_step(report.outcome, invalid_requests, other_token.is_some()) {
-            RevocationStep::TryOtherToken => {}
-            step => return Ok(AttemptReport::new(attempt_outcome(step, &report), report.to_string())),
-        }
-        // The provider does not revoke refresh tokens. It may still end the grant with its access token, which does not
-        // prove that the refresh token has become invalid: the job stays refused.
-        let access_token = other_token.as_ref().map(|token| token.expose().as_str()).unwrap_or_default();
-        let other = endpoints.revoke(endpoint, access_token, TokenType::AccessToken).await?;
-        let outcome = match next_revocation_step(other.outcome, invalid_requests, false) {
-            step @ (RevocationStep::Retry | RevocationStep::CountAndRetry) => attempt_outcome(step, &other),
-            RevocationStep::Accepted | RevocationStep::Refused | RevocationStep::TryOtherToken => {
-                AttemptOutcome::Refused
+        let endpoints = self.endpoints();
+        let revocation = GrantRevocation { endpoints: &endpoints, endpoint, job: self.job };
+        let own = (token.expose().as_str(), self.job.token_type);
+        // The access token is missing if it has expired, or if it is the only token.
+        let Some(access_token) = &other_token else { return revocation.revoke_one(own).await };
+        match self.provider.settings.revoke_tokens {
+            RevokeTokens::Refresh => revocation.revoke_refresh_token(own.0, access_token.expose()).await,
+            RevokeTokens::Access => {
+                revocation.revoke_one((access_token.expose(), TokenType::AccessToken)).await
             }
-        };
-        Ok(AttemptReport::new(outcome, format!("refresh token: {report}; access token: {other}")))
+            RevokeTokens::Both => revocation.revoke_both(own.0, access_token.expose()).await,
+        }
     }
 
     fn open_other_token(&self, sealed: &SealedAccessToken) -> Result<Secret<String>, InternalError> {
@@ -149,9 +144,11 @@ impl RevocationJob<'_> {
         if self.is_grant_shared(identity.clone()).await? {
             return Ok(report_grant_shared());
         }
+        // The access token, which was issued now, expires soon: both are not needed here.
+        let is_access_token_revoked = self.provider.settings.revoke_tokens == RevokeTokens::Access;
         let (token, token_type) = match tokens.refresh_token {
-            Some(token) => (token, TokenType::RefreshToken),
-            None => (tokens.access_token, TokenType::AccessToken),
+            Some(token) if !is_access_token_revoked => (token, TokenType::RefreshToken),
+            _ => (tokens.access_token, TokenType::AccessToken),
         };
         let (outcome, description) = match &self.provider.settings.revocation_endpoint {
             None => (AttemptOutcome::Refused, report_no_endpoint().description),
@@ -188,6 +185,69 @@ impl RevocationJob<'_> {
                 Ok(self.ctx.ask(&IsGrantShared { provider_id, connection_id, identity }).await?)
             }
         }
+    }
+}
+
+/// The revocation of one grant at an endpoint, by one or two of its tokens.
+struct GrantRevocation<'a> {
+    endpoints: &'a ProviderEndpoints<'a>,
+    endpoint: &'a str,
+    job: &'a Job,
+}
+
+impl GrantRevocation<'_> {
+    async fn call(&self, (token, token_type): (&str, TokenType)) -> Result<CallReport, BreakerOpenError> {
+        self.endpoints.revoke(self.endpoint, token, token_type).await
+    }
+
+    fn next_step(&self, report: &CallReport, has_other_token: bool) -> RevocationStep {
+        next_revocation_step(report.outcome, self.job.invalid_requests, has_other_token)
+    }
+
+    async fn revoke_one(&self, token: (&str, TokenType)) -> Result<AttemptReport, AttemptError> {
+        let report = self.call(token).await?;
+        Ok(AttemptReport::new(attempt_outcome(self.next_step(&report, false), &report), report.to_string()))
+    }
+
+    /// Revokes both tokens. The refresh token is first, because an access token expires soon. If the second call fails, both
+    /// are repeated: a revoked token is accepted again (RFC 7009 §2.2).
+    async fn revoke_both(
+        &self,
+        refresh_token: &str,
+        access_token: &str,
+    ) -> Result<AttemptReport, AttemptError> {
+        let report = self.call((refresh_token, TokenType::RefreshToken)).await?;
+        let step = self.next_step(&report, false);
+        if step != RevocationStep::Accepted {
+            let description = format!("refresh token: {report}");
+            return Ok(AttemptReport::new(attempt_outcome(step, &report), description));
+        }
+        let other = self.call((access_token, TokenType::AccessToken)).await?;
+        let outcome = attempt_outcome(self.next_step(&other, false), &other);
+        Ok(AttemptReport::new(outcome, format!("refresh token: {report}; access token: {other}")))
+    }
+
+    /// Revokes the refresh token, and the access token only if the provider does not revoke refresh tokens.
+    async fn revoke_refresh_token(
+        &self,
+        refresh_token: &str,
+        access_token: &str,
+    ) -> Result<AttemptReport, AttemptError> {
+        let report = self.call((refresh_token, TokenType::RefreshToken)).await?;
+        match self.next_step(&report, true) {
+            RevocationStep::TryOtherToken => {}
+            step => return Ok(AttemptReport::new(attempt_outcome(step, &report), report.to_string())),
+        }
+        // The provider does not revoke refresh tokens. It may still end the grant with its access token, which does not
+        // prove that the refresh token has become invalid: the job stays refused.
+        let other = self.call((access_token, TokenType::AccessToken)).await?;
+        let outcome = match self.next_step(&other, false) {
+            step @ (RevocationStep::Retry | RevocationStep::CountAndRetry) => attempt_outcome(step, &other),
+            RevocationStep::Accepted | RevocationStep::Refused | RevocationStep::TryOtherToken => {
+                AttemptOutcome::Refused
+            }
+        };
+        Ok(AttemptReport::new(outcome, format!("refresh token: {report}; access token: {other}")))
     }
 }
 

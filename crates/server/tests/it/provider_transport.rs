@@ -1,4 +1,4 @@
-//! Tests of the settings of the HTTP calls to a provider: headers, proxy, address ranges, duration, page size and history.
+//! Tests of the settings of the HTTP calls to a provider: headers, proxy, address ranges, duration, page size and revocation.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use domain::model::provider::{ProxySettings, SecretSource, TlsSettings};
+use domain::model::provider::{ProxySettings, RevokeTokens, SecretSource, TlsSettings};
 use http::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -244,4 +244,35 @@ async fn secret_headers_of_api_provider_are_sealed_and_checked() {
     let report = kit.run_admin_operation(Method::POST, "/providers/4000/test", None).await;
     let mut checks = report["checks"].as_array().unwrap().iter();
     assert_eq!(checks.find(|check| check["name"] == "transport").unwrap()["ok"], true, "{report}");
+}
+
+#[tokio::test]
+async fn tokens_of_setting_are_revoked() {
+    for (setting, types) in [
+        (RevokeTokens::Refresh, vec!["refresh_token"]),
+        (RevokeTokens::Access, vec!["access_token"]),
+        (RevokeTokens::Both, vec!["refresh_token", "access_token"]),
+    ] {
+        let kit = TestHub::new().await;
+        let tokens = kit.connect(&kit.acme()).await;
+        let bank = EndpointStub::new(|_| json_response(200, &json!({}))).await;
+        kit.update_provider_settings(1000, |settings| {
+            settings.revocation_endpoint = Some(format!("{}/revoke", bank.url));
+            settings.revoke_tokens = setting;
+        })
+        .await;
+
+        assert_eq!(kit.revoke(&tokens.access).await.status, 204);
+        kit.wait_until("the provider accepts the revocation", async || {
+            let path = format!("/connections/{}", tokens.id);
+            kit.run_admin_operation(Method::GET, &path, None).await["provider_revocation"] == "accepted"
+        })
+        .await;
+
+        let calls = bank.calls();
+        let hints: Vec<_> = calls.iter().filter_map(|call| call.field("token_type_hint")).collect();
+        assert_eq!(hints, types, "{setting:?}");
+        let sent: std::collections::BTreeSet<_> = calls.iter().map(|call| call.field("token")).collect();
+        assert_eq!(sent.len(), types.len(), "each token must be sent once");
+    }
 }
