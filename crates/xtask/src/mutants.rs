@@ -3,6 +3,7 @@
 
 mod access_map;
 mod clocks;
+mod logins;
 mod provider_calls;
 mod provider_credentials;
 mod table;
@@ -15,6 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use self::access_map::ACCESS_MAP_MUTANTS;
 use self::clocks::CLOCK_MUTANTS;
+use self::logins::LOGIN_MUTANTS;
 use self::provider_calls::PROVIDER_CALL_MUTANTS;
 use self::provider_credentials::PROVIDER_CREDENTIAL_MUTANTS;
 use self::table::{MUTANTS, Mutant};
@@ -41,7 +43,13 @@ pub(crate) fn run(root: &Path, environment: &[(&str, String)], all: bool) -> Res
 }
 
 fn all_mutants() -> impl Iterator<Item = &'static Mutant> {
-    let others = [ACCESS_MAP_MUTANTS, PROVIDER_CALL_MUTANTS, PROVIDER_CREDENTIAL_MUTANTS, CLOCK_MUTANTS];
+    let others = [
+        ACCESS_MAP_MUTANTS,
+        PROVIDER_CALL_MUTANTS,
+        PROVIDER_CREDENTIAL_MUTANTS,
+        CLOCK_MUTANTS,
+        LOGIN_MUTANTS,
+    ];
     MUTANTS.iter().chain(others.into_iter().flatten())
 }
 
