@@ -123,4 +123,14 @@ pub(super) const PROVIDER_CALL_MUTANTS: &[Mutant] = &[
         expected_failure: "assertion",
         always: false,
     },
+    Mutant {
+        name: "a redirect of a provider is followed",
+        file: "crates/server/src/outbound.rs",
+        original: ".redirect(reqwest::redirect::Policy::none())",
+        replacement: ".redirect(reqwest::redirect::Policy::limited(3))",
+        tests: TestTarget::Integration,
+        test: "spec::rfc6750::rfc6750_s5_3_redirect_with_bearer_token_is_not_followed",
+        expected_failure: "a bearer token was sent to the redirect target",
+        always: false,
+    },
 ];

@@ -329,16 +329,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
-        name: "a redirect of a provider is followed",
-        file: "crates/server/src/outbound.rs",
-        original: ".redirect(reqwest::redirect::Policy::none())",
-        replacement: ".redirect(reqwest::redirect::Policy::limited(3))",
-        tests: TestTarget::Integration,
-        test: "spec::rfc6750::rfc6750_s5_3_redirect_with_bearer_token_is_not_followed",
-        expected_failure: "a bearer token was sent to the redirect target",
-        always: false,
-    },
-    Mutant {
         name: "a response of one provider is accepted for another",
         file: "crates/store/src/command/authorization_request.rs",
         original: "let request = request.filter(|r| r.provider_id == self.provider_id);",
