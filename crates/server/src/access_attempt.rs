@@ -1,4 +1,4 @@
-//! A request that needs authentication, for the record of refused ones.
+//! A request that needs authentication. If it is refused, it is counted for the audit log.
 
 use domain::rule::access_denial::{DenialPlace, DenialReason, DeniedCaller, shorten_claimed_client};
 use domain::rule::operator::LocalPeer;

@@ -37,7 +37,7 @@ pub(crate) struct DatabaseContent {
     pub(crate) applied: Vec<(i64, String)>,
     /// True if a sandbox created the schema.
     pub(crate) has_sandbox_mark: bool,
-    /// True if the database contains tables that are not part of the schema, or no schema but tables.
+    /// True if the database has no schema of the hub yet, but contains tables or views.
     pub(crate) has_foreign_tables: bool,
 }
 

@@ -10,8 +10,8 @@ use futures_util::future::FutureExt;
 
 use crate::error::{Result, StoreError};
 
-/// The maximum number of sets of most queues that run at the same time. While the database responds to one set, the next one can
-/// be sent.
+/// The default of the maximum number of sets of a queue that run at the same time. While the database responds to one set, the next
+/// one can be sent.
 const MAX_RUNNING_SETS: usize = 2;
 
 pub(crate) struct SetQueue<T> {

@@ -15,7 +15,7 @@ use crate::app::App;
 
 const PREFIX: &str = "bowline_flow_";
 /// The maximum number of cookie values that are read from one request, and of cookies that one response lets expire. Each value
-/// costs a hash.
+/// costs a hash, and on the page of a request also a decryption.
 const MAX_COOKIE_VALUES: usize = 50;
 /// The maximum size of all flow cookies of one browser.
 ///

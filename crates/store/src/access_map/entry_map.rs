@@ -111,7 +111,7 @@ impl<K: Eq + Hash + HeapSize, V: Clone + HeapSize> EntryMap<K, V> {
     pub(super) fn insert(&self, key: K, value: V, read_after: CommitTime, usable_from: BarrierNumber) {
         let shard = self.shard(&key);
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        // An entry that exists is exact and stays: replacing it would only delay its use to the next barrier.
+        // An entry that exists stays: it is exact, or else the next barrier removes it. Replacing it would only delay its use.
         if shard.closed == 0 && shard.reopened_at <= read_after && shard.entries.peek(&key).is_none() {
             shard.entries.insert(key, Entry { value, usable_from });
         }

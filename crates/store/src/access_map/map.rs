@@ -39,7 +39,7 @@ pub(crate) struct AccessMap {
     misses: std::sync::atomic::AtomicU64,
 }
 
-/// The rows that a transaction has changed.
+/// The rows that one or more transactions have changed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ChangedRows {
     Keys(Vec<RowKey>),

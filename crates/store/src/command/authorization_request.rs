@@ -20,8 +20,8 @@ use crate::sql::sql;
 use crate::tx::Tx;
 use crate::value::values;
 
-/// Stores a request with the customer's consent on the hub's page; the browser is then sent to the provider. A repetition changes nothing and
-/// returns the verifier of the first time, so that the browser is sent to the same URL.
+/// Stores a request with the customer's consent on the hub's page; the browser is then sent to the provider. A repetition changes
+/// nothing and returns the verifier of the first time, so that the browser is sent to the same URL.
 #[derive(Debug)]
 pub struct SendToProvider {
     pub moment: Moment,

@@ -20,7 +20,7 @@ use crate::set_queue::SetQueue;
 use crate::sql::{Sql, sql};
 use crate::value::{FromValue, Value, values};
 
-/// The number of changes above which the whole map is emptied instead.
+/// The number of changes from which on the whole map is emptied instead.
 const MAX_CHANGES: i64 = 5_000;
 
 /// A barrier whose changes the map contains.

@@ -62,11 +62,13 @@ impl TransportSettings {
 
     /// Returns whether the settings are those of a provider.
     pub fn is_of(&self, settings: &ProviderSettings) -> bool {
-        self.tls == settings.tls
-            && self.headers == settings.headers
-            && self.secret_headers == settings.secret_headers
-            && self.proxy == settings.proxy
-            && self.timeout == settings.timeout
+        // All fields are named, so that a new one must be compared too.
+        let Self { tls, headers, secret_headers, proxy, timeout } = self;
+        *tls == settings.tls
+            && *headers == settings.headers
+            && *secret_headers == settings.secret_headers
+            && *proxy == settings.proxy
+            && *timeout == settings.timeout
     }
 }
 

@@ -115,8 +115,8 @@ fn is_private(range: &IpNet) -> bool {
         IpAddr::V4(v4) => v4.is_private() || matches!(v4.octets(), [100, 64..=127, ..]),
         IpAddr::V6(v6) => v6.is_unique_local(),
     };
-    // A range that begins and ends in private addresses could contain others in between only if it were larger than
-    // the smallest private range, of which all have a prefix of at least 7 bits and different first bits.
+    // A range with others in between would contain two private blocks. Two blocks have at most the first bit in common, so such a
+    // range would begin at 0.0.0.0 or 128.0.0.0, which are not private.
     is_private(range.network()) && is_private(range.broadcast())
 }
 
