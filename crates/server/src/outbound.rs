@@ -235,7 +235,7 @@ impl Outbound {
         Ok(self.client.get(url.clone()).bearer_auth(bearer))
     }
 
-    /// Creates a `GET` request without credentials, to check that a server is reachable.
+    /// Creates a `GET` request without credentials, to check that a server is reachable or to read its metadata.
     pub fn get_unauthenticated(&self, url: &Url) -> Result<RequestBuilder, OutboundError> {
         self.ensure_url_allowed(url)?;
         Ok(self.client.get(url.clone()))
