@@ -90,13 +90,17 @@ async fn is_served(address: SocketAddr, source: &str) -> bool {
     response.starts_with(b"HTTP/1.1 200")
 }
 
-/// Returns how often something was refused or ended for a reason.
-async fn count_rejections(kit: &TestHub, reason: &str) -> u64 {
+/// Returns the value of a counter, which is named with its labels.
+async fn read_counter(kit: &TestHub, name: &str) -> u64 {
     let url = format!("http://{}/metrics", kit.world.node.probes);
     let metrics = kit.send(BrowserRequest::new(Method::GET, &url)).await.body;
-    let name = format!("bowline_listener_rejections_total{{reason=\"{reason}\"}} ");
-    let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
-    line.map_or(0, |number| number.parse().unwrap())
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.map_or(0, |number| number.parse().unwrap())
+}
+
+/// Returns how often something was refused or ended for a reason.
+async fn count_rejections(kit: &TestHub, reason: &str) -> u64 {
+    read_counter(kit, &format!("bowline_listener_rejections_total{{reason=\"{reason}\"}}")).await
 }
 
 /// Returns the resident memory of the hub's process in bytes.
@@ -346,10 +350,7 @@ async fn pipelined_requests_wait_until_responses_are_read() {
 }
 
 /// Returns how many requests for the small response were served.
-async fn count_served(kit: &TestHub) -> usize {
-    let url = format!("http://{}/metrics", kit.world.node.probes);
-    let metrics = kit.send(BrowserRequest::new(Method::GET, &url)).await.body;
-    let name = format!("bowline_http_requests_total{{api=\"page\",route=\"{SMALL}\",status=\"200\"}} ");
-    let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
-    line.map_or(0, |number| number.parse().unwrap())
+async fn count_served(kit: &TestHub) -> u64 {
+    let labels = format!("{{api=\"page\",route=\"{SMALL}\",status=\"200\"}}");
+    read_counter(kit, &format!("bowline_http_requests_total{labels}")).await
 }

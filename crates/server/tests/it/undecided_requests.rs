@@ -19,6 +19,14 @@ const FORM: &str = "application/x-www-form-urlencoded";
 const MAX_COOKIE_BYTES: usize = 2_400;
 const MAX_COOKIES_BYTES: usize = 6_000;
 
+/// Builds the query of an authorization request of the recipient `acme` with this `state`.
+fn build_query(kit: &TestHub, state: String) -> Vec<(&'static str, String)> {
+    let mut query = TestHub::build_authorization_query(&kit.acme());
+    query.retain(|(name, _)| *name != "state");
+    query.push(("state", state));
+    query
+}
+
 impl TestHub {
     /// Counts the rows of each table that requests can change.
     async fn count_all_rows(&self) -> BTreeMap<String, String> {
@@ -41,10 +49,8 @@ impl TestHub {
 
     /// Sends an authorization request of the recipient `acme` without a cookie, with this `state`.
     async fn authorize_raw(&self, state: &str) -> BrowserResponse {
-        let mut query = TestHub::build_authorization_query(&self.acme());
-        query.retain(|(name, _)| *name != "state");
+        let mut query = build_query(self, state.to_owned());
         query.extend([
-            ("state", state.to_owned()),
             ("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".to_owned()),
             ("code_challenge_method", "S256".to_owned()),
         ]);
@@ -140,14 +146,9 @@ async fn oldest_flows_are_dropped_above_six_thousand_bytes() {
         // The ids of flows that begin in the same millisecond have no order.
         kit.advance(Duration::from_millis(1));
         let state = if n % 20 < 15 { "short".to_owned() } else { "é".repeat(750) };
-        let query = {
-            let mut query = TestHub::build_authorization_query(&kit.acme());
-            query.retain(|(name, _)| *name != "state");
-            query.push(("state", state));
-            query
-        };
+        let url = authorize_url("", &build_query(&kit, state));
         let header = jar.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
-        let sent = RawRequest::get(authorize_url("", &query)).header("cookie", header);
+        let sent = RawRequest::get(url).header("cookie", header);
         let answer = kit.send_raw(&sent).await;
         for cookie in answer.headers.get_all(header::SET_COOKIE) {
             let cookie = cookie.to_str().unwrap();
@@ -178,9 +179,7 @@ async fn oldest_flows_are_dropped_above_six_thousand_bytes() {
 async fn flow_with_longest_parameters_completes() {
     let kit = TestHub::new().await;
     let state = "\"".repeat(1_500);
-    let mut query = TestHub::build_authorization_query(&kit.acme());
-    query.retain(|(name, _)| *name != "state");
-    query.push(("state", state.clone()));
+    let query = build_query(&kit, state.clone());
 
     let back = kit.complete_authorization(&query, "alice", &["mt-alice-card"]).await;
 
