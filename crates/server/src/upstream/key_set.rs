@@ -14,10 +14,11 @@ use crate::error::InternalError;
 
 /// Returns the public keys of the hub at all providers as a JWK set (RFC 7517 §5).
 pub async fn load_key_set(ctx: &RequestContext) -> Result<Arc<str>, InternalError> {
-    let published = ctx.app().published_keys();
-    if let Some(document) = published.find(ctx.now()) {
-        return Ok(document);
-    }
+    let now = || Ok(ctx.app().now()?);
+    ctx.app().published_keys().find_or_build(now, build_key_set(ctx)).await
+}
+
+async fn build_key_set(ctx: &RequestContext) -> Result<Arc<str>, InternalError> {
     // Two providers may have the same key. Its id identifies it.
     let mut keys = BTreeMap::new();
     for provider in ctx.ask(&ListProviders).await?.rows {
@@ -30,9 +31,7 @@ pub async fn load_key_set(ctx: &RequestContext) -> Result<Arc<str>, InternalErro
         }
     }
     let keys: Vec<Value> = keys.into_values().collect();
-    let document: Arc<str> = json!({ "keys": keys }).to_string().into();
-    published.keep(ctx.now(), Arc::clone(&document));
-    Ok(document)
+    Ok(json!({ "keys": keys }).to_string().into())
 }
 
 /// Returns the public keys of the hub at a provider by their ids.
