@@ -74,6 +74,8 @@ impl<'a> ProviderEndpoints<'a> {
     ) -> Result<PartialResponse, OutboundError> {
         let outbound = self.outbound().await?;
         let url = Url::parse(endpoint).map_err(|_| OutboundError::Forbidden)?;
+        // A job may begin long before this call, so the time of an assertion is read here. If the clock cannot be relied on, the
+        // older time is safe: the assertion only expires earlier, and at worst the provider rejects it.
         let form = ClientForm { url: &url, fields, now: self.ctx.app().now().unwrap_or(self.ctx.now()) };
         let request = build_authenticated_form(&outbound, &self.provider.settings, credentials, form)?;
         let request =
