@@ -295,14 +295,20 @@ impl Outbound {
 }
 
 fn classify_error(error: &reqwest::Error) -> OutboundError {
-    let tls = TlsFailure::find(error);
+    classify_failure(TlsFailure::find(error), error.is_connect(), error.is_timeout())
+}
+
+/// Returns the reason of a failed call, given whether it failed while connecting and whether it took too long.
+fn classify_failure(tls: Option<TlsFailure>, is_connect: bool, is_timeout: bool) -> OutboundError {
     match tls {
-        Some(failure) if error.is_connect() || failure == TlsFailure::CertificateRejected => {
+        // The server cannot have read the request. After the handshake, other failures of TLS say nothing about that: the
+        // connection may have been used before.
+        Some(failure) if is_connect || failure == TlsFailure::CertificateRejected => {
             OutboundError::Tls(failure)
         }
         // A timeout while connecting counts as a failed connection, because the request was not sent.
-        _ if error.is_connect() => OutboundError::Connect,
-        _ if error.is_timeout() => OutboundError::Timeout,
+        _ if is_connect => OutboundError::Connect,
+        _ if is_timeout => OutboundError::Timeout,
         _ => OutboundError::Interrupted,
     }
 }
@@ -310,6 +316,16 @@ fn classify_error(error: &reqwest::Error) -> OutboundError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tls_failure_after_the_handshake_may_follow_a_request() {
+        let reason = |tls, is_connect| classify_failure(Some(tls), is_connect, false).reason();
+
+        assert_eq!(reason(TlsFailure::CertificateRejected, false), "tls_failed");
+        for failure in [TlsFailure::CertificateDenied, TlsFailure::Other] {
+            assert_eq!((reason(failure, true), reason(failure, false)), ("tls_failed", "interrupted"));
+        }
+    }
 
     #[test]
     fn response_with_interrupted_body_has_no_complete_status() {

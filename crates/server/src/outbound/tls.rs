@@ -18,6 +18,10 @@ pub enum TlsFailure {
     OtherName,
     #[error("the provider requires another certificate of the hub; check tls.certificate")]
     CertificateRejected,
+    #[error(
+        "the provider denies access to the hub's certificate, which may have expired or been revoked; check tls.certificate"
+    )]
+    CertificateDenied,
     #[error("no common protocol, or the certificate is not valid")]
     Other,
 }
@@ -48,17 +52,20 @@ impl TlsFailure {
                 _ => Self::Other,
             },
             // With TLS 1.3 a client learns that its certificate is rejected after it has sent the request, which the server
-            // has not read.
+            // has not read: servers send these alerts only in the handshake, and the client permits no second one.
             rustls::Error::AlertReceived(
                 AlertDescription::CertificateRequired
                 | AlertDescription::BadCertificate
                 | AlertDescription::UnsupportedCertificate
-                | AlertDescription::CertificateRevoked
+                | AlertDescription::UnknownCA,
+            ) => Self::CertificateRejected,
+            // Some servers also send these later, such as when a certificate expires while a connection is open.
+            rustls::Error::AlertReceived(
+                AlertDescription::CertificateRevoked
                 | AlertDescription::CertificateExpired
                 | AlertDescription::CertificateUnknown
-                | AlertDescription::UnknownCA
                 | AlertDescription::AccessDenied,
-            ) => Self::CertificateRejected,
+            ) => Self::CertificateDenied,
             _ => Self::Other,
         }
     }
@@ -78,6 +85,11 @@ mod tests {
                 rustls::Error::AlertReceived(AlertDescription::CertificateRequired),
                 TlsFailure::CertificateRejected,
             ),
+            (
+                rustls::Error::AlertReceived(AlertDescription::CertificateExpired),
+                TlsFailure::CertificateDenied,
+            ),
+            (rustls::Error::AlertReceived(AlertDescription::AccessDenied), TlsFailure::CertificateDenied),
             (rustls::Error::AlertReceived(AlertDescription::HandshakeFailure), TlsFailure::Other),
         ] {
             assert_eq!(TlsFailure::find(&wrap(error)), Some(expected));
