@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
 
 use domain::id::ProviderId;
 use domain::model::provider::{ProviderSettings, TransportSettings};
@@ -12,14 +11,28 @@ use super::Outbound;
 
 /// The state of a file, by which a change of its content is recognized without reading it. `None` if it does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileStamp(Option<(Option<SystemTime>, u64, u64)>);
+pub struct FileStamp(Option<FileState>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileState {
+    length: u64,
+    inode: u64,
+    modified: (i64, i64),
+    /// The time of the last change of the content, owner or permissions. Unlike `modified`, programs cannot set it.
+    changed: (i64, i64),
+}
 
 impl FileStamp {
     /// Returns the state of each file.
     pub fn read_all<'p>(paths: impl Iterator<Item = &'p str>) -> Vec<Self> {
         let read = |path| {
             let file = std::fs::metadata(path).ok()?;
-            Some((file.modified().ok(), file.len(), file.ino()))
+            Some(FileState {
+                length: file.len(),
+                inode: file.ino(),
+                modified: (file.mtime(), file.mtime_nsec()),
+                changed: (file.ctime(), file.ctime_nsec()),
+            })
         };
         paths.map(|path| Self(read(path))).collect()
     }
@@ -30,6 +43,8 @@ impl FileStamp {
 pub struct ProviderClient {
     pub transport: TransportSettings,
     pub stamps: Vec<FileStamp>,
+    /// The state of the files at the last failed attempt to load them, which is logged once.
+    pub failed: Option<Vec<FileStamp>>,
     pub outbound: Outbound,
 }
 
@@ -47,5 +62,28 @@ impl ProviderClients {
     /// Replaces the client of a provider.
     pub fn insert(&self, provider: ProviderId, client: ProviderClient) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(provider, client);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn stamp_of_file_changes_with_its_permissions() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let read = || FileStamp::read_all([file.path().to_str().unwrap()].into_iter());
+        let before = read();
+
+        // The clock of the file system may advance only every 10 ms.
+        let is_changed = (0..1_000_000).any(|nth| {
+            let mode = if nth % 2 == 0 { 0o400 } else { 0o600 };
+            file.as_file().set_permissions(std::fs::Permissions::from_mode(mode)).unwrap();
+            read() != before
+        });
+
+        assert!(is_changed);
     }
 }

@@ -26,10 +26,10 @@ pub(super) async fn outbound_for(
     if let Some(client) = known.as_ref().filter(|client| client.stamps == stamps) {
         return Ok(client.outbound.clone());
     }
-    let outbound = match load(ctx, provider).await {
+    let client = match load(ctx, provider).await {
         Ok(outbound) => {
             tracing::info!(provider = %id, "the certificates, keys and headers of the provider were loaded");
-            outbound
+            ProviderClient { transport: TransportSettings::new(settings), stamps, failed: None, outbound }
         }
         Err(reason) => {
             // The files of a certificate and its key are replaced one after the other.
@@ -38,13 +38,15 @@ pub(super) async fn outbound_for(
                     "a certificate, key or header of the provider cannot be used");
                 return Err(OutboundError::Credentials);
             };
-            tracing::warn!(provider = %id, reason,
-                "a certificate, key or header of the provider cannot be used: the previous ones remain in use");
-            client.outbound
+            if client.failed.as_ref() != Some(&stamps) {
+                tracing::warn!(provider = %id, reason,
+                    "a certificate, key or header of the provider cannot be used: the previous ones remain in use");
+            }
+            // The client keeps its stamps, so that the next call reads the files again: a repair does not always change a stamp.
+            ProviderClient { failed: Some(stamps), ..client }
         }
     };
-    let client =
-        ProviderClient { transport: TransportSettings::new(settings), stamps, outbound: outbound.clone() };
+    let outbound = client.outbound.clone();
     app.provider_clients().insert(id, client);
     Ok(outbound)
 }

@@ -93,6 +93,36 @@ async fn headers_are_sent_with_every_call_and_secret_is_reloaded() {
 }
 
 #[tokio::test]
+async fn repaired_file_with_the_times_of_the_broken_one_is_read() {
+    let kit = TestHub::new().await;
+    let tokens = kit.connect(&kit.acme()).await;
+    let bank = EndpointStub::new(|_| json_response(200, &json!({"accounts": []}))).await;
+    let path = kit.data_folder().join("gateway.key");
+    // As a program does that copies a file with its times.
+    let write = |content: &str| {
+        std::fs::write(&path, content).unwrap();
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    };
+    std::fs::write(&path, "key-1").unwrap();
+    kit.update_provider_settings(1000, |settings| {
+        settings.fdx.base_url.clone_from(&bank.url);
+        let source = SecretSource::File(path.display().to_string());
+        settings.secret_headers = BTreeMap::from([("x-gateway-key".into(), source)]);
+    })
+    .await;
+
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
+    write("key\n2");
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200, "the first key is still used");
+    write("key-2");
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
+
+    let keys: Vec<_> = bank.calls().iter().map(|call| header(call, "x-gateway-key")).collect();
+    assert_eq!(keys, ["key-1", "key-1", "key-2"]);
+}
+
+#[tokio::test]
 async fn page_size_of_provider_limits_requests_of_lists() {
     let kit = TestHub::new().await;
     let tokens = kit.connect(&kit.acme()).await;
