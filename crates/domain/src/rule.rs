@@ -11,6 +11,7 @@ pub mod client_auth;
 pub mod client_registration;
 pub mod expiry_brake;
 pub mod invalid_grant;
+pub mod network_address;
 pub mod node_lease;
 pub mod operator;
 pub mod pkce;

@@ -189,7 +189,8 @@ impl Outbound {
             has_proxy: material.proxy.is_some(),
         };
         let timeout = material.timeout.unwrap_or(section.timeout.duration());
-        let builder = material.apply_to(Self::configure(section, timeout, &policy))?;
+        let builder =
+            material.apply_to(Self::configure(section, timeout, &policy), section.allow_loopback)?;
         // The client is built from valid parts, so only the combination of certificate and key can be wrong.
         Self::build(section, builder, timeout, policy)
             .map_err(|_| "tls.certificate and tls.key: the key is not that of the certificate".to_owned())

@@ -11,12 +11,13 @@ use crate::model::provider::{CustomerIdentity, GrantScope, ProviderSettings, Ups
 use crate::rule::validation::{MAX_NAME_CHARS, ValidationError, validate_credential, validate_text};
 
 pub use authentication::{is_pem, validate_secret};
+pub use transport::is_allowed_proxy;
 
 /// The limits of the hub that the settings of a provider must keep.
 #[derive(Clone, Copy, Debug)]
 pub struct ProviderLimits {
-    /// True if URLs may use plain http, for providers on the same machine.
-    pub allow_http: bool,
+    /// True if providers and proxies may be on this machine. URLs may then use plain http.
+    pub allow_loopback: bool,
     /// The longest duration of a call to a provider.
     pub max_timeout: Duration,
 }
@@ -27,11 +28,11 @@ pub fn check(settings: &ProviderSettings, limits: ProviderLimits) -> Result<(), 
     if settings.country.len() != 2 || !settings.country.bytes().all(|b| b.is_ascii_uppercase()) {
         return Err(ValidationError::new("country", "expected two letters of ISO 3166, as in CA"));
     }
-    validate_urls(settings, limits.allow_http)?;
+    validate_urls(settings, limits.allow_loopback)?;
     validate_credential("client_id", &settings.client_id)?;
     validate_scopes_and_fields(settings)?;
     authentication::validate_authentication(settings)?;
-    transport::validate_transport(settings, limits.max_timeout)?;
+    transport::validate_transport(settings, limits.max_timeout, limits.allow_loopback)?;
     validate_combinations(settings)
 }
 
@@ -124,7 +125,7 @@ mod tests {
         });
         change(&mut value);
         let settings = serde_json::from_value(value).unwrap();
-        check(&settings, ProviderLimits { allow_http, max_timeout: Duration::from_secs(15) })
+        check(&settings, ProviderLimits { allow_loopback: allow_http, max_timeout: Duration::from_secs(15) })
             .err()
             .map(|invalid| format!("{}: {}", invalid.field, invalid.expected))
     }

@@ -237,7 +237,7 @@ mod tests {
             assert_eq!(settings.auth.as_str(), method, "{text}");
             assert_eq!(settings.scope_for(settings.clusters()), "fdx:accountbasic:read TRANSACTIONS");
             let limits = domain::rule::provider::ProviderLimits {
-                allow_http: false,
+                allow_loopback: false,
                 max_timeout: std::time::Duration::from_secs(15),
             };
             assert_eq!(domain::rule::provider::check(&settings, limits), Ok(()), "{text}");

@@ -110,7 +110,7 @@ section! {
 impl UpstreamSection {
     /// Returns the limits that the settings of each provider must keep.
     pub fn provider_limits(&self) -> ProviderLimits {
-        ProviderLimits { allow_http: self.allow_loopback, max_timeout: self.timeout.duration() }
+        ProviderLimits { allow_loopback: self.allow_loopback, max_timeout: self.timeout.duration() }
     }
 }
 

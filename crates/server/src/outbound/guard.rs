@@ -4,12 +4,13 @@
 //! checked in the resolver of the HTTP client. If they were checked before the call, the client would resolve the name
 //! a second time, and an attacker could return another address then (DNS rebinding).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use domain::rule::network_address::{find_literal, is_allowed_for_proxy, is_public};
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use url::{Host, Url};
+use url::Url;
 
 /// The addresses that a client may call, in addition to the public ones.
 #[derive(Clone)]
@@ -18,8 +19,8 @@ pub(super) struct AddressPolicy {
     pub(super) allow_loopback: bool,
     /// The private ranges that may be called.
     pub(super) private: Arc<[IpNet]>,
-    /// True if all calls go through a proxy. The only name that is resolved here is then that of the proxy, which the operator
-    /// has configured and which is usually in an internal network; the proxy decides which addresses it connects to.
+    /// True if all calls go through a proxy. The only name that is resolved here is then that of the proxy, which is usually in an
+    /// internal network; the proxy decides which addresses it connects to.
     pub(super) has_proxy: bool,
 }
 
@@ -29,8 +30,13 @@ impl AddressPolicy {
     }
 
     fn allows(&self, address: IpAddr) -> bool {
-        is_address_allowed(address, self.allow_loopback)
+        is_public(address, self.allow_loopback)
             || self.private.iter().any(|range| range.contains(&address.to_canonical()))
+    }
+
+    /// Returns whether an address may be called that the client has resolved: that of the server, or that of the proxy.
+    fn allows_resolved(&self, address: IpAddr) -> bool {
+        if self.has_proxy { is_allowed_for_proxy(address, self.allow_loopback) } else { self.allows(address) }
     }
 }
 
@@ -38,12 +44,7 @@ impl AddressPolicy {
 ///
 /// IP addresses in the URL are checked here, because the resolver never sees them.
 pub(super) fn is_url_allowed(url: &Url, policy: &AddressPolicy) -> bool {
-    let literal = match url.host() {
-        Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
-        Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
-        Some(Host::Domain(_)) => None,
-        None => return false,
-    };
+    let literal = find_literal(url);
     let is_scheme_allowed = match url.scheme() {
         "https" => true,
         "http" => {
@@ -52,7 +53,7 @@ pub(super) fn is_url_allowed(url: &Url, policy: &AddressPolicy) -> bool {
         }
         _ => false,
     };
-    is_scheme_allowed && literal.is_none_or(|address| policy.allows(address))
+    url.has_host() && is_scheme_allowed && literal.is_none_or(|address| policy.allows(address))
 }
 
 /// A DNS resolver that returns only addresses that the hub may call.
@@ -63,8 +64,7 @@ impl Resolve for GuardedResolver {
         let policy = self.0.clone();
         Box::pin(async move {
             let addresses = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<_> =
-                addresses.filter(|address| policy.has_proxy || policy.allows(address.ip())).collect();
+            let allowed: Vec<_> = addresses.filter(|address| policy.allows_resolved(address.ip())).collect();
             if allowed.is_empty() {
                 return Err("the name has no address that may be called".into());
             }
@@ -72,46 +72,6 @@ impl Resolve for GuardedResolver {
             Ok(addresses)
         })
     }
-}
-
-fn is_address_allowed(address: IpAddr, allow_loopback: bool) -> bool {
-    match address {
-        IpAddr::V4(v4) => is_ipv4_allowed(v4, allow_loopback),
-        // ::ffff:10.0.0.1 reaches the same host as 10.0.0.1.
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => is_ipv4_allowed(v4, allow_loopback),
-            None => is_ipv6_allowed(v6, allow_loopback),
-        },
-    }
-}
-
-fn is_ipv4_allowed(address: Ipv4Addr, allow_loopback: bool) -> bool {
-    let [a, b, c, _] = address.octets();
-    // 100.64.0.0/10, carrier-grade NAT (RFC 6598).
-    let is_carrier_nat = a == 100 && (64..128).contains(&b);
-    // IETF protocol assignments, 6to4 relays and benchmarking (RFC 6890). Some clouds serve instance metadata there.
-    let is_special = matches!((a, b, c), (192, 0, 0) | (192, 88, 99) | (198, 18..=19, _));
-    let is_internal = address.is_private()
-        || address.is_link_local()
-        || address.is_unspecified()
-        || address.is_broadcast()
-        || address.is_documentation()
-        || address.is_multicast()
-        || is_carrier_nat
-        || is_special
-        || a == 0
-        || a >= 240;
-    if address.is_loopback() { allow_loopback } else { !is_internal }
-}
-
-fn is_ipv6_allowed(address: Ipv6Addr, allow_loopback: bool) -> bool {
-    if address.is_loopback() {
-        return allow_loopback;
-    }
-    let [a, b, ..] = address.segments();
-    // Only 2000::/3 is routed on the internet (RFC 4291, section 2.4). Of it, 2002::/16 (6to4) embeds IPv4 addresses and
-    // 2001::/23 is reserved for protocols (RFC 2928). NAT64 (64:ff9b::/96) lies outside.
-    (0x2000..0x4000).contains(&a) && a != 0x2002 && !(a == 0x2001 && b < 0x200)
 }
 
 #[cfg(test)]
@@ -167,5 +127,16 @@ mod tests {
         {
             assert!(!is_allowed(refused), "{refused}");
         }
+    }
+
+    #[tokio::test]
+    async fn name_of_proxy_is_checked_when_it_is_resolved() {
+        let resolve = |allow_loopback| {
+            let policy = AddressPolicy { has_proxy: true, ..AddressPolicy::new(allow_loopback) };
+            GuardedResolver(policy).resolve("localhost".parse().unwrap())
+        };
+
+        assert!(resolve(false).await.is_err(), "loopback is not allowed");
+        assert!(resolve(true).await.is_ok_and(|mut addresses| addresses.all(|a| a.ip().is_loopback())));
     }
 }

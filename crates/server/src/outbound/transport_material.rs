@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::Secret;
+use domain::rule::provider::is_allowed_proxy;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 use reqwest::{Certificate, ClientBuilder, Identity, Proxy};
+use url::Url;
 
 /// Certificates and a key in PEM form, headers, a proxy and limits.
 #[derive(Default)]
@@ -30,7 +32,11 @@ pub struct TransportMaterial {
 
 impl TransportMaterial {
     /// Adds the parts to a client. The error names the setting.
-    pub(super) fn apply_to(&self, mut builder: ClientBuilder) -> Result<ClientBuilder, String> {
+    pub(super) fn apply_to(
+        &self,
+        mut builder: ClientBuilder,
+        allow_loopback: bool,
+    ) -> Result<ClientBuilder, String> {
         if let Some(ca) = &self.ca {
             let trusted = Certificate::from_pem_bundle(ca.as_bytes()).unwrap_or_default();
             if trusted.is_empty() {
@@ -47,13 +53,20 @@ impl TransportMaterial {
             builder = builder.identity(identity);
         }
         if let Some(url) = &self.proxy {
-            builder = builder.proxy(self.build_proxy(url)?);
+            builder = builder.proxy(self.build_proxy(url, allow_loopback)?);
         }
         Ok(builder.default_headers(self.build_headers()?))
     }
 
-    fn build_proxy(&self, url: &str) -> Result<Proxy, String> {
-        let proxy = Proxy::all(url).map_err(|_| "proxy.url: expected a URL".to_owned())?;
+    fn build_proxy(&self, url: &str, allow_loopback: bool) -> Result<Proxy, String> {
+        let invalid = || "proxy.url: expected a URL with an allowed address".to_owned();
+        let url = Url::parse(url).map_err(|_| invalid())?;
+        // Checked again, because `upstream.allow_loopback` may have changed since the settings were stored. The resolver never
+        // sees an address in the URL.
+        if !is_allowed_proxy(&url, allow_loopback) {
+            return Err(invalid());
+        }
+        let proxy = Proxy::all(url).map_err(|_| invalid())?;
         let Some(credentials) = &self.proxy_credentials else { return Ok(proxy) };
         let (user, password) = credentials
             .expose()
@@ -73,5 +86,20 @@ impl TransportMaterial {
             headers.insert(name, value);
         }
         Ok(headers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_proxy_with_forbidden_address_is_not_used() {
+        let material = TransportMaterial::default();
+
+        assert!(material.build_proxy("http://127.0.0.1:3128", false).is_err());
+        assert!(material.build_proxy("http://169.254.169.254", true).is_err());
+        assert!(material.build_proxy("http://127.0.0.1:3128", true).is_ok());
+        assert!(material.build_proxy("http://egress.example:3128", false).is_ok());
     }
 }

@@ -247,6 +247,7 @@ async fn secret_headers_of_api_provider_are_sealed_and_checked() {
         ("secret_headers", json!({"authorization": "x"}), "secret_headers.authorization"),
         ("headers", json!({"x-key": 5}), "headers.x-key"),
         ("proxy", json!({"url": "nowhere"}), "proxy.url"),
+        ("proxy", json!({"url": "http://169.254.169.254"}), "proxy.url"),
         (
             "proxy",
             json!({"url": "http://127.0.0.1:1", "credentials": {"file": "/etc/passwd"}}),

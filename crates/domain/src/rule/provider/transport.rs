@@ -1,13 +1,13 @@
 //! The validation of the settings of the HTTP calls to a provider.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use url::Url;
 
 use crate::model::provider::ProviderSettings;
+use crate::rule::network_address::{find_literal, is_allowed_for_proxy, is_private};
 use crate::rule::validation::{ValidationError, validate_credential};
 
 const MAX_HEADERS: usize = 32;
@@ -39,17 +39,21 @@ const RESERVED_HEADERS: [&str; 18] = [
 pub(super) fn validate_transport(
     settings: &ProviderSettings,
     max_timeout: Duration,
+    allow_loopback: bool,
 ) -> Result<(), ValidationError> {
     validate_headers(settings)?;
     if let Some(proxy) = &settings.proxy {
         let url = Url::parse(&proxy.url).ok().filter(|url| {
             matches!(url.scheme(), "http" | "https") && url.has_host() && url.username().is_empty()
         });
-        if url.is_none_or(|url| url.password().is_some() || url.path() != "/" || url.query().is_some()) {
-            return Err(ValidationError::new(
-                "proxy.url",
-                "expected a URL such as http://egress.example:3128",
-            ));
+        let url = url.filter(|url| url.password().is_none() && url.path() == "/" && url.query().is_none());
+        let expected = match url.map(|url| is_allowed_proxy(&url, allow_loopback)) {
+            Some(true) => None,
+            Some(false) => Some("the address is not allowed; loopback needs upstream.allow_loopback"),
+            None => Some("expected a URL such as http://egress.example:3128"),
+        };
+        if let Some(expected) = expected {
+            return Err(ValidationError::new("proxy.url", expected));
         }
     }
     validate_ranges(settings)?;
@@ -65,6 +69,11 @@ pub(super) fn validate_transport(
         return Err(ValidationError::new("history", "expected a time as in \"24 months\" or \"90 days\""));
     }
     Ok(())
+}
+
+/// Returns whether a proxy may have the address that its URL contains, if it contains one.
+pub fn is_allowed_proxy(url: &Url, allow_loopback: bool) -> bool {
+    find_literal(url).is_none_or(|address| is_allowed_for_proxy(address, allow_loopback))
 }
 
 fn validate_headers(settings: &ProviderSettings) -> Result<(), ValidationError> {
@@ -100,7 +109,7 @@ fn validate_headers(settings: &ProviderSettings) -> Result<(), ValidationError> 
 fn validate_ranges(settings: &ProviderSettings) -> Result<(), ValidationError> {
     let ranges = settings.tls.iter().flat_map(|tls| &tls.allow_private);
     for (nth, range) in ranges.enumerate() {
-        if nth >= MAX_RANGES || !range.parse::<IpNet>().is_ok_and(|range| is_private(&range)) {
+        if nth >= MAX_RANGES || !range.parse::<IpNet>().is_ok_and(|range| is_private_range(&range)) {
             let expected = "expected a private range such as 10.8.0.0/16, at most 32 of them";
             return Err(ValidationError::new(format!("tls.allow_private[{nth}]"), expected));
         }
@@ -108,13 +117,8 @@ fn validate_ranges(settings: &ProviderSettings) -> Result<(), ValidationError> {
     Ok(())
 }
 
-/// Returns whether all addresses of a range are private. Link-local addresses are not: clouds serve credentials there.
-fn is_private(range: &IpNet) -> bool {
-    let is_private = |address: IpAddr| match address {
-        // RFC 1918, and the addresses of carriers (RFC 6598).
-        IpAddr::V4(v4) => v4.is_private() || matches!(v4.octets(), [100, 64..=127, ..]),
-        IpAddr::V6(v6) => v6.is_unique_local(),
-    };
+/// Returns whether all addresses of a range are private.
+fn is_private_range(range: &IpNet) -> bool {
     // A range with others in between would contain two private blocks. Two blocks have at most the first bit in common, so such a
     // range would begin at 0.0.0.0 or 128.0.0.0, which are not private.
     is_private(range.network()) && is_private(range.broadcast())
@@ -135,7 +139,7 @@ mod tests {
         });
         value.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
         let settings = serde_json::from_value(value).unwrap();
-        let error = validate_transport(&settings, Duration::from_secs(15)).err()?;
+        let error = validate_transport(&settings, Duration::from_secs(15), false).err()?;
         Some(format!("{}: {}", error.field, error.expected))
     }
 
@@ -144,6 +148,7 @@ mod tests {
         for settings in [
             json!({"headers": {"x-fapi-financial-id": "a b"}, "secret_headers": {"x-gateway-key": {"env": "K"}}}),
             json!({"proxy": {"url": "http://egress.example:3128"}}),
+            json!({"proxy": {"url": "http://10.8.0.1:3128"}}),
             json!({"tls": {"allow_private": ["10.8.0.0/16", "192.168.1.1/32", "100.64.0.0/10", "fd00:1::/32"]}}),
             json!({"timeout": "15s", "page_size": 1, "history": "24 months"}),
             json!({"timeout": "500ms", "history": "90 days"}),
@@ -154,6 +159,7 @@ mod tests {
 
     #[test]
     fn invalid_transport_setting_is_named() {
+        let address = "proxy.url: the address is not allowed; loopback needs upstream.allow_loopback";
         let range = "expected a private range such as 10.8.0.0/16, at most 32 of them";
         for (settings, expected) in [
             (json!({"headers": {"a b": "x"}}), "headers.a b: expected the name of a header".to_owned()),
@@ -178,6 +184,10 @@ mod tests {
                 json!({"proxy": {"url": "socks5://egress.example"}}),
                 "proxy.url: expected a URL such as http://egress.example:3128".to_owned(),
             ),
+            (json!({"proxy": {"url": "http://169.254.169.254"}}), address.to_owned()),
+            (json!({"proxy": {"url": "http://0xa9fea9fe:80"}}), address.to_owned()),
+            (json!({"proxy": {"url": "http://[::ffff:169.254.169.254]"}}), address.to_owned()),
+            (json!({"proxy": {"url": "https://127.0.0.1:3128"}}), address.to_owned()),
             (json!({"tls": {"allow_private": ["0.0.0.0/0"]}}), format!("tls.allow_private[0]: {range}")),
             (json!({"tls": {"allow_private": ["10.0.0.0/7"]}}), format!("tls.allow_private[0]: {range}")),
             (
