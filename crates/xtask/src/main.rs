@@ -35,6 +35,12 @@ enum XtaskCommand {
         /// Check every seeded bug, not only those of every run.
         #[arg(long)]
         full: bool,
+        /// Check instead that the unit tests of `domain` and `fdx` notice the mutants of cargo-mutants; takes hours.
+        #[arg(long, conflicts_with = "full")]
+        rules: bool,
+        /// Check only a part of the mutants of the rules: part K of N, from 0/N.
+        #[arg(long, requires = "rules", value_name = "K/N")]
+        shard: Option<String>,
     },
     /// Run each fuzz target: untrusted input is parsed or rejected, and nothing panics.
     Fuzz {
@@ -59,7 +65,10 @@ enum XtaskCommand {
 fn main() -> ExitCode {
     let result = match XtaskCli::parse().command {
         XtaskCommand::Test { full } => steps::run_tests(full),
-        XtaskCommand::Mutants { full } => steps::run_mutants(full),
+        XtaskCommand::Mutants { rules: true, shard, .. } => {
+            mutants::rules::run(&tidy::root(), shard.as_deref())
+        }
+        XtaskCommand::Mutants { full, .. } => steps::run_mutants(full),
         XtaskCommand::Fuzz { seconds } => fuzz::run(seconds),
         XtaskCommand::Dist => dist::build_program(),
         XtaskCommand::Openapi => openapi::write_documents(),

@@ -6,6 +6,7 @@ mod clocks;
 mod logins;
 mod provider_calls;
 mod provider_credentials;
+pub(crate) mod rules;
 mod table;
 
 use std::fs;

@@ -162,7 +162,11 @@ const NODE_PACKAGE: &str = include_str!("../../server/tests/oauth-libraries/pack
 const NODE_PACKAGE_LOCK: &str = include_str!("../../server/tests/oauth-libraries/package-lock.json");
 
 /// Installs something into a folder below `target/` unless the folder already has it in these versions.
-fn ensure_installation(folder: &Path, versions: &str, install: impl FnOnce() -> Result<()>) -> Result<()> {
+pub(crate) fn ensure_installation(
+    folder: &Path,
+    versions: &str,
+    install: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     let (name, marker) =
         (folder.file_name().unwrap_or_default().display(), folder.join("installed-versions"));
     if std::fs::read_to_string(&marker).is_ok_and(|installed| installed == versions) {

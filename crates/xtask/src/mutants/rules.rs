@@ -1,0 +1,163 @@
+//! Mutants of the pure rules: `cargo-mutants` changes `domain` and `fdx` in every place that it knows, and the unit tests of
+//! the changed crate must notice it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// The pinned version. Another one generates other mutants.
+const VERSION: &str = "25.3.1";
+
+/// The crates whose tests must notice the mutants.
+const PACKAGES: [&str; 2] = ["bowline-domain", "bowline-fdx"];
+
+/// The share of the viable mutants that the tests must notice, in percent.
+const REQUIRED_PERCENT: usize = 97;
+
+/// Mutants that no test can or must notice, one per line with the reason after ` # `. Line numbers are left out.
+const ACCEPTED: &str = include_str!("accepted-rule-mutants.txt");
+
+/// The exit codes of `cargo-mutants` after it has tested every mutant: all caught, some missed, some timed out.
+const COMPLETED: [Option<i32>; 3] = [Some(0), Some(2), Some(3)];
+
+/// Tests the mutants of the rules. `shard` is a part of them, such as `2/8`. The error names the mutants that no test
+/// noticed, unless they are accepted.
+pub(crate) fn run(root: &Path, shard: Option<&str>) -> Result<()> {
+    let program = ensure_cargo_mutants(root)?;
+    let mut problems = Vec::new();
+    for package in PACKAGES {
+        let output = root.join("target/mutants").join(package);
+        test_package(root, &program, package, shard, &output)?;
+        let results = RuleMutants::read(&output.join("mutants.out"))?;
+        println!(
+            "  {package}: {} of {} viable mutants were noticed, {} of the others are accepted",
+            results.noticed,
+            results.viable(),
+            results.missed.len() - results.unaccepted().len()
+        );
+        problems.extend(results.find_problem(package));
+    }
+    ensure!(problems.is_empty(), "{}", problems.join("\n"));
+    Ok(())
+}
+
+/// Installs `cargo-mutants` below `target/` if it is not there.
+fn ensure_cargo_mutants(root: &Path) -> Result<PathBuf> {
+    let folder = root.join("target/cargo-mutants");
+    crate::test_environment::ensure_installation(&folder, VERSION, || {
+        let mut install = Command::new("cargo");
+        install.args(["install", "--quiet", "--locked", "cargo-mutants", "--version", VERSION, "--root"]);
+        let status = install.arg(&folder).status()?;
+        ensure!(status.success(), "cargo install cargo-mutants failed");
+        Ok(())
+    })?;
+    Ok(folder.join("bin/cargo-mutants"))
+}
+
+fn test_package(
+    root: &Path,
+    program: &Path,
+    package: &str,
+    shard: Option<&str>,
+    output: &Path,
+) -> Result<()> {
+    fs::create_dir_all(output)?;
+    let mut command = Command::new(program);
+    command.args(["mutants", "--package", package, "--cap-lints", "true", "--colors", "never", "--output"]);
+    command.arg(output).args(shard.map(|shard| ["--shard", shard]).into_iter().flatten());
+    // Some tests try every field of every document, which takes ten times as long without optimization.
+    command.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1").env("CARGO_PROFILE_DEV_DEBUG", "0");
+    let status = command.current_dir(root).status().with_context(|| program.display().to_string())?;
+    ensure!(COMPLETED.contains(&status.code()), "cargo mutants failed for {package}");
+    Ok(())
+}
+
+/// The results for one crate. Mutants that do not build are left out.
+struct RuleMutants {
+    /// The number of mutants that a test noticed, by a failure or by running without an end.
+    noticed: usize,
+    missed: Vec<String>,
+}
+
+impl RuleMutants {
+    /// Reads the results from the folder that `cargo-mutants` wrote.
+    fn read(folder: &Path) -> Result<Self> {
+        let lines = |name: &str| -> Result<Vec<String>> {
+            let path = folder.join(name);
+            let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            Ok(text.lines().map(remove_position).collect())
+        };
+        let noticed = lines("caught.txt")?.len() + lines("timeout.txt")?.len();
+        Ok(Self { noticed, missed: lines("missed.txt")? })
+    }
+
+    const fn viable(&self) -> usize {
+        self.noticed + self.missed.len()
+    }
+
+    fn unaccepted(&self) -> Vec<&str> {
+        let accepted: BTreeSet<&str> = ACCEPTED.lines().filter_map(parse_accepted_mutant).collect();
+        self.missed.iter().map(String::as_str).filter(|mutant| !accepted.contains(mutant)).collect()
+    }
+
+    /// Returns the reason why the tests of a crate do not suffice, if they do not.
+    fn find_problem(&self, package: &str) -> Option<String> {
+        let share = 100 * self.noticed / self.viable().max(1);
+        let unaccepted = self.unaccepted();
+        (share < REQUIRED_PERCENT || !unaccepted.is_empty()).then(|| {
+            format!(
+                "{package}: {share} % were noticed, and {REQUIRED_PERCENT} % are required. No test noticed:\n{}",
+                unaccepted.join("\n")
+            )
+        })
+    }
+}
+
+/// Returns the mutant of a line of the list of accepted ones; `None` for an empty line.
+fn parse_accepted_mutant(line: &str) -> Option<&str> {
+    line.split_once(" # ").map(|(mutant, _)| mutant)
+}
+
+/// Removes line and column from the name of a mutant, as in `crates/fdx/src/copy.rs:243:5: replace …`.
+fn remove_position(mutant: &str) -> String {
+    let mut parts = mutant.splitn(4, ':');
+    match (parts.next(), parts.nth(2)) {
+        (Some(file), Some(change)) => format!("{file}:{change}"),
+        _ => mutant.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn position_of_mutant_is_removed() {
+        let mutant = "crates/fdx/src/copy.rs:243:5: replace find_time -> Option<a::B> with None";
+
+        assert_eq!(
+            remove_position(mutant),
+            "crates/fdx/src/copy.rs: replace find_time -> Option<a::B> with None"
+        );
+    }
+
+    #[test]
+    fn share_below_limit_or_unaccepted_mutant_is_a_problem() {
+        let missed = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let all = RuleMutants { noticed: 100, missed: Vec::new() };
+        let one = RuleMutants { noticed: 99, missed: missed(&["a.rs: replace x"]) };
+
+        assert_eq!(all.find_problem("p"), None);
+        assert!(one.find_problem("p").is_some_and(|problem| problem.contains("a.rs: replace x")));
+    }
+
+    #[test]
+    fn every_accepted_mutant_has_a_reason() {
+        for line in ACCEPTED.lines().filter(|line| !line.is_empty()) {
+            assert!(parse_accepted_mutant(line).is_some(), "no reason: {line}");
+        }
+    }
+}
