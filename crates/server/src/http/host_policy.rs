@@ -31,8 +31,9 @@ impl HostPolicy {
     /// checks of proxies use it, has none.
     pub fn permits(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         let Self::Loopback { public_host } = self else { return true };
-        let is_permitted =
-            |authority: &Authority| is_permitted_host(authority.host(), public_host.as_deref());
+        let is_permitted = |authority: &Authority| {
+            is_host_and_port(authority) && is_permitted_host(authority.host(), public_host.as_deref())
+        };
         let from_headers = headers.get_all(header::HOST).iter();
         // The host of HTTP/2 is part of the URI, as in a request to an HTTP/1.1 proxy.
         uri.authority().is_none_or(is_permitted)
@@ -40,6 +41,14 @@ impl HostPolicy {
                 .map(|value| Authority::try_from(value.as_bytes()))
                 .all(|authority| authority.is_ok_and(|authority| is_permitted(&authority)))
     }
+}
+
+/// Returns whether an authority consists of a host and at most a port, as RFC 9110, section 7.2, requires for `Host`.
+fn is_host_and_port(authority: &Authority) -> bool {
+    let port = authority.as_str().strip_prefix(authority.host());
+    port.is_some_and(|port| {
+        port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok())
+    })
 }
 
 /// Returns whether a host is a name or an address of this machine, or the public host.
@@ -95,6 +104,10 @@ mod tests {
             "192.0.2.1",
             "[::]",
             "2130706433",
+            "attacker.example@localhost",
+            "[::1]attacker",
+            "localhost:abc",
+            "localhost:99999",
             "",
             "a b",
         ];
