@@ -99,6 +99,7 @@ const fn find_key_file_remedy(error: &KeyFileError) -> &'static str {
         KeyFileError::Io { .. } => "make the file readable for the hub's user",
         KeyFileError::ReadableByOthers(..) => "make the file readable by the hub's user only (chmod 600)",
         KeyFileError::ForeignOwner(..) => "let the file belong to the hub's user (chown)",
+        KeyFileError::NotAFile(_) => "set keys.file to the path of the key file",
         KeyFileError::SymbolicLink(_) => "set keys.file to the path of the file itself, or copy the file",
         KeyFileError::Malformed(_) => "restore the file from a backup",
     }

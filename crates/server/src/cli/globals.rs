@@ -52,8 +52,8 @@ impl GlobalArgs {
         self.config.clone().or_else(|| default.exists().then_some(default))
     }
 
-    /// Ensures that the configuration file of the current folder belongs to this user or to root. In a folder such as `/tmp`,
-    /// another user could have put it there to obtain the hub's secrets.
+    /// Ensures that the configuration file of the current folder belongs to this user or to root, and that not every user may
+    /// write to it. In a folder such as `/tmp`, another user could have put it there to obtain the hub's secrets.
     fn ensure_trusted_config_file(&self) -> Result<(), CliError> {
         let file = Path::new(DEFAULT_CONFIG_FILE);
         if self.config.is_some() || !file.exists() {
@@ -61,12 +61,15 @@ impl GlobalArgs {
         }
         // The link itself counts, because its owner decides which file is read.
         let owner = file.symlink_metadata().map_err(|error| CliError::for_path(file, error))?.uid();
-        if is_trusted_owner(owner, current_user_id()) {
+        let mode = file.metadata().map_err(|error| CliError::for_path(file, error))?.mode();
+        let problem = if !is_trusted_owner(owner, current_user_id()) {
+            "belongs to another user: expected your own file or one of root; to use it anyway, pass --config"
+        } else if mode & OTHERS_WRITE_MASK != 0 {
+            "every user may write to it: remove the permission (chmod o-w); to use it anyway, pass --config"
+        } else {
             return Ok(());
-        }
-        let expected =
-            "belongs to another user: expected your own file or one of root; to use it anyway, pass --config";
-        Err(CliError::for_path(file, expected))
+        };
+        Err(CliError::for_path(file, problem))
     }
 
     /// Ensures that no configuration file is named, for a command that uses none.
@@ -99,6 +102,9 @@ impl GlobalArgs {
         }
     }
 }
+
+/// The permission bit that lets users outside the file's group write. The group often contains only the owner.
+const OTHERS_WRITE_MASK: u32 = 0o002;
 
 /// Returns whether a user trusts the files of an owner.
 const fn is_trusted_owner(owner: u32, user: u32) -> bool {

@@ -51,6 +51,9 @@ pub enum KeyFileError {
     /// The path is a symbolic link, which could be changed between two checks.
     #[error("key file {0}: is a symbolic link: expected the path of the file itself")]
     SymbolicLink(PathBuf),
+    /// The path is that of a folder, a device or a named pipe.
+    #[error("key file {0}: expected a regular file")]
+    NotAFile(PathBuf),
     /// The content is not that of a key file.
     #[error(
         "key file {0}: expected `base` and `wrap.<n>`, each 32 bytes in base64: restore the file from a backup"
@@ -74,13 +77,17 @@ impl KeyFile {
     pub fn open(path: &Path) -> Result<Self, KeyFileError> {
         let io_error = |source| KeyFileError::Io { path: path.into(), source };
         // The file is opened once, and everything is checked on what was opened.
-        let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
-        let mut file = OpenOptions::new().read(true).custom_flags(no_follow).open(path).map_err(|error| {
+        // Without `NONBLOCK`, opening a named pipe would wait for a writer.
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| {
             // Linux reports a link as `ELOOP`.
             let is_link = error.raw_os_error() == Some(Errno::LOOP.raw_os_error());
             if is_link { KeyFileError::SymbolicLink(path.into()) } else { io_error(error) }
         })?;
         let metadata = file.metadata().map_err(io_error)?;
+        if !metadata.is_file() {
+            return Err(KeyFileError::NotAFile(path.into()));
+        }
         let (owner, mode) = (metadata.uid(), metadata.mode() & 0o777);
         let is_own_group = is_own_group(metadata.gid()).map_err(io_error)?;
         match check_access(owner, rustix::process::geteuid().as_raw(), is_own_group, mode) {
@@ -247,6 +254,9 @@ mod tests {
         std::os::unix::fs::symlink(path, &link).unwrap();
 
         assert!(matches!(KeyFile::open(&link), Err(KeyFileError::SymbolicLink(_))));
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
+        assert!(matches!(KeyFile::open(&pipe), Err(KeyFileError::NotAFile(_))));
     }
 
     #[test]

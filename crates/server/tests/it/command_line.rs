@@ -1,5 +1,7 @@
 //! A test that fixes the names of all commands and flags, on which scripts depend.
 
+use std::os::unix::fs::PermissionsExt;
+
 use bowline::cli::Cli;
 use clap::{Arg, ArgAction, Command, CommandFactory as _};
 
@@ -71,7 +73,7 @@ fn command_names_and_flags_are_unchanged() {
     bowline recipient reinstate <VALUE>
     bowline recipient remove <VALUE> [--dry-run]
     bowline provider [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>] [--allow-plaintext]
-    bowline provider add <VALUE> [--client-secret-file <VALUE>]
+    bowline provider add [<VALUE>] [--from-issuer <VALUE>] [--client-secret-file <VALUE>]
     bowline provider list [--limit <VALUE>] [--after <VALUE>]
     bowline provider show <VALUE>
     bowline provider test <VALUE>
@@ -137,4 +139,23 @@ fn replay_of_unreadable_response_fails_with_reason() {
     assert!(error.contains("missing_list"), "{error}");
     assert_eq!(usage_code, Some(2));
     assert!(usage.contains("payment-networks"), "{usage}");
+}
+
+#[test]
+fn configuration_that_every_user_may_write_is_rejected() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bowline.toml");
+    std::fs::write(&file, "").unwrap();
+    let check = |mode| {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_bowline"));
+        command.args(["config", "check"]).current_dir(folder.path());
+        let (_, _, error) = decode_output(&command.output().unwrap());
+        error
+    };
+
+    let (writable_by_group, writable_by_all) = (check(0o664), check(0o666));
+
+    assert!(!writable_by_group.contains("may write"), "{writable_by_group}");
+    assert!(writable_by_all.contains("every user may write to it"), "{writable_by_all}");
 }
