@@ -101,7 +101,10 @@ fn authorize_operation() -> OperationSpec {
                 400,
                 "A page for the customer: the client is unknown, or the redirect URI is not registered",
             ),
-            page(429, "A page for the customer: too many requests from this network"),
+            ResponseSpec {
+                headers: &["retry-after"],
+                ..page(429, "A page for the customer: too many requests from this network")
+            },
             page(500, "A page for the customer: internal server error"),
             page(503, "A page for the customer: service temporarily unavailable"),
         ])
