@@ -227,6 +227,8 @@ impl ResponseSlot {
 
     /// Admits a response of this size, or refuses it if the client has not taken earlier ones.
     pub(crate) fn admit(&mut self, bytes: usize) -> Result<(), ResponsesNotTaken> {
+        // Responses of several streams may be admitted at the same time, each by a thread of its own, so a connection may exceed
+        // its limit by one response for each thread. Their memory counts towards the total limit.
         let others = self.memory.responses.load(Ordering::Relaxed);
         // A response that is larger than the limit is admitted if it is the only one.
         if bytes > SMALL_RESPONSE_BYTES

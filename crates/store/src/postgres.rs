@@ -32,7 +32,7 @@ use lookup_queue::LookupQueues;
 use pools::{Pools, SessionPool};
 use read_barrier::ReadBarrier;
 
-pub(crate) use migration::{ensure_purpose, migrate};
+pub(crate) use migration::{check_purpose, migrate};
 pub(crate) use transaction::PostgresTx;
 
 /// The maximum number of attempts of a command that conflicts with other transactions.

@@ -34,7 +34,7 @@ use query_pool::{QueryPool, QueryPoolLimits};
 
 #[cfg(test)]
 pub(crate) use change_tracker::is_tracked_table;
-pub(crate) use migration::{ensure_purpose, migrate};
+pub(crate) use migration::{check_purpose, migrate};
 pub(crate) use transaction::SqliteTx;
 
 /// The limits of searches and lists.

@@ -72,11 +72,12 @@ impl Store {
         }
     }
 
-    /// Checks that a store may be used for a purpose. Changes nothing; an empty or missing store may be used for any.
-    pub async fn ensure_purpose(location: &Location, purpose: StorePurpose) -> Result<()> {
+    /// Checks that a store may be used for a purpose, and returns whether it is empty or missing, so that it may be used for any.
+    /// Changes nothing.
+    pub async fn check_purpose(location: &Location, purpose: StorePurpose) -> Result<bool> {
         match location {
-            Location::Sqlite(path) => sqlite::ensure_purpose(path, purpose),
-            Location::Postgres(settings) => postgres::ensure_purpose(settings, purpose).await,
+            Location::Sqlite(path) => sqlite::check_purpose(path, purpose),
+            Location::Postgres(settings) => postgres::check_purpose(settings, purpose).await,
         }
     }
 

@@ -11,6 +11,9 @@ use super::error::CliError;
 use super::private_files::create_private_dir;
 use crate::config::store_folder;
 
+/// The name of the lock file, in the folder of the store.
+pub(super) const LOCK_FILE_NAME: &str = "bowline.lock";
+
 /// An exclusive lock on the data folder of a SQLite store, released on drop. Empty for a PostgreSQL store, which
 /// several processes may open.
 pub(super) struct DataLock {
@@ -57,7 +60,7 @@ impl DataLock {
 
 /// Returns the path of the lock file of a store. Symbolic links to a store are resolved, so that they share its lock.
 fn lock_path(store: &Path) -> PathBuf {
-    store_folder(store).join("bowline.lock")
+    store_folder(store).join(LOCK_FILE_NAME)
 }
 
 #[cfg(test)]

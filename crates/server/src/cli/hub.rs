@@ -32,7 +32,7 @@ pub(super) fn parse_store_location(config: &Config) -> Result<Location, CliError
 pub(super) async fn create_or_open_hub(config: Config) -> Result<(DataLock, App), CliError> {
     let location = parse_store_location(&config)?;
     // Checked first, so that nothing is written into the folder of a sandbox.
-    Store::ensure_purpose(&location, StorePurpose::Hub).await?;
+    Store::check_purpose(&location, StorePurpose::Hub).await?;
     let lock = DataLock::acquire(&location)?;
     // Only one process can open a SQLite store, so it migrates the schema. Several nodes can share a PostgreSQL store,
     // so the operator decides when to migrate it, with `bowline migrate`.

@@ -173,8 +173,7 @@ impl Parts {
     fn admit(&self, response: Response, slot: Option<&mut ResponseSlot>, errors: &ErrorRenderer) -> Response {
         let (Some(slot), Some(length)) = (slot, response.body().size_hint().exact()) else { return response };
         if let Err(ResponsesNotTaken) = slot.admit(usize::try_from(length).unwrap_or(usize::MAX)) {
-            let labels = [("reason", "connection_responses".to_owned())];
-            self.app.telemetry().count("bowline_listener_rejections_total", &labels);
+            self.app.telemetry().count_listener_rejection("connection_responses");
             let message = "Earlier responses of this connection were not read";
             return errors.render(StatusCode::SERVICE_UNAVAILABLE, message);
         }

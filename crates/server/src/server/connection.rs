@@ -64,16 +64,11 @@ pub(super) async fn serve_connection<S>(
         // Errors of the connection are aborted connections, which any client can cause: they are not worth a log line.
         served = run_until_stalled(serving, &transfer, send_timeout) => {
             if served.is_err() {
-                count_rejection(&app, "send_timeout");
+                app.telemetry().count_listener_rejection("send_timeout");
             }
         }
-        () = connection.wait_for_eviction() => count_rejection(&app, "responses"),
+        () = connection.wait_for_eviction() => app.telemetry().count_listener_rejection("responses"),
     }
-}
-
-/// Counts a connection, a stream or a response that was ended or refused because of a limit.
-pub(super) fn count_rejection(app: &App, reason: &'static str) {
-    app.telemetry().count("bowline_listener_rejections_total", &[("reason", reason.to_owned())]);
 }
 
 /// Returns the approximate memory of a request on a stream, which is needed until its response was taken.
@@ -145,7 +140,7 @@ where
         tokio::spawn(async move {
             // A stream whose task is dropped is reset.
             if let Err(TransferStalled) = run_until_stalled(stream, &transfer, send_timeout).await {
-                count_rejection(&app, "send_timeout");
+                app.telemetry().count_listener_rejection("send_timeout");
             }
         });
     }

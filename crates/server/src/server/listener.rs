@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::connection::{count_rejection, serve_connection};
+use super::connection::serve_connection;
 use super::network_connections::NetworkConnections;
 use crate::config::ServerSection;
 use crate::http::{RemotePeer, RequestDispatcher};
@@ -78,7 +78,7 @@ pub async fn serve<L: Listener>(
         };
         let Some((stream, peer, permit)) = accepted else { continue };
         let Ok(network_connection) = network_connections.open(peer.address()) else {
-            count_rejection(service.app(), "network_connections");
+            service.app().telemetry().count_listener_rejection("network_connections");
             continue;
         };
         let (service, section, watcher) = (service.clone(), section.clone(), graceful.watcher());

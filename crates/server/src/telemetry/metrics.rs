@@ -38,6 +38,11 @@ impl Telemetry {
         self.recorder.register_counter(&key(name, labels), &METADATA).increment(1);
     }
 
+    /// Counts a connection, a stream or a response that was ended or refused because of a limit.
+    pub(crate) fn count_listener_rejection(&self, reason: &'static str) {
+        self.count("bowline_listener_rejections_total", &[("reason", reason.to_owned())]);
+    }
+
     /// Increments a counter by a number of events that were counted before.
     pub fn count_many(&self, name: &'static str, labels: &[(&'static str, String)], number: u64) {
         self.recorder.register_counter(&key(name, labels), &METADATA).increment(number);

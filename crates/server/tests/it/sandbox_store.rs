@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
-use bowline::cli::BrowserRequest;
+use bowline::cli::{BrowserRequest, SandboxArgs, SandboxEnvironment};
+use bowline::clock::Clock;
 use http::Method;
 use serde_json::json;
 
@@ -13,11 +14,15 @@ use crate::support::{HubProcess, RawRequest, TestHub, create_database, sql};
 
 /// Runs `bowline sandbox` on a folder or store that it must refuse, and returns the error.
 fn run_refused_sandbox(data: &Path, arguments: &[&str]) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bowline"));
-    command.args(["sandbox", "--json", "--port", "0", "--data"]).arg(data).args(arguments);
-    let output = command.output().unwrap();
+    let output = run_sandbox(data, arguments);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     String::from_utf8(output.stderr).unwrap()
+}
+
+fn run_sandbox(data: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bowline"));
+    command.args(["sandbox", "--json", "--port", "0", "--data"]).arg(data).args(arguments);
+    command.output().unwrap()
 }
 
 /// Returns the names and contents of all files in a folder.
@@ -68,6 +73,34 @@ async fn sandbox_refuses_database_with_other_tables() {
     let tables = sql(&database, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'").await;
     assert_eq!(tables, ["notes"]);
     assert!(!data.exists(), "nothing was written");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn second_sandbox_changes_no_file_of_the_first() {
+    let database = create_database().await;
+    for store in [None, Some(database)] {
+        let args = SandboxArgs::with_free_ports(tempfile::tempdir().unwrap().keep(), store.clone());
+        let running = SandboxEnvironment::start(&args, Clock::system()).await.unwrap();
+        let before = read_files(&args.data).remove(&args.data.join("bowline.toml"));
+        let parent = tempfile::tempdir().unwrap();
+        let other = parent.path().join("other");
+
+        match &store {
+            None => {
+                let output = run_sandbox(&args.data, &[]);
+                assert_eq!(output.status.code(), Some(3), "{output:?}");
+            }
+            Some(store) => {
+                let refused = run_refused_sandbox(&other, &["--store", store]);
+                assert!(refused.contains("a sandbox with another folder"), "{refused}");
+            }
+        }
+
+        assert!(read_files(&args.data).remove(&args.data.join("bowline.toml")) == before);
+        assert!(!other.exists(), "nothing was written");
+        running.stop().await;
+        std::fs::remove_dir_all(&args.data).unwrap();
+    }
 }
 
 /// A page of another site whose name resolves to 127.0.0.1 (DNS rebinding) must not reach the sandbox.

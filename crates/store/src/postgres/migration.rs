@@ -11,10 +11,12 @@ use crate::settings::PostgresSettings;
 /// The key of the advisory lock that allows only one process at a time to migrate: "bowline" in ASCII.
 const MIGRATION_LOCK: i64 = 0x0062_6f77_6c69_6e65;
 
-/// Checks that a database may be used for a purpose. Changes nothing.
-pub(crate) async fn ensure_purpose(settings: &PostgresSettings, purpose: StorePurpose) -> Result<()> {
+/// Checks that a database may be used for a purpose, and returns whether it has no schema yet. Changes nothing.
+pub(crate) async fn check_purpose(settings: &PostgresSettings, purpose: StorePurpose) -> Result<bool> {
     let session = open_session(settings, None, 0).await?;
-    load_content(&session).await?.ensure_purpose(purpose)
+    let content = load_content(&session).await?;
+    content.ensure_purpose(purpose)?;
+    Ok(content.is_new())
 }
 
 /// Applies pending migrations, in one transaction.

@@ -13,12 +13,15 @@ use crate::migrate::{
     SQLITE_MIGRATIONS, StorePurpose, list_pending_migrations,
 };
 
-/// Checks that a file may be used for a purpose. Changes nothing; a file that does not exist may be used for any.
-pub(crate) fn ensure_purpose(path: &Path, purpose: StorePurpose) -> Result<()> {
+/// Checks that a file may be used for a purpose, and returns whether it has no schema yet. Changes nothing; a file that does not
+/// exist may be used for any.
+pub(crate) fn check_purpose(path: &Path, purpose: StorePurpose) -> Result<bool> {
     if !path.exists() {
-        return Ok(());
+        return Ok(true);
     }
-    load_content(&open_unchanged(path)?)?.ensure_purpose(purpose)
+    let content = load_content(&open_unchanged(path)?)?;
+    content.ensure_purpose(purpose)?;
+    Ok(content.is_new())
 }
 
 /// Opens a file for reading. A file without a log is complete, and is opened as immutable, because SQLite would otherwise

@@ -88,9 +88,12 @@ impl SandboxEnvironment {
         // All checks precede the first write: a wrong folder or store must not be changed.
         let identity = SandboxIdentity::load_or_create(&args.data, args.seed.as_deref())?;
         let location = parse_sandbox_store(args)?;
-        Store::ensure_purpose(&location, StorePurpose::Sandbox).await?;
+        let is_new_store = Store::check_purpose(&location, StorePurpose::Sandbox).await?;
+        identity.ensure_owns_store(is_new_store)?;
         let listeners = SandboxListeners::bind(args).await?;
-        identity.store(&args.data)?;
+        // The lock precedes all other files, because a running sandbox in the same folder uses them.
+        let lock = DataLock::acquire(&location)?;
+        identity.store_if_new(&args.data)?;
         let (hub_url, demo_url) = (listener_url(&listeners.hub)?, listener_url(&listeners.demo)?);
         let mut servers = JoinSet::new();
         let mut banks = Vec::new();
@@ -103,7 +106,6 @@ impl SandboxEnvironment {
         }
         let config =
             write_and_load_config(args, [&listeners.hub, &listeners.admin, &listeners.probes], &providers)?;
-        let lock = DataLock::acquire(&location)?;
         migrate(&location, StorePurpose::Sandbox).await?;
         let app = create_or_open_app(config, clock.clone()).await?;
         let client = |client_id, redirect_uris| {

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::Secret;
 use serde::{Deserialize, Serialize};
 
+use super::super::data_lock::LOCK_FILE_NAME;
 use super::super::error::CliError;
 use super::super::private_files::{create_private_dir, write_private_file};
 
@@ -23,6 +24,8 @@ pub(super) struct SandboxIdentity {
     pub(super) seed: String,
     /// The value that the secrets of clients and operators are derived from: random, or the seed if one was requested.
     secret_key: Secret<String>,
+    /// True until it is stored in its folder.
+    is_new: bool,
 }
 
 /// The content of the file.
@@ -54,20 +57,45 @@ impl SandboxIdentity {
 
     fn create(requested_seed: Option<&str>) -> Result<Self, CliError> {
         if let Some(seed) = requested_seed {
-            return Ok(Self { seed: seed.to_owned(), secret_key: Secret::new(seed.to_owned()) });
+            return Ok(Self {
+                seed: seed.to_owned(),
+                secret_key: Secret::new(seed.to_owned()),
+                is_new: true,
+            });
         }
         let mut bytes = [0; 32];
         crate::context::fill_random(&mut bytes).map_err(|error| CliError::Internal(error.into()))?;
         let secret_key = Secret::new(URL_SAFE_NO_PAD.encode(bytes));
-        Ok(Self { seed: DEFAULT_SEED.to_owned(), secret_key })
+        Ok(Self { seed: DEFAULT_SEED.to_owned(), secret_key, is_new: true })
     }
 
-    /// Creates the data folder if it does not exist, and stores the identity there.
-    pub(super) fn store(&self, data: &Path) -> Result<(), CliError> {
+    /// Checks that a store with content belongs to this identity, whose folder contains the keys of the store.
+    pub(super) fn ensure_owns_store(&self, is_new_store: bool) -> Result<(), CliError> {
+        if self.is_new && !is_new_store {
+            return Err(CliError::Usage(
+                "--store: the store belongs to a sandbox with another folder: name that folder with --data"
+                    .into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Stores a new identity in the data folder, which is created if it does not exist.
+    pub(super) fn store_if_new(&self, data: &Path) -> Result<(), CliError> {
+        if !self.is_new {
+            return Ok(());
+        }
         create_private_dir(data).map_err(|error| CliError::for_path(data, error))?;
         let stored = StoredIdentity { seed: self.seed.clone(), secret_key: self.secret_key.expose().clone() };
         let text = serde_json::to_string(&stored).map_err(|error| CliError::Internal(error.into()))?;
-        write_private_file(&data.join(FILE_NAME), &text)
+        let file = data.join(FILE_NAME);
+        // The file appears complete, so a start that was interrupted leaves none that cannot be read. Of two concurrent first
+        // starts, the second one fails instead of replacing the identity of the first.
+        let temporary = data.join(format!("{FILE_NAME}.{}", std::process::id()));
+        write_private_file(&temporary, &text)?;
+        let linked = std::fs::hard_link(&temporary, &file);
+        std::fs::remove_file(&temporary).map_err(|error| CliError::for_path(&temporary, error))?;
+        linked.map_err(|error| CliError::for_path(&file, error))
     }
 
     /// Derives a secret for a label. It does not reveal the secrets of other labels.
@@ -89,24 +117,29 @@ impl StoredIdentity {
                 data.display()
             )));
         }
-        Ok(SandboxIdentity { seed, secret_key: Secret::new(secret_key) })
+        Ok(SandboxIdentity { seed, secret_key: Secret::new(secret_key), is_new: false })
     }
 }
 
-/// Checks that a folder without an identity contains nothing, so that no file of a hub or of its user is replaced.
+/// Checks that a folder without an identity contains nothing, so that no file of a hub or of its user is replaced. The files of
+/// a first start that was interrupted do not count.
 fn ensure_empty(data: &Path) -> Result<(), CliError> {
-    let mut entries = match std::fs::read_dir(data) {
+    let entries = match std::fs::read_dir(data) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(CliError::for_path(data, error)),
     };
-    if entries.next().is_none() {
-        return Ok(());
+    let is_leftover = |name: &str| name == LOCK_FILE_NAME || name.starts_with("identity.json.");
+    for entry in entries {
+        let name = entry.map_err(|error| CliError::for_path(data, error))?.file_name();
+        if !name.to_str().is_some_and(is_leftover) {
+            return Err(CliError::Usage(format!(
+                "--data: {} contains files that `bowline sandbox` did not write: use an empty folder, or that of a sandbox",
+                data.display()
+            )));
+        }
     }
-    Err(CliError::Usage(format!(
-        "--data: {} contains files that `bowline sandbox` did not write: use an empty folder, or that of a sandbox",
-        data.display()
-    )))
+    Ok(())
 }
 
 #[cfg(test)]
@@ -117,7 +150,7 @@ mod tests {
     fn secrets_are_random_and_stay_the_same_in_their_folder() {
         let [first, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         let identity = SandboxIdentity::load_or_create(first.path(), None).unwrap();
-        identity.store(first.path()).unwrap();
+        identity.store_if_new(first.path()).unwrap();
 
         let restarted = SandboxIdentity::load_or_create(first.path(), None).unwrap();
         let independent = SandboxIdentity::load_or_create(other.path(), None).unwrap();
@@ -142,7 +175,7 @@ mod tests {
     #[test]
     fn seed_that_differs_from_the_stored_one_is_rejected() {
         let folder = tempfile::tempdir().unwrap();
-        SandboxIdentity::load_or_create(folder.path(), None).unwrap().store(folder.path()).unwrap();
+        SandboxIdentity::load_or_create(folder.path(), None).unwrap().store_if_new(folder.path()).unwrap();
 
         // The secrets of this folder are random, and a seed cannot reproduce them.
         let default_seed = SandboxIdentity::load_or_create(folder.path(), Some(DEFAULT_SEED));
