@@ -33,6 +33,7 @@ mod read_failure_records;
 pub mod recipients;
 pub mod request;
 pub mod response;
+mod response_guard;
 mod response_memory;
 pub mod router;
 pub mod server;

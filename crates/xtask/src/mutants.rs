@@ -3,6 +3,7 @@
 
 mod access_map;
 mod clocks;
+mod documents;
 mod logins;
 mod provider_calls;
 mod provider_credentials;
@@ -17,6 +18,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use self::access_map::ACCESS_MAP_MUTANTS;
 use self::clocks::CLOCK_MUTANTS;
+use self::documents::DOCUMENT_MUTANTS;
 use self::logins::LOGIN_MUTANTS;
 use self::provider_calls::PROVIDER_CALL_MUTANTS;
 use self::provider_credentials::PROVIDER_CREDENTIAL_MUTANTS;
@@ -49,6 +51,7 @@ fn all_mutants() -> impl Iterator<Item = &'static Mutant> {
         PROVIDER_CALL_MUTANTS,
         PROVIDER_CREDENTIAL_MUTANTS,
         CLOCK_MUTANTS,
+        DOCUMENT_MUTANTS,
         LOGIN_MUTANTS,
     ];
     MUTANTS.iter().chain(others.into_iter().flatten())

@@ -96,6 +96,7 @@ fn combine_accept_headers(headers: &HeaderMap) -> Option<String> {
 fn render_document(document: GuardedDocument) -> Response {
     let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static(document.kind))];
     let mut response = (content_type, Body::from_stream(document.body)).into_response();
+    response.extensions_mut().insert(document.guard);
     // Without a length, the end of the body shows whether the document is complete.
     if let Some(length) = document.length {
         response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));

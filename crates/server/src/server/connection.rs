@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,18 +16,19 @@ use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::idle_timeout::IdleTimeoutStream;
-use super::transfer::{ResponseBody, Transfer, TransferStalled, run_until_stalled};
+use super::transfer::{ResponseBody, Transfer, TransferEnd, run_transfer};
 use crate::app::App;
 use crate::config::ServerSection;
 use crate::http::{RemotePeer, RequestDispatcher};
 use crate::rate_limit::Network;
+use crate::response_guard::ResponseGuard;
 
 /// The memory of a stream of HTTP/2, without its headers and its body.
 const STREAM_BYTES: usize = 8 * 1024;
 /// The memory of a header, without its name and value.
 const HEADER_BYTES: usize = 64;
 
-/// Serves a connection until it ends. It is closed if its client does not take the responses.
+/// Serves a connection until it ends. It is closed if its client does not take the responses, or may not have them any more.
 pub(super) async fn serve_connection<S>(
     stream: S,
     peer: RemotePeer,
@@ -34,7 +36,7 @@ pub(super) async fn serve_connection<S>(
     section: &ServerSection,
     watcher: Watcher,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static,
 {
     let app = service.app().clone();
     let connection = app.response_memory().open_connection(peer.address().map(Network::from_address));
@@ -50,20 +52,24 @@ pub(super) async fn serve_connection<S>(
         async move {
             let mut slot = slot;
             slot.wait_for_space().await;
-            let response = service.handle_with_memory(request.map(Body::new), peer, &mut slot).await;
-            Ok::<_, Infallible>(response.map(|body| match stream_transfer {
-                Some(transfer) => ResponseBody::on_stream(body, slot, transfer),
-                None => ResponseBody::on_connection(body, slot, connection_transfer),
+            let mut response = service.handle_with_memory(request.map(Body::new), peer, &mut slot).await;
+            let guard = response.extensions_mut().remove::<ResponseGuard>();
+            Ok::<_, Infallible>(response.map(|body| {
+                let body = match stream_transfer {
+                    Some(transfer) => ResponseBody::on_stream(body, slot, transfer),
+                    None => ResponseBody::on_connection(body, slot, connection_transfer),
+                };
+                body.guarded_by(guard)
             }))
         }
     });
-    let stream = TokioIo::new(IdleTimeoutStream::new(stream, section));
+    let stream = TokioIo::new(IdleTimeoutStream::new(stream, section, Arc::clone(&transfer)));
     let builder = build_connection_builder(section, executor);
     let serving = watcher.watch(builder.serve_connection(stream, service).into_owned());
     tokio::select! {
         // Errors of the connection are aborted connections, which any client can cause: they are not worth a log line.
-        served = run_until_stalled(serving, &transfer, send_timeout) => {
-            if served.is_err() {
+        served = run_transfer(serving, &transfer, send_timeout) => {
+            if matches!(served, Err(TransferEnd::Stalled)) {
                 app.telemetry().count_listener_rejection("send_timeout");
             }
         }
@@ -139,7 +145,7 @@ where
         let (app, send_timeout) = (self.app.clone(), self.send_timeout);
         tokio::spawn(async move {
             // A stream whose task is dropped is reset.
-            if let Err(TransferStalled) = run_until_stalled(stream, &transfer, send_timeout).await {
+            if let Err(TransferEnd::Stalled) = run_transfer(stream, &transfer, send_timeout).await {
                 app.telemetry().count_listener_rejection("send_timeout");
             }
         });

@@ -1,17 +1,22 @@
 //! A stream that fails when no byte is sent or received for too long.
 //!
 //! A client that sends nothing, or does not read its response, would otherwise occupy a connection indefinitely. Requests of a
-//! client that does not read are not read either.
+//! client that does not read are not read either. When the transfer of a response was aborted, what the kernel has not yet sent
+//! is discarded.
 
 use std::future::Future;
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_linger;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::transfer::Transfer;
 use crate::config::ServerSection;
 
 /// The length of the HTTP/2 connection preface in bytes (RFC 9113, section 3.4). hyper waits for these bytes without a
@@ -19,7 +24,7 @@ use crate::config::ServerSection;
 const HTTP2_PREFACE_LEN: usize = 24;
 
 /// A stream with a limit on the time between two bytes, in either direction.
-pub(super) struct IdleTimeoutStream<S> {
+pub(super) struct IdleTimeoutStream<S: AsFd> {
     stream: S,
     idle: Duration,
     /// The number of bytes received, counted up to [`HTTP2_PREFACE_LEN`].
@@ -30,11 +35,13 @@ pub(super) struct IdleTimeoutStream<S> {
     /// The task that waits to read until the client has taken something.
     blocked_reader: Option<Waker>,
     deadline: Pin<Box<Sleep>>,
+    /// The transfer of the responses over HTTP/1.
+    transfer: Arc<Transfer>,
 }
 
-impl<S> IdleTimeoutStream<S> {
+impl<S: AsFd> IdleTimeoutStream<S> {
     /// Wraps a stream. The first bytes must arrive within the header timeout, later ones within the idle timeout.
-    pub(super) fn new(stream: S, section: &ServerSection) -> Self {
+    pub(super) fn new(stream: S, section: &ServerSection, transfer: Arc<Transfer>) -> Self {
         #[expect(
             clippy::disallowed_methods,
             reason = "the timeout itself; it is only polled together with the stream"
@@ -47,6 +54,7 @@ impl<S> IdleTimeoutStream<S> {
             is_write_blocked: false,
             blocked_reader: None,
             deadline,
+            transfer,
         }
     }
 
@@ -88,7 +96,19 @@ impl<S> IdleTimeoutStream<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for IdleTimeoutStream<S> {
+impl<S: AsFd> Drop for IdleTimeoutStream<S> {
+    fn drop(&mut self) {
+        // The kernel would send what is in its buffer after the connection was closed. With this option it discards the
+        // buffer and resets the connection.
+        if self.transfer.is_aborted()
+            && let Err(error) = set_socket_linger(&self.stream, Some(Duration::ZERO))
+        {
+            tracing::warn!(%error, "the unsent rest of a response could not be discarded");
+        }
+    }
+}
+
+impl<S: AsyncRead + AsFd + Unpin> AsyncRead for IdleTimeoutStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -112,7 +132,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for IdleTimeoutStream<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for IdleTimeoutStream<S> {
+impl<S: AsyncWrite + AsFd + Unpin> AsyncWrite for IdleTimeoutStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.finish_write(written, cx)

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ pub enum ShutdownOutcome {
 /// A source of connections, such as a TCP or Unix socket.
 pub trait Listener: Send + Sync + 'static {
     /// The byte stream of a connection.
-    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    type Stream: AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static;
 
     /// Returns the IP address on which connections arrive; `None` for a Unix socket.
     fn local_address(&self) -> Option<IpAddr>;

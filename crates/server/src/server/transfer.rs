@@ -1,9 +1,9 @@
-//! The transfer of responses to a client: notices whether it takes them, and ends the transfer if it does not.
+//! The transfer of responses to a client: ends if the client does not take them, or may not have them any more.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use futures_util::task::AtomicWaker;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
+use crate::response_guard::{ResponseGuard, Verdict};
 use crate::response_memory::{Charge, ResponseSlot};
 
 /// The number of bytes that a client must take in each period.
@@ -26,6 +27,9 @@ pub(super) struct Transfer {
     /// A number that grows with the bytes that are taken. It may overflow.
     progress: AtomicUsize,
     all_taken: AtomicWaker,
+    /// True if what was not yet received must be discarded.
+    is_aborted: AtomicBool,
+    aborted: AtomicWaker,
 }
 
 impl Transfer {
@@ -35,6 +39,34 @@ impl Transfer {
 
     fn record_progress(&self, bytes: usize) {
         self.progress.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Ends the transfer: nothing more is sent.
+    fn abort(&self) {
+        self.is_aborted.store(true, Ordering::Release);
+        self.aborted.wake();
+    }
+
+    /// Returns whether the transfer was ended because its client may not have the response any more.
+    pub(super) fn is_aborted(&self) -> bool {
+        self.is_aborted.load(Ordering::Acquire)
+    }
+
+    fn poll_aborted(&self, context: &Context<'_>) -> Poll<()> {
+        // The waker is registered before the check, so that no end can be missed.
+        self.aborted.register(context.waker());
+        if self.is_aborted() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Aborts the transfer as soon as a guard ends its response.
+    fn abort_with(self: &Arc<Self>, guard: &ResponseGuard) {
+        let (transfer, mut verdict) = (Arc::clone(self), guard.verdict());
+        // The task ends with the guard.
+        tokio::spawn(async move {
+            if verdict.wait_for(|verdict| *verdict == Verdict::Ended).await.is_ok() {
+                transfer.abort();
+            }
+        });
     }
 
     fn poll_all_taken(&self, context: &Context<'_>) -> Poll<()> {
@@ -49,6 +81,8 @@ pub(super) struct Chunk {
     bytes: Bytes,
     length: usize,
     transfer: Arc<Transfer>,
+    /// The checks of the response go on until the chunk was sent.
+    _guard: Option<ResponseGuard>,
     _charge: Charge,
 }
 
@@ -82,6 +116,7 @@ pub(super) struct ResponseBody {
     body: Body,
     slot: ResponseSlot,
     transfer: Arc<Transfer>,
+    guard: Option<ResponseGuard>,
     /// True if the end is reported only after every byte was sent.
     delays_end: bool,
 }
@@ -89,7 +124,7 @@ pub(super) struct ResponseBody {
 impl ResponseBody {
     /// Wraps the body of a response on a connection of its own (HTTP/1).
     pub(super) fn on_connection(body: Body, slot: ResponseSlot, transfer: Arc<Transfer>) -> Self {
-        Self { body, slot, transfer, delays_end: false }
+        Self { body, slot, transfer, guard: None, delays_end: false }
     }
 
     /// Wraps the body of a response on a stream (HTTP/2).
@@ -97,7 +132,15 @@ impl ResponseBody {
     /// The task of a stream ends with the body, and later nothing can reset the stream any more. The end is therefore
     /// delayed until the client has taken the response.
     pub(super) fn on_stream(body: Body, slot: ResponseSlot, transfer: Arc<Transfer>) -> Self {
-        Self { body, slot, transfer, delays_end: true }
+        Self { body, slot, transfer, guard: None, delays_end: true }
+    }
+
+    /// Ends the transfer when the guard of the response, if it has one, ends the response.
+    pub(super) fn guarded_by(self, guard: Option<ResponseGuard>) -> Self {
+        if let Some(guard) = &guard {
+            self.transfer.abort_with(guard);
+        }
+        Self { guard, ..self }
     }
 }
 
@@ -109,7 +152,13 @@ impl HttpBody for ResponseBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Chunk>, axum::Error>>> {
-        let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(context)) else {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if self.guard.as_ref().is_some_and(ResponseGuard::is_ended) {
+            // The task that runs the transfer drops it. An error here would end the response before that.
+            self.transfer.abort();
+            return Poll::Pending;
+        }
+        let Some(frame) = frame else {
             if self.delays_end {
                 ready!(self.transfer.poll_all_taken(context));
             }
@@ -120,7 +169,8 @@ impl HttpBody for ResponseBody {
                 let length = bytes.len();
                 self.transfer.pending.fetch_add(length, Ordering::AcqRel);
                 let charge = self.slot.charge_chunk(length);
-                Chunk { bytes, length, transfer: Arc::clone(&self.transfer), _charge: charge }
+                let (transfer, guard) = (Arc::clone(&self.transfer), self.guard.clone());
+                Chunk { bytes, length, transfer, _guard: guard, _charge: charge }
             })
         })))
     }
@@ -134,16 +184,22 @@ impl HttpBody for ResponseBody {
     }
 }
 
-/// Error for a transfer whose client does not take its responses.
+/// The reason why a transfer ended before its responses were sent.
 #[derive(Debug)]
-pub(super) struct TransferStalled;
+pub(super) enum TransferEnd {
+    /// The client does not take its responses.
+    Stalled,
+    /// The client may not have the response any more.
+    Aborted,
+}
 
-/// Runs a task that sends responses, and drops it if the client takes too little in a period of this length.
-pub(super) async fn run_until_stalled<T>(
+/// Runs a task that sends responses, and drops it if the transfer is aborted, or if the client takes too little in a
+/// period of this length.
+pub(super) async fn run_transfer<T>(
     task: impl Future<Output = T>,
     transfer: &Transfer,
     period: Duration,
-) -> Result<T, TransferStalled> {
+) -> Result<T, TransferEnd> {
     let mut task = pin!(task);
     #[expect(
         clippy::disallowed_methods,
@@ -152,6 +208,10 @@ pub(super) async fn run_until_stalled<T>(
     let mut end_of_period = pin!(tokio::time::sleep(period));
     let mut watched_from = None;
     poll_fn(|context| {
+        // It comes first: the task would end the response itself, without discarding what was not yet received.
+        if transfer.poll_aborted(context).is_ready() {
+            return Poll::Ready(Err(TransferEnd::Aborted));
+        }
         if let Poll::Ready(result) = task.as_mut().poll(context) {
             return Poll::Ready(Ok(result));
         }
@@ -160,7 +220,7 @@ pub(super) async fn run_until_stalled<T>(
             return Poll::Pending;
         }
         poll_period(&mut watched_from, end_of_period.as_mut(), transfer, period, context)
-            .map(|()| Err(TransferStalled))
+            .map(|()| Err(TransferEnd::Stalled))
     })
     .await
 }

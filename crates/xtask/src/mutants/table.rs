@@ -139,16 +139,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: true,
     },
     Mutant {
-        name: "access is not checked again while a document is sent",
-        file: "crates/server/src/fdx_api/guarded_document.rs",
-        original: "= self.reader.recheck_while_sending().await {",
-        replacement: "= Ok::<(), super::DataError>(()) {",
-        tests: TestTarget::Integration,
-        test: "document_streams::connection_end_stops_document_sqlite",
-        expected_failure: "the hub closes the document did not happen",
-        always: false,
-    },
-    Mutant {
         name: "the access check accepts a revoked connection",
         file: "crates/domain/src/rule/access.rs",
         original: "ConnectionStatus::Active if is_open => EffectiveStatus::Active(pause_reason(state)),",
