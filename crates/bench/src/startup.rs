@@ -89,7 +89,7 @@ fn read_resident_mib(pid: u32) -> f64 {
 
 async fn check_ready(probe_address: &str) -> std::io::Result<()> {
     let mut stream = TcpStream::connect(probe_address).await?;
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
     let mut response = Vec::new();
     stream.read_to_end(&mut response).await?;
     if response.starts_with(b"HTTP/1.1 200") { Ok(()) } else { Err(std::io::Error::other("not ready")) }

@@ -48,7 +48,7 @@ async fn within_limit(request: impl Future<Output = BrowserResponse>) -> Browser
 
 /// Sends a request and does not read the response. The client goes away when the stream is dropped.
 async fn send_without_reading(mut stream: impl AsyncWrite + Unpin, method: &str, path: &str, bearer: &str) {
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: hub\r\nAuthorization: Bearer {bearer}\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {bearer}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
 }
 
@@ -117,7 +117,7 @@ async fn slow_operator_searches_block_no_request() {
     let observer = cluster.connect().await;
     let search = async || {
         let mut stream = UnixStream::connect(site.socket()).await.unwrap();
-        stream.write_all(b"GET /admin/v1/audit HTTP/1.1\r\nHost: hub\r\n\r\n").await.unwrap();
+        stream.write_all(b"GET /admin/v1/audit HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         stream
     };
     let mut clients = Vec::new();
