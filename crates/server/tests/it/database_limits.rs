@@ -48,7 +48,8 @@ async fn within_limit(request: impl Future<Output = BrowserResponse>) -> Browser
 
 /// Sends a request and does not read the response. The client goes away when the stream is dropped.
 async fn send_without_reading(mut stream: impl AsyncWrite + Unpin, method: &str, path: &str, bearer: &str) {
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {bearer}\r\n\r\n");
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {bearer}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
 }
 
