@@ -19,13 +19,16 @@ macro_rules! client_columns {
 }
 pub(crate) use client_columns;
 
-/// The columns of a [`Recipient`], in addition to those of its client.
-macro_rules! client_profile_columns {
+/// The columns of a [`Recipient`]: those of its client, and its profile.
+macro_rules! recipient_columns {
     () => {
-        "description, country, logo_uri, terms_uri, client_uri, contacts"
+        concat!(
+            $crate::entity::client::client_columns!(),
+            ", description, country, logo_uri, terms_uri, client_uri, contacts"
+        )
     };
 }
-pub(crate) use client_profile_columns;
+pub(crate) use recipient_columns;
 
 /// The MAC over the state of a client, which the access check reads without the other columns.
 pub(crate) static CLIENT_STATE_MAC: RowMac = RowMac {

@@ -5,7 +5,7 @@ use domain::id::ClientId;
 use domain::model::client::{Client, ClientKind, ClientState, Recipient};
 
 use crate::access_map::MapView;
-use crate::entity::client::{client_columns, client_profile_columns, find_client};
+use crate::entity::client::{find_client, recipient_columns};
 use crate::error::Result;
 use crate::keyset_search::{KeyRange, PageLimits, SearchPage, keyset_search};
 use crate::operation::{Query, QueryKind};
@@ -53,13 +53,7 @@ impl FromRow for ClientSummary {
 
 macro_rules! select_client_summaries {
     () => {
-        concat!(
-            "SELECT ",
-            client_columns!(),
-            ", ",
-            client_profile_columns!(),
-            ", created_at\n    FROM clients"
-        )
+        concat!("SELECT ", recipient_columns!(), ", created_at\n    FROM clients")
     };
 }
 

@@ -5,7 +5,7 @@ use domain::model::client::Recipient;
 use domain::model::connection::{ConnectionStatus, EndCause, UpstreamRevocation};
 use domain::{Clusters, Timestamp};
 
-use crate::entity::client::{client_columns, client_profile_columns};
+use crate::entity::client::recipient_columns;
 use crate::error::Result;
 use crate::keyset_search::SearchPage;
 use crate::operation::{Query, QueryKind};
@@ -54,9 +54,7 @@ impl Query for ListRecipients {
 
 static RECIPIENT: &Sql = sql!(concat!(
     "-- find a recipient of a partner\nSELECT ",
-    client_columns!(),
-    ", ",
-    client_profile_columns!(),
+    recipient_columns!(),
     "\n    FROM clients WHERE id = ?1 AND owner_id = ?2 AND kind = 'recipient'"
 ));
 
@@ -64,9 +62,7 @@ macro_rules! select_recipients {
     () => {
         concat!(
             "SELECT ",
-            client_columns!(),
-            ", ",
-            client_profile_columns!(),
+            recipient_columns!(),
             "\n    FROM clients WHERE owner_id = ?1 AND kind = 'recipient' AND state <> 'closed'"
         )
     };
