@@ -27,9 +27,6 @@ pub enum StorePurpose {
 /// The metadata entry that marks the store of a sandbox. It is written together with the schema.
 pub(crate) const SANDBOX_MARK: &str = "sandbox";
 
-pub(crate) const INSERT_SANDBOX_MARK: &str =
-    "INSERT INTO store_metadata (name, value) VALUES ('sandbox', 'yes')";
-
 /// The content of a database before it is migrated.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DatabaseContent {
@@ -57,7 +54,7 @@ impl DatabaseContent {
             StorePurpose::Sandbox if !self.is_new() && !self.has_sandbox_mark => {
                 "the store was not created by `bowline sandbox`; use another store"
             }
-            StorePurpose::Sandbox if self.is_new() && self.has_foreign_tables => {
+            StorePurpose::Sandbox if self.has_foreign_tables => {
                 "the database contains tables of another program; use an empty database"
             }
             StorePurpose::Hub | StorePurpose::Sandbox => return Ok(()),

@@ -58,7 +58,8 @@ impl Command for Purge {
             (OLD_CHANGES, i64::try_from(CHANGE_RETENTION.as_millis()).unwrap_or(i64::MAX)),
         ];
         // A random table comes first in each batch, so that one with many rows cannot use up the limit every time.
-        deletions.rotate_left(usize::from(tx.ids().draw_seed().bytes()[0] % 7));
+        let first = usize::from(tx.ids().draw_seed().bytes()[0]) % deletions.len();
+        deletions.rotate_left(first);
         let mut remaining = self.limit;
         for (delete, until) in deletions {
             if remaining == 0 {

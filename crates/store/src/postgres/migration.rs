@@ -3,8 +3,8 @@
 use super::session::open_session;
 use crate::error::Result;
 use crate::migrate::{
-    CREATE_MIGRATIONS_TABLE, DatabaseContent, INSERT_SANDBOX_MARK, Migration, POSTGRES_MIGRATIONS,
-    SANDBOX_MARK, StorePurpose, list_pending_migrations,
+    CREATE_MIGRATIONS_TABLE, DatabaseContent, Migration, POSTGRES_MIGRATIONS, SANDBOX_MARK, StorePurpose,
+    list_pending_migrations,
 };
 use crate::settings::PostgresSettings;
 
@@ -44,7 +44,8 @@ pub(crate) async fn migrate(settings: &PostgresSettings, purpose: StorePurpose) 
         .await?;
     }
     if content.is_new() && purpose == StorePurpose::Sandbox {
-        tx.execute(INSERT_SANDBOX_MARK, &[]).await?;
+        let insert_mark = "INSERT INTO store_metadata (name, value) VALUES ($1, 'yes')";
+        tx.execute(insert_mark, &[&SANDBOX_MARK]).await?;
     }
     tx.commit().await?;
     Ok(pending)

@@ -9,8 +9,8 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use super::connection::{ensure_supported_version, open};
 use crate::error::{Result, StoreError};
 use crate::migrate::{
-    CREATE_MIGRATIONS_TABLE, DatabaseContent, INSERT_SANDBOX_MARK, Migration, SANDBOX_MARK,
-    SQLITE_MIGRATIONS, StorePurpose, list_pending_migrations,
+    CREATE_MIGRATIONS_TABLE, DatabaseContent, Migration, SANDBOX_MARK, SQLITE_MIGRATIONS, StorePurpose,
+    list_pending_migrations,
 };
 
 /// Checks that a file may be used for a purpose, and returns whether it has no schema yet. Changes nothing; a file that does not
@@ -62,7 +62,7 @@ pub(crate) fn migrate(path: &Path, purpose: StorePurpose) -> Result<Vec<Migratio
         )?;
     }
     if content.is_new() && purpose == StorePurpose::Sandbox {
-        tx.execute(INSERT_SANDBOX_MARK, ())?;
+        tx.execute("INSERT INTO store_metadata (name, value) VALUES (?1, 'yes')", [SANDBOX_MARK])?;
     }
     tx.commit()?;
     Ok(pending)
