@@ -81,8 +81,8 @@ impl FlowCookies {
 
     /// Returns the authorization request that a cookie contains, and the hash of this cookie.
     pub fn open(&self, app: &App, id: &AuthorizationRequestId) -> Option<(UndecidedRequest, TokenHash)> {
-        let vault = app.vault();
-        self.0.iter().find_map(|value| Some((vault.open_undecided_request(id, value)?, vault.hash(value))))
+        let (request, value) = app.vault().open_undecided_request(id, &self.0)?;
+        Some((request, app.vault().hash(value)))
     }
 
     /// Returns the CSRF token for the consent page of an authorization request. It is bound to the flow cookie.

@@ -21,18 +21,15 @@ impl Vault {
         Ok(Secret::new(URL_SAFE_NO_PAD.encode(sealed)))
     }
 
-    /// Opens the value of a cookie. Anything but the value that was sealed for this id is `None`.
-    pub fn open_undecided_request(
+    /// Opens the first value of a cookie that was sealed for this id, and returns it with the request. All others are ignored.
+    pub fn open_undecided_request<'v>(
         &self,
         id: &AuthorizationRequestId,
-        value: &str,
-    ) -> Option<UndecidedRequest> {
-        if value.len() > MAX_SEALED_REQUEST_LEN {
-            return None;
-        }
-        let sealed = URL_SAFE_NO_PAD.decode(value).ok()?;
-        let text = self.request_key(id).open_text(&bind(id), &sealed).ok()?;
-        UndecidedRequest::from_text(id, text.expose())
+        values: &'v [String],
+    ) -> Option<(UndecidedRequest, &'v str)> {
+        // A client may send many values. The key is derived once for all of them.
+        let key = self.request_key(id);
+        values.iter().find_map(|value| Some((open_value(&key, id, value)?, value.as_str())))
     }
 
     /// Returns the tag of the id of an authorization request. It shows that the hub has generated the id, which is not stored.
@@ -52,6 +49,15 @@ impl Vault {
     fn request_key(&self, id: &AuthorizationRequestId) -> DataKey {
         DataKey::new(self.keys.derive(&format!("flow/1\n{id}")))
     }
+}
+
+fn open_value(key: &DataKey, id: &AuthorizationRequestId, value: &str) -> Option<UndecidedRequest> {
+    if value.len() > MAX_SEALED_REQUEST_LEN {
+        return None;
+    }
+    let sealed = URL_SAFE_NO_PAD.decode(value).ok()?;
+    let text = key.open_text(&bind(id), &sealed).ok()?;
+    UndecidedRequest::from_text(id, text.expose())
 }
 
 fn bind(id: &AuthorizationRequestId) -> String {
@@ -98,12 +104,18 @@ mod tests {
         let value = vault.seal_undecided_request(&request).unwrap();
 
         let value = value.expose();
+        let changed = [format!("{value}A"), value.to_lowercase()];
+        let values = [&changed[..], std::slice::from_ref(value)].concat();
         assert_eq!(value.len(), MAX_SEALED_REQUEST_LEN);
-        assert_eq!(vault.open_undecided_request(&request.id, value), Some(request.clone()));
-        assert_eq!(vault.open_undecided_request(&mint_id(&vault, 2), value), None);
-        assert_eq!(other.open_undecided_request(&request.id, value), None);
-        assert_eq!(vault.open_undecided_request(&request.id, &format!("{value}A")), None);
-        assert_eq!(vault.open_undecided_request(&request.id, &value.to_lowercase()), None);
+        assert_eq!(
+            vault.open_undecided_request(&request.id, &values),
+            Some((request.clone(), value.as_str()))
+        );
+        assert_eq!(vault.open_undecided_request(&mint_id(&vault, 2), &values), None);
+        assert_eq!(other.open_undecided_request(&request.id, &values), None);
+        for changed in changed {
+            assert_eq!(vault.open_undecided_request(&request.id, &[changed]), None);
+        }
     }
 
     #[test]
