@@ -56,7 +56,7 @@ impl ProviderClients {
     /// Returns the client of a provider if it was built with these settings.
     pub fn find(&self, provider: ProviderId, settings: &ProviderSettings) -> Option<ProviderClient> {
         let clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        clients.get(&provider).filter(|client| client.transport.is_of(settings)).cloned()
+        clients.get(&provider).filter(|client| client.transport.equals_settings_of(settings)).cloned()
     }
 
     /// Replaces the client of a provider.

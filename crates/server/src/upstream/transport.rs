@@ -29,7 +29,12 @@ pub(super) async fn outbound_for(
     let client = match load(ctx, provider).await {
         Ok(outbound) => {
             tracing::info!(provider = %id, "the certificates, keys and headers of the provider were loaded");
-            ProviderClient { transport: TransportSettings::new(settings), stamps, failed: None, outbound }
+            ProviderClient {
+                transport: TransportSettings::from_settings(settings),
+                stamps,
+                failed: None,
+                outbound,
+            }
         }
         Err(reason) => {
             // The files of a certificate and its key are replaced one after the other.

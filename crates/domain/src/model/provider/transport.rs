@@ -50,7 +50,7 @@ pub struct TransportSettings {
 
 impl TransportSettings {
     /// Copies the settings of a provider.
-    pub fn new(settings: &ProviderSettings) -> Self {
+    pub fn from_settings(settings: &ProviderSettings) -> Self {
         Self {
             tls: settings.tls.clone(),
             headers: settings.headers.clone(),
@@ -60,8 +60,8 @@ impl TransportSettings {
         }
     }
 
-    /// Returns whether the settings are those of a provider.
-    pub fn is_of(&self, settings: &ProviderSettings) -> bool {
+    /// Returns whether a provider still has these settings.
+    pub fn equals_settings_of(&self, settings: &ProviderSettings) -> bool {
         // All fields are named, so that a new one must be compared too.
         let Self { tls, headers, secret_headers, proxy, timeout } = self;
         *tls == settings.tls
