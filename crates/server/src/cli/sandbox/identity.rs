@@ -129,7 +129,8 @@ fn ensure_empty(data: &Path) -> Result<(), CliError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(CliError::for_path(data, error)),
     };
-    let is_leftover = |name: &str| name == LOCK_FILE_NAME || name.starts_with("identity.json.");
+    let is_temporary = |name: &str| name.strip_prefix(FILE_NAME).is_some_and(|rest| rest.starts_with('.'));
+    let is_leftover = |name: &str| name == LOCK_FILE_NAME || is_temporary(name);
     for entry in entries {
         let name = entry.map_err(|error| CliError::for_path(data, error))?.file_name();
         if !name.to_str().is_some_and(is_leftover) {
