@@ -12,7 +12,7 @@ use crate::support::{
     HubProcess, RawRequest, TestHub, authorize_url, on_both, query_parameter, read_set_cookie,
 };
 
-on_both!(undecided_requests_change_no_table, replayed_cookie_never_begins_a_request_again);
+on_both!(undecided_requests_insert_no_row, replayed_cookie_never_begins_a_request_again);
 
 const FORM: &str = "application/x-www-form-urlencoded";
 /// The maximum size of one flow cookie, and of all of them, in the header `Cookie`.
@@ -67,7 +67,7 @@ impl TestHub {
     }
 }
 
-async fn undecided_requests_change_no_table(kit: TestHub) {
+async fn undecided_requests_insert_no_row(kit: TestHub) {
     let before = kit.count_all_rows().await;
     assert!(before.len() > 15 && before["authorization_requests"] == "0", "{before:?}");
 
@@ -105,6 +105,7 @@ async fn replayed_cookie_never_begins_a_request_again(kit: TestHub) {
         jobs::purge(&jobs::new_job_context(kit.app(), "test").unwrap()).await.unwrap();
         counts.push(count().await);
         let replayed = kit.send_raw(&approve).await;
+        assert!(replayed.status < 500, "after {minutes} more minutes: {}", replayed.body);
         let to = replayed.location.unwrap_or_default();
         assert!(!to.contains("state="), "after {minutes} more minutes the browser goes to the bank: {to}");
         assert_eq!(&count().await, counts.last().unwrap());
