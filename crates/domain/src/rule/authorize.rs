@@ -181,9 +181,10 @@ impl Language {
 /// Parses a weight of RFC 9110 §12.4.2: a number from 0 to 1 with at most three decimals. Returns it in thousandths.
 fn parse_weight(text: &str) -> Option<u16> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
-    if !matches!(whole, "0" | "1") || decimals.len() > 3 || !decimals.bytes().all(|b| b.is_ascii_digit()) {
+    if !matches!(whole, "0" | "1") || decimals.len() > 3 {
         return None;
     }
+    // The parser accepts digits only: a sign would have to come before the whole number.
     format!("{whole}{decimals:0<3}").parse().ok().filter(|weight| *weight <= 1000)
 }
 

@@ -44,10 +44,9 @@ fn is_ipv4_public(address: Ipv4Addr, allow_loopback: bool) -> bool {
     let [a, b, c, _] = address.octets();
     // IETF protocol assignments, 6to4 relays and benchmarking (RFC 6890). Some clouds serve instance metadata there.
     let is_special = matches!((a, b, c), (192, 0, 0) | (192, 88, 99) | (198, 18..=19, _));
+    // The unspecified address begins with 0, and the broadcast address with 255.
     let is_internal = address.is_private()
         || address.is_link_local()
-        || address.is_unspecified()
-        || address.is_broadcast()
         || address.is_documentation()
         || address.is_multicast()
         || is_carrier(address)
@@ -86,5 +85,96 @@ mod tests {
         for loopback in ["127.0.0.1", "127.8.0.1", "::1", "::ffff:127.0.0.1"] {
             assert!(is_allowed(loopback, true) && !is_allowed(loopback, false), "{loopback}");
         }
+    }
+
+    #[test]
+    fn ipv4_address_of_special_block_is_not_public() {
+        for (first, last) in [
+            ("0.0.0.0", "0.255.255.255"),
+            ("10.0.0.0", "10.255.255.255"),
+            ("100.64.0.0", "100.127.255.255"),
+            ("169.254.0.0", "169.254.255.255"),
+            ("172.16.0.0", "172.31.255.255"),
+            ("192.0.0.0", "192.0.0.255"),
+            ("192.0.2.0", "192.0.2.255"),
+            ("192.88.99.0", "192.88.99.255"),
+            ("192.168.0.0", "192.168.255.255"),
+            ("198.18.0.0", "198.19.255.255"),
+            ("198.51.100.0", "198.51.100.255"),
+            ("203.0.113.0", "203.0.113.255"),
+            ("224.0.0.0", "255.255.255.255"),
+        ] {
+            let [first, last]: [Ipv4Addr; 2] = [first, last].map(|address| address.parse().unwrap());
+            for inside in [first, last] {
+                assert!(!is_public(inside.into(), true), "{inside}");
+                assert!(!is_public(inside.to_ipv6_mapped().into(), true), "{inside} as IPv6");
+            }
+            let neighbours = [first.to_bits().checked_sub(1), last.to_bits().checked_add(1)];
+            for outside in neighbours.into_iter().flatten().map(Ipv4Addr::from_bits) {
+                assert!(is_public(outside.into(), false), "{outside}");
+            }
+        }
+    }
+
+    #[test]
+    fn ipv6_address_is_public_in_routed_blocks_only() {
+        for (address, expected) in [
+            ("1fff:ffff::", false),
+            ("2000::", true),
+            ("2000:1::", true),
+            ("2001::1", false),
+            ("2001:1ff:ffff::", false),
+            ("2001:200::", true),
+            ("2001:4860:4860::8888", true),
+            ("2002:5db8:d822::1", false),
+            ("2003::1", true),
+            ("3fff:ffff::1", true),
+            ("4000::", false),
+            ("fc00::1", false),
+            ("fe80::1", false),
+            ("ff02::1", false),
+            ("64:ff9b::5db8:d822", false),
+            ("::", false),
+        ] {
+            assert_eq!(is_public(address.parse().unwrap(), true), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn loopback_address_is_public_only_if_allowed() {
+        for address in ["127.0.0.1", "127.255.255.255", "::1", "::ffff:127.0.0.1"] {
+            let address = address.parse().unwrap();
+            assert!(is_public(address, true) && !is_public(address, false), "{address}");
+        }
+    }
+
+    #[test]
+    fn private_address_is_of_internal_or_carrier_network() {
+        for (address, expected) in [
+            ("10.0.0.1", true),
+            ("172.16.0.1", true),
+            ("192.168.0.1", true),
+            ("100.63.255.255", false),
+            ("100.64.0.0", true),
+            ("100.127.255.255", true),
+            ("100.128.0.0", false),
+            ("169.254.169.254", false),
+            ("127.0.0.1", false),
+            ("93.184.216.34", false),
+            ("fd00::1", true),
+            ("fe80::1", false),
+            ("2606:4700::1", false),
+        ] {
+            assert_eq!(is_private(address.parse().unwrap()), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn literal_of_url_is_found() {
+        let literal = |url: &str| find_literal(&Url::parse(url).unwrap());
+
+        assert_eq!(literal("https://10.0.0.1:8443/x"), Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))));
+        assert_eq!(literal("https://[::1]/"), Some(IpAddr::V6(Ipv6Addr::LOCALHOST)));
+        assert_eq!(literal("https://bank.example/"), None);
     }
 }

@@ -44,7 +44,8 @@ pub(super) fn validate_transport(
     validate_headers(settings)?;
     if let Some(proxy) = &settings.proxy {
         let url = Url::parse(&proxy.url).ok().filter(|url| {
-            matches!(url.scheme(), "http" | "https") && url.has_host() && url.username().is_empty()
+            // A URL with one of these schemes always has a host.
+            matches!(url.scheme(), "http" | "https") && url.username().is_empty()
         });
         let url = url.filter(|url| url.password().is_none() && url.path() == "/" && url.query().is_none());
         let expected = match url.map(|url| is_allowed_proxy(&url, allow_loopback)) {
@@ -216,5 +217,54 @@ mod tests {
         ] {
             assert_eq!(validation_message(&settings), Some(expected), "{settings}");
         }
+    }
+
+    #[test]
+    fn proxy_url_has_only_scheme_host_and_port() {
+        let message = |url: &str| validation_message(&json!({"proxy": {"url": url}}));
+        for valid in ["http://egress.example", "https://egress.example:3128/"] {
+            assert_eq!(message(valid), None, "{valid}");
+        }
+        for invalid in [
+            "ftp://egress.example/",
+            "http://user@egress.example/",
+            "http://:secret@egress.example/",
+            "http://egress.example/path",
+            "http://egress.example/?query",
+            "egress.example:3128",
+            "",
+        ] {
+            let expected = "proxy.url: expected a URL such as http://egress.example:3128";
+            assert_eq!(message(invalid).as_deref(), Some(expected), "{invalid}");
+        }
+    }
+
+    #[test]
+    fn number_of_headers_and_ranges_is_limited() {
+        let headers = |count: usize| -> serde_json::Map<String, Value> {
+            (0..count).map(|nth| (format!("x-{nth}"), json!("value"))).collect()
+        };
+        let secrets = json!({"x-secret": {"env": "K"}});
+        let with_headers =
+            |count| validation_message(&json!({"headers": headers(count), "secret_headers": secrets}));
+        let with_ranges =
+            |count: usize| validation_message(&json!({"tls": {"allow_private": vec!["10.8.0.0/16"; count]}}));
+
+        assert_eq!(with_headers(MAX_HEADERS - 1), None);
+        assert_eq!(with_headers(MAX_HEADERS).as_deref(), Some("headers: expected at most 32 headers"));
+        assert_eq!(with_ranges(MAX_RANGES), None);
+        assert!(
+            with_ranges(MAX_RANGES + 1).is_some_and(|message| message.starts_with("tls.allow_private[32]"))
+        );
+    }
+
+    #[test]
+    fn header_name_has_at_most_64_characters() {
+        let longest = "x".repeat(64);
+        let too_long = "x".repeat(65);
+
+        assert_eq!(validation_message(&json!({"headers": {longest: "value"}})), None);
+        let message = validation_message(&json!({"headers": {too_long: "value"}}));
+        assert_eq!(message, Some(format!("headers.{}: expected the name of a header", "x".repeat(64))));
     }
 }
