@@ -104,4 +104,13 @@ mod tests {
         let fives: Vec<_> = OAuthCode::ALL.iter().filter(|c| c.flinks_status() >= 500).collect();
         assert_eq!(fives, [&OAuthCode::ServerError, &OAuthCode::TemporarilyUnavailable]);
     }
+
+    #[test]
+    fn field_errors_name_the_field() {
+        assert_eq!(OAuthError::for_missing_field("code").to_string(), "invalid_request: code is missing");
+        assert_eq!(
+            OAuthError::for_repeated_field("code").to_string(),
+            "invalid_request: code is given twice"
+        );
+    }
 }

@@ -327,4 +327,73 @@ mod tests {
             assert_eq!(bad.parse::<ProviderId>().ok(), None, "{bad:?}");
         }
     }
+
+    #[test]
+    fn seed_debug_output_hides_bytes() {
+        let seed = Seed::new([200; 16]);
+
+        assert_eq!((format!("{seed:?}"), seed.bytes()), ("Seed".to_owned(), &[200; 16]));
+    }
+
+    #[test]
+    fn subject_identifiers_are_random_and_do_not_contain_the_time() {
+        let mut ids = source(1);
+
+        let (first, second) = (ids.random_uuid(), ids.random_uuid());
+
+        assert_ne!(first, second);
+        for uuid in [first, second] {
+            assert_eq!((uuid.get_version_num(), uuid.get_timestamp()), (4, None));
+        }
+    }
+
+    #[test]
+    fn generated_request_id_contains_its_time_and_tag() {
+        let now = Timestamp::from_millis(1_700_000_000_987);
+        let mut ids = IdSource::new(now, Seed::new([3; 16]));
+        let mut tagged = [0; ID_HEAD_LEN];
+
+        let id: AuthorizationRequestId = ids.mint_tagged(|head| {
+            tagged = *head;
+            [1, 2, 3, 4]
+        });
+
+        assert_eq!(id.created_at(), Some(now));
+        assert_eq!(id.split_tag(), Some((tagged, [1, 2, 3, 4])));
+        assert_ne!(tagged[6..], [0; 6], "the part behind the time is random");
+    }
+
+    #[test]
+    fn foreign_request_id_has_no_time_and_no_tag() {
+        let version_7 = "018bcfe5-6bdb-7000-8000-000000000000";
+        for text in [
+            "arq_1".to_owned(),
+            format!("arq_{version_7}"),
+            format!("arq_{}", version_7.replace('-', "").to_uppercase()),
+        ] {
+            let id = AuthorizationRequestId::parse(&text).unwrap();
+            assert_eq!((id.created_at(), id.split_tag()), (None, None), "{text}");
+        }
+        let without_time = AuthorizationRequestId::from_uuid(source(1).random_uuid());
+        assert_eq!(without_time.created_at(), None);
+        assert!(without_time.split_tag().is_some());
+    }
+
+    #[test]
+    fn id_text_is_limited_to_128_unreserved_characters() {
+        for valid in ["a", "aZ0-._~", &"x".repeat(MAX_ID_BYTES)] {
+            assert_eq!(valid.parse::<ClientId>().map(String::from), Ok(valid.to_owned()));
+        }
+        for invalid in ["a b", "a/b", "a\u{0}", &"x".repeat(MAX_ID_BYTES + 1)] {
+            assert_eq!(invalid.parse::<ClientId>(), Err(ParseIdError { prefix: "" }), "{invalid}");
+        }
+    }
+
+    #[test]
+    fn provider_id_text_round_trips() {
+        let id = ProviderId::parse("1000").unwrap();
+
+        assert_eq!((id.number(), id.to_string()), (1000, "1000".to_owned()));
+        assert_eq!(ProviderId::parse("+1000"), None);
+    }
 }

@@ -212,6 +212,38 @@ mod tests {
         );
     }
 
+    #[test]
+    fn each_operation_is_allowed_by_listed_clusters_only() {
+        use DataCluster as C;
+        for (operation, clusters) in [
+            (DataOperation::CurrentCustomer, &[C::CustomerContact, C::CustomerPersonal][..]),
+            (DataOperation::AccountList, &[C::AccountBasic, C::AccountDetailed]),
+            (DataOperation::AccountListDetailed, &[C::AccountDetailed]),
+            (DataOperation::Account, &[C::AccountDetailed]),
+            (DataOperation::Transactions, &[C::Transactions]),
+            (DataOperation::Contact, &[C::CustomerContact]),
+            (DataOperation::PaymentNetworks, &[C::AccountPayments]),
+            (DataOperation::Statements, &[C::Statements]),
+        ] {
+            for cluster in DataCluster::ALL.iter().copied() {
+                let is_allowed = operation.is_allowed_by(Clusters::NONE.with_cluster(cluster));
+                assert_eq!(is_allowed, clusters.contains(&cluster), "{operation:?} {cluster}");
+            }
+        }
+    }
+
+    #[test]
+    fn clusters_are_stored_as_scope() {
+        let clusters = Clusters::parse("TRANSACTIONS ACCOUNT_BASIC").unwrap();
+
+        let json = serde_json::to_value(clusters).unwrap();
+
+        assert_eq!(json, "ACCOUNT_BASIC TRANSACTIONS");
+        assert_eq!(serde_json::from_value::<Clusters>(json).unwrap(), clusters);
+        assert!(serde_json::from_value::<Clusters>("account_basic".into()).is_err());
+        assert_eq!(format!("{clusters:?}"), "[ACCOUNT_BASIC TRANSACTIONS]");
+    }
+
     proptest! {
         #[test]
         fn clusters_text_round_trip_keeps_set(bits: u8) {

@@ -143,4 +143,43 @@ mod tests {
         assert!(!hash(3, "token").matches(&candidates));
         assert!(!hash(1, "tokem").matches(&candidates));
     }
+
+    #[test]
+    fn secrets_are_equal_if_their_values_are() {
+        assert_eq!(Secret::from("token"), Secret::new("token".to_owned()));
+        for other in ["tokem", "toke", "token ", ""] {
+            assert_ne!(Secret::from("token"), Secret::from(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn dropped_secret_is_wiped() {
+        use std::cell::Cell;
+        struct Probe<'a>(&'a Cell<bool>);
+        impl Zeroize for Probe<'_> {
+            fn zeroize(&mut self) {
+                self.0.set(true);
+            }
+        }
+        let is_wiped = Cell::new(false);
+
+        let secret = Secret::new(Probe(&is_wiped));
+        assert!(!secret.expose().0.get());
+        drop(secret);
+
+        assert!(is_wiped.get());
+    }
+
+    #[test]
+    fn token_hash_matches_each_of_equal_candidates() {
+        let candidates = TokenHashes::new(vec![hash(1, "token"), hash(1, "token")]);
+
+        assert!(hash(1, "token").matches(&candidates));
+        assert!(!hash(1, "token").matches(&TokenHashes::new(Vec::new())));
+    }
+
+    #[test]
+    fn token_hash_debug_output_shows_generation_only() {
+        assert_eq!(format!("{:?}", hash(3, "token")), "TokenHash(3, …)");
+    }
 }

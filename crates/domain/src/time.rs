@@ -140,4 +140,25 @@ mod tests {
         assert_eq!(Timestamp::from_millis(1_999).seconds(), 1);
         assert_eq!(Timestamp::from_millis(-1).seconds(), -1);
     }
+
+    #[test]
+    fn timestamp_parse_returns_time_or_nothing() {
+        assert_eq!(Timestamp::parse("1970-01-01T00:00:01Z"), Some(Timestamp::from_seconds(1)));
+        assert_eq!(Timestamp::parse("1970-01-01T00:00:01"), None);
+    }
+
+    #[test]
+    fn timestamp_debug_output_is_its_text() {
+        assert_eq!(format!("{:?}", Timestamp::EPOCH), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn timestamp_date_changes_at_midnight_in_utc() {
+        let midnight = Timestamp::from_seconds(1_709_164_800);
+        let one = Duration::from_millis(1);
+
+        assert_eq!(midnight.date(), jiff::civil::date(2024, 2, 29));
+        assert_eq!(midnight.minus(one).date(), jiff::civil::date(2024, 2, 28));
+        assert_eq!(midnight.since(midnight.minus(one)), one);
+    }
 }

@@ -194,4 +194,67 @@ mod tests {
             assert_eq!(keys().authenticate(&forged), Err(TokenError::Forged));
         }
     }
+
+    /// Signs a valid token of exactly this length. The length of a token grows in steps, so several key ids are tried.
+    fn sign_token_of_length(length: usize) -> (AccessTokenKeys, Secret<String>) {
+        for kid in ["k", "kk", "kkk", "kkkk"] {
+            let keys = AccessTokenKeys::new(URL, (kid, &key(2)), &[]);
+            for sub_length in length / 2..length {
+                let mut claims = claims();
+                if let TokenSubject::Connection { sub, .. } = &mut claims.subject {
+                    *sub = "s".repeat(sub_length);
+                }
+                let token = keys.sign(&claims).unwrap();
+                if token.expose().len() >= length {
+                    if token.expose().len() == length {
+                        return (keys, token);
+                    }
+                    break;
+                }
+            }
+        }
+        panic!("no token has {length} bytes");
+    }
+
+    #[test]
+    fn access_token_is_read_up_to_maximum_length() {
+        let (keys, longest) = sign_token_of_length(MAX_TOKEN_BYTES);
+        assert!(keys.authenticate(longest.expose()).is_ok());
+
+        let (keys, too_long) = sign_token_of_length(MAX_TOKEN_BYTES + 1);
+        assert_eq!(keys.authenticate(too_long.expose()), Err(TokenError::Forged));
+    }
+
+    #[test]
+    fn rfc7515_s4_1_11_token_with_critical_extension_is_rejected() {
+        let payload = Payload::from_claims(&claims(), URL, "https://hub.example/api/fdx/5");
+        let mut header = Header::new(Algorithm::HS256);
+        (header.typ, header.kid) = (Some(TYPE.to_owned()), Some("at.flinks/2".to_owned()));
+        header.crit = Some(vec!["exp".to_owned()]);
+
+        let token = jsonwebtoken::encode(&header, &payload, &EncodingKey::from_secret(&[2; 32])).unwrap();
+
+        assert_eq!(keys().verify(&token, NOW), Err(TokenError::Forged));
+    }
+
+    #[test]
+    fn token_without_distinct_subject_is_rejected() {
+        let sign = |change: fn(&mut Payload)| {
+            let mut payload = Payload::from_claims(&claims(), URL, "https://hub.example/api/fdx/5");
+            change(&mut payload);
+            let mut header = Header::new(Algorithm::HS256);
+            (header.typ, header.kid) = (Some(TYPE.to_owned()), Some("at.flinks/2".to_owned()));
+            jsonwebtoken::encode(&header, &payload, &EncodingKey::from_secret(&[2; 32])).unwrap()
+        };
+        assert!(keys().verify(&sign(|_| {}), NOW).is_ok());
+
+        for token in [
+            sign(|payload| payload.credential_generation = Some(1)),
+            sign(|payload| payload.generation = None),
+            sign(|payload| payload.connection_id = None),
+            sign(|payload| (payload.connection_id, payload.generation) = (None, None)),
+        ] {
+            assert_eq!(keys().verify(&token, NOW), Err(TokenError::Forged));
+        }
+    }
 }

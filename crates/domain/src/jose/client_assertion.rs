@@ -232,4 +232,13 @@ mod tests {
             Some(AssertionKeyError::TooMany)
         );
     }
+
+    #[test]
+    fn key_file_has_at_most_ten_keys() {
+        let [(algorithm, pem), ..] = generate_keys();
+
+        let keys = AssertionKeys::parse(&pem.repeat(MAX_KEYS), algorithm).unwrap();
+
+        assert_eq!(keys.public_keys().count(), MAX_KEYS);
+    }
 }
