@@ -276,4 +276,28 @@ mod tests {
         };
         assert_ne!(mac_for("ab", "c"), mac_for("a", "bc"));
     }
+
+    #[test]
+    fn linked_event_continues_the_chain() {
+        let key = AuditKey::new(7, &[1; 32]);
+
+        let (first, head) = key.link(&AuditHead::default(), id(1), entry("{}"));
+        let (second, last) = key.link(&head, id(2), entry("{}"));
+
+        assert_eq!((first.seq, first.previous_id.clone()), (1, None));
+        assert_eq!((second.seq, second.previous_id.clone()), (2, Some(id(1))));
+        assert_eq!((AuditHead::from(&first), AuditHead::from(&second)), (head, last));
+        assert_eq!(key.generation(), 7, "the generation is stored with each event");
+    }
+
+    #[test]
+    fn audit_key_debug_output_shows_generation_only() {
+        assert_eq!(format!("{:?}", AuditKey::new(7, &[1; 32])), "AuditKey(7)");
+    }
+
+    #[test]
+    fn actor_of_customer_has_no_id() {
+        assert_eq!(Actor::customer(), Actor { kind: ActorKind::Customer, id: None });
+        assert_eq!(Actor::system("sweep"), Actor::new(ActorKind::System, "sweep"));
+    }
 }

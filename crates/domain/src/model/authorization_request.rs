@@ -119,3 +119,75 @@ impl AuthorizationRequest {
         Ok(())
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
+
+    fn cookie(text: &str) -> TokenHash {
+        let pepper = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[0; 32]);
+        TokenHash::for_token(1, &pepper, text.as_bytes())
+    }
+
+    /// Creates a request with this status that expires `REQUEST_TTL` after `created_at`.
+    pub(crate) fn request(status: RequestStatus, created_at: Timestamp) -> AuthorizationRequest {
+        AuthorizationRequest {
+            id: "arq_1".parse().unwrap(),
+            connection_id: "con_1".parse().unwrap(),
+            client_id: "dc-1".parse().unwrap(),
+            provider_id: ProviderId::new(1000),
+            redirect_uri: "https://app.example/cb".to_owned(),
+            clusters: Clusters::NONE,
+            client_state: None,
+            code_challenge: None,
+            language: "en".to_owned(),
+            status,
+            cookie_hash: cookie("own"),
+            data_key: Vec::new(),
+            verifier: None,
+            purpose: None,
+            page_version: None,
+            agreed_at: None,
+            code_hash: None,
+            failure: None,
+            correlation_id: "c".to_owned(),
+            created_at,
+            expires_at: created_at.plus(REQUEST_TTL),
+        }
+    }
+
+    #[test]
+    fn step_is_taken_once_in_own_browser_within_lifetime() {
+        let (own, foreign) =
+            (TokenHashes::new(vec![cookie("own")]), TokenHashes::new(vec![cookie("foreign")]));
+        let end = NOW.plus(REQUEST_TTL);
+        let last_moment = end.minus(Duration::from_millis(1));
+
+        for (status, cookie, now, expected) in [
+            (RequestStatus::AtProvider, &own, last_moment, Ok(())),
+            (RequestStatus::AtProvider, &own, end, Err(RequestStepError::Expired)),
+            (RequestStatus::AtProvider, &foreign, NOW, Err(RequestStepError::ForeignBrowser)),
+            (RequestStatus::Exchanging, &own, NOW, Err(RequestStepError::AlreadyTaken)),
+            (RequestStatus::Exchanging, &own, end, Err(RequestStepError::AlreadyTaken)),
+            // Another browser must not learn the progress of the request.
+            (RequestStatus::Exchanging, &foreign, end, Err(RequestStepError::ForeignBrowser)),
+        ] {
+            let request = request(status, NOW);
+            let result = request.ensure_step_allowed(&[RequestStatus::AtProvider], cookie, now);
+            assert_eq!(result, expected, "{status} at {now}");
+        }
+    }
+
+    #[test]
+    fn step_is_allowed_from_each_listed_status() {
+        let from = [RequestStatus::AtProvider, RequestStatus::Exchanging];
+        let own = TokenHashes::new(vec![cookie("own")]);
+
+        for status in RequestStatus::ALL.iter().copied() {
+            let is_allowed = request(status, NOW).ensure_step_allowed(&from, &own, NOW).is_ok();
+            assert_eq!(is_allowed, from.contains(&status), "{status}");
+        }
+    }
+}

@@ -289,7 +289,7 @@ pub fn consent_expiry(agreed_at: Timestamp, registered_days: Option<u16>, maximu
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
@@ -402,5 +402,44 @@ mod tests {
         assert_eq!(consent_expiry(NOW, None, year), NOW.plus(year));
         assert_eq!(consent_expiry(NOW, Some(90), year), NOW.plus(Duration::from_hours(90 * DAY)));
         assert_eq!(consent_expiry(NOW, Some(900), year), NOW.plus(year));
+    }
+
+    #[test]
+    fn final_status_follows_cause_of_end() {
+        for cause in EndCause::ALL.iter().copied() {
+            let expected = match cause {
+                EndCause::ConsentEnd | EndCause::Idle | EndCause::AccessTokenEnded => {
+                    ConnectionStatus::Expired
+                }
+                EndCause::NeverRedeemed => ConnectionStatus::Abandoned,
+                _ => ConnectionStatus::Revoked,
+            };
+            assert_eq!(cause.status(), expected, "{cause}");
+        }
+    }
+
+    #[test]
+    fn account_list_and_grant_id_are_limited() {
+        let longest = "x".repeat(MAX_ACCOUNT_ID_BYTES);
+        let list = |id: &str, count: usize| vec![id.to_owned(); count];
+        for (ids, is_valid) in [
+            (list("a", 0), true),
+            (list(&longest, MAX_ACCOUNTS), true),
+            (list("a", MAX_ACCOUNTS + 1), false),
+            (list(&format!("{longest}x"), 1), false),
+            (vec!["a".to_owned(), String::new()], false),
+            (vec!["a\n".to_owned(), "a".to_owned()], false),
+        ] {
+            assert_eq!(is_valid_account_list(&ids), is_valid, "{} of {:?}", ids.len(), ids.first());
+        }
+        for (id, is_valid) in [
+            ("grant 1/é", true),
+            (&*"x".repeat(MAX_GRANT_ID_BYTES), true),
+            (&*"x".repeat(MAX_GRANT_ID_BYTES + 1), false),
+            ("", false),
+            ("a\u{0}", false),
+        ] {
+            assert_eq!(is_valid_grant_id(id), is_valid, "{id:?}");
+        }
     }
 }

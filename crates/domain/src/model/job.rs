@@ -415,4 +415,57 @@ mod tests {
         );
         assert_eq!(job.next_step(AttemptOutcome::Refused, NOW), JobStep::Failed);
     }
+
+    #[test]
+    fn revoked_token_proves_nothing_if_another_one_may_exist() {
+        use AttemptOutcome as A;
+        let (in_time, too_late) = (JobStep::Retry(NOW), JobStep::Failed);
+        let retried = [A::RetryLater { retry_after: None }, A::InvalidRequest { retry_after: None }];
+        let mut expectations = vec![
+            (A::Refused, JobStep::Failed, Some(UpstreamRevocation::Refused)),
+            (A::AlreadyGone, JobStep::Done, Some(UpstreamRevocation::Refused)),
+            (A::Superseded, JobStep::Done, Some(UpstreamRevocation::NotNeeded)),
+            (A::Blocked, in_time, None),
+        ];
+        expectations.extend(retried.map(|attempt| (attempt, in_time, None)));
+        expectations.extend(retried.map(|attempt| (attempt, too_late, Some(UpstreamRevocation::Failed))));
+
+        for (outcome_unknown, accepted, grant) in [
+            (false, UpstreamRevocation::Accepted, OrphanedGrantStatus::Revoked),
+            (true, UpstreamRevocation::Unknown, OrphanedGrantStatus::PossiblyActive),
+        ] {
+            let job = Job { kind: JobKind::RevokeOrphanedGrant, outcome_unknown, ..job(0, [0; 16]) };
+            let after = job.provider_revocation_after(A::Accepted, JobStep::Done);
+            assert_eq!(after, Some(accepted), "unknown: {outcome_unknown}");
+            assert_eq!(job.orphaned_grant_after(A::Accepted, JobStep::Done), Some(grant));
+            for (attempt, step, expected) in &expectations {
+                assert_eq!(job.provider_revocation_after(*attempt, *step), *expected, "{attempt:?} {step:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn job_jitter_follows_seed_of_attempt() {
+        let seed: [u8; 16] = std::array::from_fn(|nth| if nth == 1 { 255 } else { 0 });
+
+        for (attempt, seconds) in [(0, 4), (1, 24), (2, 64), (17, 25_920), (32, 17_280)] {
+            assert_eq!(wait(&job(attempt, seed), None), Duration::from_secs(seconds), "attempt {attempt}");
+        }
+        let middle = job(0, [128; 16]);
+        assert_eq!(wait(&middle, None), Duration::from_secs(5), "128 of 255 is the middle");
+    }
+
+    #[test]
+    fn job_calls_endpoints_of_its_kind() {
+        for (kind, group) in [
+            (JobKind::RevokeAtProvider, EndpointGroup::Revocation),
+            (JobKind::RevokeOrphanedGrant, EndpointGroup::Revocation),
+            (JobKind::RecoverAuthorizationCode, EndpointGroup::Token),
+            (JobKind::ConfirmInvalidGrant, EndpointGroup::Token),
+            (JobKind::RegisterUpstreamClient, EndpointGroup::Registration),
+            (JobKind::DeleteUpstreamClient, EndpointGroup::Registration),
+        ] {
+            assert_eq!(kind.endpoint_group(), group, "{kind}");
+        }
+    }
 }

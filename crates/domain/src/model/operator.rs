@@ -87,4 +87,9 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn operator_token_lasts_at_most_a_leap_year() {
+        assert_eq!(MAX_OPERATOR_TOKEN_TTL, BOOTSTRAP_TOKEN_TTL * 366);
+    }
 }

@@ -411,36 +411,5 @@ impl RevokeTokens {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings() -> ProviderSettings {
-        serde_json::from_value(serde_json::json!({
-            "name": "Maple Trust", "country": "CA",
-            "authorization_endpoint": "https://maple.example/authorize",
-            "token_endpoint": "https://maple.example/token",
-            "client_id": "bowline", "client_secret": {"env": "MAPLE_SECRET"},
-            "fdx": {"base_url": "https://maple.example/fdx/v5", "version": "5"},
-            "scopes": {"ACCOUNT_BASIC": "accounts", "TRANSACTIONS": "tx:read"},
-            "customer_identity": {"token_field": "customer_id"},
-            "revoke": ["rfc7009"],
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn provider_scopes_translate_in_both_directions() {
-        let settings = settings();
-        let requested = "ACCOUNT_BASIC TRANSACTIONS INVESTMENTS".parse::<Clusters>().unwrap();
-        assert_eq!(settings.scope_for(requested), "accounts tx:read");
-        assert_eq!(settings.clusters_from_scope("tx:read openid").to_string(), "TRANSACTIONS");
-        assert_eq!(settings.clusters().to_string(), "ACCOUNT_BASIC TRANSACTIONS");
-    }
-
-    #[test]
-    fn provider_settings_reject_unknown_key() {
-        let mut value = serde_json::to_value(settings()).unwrap();
-        value["consent_show_by"] = "hub".into();
-        assert!(serde_json::from_value::<ProviderSettings>(value).is_err());
-    }
-}
+#[path = "provider_tests.rs"]
+mod tests;
