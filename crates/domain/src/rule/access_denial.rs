@@ -325,4 +325,55 @@ mod tests {
             assert_eq!(shorten_claimed_client(text), None, "{text}");
         }
     }
+
+    /// Returns the callers of the requests that are counted without their place, and the number of other kinds.
+    fn split_by_place(counts: &[DenialCount]) -> (Vec<(DeniedCaller, u64)>, usize) {
+        let (with_place, without): (Vec<_>, Vec<_>) =
+            counts.iter().partition(|count| count.kind.place.is_some());
+        (without.iter().map(|count| (count.kind.caller.clone(), count.number)).collect(), with_place.len())
+    }
+
+    #[test]
+    fn further_denials_of_one_caller_are_counted_as_its_own() {
+        let mut tally = DenialTally::default();
+
+        for source in 0..MAX_OF_ONE_CALLER + 3 {
+            tally.add_wrong_secret(client(1), source, 0);
+        }
+
+        assert_eq!(split_by_place(&tally.take_due(at(0))), (vec![(client(1), 3)], MAX_OF_ONE_CALLER));
+    }
+
+    #[test]
+    fn denials_of_known_callers_over_limit_lose_their_caller() {
+        let mut tally = DenialTally::default();
+        // The first caller has a count without a place before the limit is reached.
+        for source in 0..=MAX_OF_ONE_CALLER {
+            tally.add_wrong_secret(client(0), source, 0);
+        }
+
+        for number in 1..MAX_KNOWN {
+            tally.add_wrong_secret(client(number), 1, 0);
+        }
+        tally.add_wrong_secret(client(0), 5_000, 0);
+
+        let (without_place, with_place) = split_by_place(&tally.take_due(at(0)));
+        let lost = u64::try_from(MAX_OF_ONE_CALLER).unwrap();
+        assert_eq!(with_place, MAX_KNOWN - 1, "one of the kinds has no place");
+        assert!(without_place.contains(&(client(0), 2)), "{without_place:?}");
+        assert!(without_place.contains(&(DeniedCaller::Unknown, lost)), "{without_place:?}");
+    }
+
+    #[test]
+    fn denials_of_unknown_callers_over_limit_lose_their_place() {
+        let mut tally = DenialTally::default();
+        tally.add_wrong_secret(client(1), 1, 0);
+
+        for source in 0..MAX_UNKNOWN + 5 {
+            tally.add(DeniedCaller::Unknown, DenialReason::UnknownClient, place(source), None, at(0));
+        }
+
+        let (without_place, with_place) = split_by_place(&tally.take_due(at(0)));
+        assert_eq!((without_place, with_place), (vec![(DeniedCaller::Unknown, 5)], MAX_UNKNOWN + 1));
+    }
 }

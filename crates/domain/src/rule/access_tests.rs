@@ -227,3 +227,30 @@ fn client_token_is_rejected_after_client_or_secret_change() {
         "token of a connection must be rejected"
     );
 }
+
+#[test]
+fn granted_access_names_connection_and_customer_of_token() {
+    let access = expect_granted(state());
+
+    assert_eq!((access.connection_id().as_str(), access.client_id().as_str()), ("con_1", "dc-1"));
+    assert_eq!((access.provider_id().number(), access.sub()), (1000, "sub"));
+}
+
+#[test]
+fn client_token_is_issued_unless_client_was_removed() {
+    use crate::rule::client_auth::authenticate;
+    use crate::secret::TokenHashes;
+    let mint = |state| {
+        let client = Client { state, ..crate::rule::authorize::tests::client() };
+        let presented = TokenHashes::new(vec![client.secret_hash.clone()]);
+        let authenticated = authenticate(Some(client), &presented).unwrap();
+        mint_for_client(&authenticated, ClientScope::ProvidersRead, claims().id, NOW, TTL)
+    };
+
+    for state in [ClientState::Active, ClientState::Suspended] {
+        let claims = mint(state).unwrap();
+        let subject = TokenSubject::Client { scope: ClientScope::ProvidersRead, generation: 1 };
+        assert_eq!((claims.subject, claims.expires_at), (subject, NOW.plus(TTL)), "{state}");
+    }
+    assert_eq!(mint(ClientState::Closed), Err(CLIENT_REMOVED));
+}

@@ -176,16 +176,42 @@ mod tests {
     }
 
     #[test]
+    fn only_declined_requests_and_consents_are_denials() {
+        let others = [NOT_SIGNED_IN, NO_ACCOUNT, NO_ACCOUNT_SELECTED, TOO_LATE, EXPIRED, FAILED, UNAVAILABLE];
+
+        assert!([ACCESS_DENIED, NO_CONSENT].iter().all(is_denial));
+        assert!(!others.iter().any(is_denial));
+    }
+
+    #[test]
     fn failed_exchange_names_its_cause() {
-        for (reason, expected) in [
-            (FailureReason::TlsFailed, TLS_FAILED),
-            (FailureReason::ClientRejected, CLIENT_REJECTED),
-            (FailureReason::NotSent, NOT_CONFIGURED),
-            (FailureReason::GrantRejected, CODE_REJECTED),
-            (FailureReason::Unreadable, UNREADABLE),
-            (FailureReason::ServerError, UNAVAILABLE),
-        ] {
-            assert_eq!(describe_exchange_failure(CallOutcome::Unknown(reason)), expected, "{reason}");
+        for reason in FailureReason::ALL.iter().copied() {
+            let expected = match reason {
+                FailureReason::NotConnected
+                | FailureReason::NoResponse
+                | FailureReason::Unavailable
+                | FailureReason::ServerError => UNAVAILABLE,
+                FailureReason::TlsFailed => TLS_FAILED,
+                FailureReason::RateLimited => RATE_LIMITED,
+                FailureReason::ClientRejected => CLIENT_REJECTED,
+                FailureReason::NotSent => NOT_CONFIGURED,
+                FailureReason::GrantRejected => CODE_REJECTED,
+                FailureReason::RequestRejected => REQUEST_REJECTED,
+                FailureReason::Unreadable | FailureReason::TooLarge | FailureReason::Encoded => UNREADABLE,
+                FailureReason::TokenTypeUnsupported
+                | FailureReason::AccessTokenRejected
+                | FailureReason::ResourceRefused
+                | FailureReason::Redirected
+                | FailureReason::UnexpectedStatus => FAILED,
+            };
+            for outcome in [
+                CallOutcome::Refused(reason),
+                CallOutcome::NeverProcessed(reason),
+                CallOutcome::Unknown(reason),
+            ] {
+                assert_eq!(describe_exchange_failure(outcome), expected, "{outcome:?}");
+            }
         }
+        assert_eq!(describe_exchange_failure(CallOutcome::Succeeded), FAILED);
     }
 }

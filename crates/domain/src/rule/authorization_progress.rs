@@ -73,3 +73,112 @@ fn connection_progress(connection: &Connection, client: &Client, now: Timestamp)
         ConnectionState::Active => AuthorizationProgress::Shared,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::error::OAuthError;
+    use crate::model::audit_event::Actor;
+    use crate::model::authorization_request::tests::request;
+    use crate::model::connection::EndDetails;
+    use crate::model::connection::tests::connection;
+    use crate::rule::authorization_failure::{FAILED, UNAVAILABLE};
+    use crate::rule::authorize::ACCESS_DENIED;
+    use crate::rule::authorize::tests::client;
+
+    const CREATED: Timestamp = Timestamp::from_seconds(1_700_000_000);
+    const MOMENT: Duration = Duration::from_millis(1);
+
+    fn progress_of_connection(
+        state: ConnectionState,
+        client: &Client,
+        now: Timestamp,
+    ) -> AuthorizationProgress {
+        let connection = Connection { expires_at: CREATED.plus(MOMENT * 100), ..connection(state) };
+        determine_progress(&request(RequestStatus::Connected, CREATED), client, Some(&connection), now)
+    }
+
+    #[test]
+    fn open_request_expires_with_its_lifetime() {
+        let end = request(RequestStatus::AtProvider, CREATED).expires_at;
+        let progress = |status, now| determine_progress(&request(status, CREATED), &client(), None, now);
+
+        for (status, before) in [
+            (RequestStatus::AwaitingConsent, AuthorizationProgress::AwaitingConsent),
+            (RequestStatus::AtProvider, AuthorizationProgress::AtProvider),
+        ] {
+            assert_eq!(progress(status, end.minus(MOMENT)), before);
+            assert_eq!(progress(status, end), AuthorizationProgress::Expired, "{status}");
+        }
+        for now in [CREATED, end] {
+            assert_eq!(progress(RequestStatus::Exchanging, now), AuthorizationProgress::Exchanging);
+        }
+    }
+
+    #[test]
+    fn failed_request_is_declined_only_by_customer() {
+        let progress = |failure: Option<OAuthError>| {
+            let request = AuthorizationRequest { failure, ..request(RequestStatus::Failed, CREATED) };
+            determine_progress(&request, &client(), None, CREATED)
+        };
+
+        assert_eq!(progress(Some(ACCESS_DENIED)), AuthorizationProgress::Declined);
+        for other in [Some(FAILED), Some(UNAVAILABLE), None] {
+            assert_eq!(progress(other), AuthorizationProgress::Failed);
+        }
+    }
+
+    #[test]
+    fn pending_connection_is_confirmed_until_code_expires() {
+        let until = CREATED.plus(MOMENT * 10);
+        let progress = |now| progress_of_connection(ConnectionState::Pending { until }, &client(), now);
+
+        assert_eq!(progress(until.minus(MOMENT)), AuthorizationProgress::Confirmed);
+        assert_eq!(progress(until), AuthorizationProgress::NotRedeemed);
+        // The code is never redeemed later, whatever the consent allows.
+        assert_eq!(progress(until.plus(MOMENT * 200)), AuthorizationProgress::NotRedeemed);
+    }
+
+    #[test]
+    fn active_connection_is_shared_until_consent_expires() {
+        let end = CREATED.plus(MOMENT * 100);
+        let progress = |now| progress_of_connection(ConnectionState::Active, &client(), now);
+
+        assert_eq!(progress(end.minus(MOMENT)), AuthorizationProgress::Shared);
+        assert_eq!(progress(end), AuthorizationProgress::Ended);
+    }
+
+    #[test]
+    fn ended_connection_names_replacement_and_unused_code() {
+        for cause in EndCause::ALL.iter().copied() {
+            let expected = match cause {
+                EndCause::NeverRedeemed => AuthorizationProgress::NotRedeemed,
+                EndCause::Replaced => AuthorizationProgress::Replaced,
+                _ => AuthorizationProgress::Ended,
+            };
+            let end = EndDetails { cause, actor: Actor::system("test"), at: CREATED };
+            let progress = progress_of_connection(ConnectionState::Ended(end), &client(), CREATED);
+            assert_eq!(progress, expected, "{cause}");
+        }
+        let without_connection =
+            determine_progress(&request(RequestStatus::Connected, CREATED), &client(), None, CREATED);
+        assert_eq!(without_connection, AuthorizationProgress::Ended);
+    }
+
+    #[test]
+    fn connection_of_removed_recipient_is_shown_as_ended() {
+        let pending = ConnectionState::Pending { until: CREATED.plus(MOMENT) };
+
+        for live in [pending, ConnectionState::Active] {
+            for (state, is_ended) in
+                [(ClientState::Active, false), (ClientState::Suspended, false), (ClientState::Closed, true)]
+            {
+                let client = Client { state, ..client() };
+                let progress = progress_of_connection(live.clone(), &client, CREATED);
+                assert_eq!(progress == AuthorizationProgress::Ended, is_ended, "{live:?} {state}");
+            }
+        }
+    }
+}

@@ -278,3 +278,117 @@ fn query_selects_language_before_accept_language() {
     assert_eq!(select("ui_locales", "de", Some("fr")), Language::Fr);
     assert_eq!(select("colour", "fr", None), Language::En);
 }
+
+#[test]
+fn state_must_be_printable_text_of_limited_length() {
+    let longest: &'static str = "s".repeat(MAX_STATE_BYTES).leak();
+    let too_long: &'static str = "s".repeat(MAX_STATE_BYTES + 1).leak();
+
+    assert_eq!(check(&query_with("state", longest), &client()).unwrap().state, longest);
+    assert_eq!(check(&query_with("state", too_long), &client()), Err(STATE_TOO_LONG));
+    for bad in ["a\nb", "a\u{0}b", "a\u{85}b", "a\u{fffd}b"] {
+        let message = error_message(&query_with("state", bad));
+        assert_eq!(message, "invalid_request: state must be printable text", "{bad:?}");
+    }
+}
+
+#[test]
+fn client_of_other_api_or_state_is_rejected() {
+    let code =
+        |client: Client| check(&query(&valid_params()), &client).map(|_| ()).map_err(|error| error.code);
+
+    assert_eq!(code(client()), Ok(()));
+    for client in [
+        Client { profile: Profile::Fapi2, ..client() },
+        Client { state: ClientState::Suspended, ..client() },
+        Client { state: ClientState::Closed, ..client() },
+    ] {
+        assert_eq!(code(client), Err(OAuthCode::UnauthorizedClient));
+    }
+    let implicit = error_message(&query_with("response_type", "token"));
+    assert_eq!(implicit, "unsupported_response_type: response_type must be code");
+}
+
+#[test]
+fn malformed_challenge_is_rejected_with_reason() {
+    for bad in ["abc", &CHALLENGE[1..], &format!("{CHALLENGE}=")] {
+        let mut query = query(&valid_params());
+        query.0.push(("code_challenge".to_owned(), bad.to_owned()));
+        query.0.push(("code_challenge_method".to_owned(), "S256".to_owned()));
+        let message = error_message(&query);
+        assert_eq!(message, "invalid_request: code_challenge must be 43 characters of base64url", "{bad}");
+    }
+}
+
+#[test]
+fn removed_recipient_has_no_redirect_uri() {
+    let removed = Client { state: ClientState::Closed, ..client() };
+    let hash = VerifiedRedirect::verify(&client(), "https://app.example/cb").unwrap().hash();
+
+    assert_eq!(VerifiedRedirect::verify(&removed, "https://app.example/cb"), None);
+    assert_eq!(VerifiedRedirect::find_by_hash(&removed, &hash), None);
+    assert_eq!(
+        resolve_redirect(&query(&valid_params()), Some(&removed)),
+        Err(AuthorizePageError::UnknownClient)
+    );
+}
+
+#[test]
+fn redirect_uri_is_found_by_its_hash() {
+    let client = client();
+    let redirects = client.redirect_uris.iter().map(|uri| VerifiedRedirect::verify(&client, uri).unwrap());
+    let redirects: Vec<_> = redirects.collect();
+
+    for redirect in &redirects {
+        assert_eq!(VerifiedRedirect::find_by_hash(&client, &redirect.hash()).as_ref(), Some(redirect));
+    }
+    assert_eq!(redirects[0].as_str(), "https://app.example/cb");
+    assert_ne!(redirects[0].hash(), redirects[1].hash());
+    let other = Client { redirect_uris: vec!["https://other.example/cb".to_owned()], ..client.clone() };
+    assert_eq!(VerifiedRedirect::find_by_hash(&other, &redirects[0].hash()), None);
+}
+
+#[test]
+fn start_page_is_root_of_web_origin() {
+    let start_page = |uri: &str| {
+        let client = Client { redirect_uris: vec![uri.to_owned()], ..client() };
+        VerifiedRedirect::verify(&client, uri).unwrap().start_page()
+    };
+
+    assert_eq!(start_page("https://app.example:8443/cb?a=1").as_deref(), Some("https://app.example:8443/"));
+    assert_eq!(start_page("https://app.example/").as_deref(), Some("https://app.example/"));
+    for without_origin in ["myapp://cb", "urn:app", "no url"] {
+        assert_eq!(start_page(without_origin), None, "{without_origin}");
+    }
+}
+
+#[test]
+fn refresh_narrows_scope_but_never_widens_it() {
+    let set = |scope: &str| scope.parse::<Clusters>().unwrap();
+    let agreed = set("ACCOUNT_BASIC TRANSACTIONS");
+
+    assert_eq!(narrow_scope(agreed, agreed), None);
+    assert_eq!(narrow_scope(agreed, set("ACCOUNT_BASIC TRANSACTIONS STATEMENTS")), None);
+    assert_eq!(narrow_scope(agreed, set("ACCOUNT_BASIC STATEMENTS")), Some(set("ACCOUNT_BASIC")));
+    assert_eq!(narrow_scope(agreed, set("STATEMENTS")), Some(Clusters::NONE));
+}
+
+#[test]
+fn page_offers_the_other_language() {
+    assert_eq!((Language::En.as_str(), Language::Fr.as_str()), ("en", "fr"));
+    assert_eq!((Language::En.other(), Language::Fr.other()), (Language::Fr, Language::En));
+}
+
+#[test]
+fn weight_of_language_has_at_most_three_decimals() {
+    for (weight, thousandths) in
+        [("0", 0), ("1", 1000), ("0.", 0), ("0.5", 500), ("0.05", 50), ("0.125", 125), ("1.000", 1000)]
+    {
+        assert_eq!(parse_weight(weight), Some(thousandths), "{weight}");
+    }
+    for invalid in ["", "2", "01", "00", "+1", "1.001", "0.0001", "0.+5", "0.é", "-0", ".5", "0.5.1"] {
+        assert_eq!(parse_weight(invalid), None, "{invalid}");
+    }
+    assert_eq!(Language::from_accept_language("fr;q=0"), None, "zero means that it is not acceptable");
+    assert_eq!(Language::from_accept_language("fr;q=0.001"), Some(Language::Fr));
+}

@@ -148,3 +148,65 @@ fn number_of_remembered_recipients_is_limited() {
     assert!(breaker.recipients.contains_key(&recipient(&(2 * MAX_RECIPIENTS - 1).to_string())));
     assert!(!breaker.recipients.contains_key(&recipient("0")));
 }
+
+#[test]
+fn breaker_has_failures_until_success_or_while_open() {
+    let failures_after = |name: Option<&str>, signal| {
+        let mut breaker = CircuitBreaker::default();
+        let recipient = name.map(recipient);
+        breaker.record(POLICY, recipient.as_ref(), signal, NOW);
+        breaker.has_failures()
+    };
+    assert!(failures_after(Some("a"), Failed), "of a recipient");
+    assert!(failures_after(None, Failed) && failures_after(Some("a"), Unreachable), "of no recipient");
+    assert!(!failures_after(Some("a"), NotSent) && !failures_after(Some("a"), Succeeded));
+
+    let mut breaker = CircuitBreaker::default();
+    for _ in 0..5 {
+        breaker.record(POLICY, None, Failed, NOW);
+    }
+    // Opening the circuit resets the counts.
+    assert!(breaker.has_failures() && breaker.failures == 0, "it is open");
+    breaker.record(POLICY, None, Succeeded, later());
+    assert!(!breaker.has_failures());
+}
+
+#[test]
+fn success_ends_wait_for_outcome_of_other_trial_calls() {
+    let mut breaker = CircuitBreaker::default();
+    breaker.fail("a", 3, NOW);
+    breaker.fail("b", 2, NOW);
+    assert!(breaker.allows("c", later()) && !breaker.allows("c", later()));
+
+    breaker.record(POLICY, Some(&recipient("b")), Succeeded, later());
+
+    assert!(breaker.allows("c", later()), "it has not failed");
+}
+
+#[test]
+fn failed_trial_call_without_recipient_starts_a_new_wait() {
+    let mut breaker = CircuitBreaker::default();
+    for _ in 0..5 {
+        breaker.record(POLICY, None, Failed, NOW);
+    }
+    assert!(breaker.allow_call(POLICY, None, later()));
+    let failed_at = later().plus(Duration::from_secs(10));
+
+    assert_eq!(breaker.record(POLICY, None, Failed, failed_at), None, "it is open already");
+
+    let end = failed_at.plus(POLICY.open_for);
+    assert!(breaker.is_open(None, end.minus(Duration::from_millis(1))) && !breaker.is_open(None, end));
+}
+
+#[test]
+fn unsent_trial_call_without_recipient_is_left_to_next_call() {
+    let mut breaker = CircuitBreaker::default();
+    for _ in 0..5 {
+        breaker.record(POLICY, None, Failed, NOW);
+    }
+    assert!(breaker.allow_call(POLICY, None, later()) && !breaker.allow_call(POLICY, None, later()));
+
+    breaker.record(POLICY, None, NotSent, later());
+
+    assert!(breaker.allow_call(POLICY, None, later()));
+}

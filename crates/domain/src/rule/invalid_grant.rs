@@ -121,6 +121,14 @@ mod tests {
     }
 
     #[test]
+    fn evaluated_refresh_counts_as_completed_and_rejected() {
+        assert_eq!(stats(0, 0).with_invalid_grant(), stats(1, 1));
+        assert_eq!(stats(40, 20).with_invalid_grant(), stats(41, 21));
+        assert!(!stats(20, 19).with_invalid_grant().has_too_many_failures());
+        assert!(stats(20, 20).with_invalid_grant().has_too_many_failures());
+    }
+
+    #[test]
     fn invalid_grants_up_to_two_percent_are_within_limit() {
         assert!(!stats(5_000, 100).has_too_many_failures());
         assert!(stats(5_000, 101).has_too_many_failures());

@@ -145,6 +145,52 @@ mod tests {
             v["dynamic_registration"] = json!({"endpoint": "https://maple.example/register"});
         };
         assert_eq!(validation_message(registers, false), None);
+        let shares_grants = |v: &mut Value| {
+            v["grant_scope"] = json!("per_client_customer");
+            v["customer_identity"] = json!({"token_field": "sub"});
+        };
+        assert_eq!(validation_message(shares_grants, false), None);
+    }
+
+    #[test]
+    fn grant_of_registration_belongs_to_one_recipient() {
+        let change = |v: &mut Value| {
+            v["grant_scope"] = json!("per_client_customer");
+            v["customer_identity"] = json!({"token_field": "sub"});
+            v["upstream_client"] = json!("registration");
+        };
+
+        let expected = "upstream_client: registration needs grant_scope = \"per_token\"";
+        assert_eq!(validation_message(change, false).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn loopback_allows_http_and_no_other_scheme() {
+        let with_scheme = |scheme: &str, allow_http| {
+            let url = format!("{scheme}://127.0.0.1/fdx");
+            validation_message(|v| v["fdx"]["base_url"] = json!(url), allow_http)
+        };
+
+        for (scheme, allow_http, is_valid) in
+            [("https", false, true), ("http", false, false), ("http", true, true), ("ftp", true, false)]
+        {
+            assert_eq!(with_scheme(scheme, allow_http).is_none(), is_valid, "{scheme} {allow_http}");
+        }
+    }
+
+    #[test]
+    fn scope_value_has_at_most_200_printable_characters() {
+        for (value, is_valid) in [
+            ("x".repeat(200), true),
+            ("x".repeat(201), false),
+            ("!#[]~".to_owned(), true),
+            ("a\"b".to_owned(), false),
+            ("a\\b".to_owned(), false),
+            ("é".to_owned(), false),
+        ] {
+            let message = validation_message(|v| v["scopes"]["ACCOUNT_BASIC"] = json!(value), false);
+            assert_eq!(message.is_none(), is_valid, "{value}");
+        }
     }
 
     #[test]

@@ -5,8 +5,8 @@ use url::Url;
 
 use crate::model::provider::ClientAuthentication;
 
-/// The maximum size of a metadata document.
-pub const MAX_METADATA_BYTES: usize = 256 * 1024;
+/// The maximum size of a metadata document, 256 KiB.
+pub const MAX_METADATA_BYTES: usize = 262_144;
 
 /// The reason why metadata are not used. It contains nothing of the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -257,5 +257,35 @@ mod tests {
         assert!(!metadata.is_foreign("https://bank.example:8443/token"));
         assert!(!metadata.lacks_pkce());
         assert!(parse_with("code_challenge_methods_supported", json!(["plain"])).unwrap().lacks_pkce());
+    }
+
+    #[test]
+    fn plain_http_is_allowed_only_on_same_machine() {
+        let parse = |scheme: &str, allow_http| {
+            let mut document = document();
+            document["token_endpoint"] = json!(format!("{scheme}://127.0.0.1/token"));
+            ProviderMetadata::parse(document.to_string().as_bytes(), "https://bank.example", allow_http)
+        };
+
+        for (scheme, allow_http, is_valid) in
+            [("https", true, true), ("http", true, true), ("http", false, false), ("ftp", true, false)]
+        {
+            assert_eq!(parse(scheme, allow_http).is_ok(), is_valid, "{scheme} {allow_http}");
+        }
+    }
+
+    #[test]
+    fn endpoints_of_document_are_listed_with_their_names() {
+        let metadata =
+            parse_with("mtls_endpoint_aliases", json!({"token_endpoint": "https://mtls.bank.example/token"}));
+
+        assert_eq!(
+            metadata.unwrap().endpoints(),
+            [
+                ("authorization_endpoint", "https://bank.example/authorize"),
+                ("token_endpoint", "https://bank.example/token"),
+                ("mtls_endpoint_aliases.token_endpoint", "https://mtls.bank.example/token"),
+            ]
+        );
     }
 }

@@ -152,8 +152,17 @@ fn data_refusal_depends_on_the_status() {
     for status in [400, 403, 404, 406, 410, 422] {
         assert_eq!(outcome(status), CallOutcome::Refused(FailureReason::ResourceRefused), "{status}");
     }
-    for status in [301, 408, 500, 501, 504] {
-        assert!(outcome(status).is_unknown(), "{status}");
+    for (status, reason) in [
+        (199, FailureReason::UnexpectedStatus),
+        (300, FailureReason::Redirected),
+        (399, FailureReason::Redirected),
+        (408, FailureReason::UnexpectedStatus),
+        (500, FailureReason::ServerError),
+        (504, FailureReason::ServerError),
+        (599, FailureReason::ServerError),
+        (600, FailureReason::UnexpectedStatus),
+    ] {
+        assert_eq!(outcome(status), CallOutcome::Unknown(reason), "{status}");
     }
 }
 

@@ -194,4 +194,20 @@ mod tests {
         assert_eq!(check(PresentedToken::Unknown, false), Err(TOKEN_MISMATCH));
         assert_eq!(check(PresentedToken::Unknown, true), Ok(()));
     }
+
+    #[test]
+    fn suspended_client_may_revoke_and_removed_client_may_not() {
+        let result = |state, profile| {
+            let client = Client { profile, state, ..crate::rule::authorize::tests::client() };
+            ensure_may_revoke(&client).map_err(|error| error.code)
+        };
+
+        for state in [ClientState::Active, ClientState::Suspended] {
+            assert_eq!(result(state, Profile::Flinks), Ok(()), "{state}");
+            assert_eq!(result(state, Profile::Fapi2), Err(OAuthCode::UnauthorizedClient), "{state}");
+        }
+        for profile in [Profile::Flinks, Profile::Fapi2] {
+            assert_eq!(result(ClientState::Closed, profile), Err(OAuthCode::InvalidClient), "{profile}");
+        }
+    }
 }

@@ -269,4 +269,40 @@ mod tests {
         let wider = "ACCOUNT_BASIC STATEMENTS".parse::<Clusters>().unwrap();
         assert_eq!(narrow_refresh_scope(granted, Some(wider)).unwrap_err().code, OAuthCode::InvalidScope);
     }
+
+    #[test]
+    fn requested_refresh_scope_must_name_known_clusters() {
+        let scope_of =
+            |scope| match parse(&[("grant_type", "refresh_token"), ("refresh_token", "x"), ("scope", scope)])
+            {
+                Ok(TokenRequest::RefreshToken { scope, .. }) => Ok(scope.map(|scope| scope.to_string())),
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => Err(error.to_string()),
+            };
+
+        assert_eq!(scope_of("TRANSACTIONS ACCOUNT_BASIC"), Ok(Some("ACCOUNT_BASIC TRANSACTIONS".to_owned())));
+        assert_eq!(scope_of(""), Ok(None), "an empty field is absent");
+        assert_eq!(scope_of(" "), Err("invalid_scope: scope names nothing".to_owned()));
+        assert_eq!(scope_of("ACCOUNT_BASIC X"), Err("invalid_scope: scope X is unknown".to_owned()));
+    }
+
+    #[test]
+    fn scope_of_client_token_depends_on_kind_of_client() {
+        for (kind, own, other) in [
+            (ClientKind::Recipient, ClientScope::ProvidersRead, ClientScope::ClientAdmin),
+            (ClientKind::Partner, ClientScope::ClientAdmin, ClientScope::ProvidersRead),
+        ] {
+            let client = Client { kind, ..crate::rule::authorize::tests::client() };
+            let resolve =
+                |scope: Option<&str>| resolve_client_scope(&client, scope).map_err(|error| error.code);
+            let repeated = format!(" {own}  {own} ");
+            for valid in [None, Some(own.as_str()), Some(repeated.as_str())] {
+                assert_eq!(resolve(valid), Ok(own), "{valid:?}");
+            }
+            let wider = format!("{own} {other}");
+            for invalid in [other.as_str(), &wider, "  ", "", "ACCOUNT_BASIC"] {
+                assert_eq!(resolve(Some(invalid)), Err(OAuthCode::InvalidScope), "{invalid:?}");
+            }
+        }
+    }
 }

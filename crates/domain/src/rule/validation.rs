@@ -342,4 +342,67 @@ mod tests {
             assert_eq!(message, "contacts[1].email must be an e-mail address", "{bad:?}");
         }
     }
+
+    #[test]
+    fn redirect_uri_has_no_user_and_only_characters_of_a_uri() {
+        for valid in
+            ["https://app.example/%2F", "https://app.example/a%20b%c3", "https://app.example:8443/a?b=(c)"]
+        {
+            assert_eq!(validate_redirect_uri(valid, LoopbackPolicy::Refused), Ok(()), "{valid}");
+        }
+        for invalid in [
+            "https://me@app.example/",
+            "https://:pw@app.example/",
+            "https://app.example/%2",
+            "https://app.example/%g0",
+            "https://app.example/%0g",
+        ] {
+            assert!(validate_redirect_uri(invalid, LoopbackPolicy::Allowed).is_err(), "{invalid}");
+        }
+    }
+
+    #[test]
+    fn lists_are_accepted_up_to_their_limit() {
+        let uris = |count: usize| -> Vec<String> {
+            (0..count).map(|nth| format!("https://app.example/{nth}")).collect()
+        };
+        let contacts = |count: usize| vec!["a@b.example".to_owned(); count];
+
+        assert_eq!(validate_redirect_uris("uris", &uris(MAX_URIS), LoopbackPolicy::Refused), Ok(()));
+        assert!(validate_redirect_uris("uris", &uris(MAX_URIS + 1), LoopbackPolicy::Refused).is_err());
+        assert_eq!(validate_contacts("contacts", "", &contacts(MAX_CONTACTS)), Ok(()));
+        for (member, expected) in
+            [("", "contacts must be at most 20 addresses"), (".email", "contacts must be at most 20 objects")]
+        {
+            let error = validate_contacts("contacts", member, &contacts(MAX_CONTACTS + 1)).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn consent_lasts_one_day_to_a_leap_year() {
+        for (days, is_valid) in [(0, false), (1, true), (366, true), (367, false), (u16::MAX, false)] {
+            assert_eq!(validate_consent_days("days", days).is_ok(), is_valid, "{days}");
+        }
+        assert_eq!(validate_consent_days("days", 0).unwrap_err().to_string(), "days must be 1 to 366 days");
+    }
+
+    #[test]
+    fn known_fields_are_accepted() {
+        for country in ["CA", "US"] {
+            assert_eq!(validate_country("country", country), Ok(()));
+        }
+        assert_eq!(validate_url("logo_uri", "https://app.example/logo.png"), Ok(()));
+        let scope = parse_scope("scope", "TRANSACTIONS ACCOUNT_BASIC").unwrap();
+        assert_eq!(scope.to_string(), "ACCOUNT_BASIC TRANSACTIONS");
+        for (credential, is_valid) in [
+            ("a b~", true),
+            (&*"x".repeat(MAX_CREDENTIAL_BYTES), true),
+            (&*"x".repeat(MAX_CREDENTIAL_BYTES + 1), false),
+            ("", false),
+            ("a\u{7f}", false),
+        ] {
+            assert_eq!(validate_credential("secret", credential).is_ok(), is_valid, "{credential}");
+        }
+    }
 }

@@ -169,6 +169,29 @@ mod tests {
         ] {
             assert_eq!(validate_secret(field, secret).is_ok(), is_valid, "{field}: {secret}");
         }
-        assert!(validate_secret("auth_key", &pem.repeat(2000)).is_err());
+    }
+
+    #[test]
+    fn pem_text_is_limited_to_64_kib() {
+        let text_of = |length: usize| {
+            let begin = "-----BEGIN PRIVATE KEY-----\n";
+            format!("{begin}{}", "A".repeat(length - begin.len()))
+        };
+        let (longest, too_long) = (text_of(65_536), text_of(65_537));
+
+        for field in ["auth_key", "tls.key"] {
+            assert!(validate_secret(field, &longest).is_ok() && validate_secret(field, &too_long).is_err());
+        }
+        for (certificate, is_valid) in
+            [(&longest, true), (&too_long, false), (&format!("{}\0", text_of(100)), false)]
+        {
+            for member in ["ca", "certificate"] {
+                let mut tls = json!({"certificate": "hub.pem", "key": {"file": "hub.key"}});
+                tls[member] = json!(certificate);
+                let message = validation_message(json!({"client_secret": {"env": "S"}, "tls": tls}));
+                let expected = (!is_valid).then(|| format!("tls.{member}: expected the path of a PEM file"));
+                assert_eq!(message, expected);
+            }
+        }
     }
 }
