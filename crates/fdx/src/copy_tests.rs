@@ -273,6 +273,7 @@ fn date_parameters_of_next_link_are_found() {
     for (query, dates) in [
         ("startDate=2026-01-01&endDate=2026-02-01&offset=1", Some(LinkDates::Date)),
         ("endTime=2026-01-01&offset=1", Some(LinkDates::Time)),
+        ("startTime=2026-01-01&endTime=2026-02-01&offset=1", Some(LinkDates::Time)),
         ("startTime=2026-01-01&startDate=2026-01-01&offset=1", None),
         ("offset=startDate", None),
     ] {
@@ -368,4 +369,95 @@ fn no_type_has_more_fields_than_can_be_tracked() {
     ];
     let most = shapes.into_iter().map(largest).max().unwrap();
     assert!((60..=crate::read::MAX_FIELDS).contains(&most), "{most}");
+}
+
+#[test]
+fn skipped_and_left_items_of_page_are_counted() {
+    let account = json!({"depositAccount": {"accountId": "a"}});
+    let text = json!({"accounts": [account, account]}).to_string();
+    // The window, and the numbers of received, consumed and copied items.
+    for (skip, limit, expected) in
+        [(0, 0, (2, 0, 0)), (1, 0, (2, 1, 0)), (1, 1, (2, 2, 1)), (2, 9, (2, 2, 0)), (5, 9, (2, 2, 0))]
+    {
+        let (mut out, mut report) = (Vec::new(), DropReport::default());
+        let window = PageWindow { list: "accounts", skip, limit };
+        let mut item = FilteredItem::account(TestRules::all());
+
+        let page = copy_page(text.as_bytes(), Version::V5, window, &mut item, &mut out, &mut report).unwrap();
+
+        assert_eq!((page.received, page.consumed, page.copied), expected, "{window:?}");
+    }
+}
+
+/// Rules that include the transactions of one day.
+struct OneDay(&'static str);
+
+impl ItemRules for OneDay {
+    type ShownId = String;
+
+    fn shown_account_id(&mut self, id: Option<&str>) -> Option<String> {
+        id.map(str::to_owned)
+    }
+
+    fn shown_parent_id(&mut self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn keeps(&self, _: FieldGroup) -> bool {
+        true
+    }
+
+    fn includes(&self, time: FdxTime) -> bool {
+        time.utc_day.to_string() == self.0
+    }
+}
+
+#[test]
+fn transaction_is_selected_by_posted_time_or_else_its_own() {
+    let (posted, occurred) = ("postedTimestamp", "transactionTimestamp");
+    let (inside, outside) = ("2024-01-15T10:30:00Z", "2024-01-14T10:30:00Z");
+    for (times, is_included) in [
+        (json!({posted: inside}), true),
+        (json!({posted: outside}), false),
+        (json!({occurred: outside}), false),
+        (json!({posted: inside, occurred: outside}), true),
+        (json!({posted: outside, occurred: inside}), false),
+        (json!({posted: "soon", occurred: outside}), false),
+        (json!({posted: null, occurred: inside}), true),
+        // A transaction without a readable time is not lost.
+        (json!({posted: "soon"}), true),
+        (json!({}), true),
+    ] {
+        let mut members = json!({"accountId": "a", "transactionId": "t"});
+        members.as_object_mut().unwrap().extend(times.as_object().unwrap().clone());
+        let text = json!({"transactions": [{"depositTransaction": members}]}).to_string();
+        let mut item = FilteredItem::transaction(OneDay("2024-01-15"));
+
+        let (items, page) = copy_list(text.as_bytes(), "transactions", &mut item).unwrap();
+
+        assert_eq!((items.len() == 1, page.omitted), (is_included, 0), "{times}");
+        assert_eq!(page.copied + page.left_out, 1);
+    }
+}
+
+#[test]
+fn statement_of_other_account_is_excluded() {
+    let text = json!({"statements": [
+        {"statementId": "1", "accountId": "a"},
+        {"statementId": "2", "accountId": "other"},
+        {"statementId": "3"},
+        {"statementId": "4", "accountId": "a"},
+    ]});
+    let copy = |account_id| {
+        // The caller leaves one statement out.
+        let convert =
+            |statement: Statement| Some(statement).filter(|s| s.statement_id.as_deref() != Some("4"));
+        let mut item = StatementItem::new(account_id, convert);
+        let (items, page) = copy_list(text.to_string().as_bytes(), "statements", &mut item).unwrap();
+        let ids = items.iter().map(|item| item["statementId"].as_str().unwrap().to_owned());
+        (ids.collect::<Vec<_>>().join(" "), page.left_out, page.omitted)
+    };
+
+    assert_eq!(copy(Some("a")), ("1 3".to_owned(), 2, 0));
+    assert_eq!(copy(None), ("1 2 3".to_owned(), 1, 0), "statements of any account");
 }

@@ -96,3 +96,18 @@ pub(crate) fn number_or_text<'de, D: serde::Deserializer<'de>>(
     let number = value.as_u64().and_then(|n| u16::try_from(n).ok());
     Ok(number.or_else(|| value.as_str().and_then(|text| text.parse().ok())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documented_code_is_found_by_its_number() {
+        for code in ErrorCode::ALL.iter().copied() {
+            assert_eq!(ErrorCode::from_number(code.number()), Some(code));
+        }
+        for number in [0, 400, 402, 600, 1301] {
+            assert_eq!(ErrorCode::from_number(number), None, "{number}");
+        }
+    }
+}

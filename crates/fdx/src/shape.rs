@@ -206,7 +206,10 @@ pub(crate) const fn to_camel_case<const N: usize>(snake: &str) -> [u8; N] {
 }
 
 const fn raw_prefix_len(bytes: &[u8]) -> usize {
-    if bytes.len() > 2 && bytes[0] == b'r' && bytes[1] == b'#' { 2 } else { 0 }
+    match bytes {
+        [b'r', b'#', ..] => 2,
+        _ => 0,
+    }
 }
 
 /// Returns the text of a constant name. All names are ASCII.

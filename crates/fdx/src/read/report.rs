@@ -69,3 +69,24 @@ impl DropReport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read::Step;
+
+    #[test]
+    fn fields_over_limit_are_counted_and_not_listed() {
+        let mut report = DropReport::default();
+
+        for index in 0..MAX_REPORTED_FIELDS + 5 {
+            report.add(&Path::ROOT.then(Step::Index(index)), DropReason::Unknown, 2);
+            report.add(&Path::ROOT, DropReason::Unreadable, 0);
+        }
+
+        assert_eq!(report.dropped(), 2 * (MAX_REPORTED_FIELDS + 5));
+        assert_eq!(report.fields().len(), MAX_REPORTED_FIELDS);
+        let last = DroppedField { path: "[31]".to_owned(), reason: DropReason::Unknown, count: 2 };
+        assert_eq!(report.fields().last(), Some(&last));
+    }
+}

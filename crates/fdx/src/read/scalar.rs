@@ -233,4 +233,36 @@ mod tests {
         assert!(matches!(read_id(&fitting), Id::Readable(_)));
         assert_eq!(read_id(&long), Id::TooLong);
     }
+
+    #[test]
+    fn text_is_written_with_normal_escapes() {
+        for (json, text) in [
+            (r#""a""#, r#""a""#),
+            (r#""a\/b\u0041""#, r#""a/bA""#),
+            (r#""\ud83c\udf41""#, r#""🍁""#),
+            (r#""\"\n""#, r#""\"\n""#),
+            ("-1.50", r#""-1.50""#),
+            ("true", r#""true""#),
+        ] {
+            assert_eq!(copy(&Shape::Text, json).as_deref(), Some(text), "{json}");
+        }
+        for json in [r#""\ud800""#, "[]", "{}", "null"] {
+            assert_eq!(copy(&Shape::Text, json), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn time_has_day_of_provider_and_of_utc() {
+        let day = |text: &str| text.parse::<civil::Date>().unwrap();
+        for (json, written, utc) in [
+            (r#""2024-01-15""#, "2024-01-15", "2024-01-15"),
+            (r#""2024-01-15T23:30:00-05:00""#, "2024-01-15", "2024-01-16"),
+            (r#""2024-01-15T00:30:00+02:00""#, "2024-01-15", "2024-01-14"),
+            (r#""2024-01-15T10:30:00""#, "2024-01-15", "2024-01-15"),
+        ] {
+            let expected = FdxTime { written_day: day(written), utc_day: day(utc) };
+            assert_eq!(read_time(json), Some(expected), "{json}");
+        }
+        assert_eq!(read_time(r#""yesterday""#), None);
+    }
 }
