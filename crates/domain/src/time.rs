@@ -74,7 +74,9 @@ impl Timestamp {
     }
 
     fn to_jiff(self) -> jiff::Timestamp {
-        jiff::Timestamp::from_millisecond(self.0).unwrap_or(jiff::Timestamp::MAX)
+        let (first, last) = (jiff::Timestamp::MIN, jiff::Timestamp::MAX);
+        let millis = self.0.clamp(first.as_millisecond(), last.as_millisecond());
+        jiff::Timestamp::from_millisecond(millis).unwrap_or(last)
     }
 }
 
@@ -160,5 +162,17 @@ mod tests {
         assert_eq!(midnight.date(), jiff::civil::date(2024, 2, 29));
         assert_eq!(midnight.minus(one).date(), jiff::civil::date(2024, 2, 28));
         assert_eq!(midnight.since(midnight.minus(one)), one);
+    }
+
+    #[test]
+    fn time_out_of_range_is_shown_as_first_or_last_one() {
+        for (millis, text, year) in [
+            (i64::MIN, "-009999-01-02T01:59:59.000Z", -9999),
+            (-62_135_596_800_000, "0001-01-01T00:00:00.000Z", 1),
+            (i64::MAX, "9999-12-30T22:00:00.999Z", 9999),
+        ] {
+            let time = Timestamp::from_millis(millis);
+            assert_eq!((time.to_string().as_str(), time.date().year()), (text, year));
+        }
     }
 }
