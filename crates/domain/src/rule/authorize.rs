@@ -153,7 +153,9 @@ impl Language {
         let ranges = header.split(',').filter_map(|range| {
             let mut parts = range.split(';').map(str::trim);
             let language = Self::from_tags(parts.next()?)?;
-            let weight = parse_weight(parts.find_map(|part| part.strip_prefix("q=")).unwrap_or("1"))?;
+            let weight = parse_weight(
+                parts.find_map(|part| part.strip_prefix(['q', 'Q'])?.strip_prefix('=')).unwrap_or("1"),
+            )?;
             (weight > 0).then_some((weight, language))
         });
         // Of several ranges with the highest weight, the first one counts.

@@ -263,6 +263,9 @@ fn accept_language_is_ordered_by_weight() {
         ("de, en-GB;q=0.7, fr;q=0.7", Some(Language::En)),
         ("fr;q=0, en;q=0.1", Some(Language::En)),
         ("fr;q=x, *", None),
+        // RFC 9110 §12.4.2 defines the name of the weight without regard to case (RFC 5234 §2.3).
+        ("fr;Q=0.1, en;q=0.2", Some(Language::En)),
+        ("fr;Q=0, en;level=1;q=0.1", Some(Language::En)),
         ("", None),
     ] {
         assert_eq!(Language::from_accept_language(header), expected, "{header}");
