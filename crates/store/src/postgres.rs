@@ -106,8 +106,10 @@ impl Postgres {
         }
         let pool = self.pools.for_query(Q::KIND);
         let session = pool.check_out().await.map_err(StoreError::into_transient)?;
-        let mut tx = Tx::for_query(PostgresTx::for_query(&session), &self.keys);
-        let result = pool.run_limited(&session, query.run(&mut tx)).await?;
+        let result = {
+            let mut tx = Tx::for_query(PostgresTx::for_query(&session), &self.keys);
+            pool.run_limited(&session, query.run(&mut tx)).await?
+        };
         let lease = pool.ensure_lease(&session);
         session.give_back();
         lease.and(result)
@@ -192,6 +194,7 @@ async fn run_once(pool: &SessionPool, keys: &StoreKeys, command: &mut dyn Waitin
     let attempt = async {
         let mut tx = Tx::for_command(PostgresTx::for_command(&session), keys, command.moment());
         command.run(&mut tx).await?;
+        tx.settle().await?;
         // The effects are ignored: they concern only SQLite's write-ahead log.
         let (deferred, _effects) = tx.finish()?;
         // A command that writes nothing is not confirmed by a standby, but its reply depends on what it has read.

@@ -6,7 +6,7 @@ use domain::{Moment, Timestamp};
 
 use crate::access_map::Fill;
 use crate::commit_effect::CommitEffect;
-use crate::deferred_statement::DeferredStatement;
+use crate::deferred_statement::{DeferredStatement, StatementGroup};
 use crate::entity::audit_event::{APPEND_AUDIT_EVENTS, build_audit_event_row};
 use crate::error::{Result, StoreError};
 use crate::postgres::PostgresTx;
@@ -191,6 +191,35 @@ impl<'a> Tx<'a> {
         if !rows.is_empty() {
             self.deferred.push(DeferredStatement::Rows(sql, rows));
         }
+    }
+
+    /// Adds the statements of a group, which PostgreSQL runs as one.
+    pub(crate) fn defer_group(&mut self, group: &'static StatementGroup, statements: Vec<DeferredStatement>) {
+        debug_assert!(group.consists_of(&statements), "the statements of a group are always the same");
+        self.deferred.push(DeferredStatement::Group(group, statements));
+    }
+
+    /// Announces a read that follows. On PostgreSQL it is sent with the statement before it, which saves a round trip; see
+    /// [`PostgresTx::announce`].
+    pub(crate) fn announce(&mut self, sql: &'static Sql, params: &[Value]) {
+        if let TxBackend::Postgres(tx) = &mut self.backend {
+            tx.announce(sql, params.to_vec());
+        }
+    }
+
+    /// Announces a read by keys like [`Tx::announce`], for [`Tx::find`] and [`Tx::fetch_by_keys`].
+    pub(crate) fn announce_keys(&mut self, sql: &'static Sql, keys: Vec<Value>) {
+        if let TxBackend::Postgres(tx) = &mut self.backend {
+            tx.announce(sql, vec![Value::Array(keys)]);
+        }
+    }
+
+    /// Waits for the reads that were announced but not made.
+    pub(crate) async fn settle(&mut self) -> Result<()> {
+        if let TxBackend::Postgres(tx) = &mut self.backend {
+            tx.settle().await?;
+        }
+        Ok(())
     }
 
     /// Reads the row with a key, if there is one, and converts it to `T`. On PostgreSQL the statement takes an array of keys and

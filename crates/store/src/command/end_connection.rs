@@ -19,12 +19,15 @@ use domain::{Moment, Timestamp};
 use serde_json::json;
 
 use super::audit_entry::build_audit_entry;
-use super::end_facts::{EndFacts, has_live_sibling, load_end_facts, load_last_uses};
+use super::end_facts::{EndFacts, announce_credentials, has_live_sibling, load_end_facts, load_last_uses};
 use super::job_count::record_job_transition;
 use super::job_queue::{JobSubject, QUEUE_JOBS, SealedToken, build_job_row};
 use crate::commit_effect::CommitEffect;
+use crate::deferred_statement::{DeferredStatement, StatementGroup};
 use crate::entity::audit_event::encode_actor_id;
-use crate::entity::connection::{compute_connection_mac, lock_connection, lock_free_connections};
+use crate::entity::connection::{
+    announce_lock_of_free_connections, compute_connection_mac, lock_connection, lock_free_connections,
+};
 use crate::error::{Result, StoreError};
 use crate::operation::{Command, CommandKind};
 use crate::sql::{Sql, sql};
@@ -165,8 +168,10 @@ async fn end_set(tx: &mut Tx<'_>, requests: &[EndRequest]) -> Result<Vec<Option<
     let ids: Vec<_> = requests.iter().map(EndRequest::connection_id).collect();
     // The credentials are read after the locks, by a statement of their own. If the locking statement read them too, it would
     // return an old credential for a connection whose lock it had waited for.
+    announce_lock_of_free_connections(tx, &ids);
+    announce_credentials(tx, &ids);
     let connections = lock_free_connections(tx, &ids).await?;
-    let mut facts = load_end_facts(tx, &connections.values().collect::<Vec<_>>()).await?;
+    let mut facts = load_end_facts(tx, &ids, &connections.values().collect::<Vec<_>>()).await?;
     let last_uses = load_last_uses(tx, &expiring_connections(requests)).await?;
     let mut outcomes = Vec::with_capacity(requests.len());
     let mut ends: Vec<DecidedEnd<'_>> = Vec::with_capacity(requests.len());
@@ -265,7 +270,7 @@ pub(super) async fn end_locked_connection(
 
 /// Loads the facts of one locked connection.
 async fn load_single_facts(tx: &mut Tx<'_>, connection: &Connection) -> Result<EndFacts> {
-    let facts = load_end_facts(tx, &[connection]).await?.remove(&connection.id);
+    let facts = load_end_facts(tx, &[&connection.id], &[connection]).await?.remove(&connection.id);
     facts.ok_or_else(|| StoreError::Internal("a locked connection does not exist".into()))
 }
 
@@ -343,9 +348,12 @@ fn write_ends(tx: &mut Tx<'_>, ends: Vec<DecidedEnd<'_>>) {
     if count > 0 {
         record_job_transition(tx, JobKind::RevokeAtProvider.as_str(), None, Some(JobState::Pending), count);
     }
-    tx.defer_rows(QUEUE_JOBS, jobs);
-    tx.defer_rows(END_CONNECTIONS, connections);
-    tx.defer_rows(LIST_ENDED_CONNECTIONS, deletions);
+    let statements = vec![
+        DeferredStatement::Rows(QUEUE_JOBS, jobs),
+        DeferredStatement::Rows(LIST_ENDED_CONNECTIONS, deletions),
+        DeferredStatement::Rows(END_CONNECTIONS, connections),
+    ];
+    tx.defer_group(&ENDS, statements);
     tx.add_effect(CommitEffect::SecretsDeleted);
 }
 
@@ -381,6 +389,8 @@ fn build_end_row(tx: &mut Tx<'_>, end: &mut DecidedEnd<'_>, job_id: Option<JobId
     ]
     .to_vec()
 }
+
+static ENDS: StatementGroup = StatementGroup::new(&[QUEUE_JOBS, LIST_ENDED_CONNECTIONS, END_CONNECTIONS]);
 
 static END_CONNECTIONS: &Sql = sql!(
     // A statement with `OR FAIL` keeps no copy of the pages that it changes. The default (`OR ABORT`) would undo a statement

@@ -1,6 +1,6 @@
 //! The stored facts that decide whether the end of a connection must revoke its grant at the provider.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use domain::Timestamp;
@@ -86,12 +86,22 @@ impl FromRow for CredentialRow {
     }
 }
 
-/// Loads the facts of locked connections.
+/// Announces that the credentials of these connections are loaded later, see [`Tx::announce`].
+pub(super) fn announce_credentials(tx: &mut Tx<'_>, ids: &[&ConnectionId]) {
+    tx.announce_keys(CREDENTIALS, ids.iter().map(ToValue::to_value).collect());
+}
+
+/// Loads the facts of locked connections. `ids` contains at least theirs.
 pub(super) async fn load_end_facts(
     tx: &mut Tx<'_>,
+    ids: &[&ConnectionId],
     connections: &[&Connection],
 ) -> Result<HashMap<ConnectionId, EndFacts>> {
-    let keys = connections.iter().map(|connection| connection.id.to_value()).collect();
+    let providers: BTreeSet<_> = connections.iter().map(|connection| connection.provider_id).collect();
+    for provider in providers {
+        tx.announce(PROVIDER_SETTINGS, values![provider]);
+    }
+    let keys = ids.iter().map(ToValue::to_value).collect();
     let credentials: Vec<CredentialRow> = tx.fetch_by_keys(CREDENTIALS, keys).await?;
     let mut credentials: HashMap<_, _> =
         credentials.into_iter().map(|row| (row.connection_id.clone(), row)).collect();

@@ -16,18 +16,20 @@ use serde_json::json;
 
 use super::audit_entry::{append_to_connection, build_audit_entry};
 use super::end_connection::{EndOutcome, EndReason, end_locked_connection};
-use crate::entity::access_state::find_access_state;
-use crate::entity::authorization_code::find_code;
-use crate::entity::client::find_client;
+use crate::deferred_statement::{DeferredStatement, StatementGroup};
+use crate::entity::access_state::{announce_access_state, find_access_state};
+use crate::entity::authorization_code::{announce_code, find_code};
+use crate::entity::client::{announce_client, find_client};
 use crate::entity::connection::{
-    compute_connection_mac, lock_active_connection, lock_connection, lock_customer,
+    announce_locks_of_customer, compute_connection_mac, lock_active_connection, lock_connection_of_code,
+    lock_customer,
 };
-use crate::entity::provider::find_provider;
+use crate::entity::provider::{announce_provider, find_provider};
 use crate::entity::refresh_token::REFRESH_TOKEN_MAC;
-use crate::entity::registration::find_registration;
+use crate::entity::registration::{announce_registration, find_registration};
 use crate::error::{Result, StoreError};
 use crate::operation::Command;
-use crate::sql::sql;
+use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::values;
 
@@ -69,7 +71,11 @@ impl Command for RedeemCode {
         let Some((hash, connection)) = self.lock_code_connection(tx).await? else {
             return Ok((RedeemOutcome::Refused(BAD_CODE), None));
         };
+        self.announce_reads(tx, &hash, &connection);
         let code = find_code(tx, &hash).await?.ok_or(StoreError::Conflict)?;
+        if code.connection_id != connection.id {
+            return Err(StoreError::Conflict);
+        }
         let verifier = self.verifier.as_ref().map(|v| v.expose().as_str());
         match redeem(&code, &self.client_id, &self.redirect_uri, verifier, self.moment.now) {
             Redemption::Rejected { error, suspicious } => {
@@ -99,16 +105,24 @@ impl RedeemCode {
         Actor::new(ActorKind::Recipient, self.client_id.as_str())
     }
 
-    /// Locks the connection that the code belongs to. The caller must then read the code again, because every command
-    /// that marks a code as used does so under this lock.
+    /// Locks the connection that the code belongs to. The caller must then read the code, because every command that marks a
+    /// code as used does so under this lock.
     async fn lock_code_connection(&self, tx: &mut Tx<'_>) -> Result<Option<(TokenHash, Connection)>> {
         for hash in self.code.iter() {
-            if let Some(code) = find_code(tx, hash).await? {
-                let connection = lock_connection(tx, &code.connection_id).await?;
-                return Ok(connection.map(|c| (hash.clone(), c)));
+            if let Some(connection) = lock_connection_of_code(tx, hash).await? {
+                return Ok(Some((hash.clone(), connection)));
             }
         }
         Ok(None)
+    }
+
+    /// Announces what is read of a code that is used for the first time.
+    fn announce_reads(&self, tx: &mut Tx<'_>, code: &TokenHash, connection: &Connection) {
+        announce_code(tx, code);
+        announce_access_state(tx, &connection.id);
+        announce_client(tx, &self.client_id);
+        announce_provider(tx, connection.provider_id);
+        announce_registration(tx, &self.client_id, connection.provider_id);
     }
 
     /// Records that a code was rejected as suspicious, unless the audit chain of the connection is too long.
@@ -143,6 +157,7 @@ impl RedeemCode {
             // order, or it could deadlock with an end of the older connection.
             lock_active_connection(tx, connection).await?;
         }
+        announce_locks_of_customer(tx, connection);
         // This lock serializes the exchanges of a customer. The older connection is searched again under the lock,
         // because another exchange may have activated one.
         lock_customer(tx, &connection.customer_id).await?;
@@ -184,35 +199,41 @@ impl RedeemCode {
         let (id, now): (_, Timestamp) = (&connection.id, self.moment.now);
         let mac = compute_connection_mac(tx, connection, ConnectionStatus::Active);
         let token_mac = tx.compute_mac(&REFRESH_TOKEN_MAC, values![self.refresh_hash, id, self.client_id]);
-        tx.defer(
-            sql!("-- mark a code as used\nUPDATE authorization_codes SET used_at = ?2 WHERE code_hash = ?1"),
-            values![code, now],
-        );
-        tx.defer(
-            sql!(
-                "-- activate a connection
-                UPDATE connections SET status = ?2, pending_until = NULL, activated_at = ?3, updated_at = ?3,
-                    audit_head = ?4, refresh_token_hash = ?5, mac = ?6
-                WHERE id = ?1 AND status = 'pending'"
-            ),
-            values![id, ConnectionStatus::Active, now, head, self.refresh_hash, mac],
-        );
-        tx.defer(
-            sql!(
-                "-- record which connection was activated last
-                INSERT INTO newest_connections (client_id, provider_id, customer_id, connection_id)
-                VALUES (?1, ?2, ?3, ?4)
-                ON CONFLICT (client_id, provider_id, customer_id) DO UPDATE SET connection_id = excluded.connection_id"
-            ),
-            values![connection.client_id, connection.provider_id, connection.customer_id, id],
-        );
-        tx.defer(
-            sql!(
-                "-- issue a refresh token
-                INSERT INTO refresh_tokens (token_hash, connection_id, client_id, issued_at, last_used_at, mac)
-                VALUES (?1, ?2, ?3, ?4, ?4, ?5)"
-            ),
-            values![self.refresh_hash, id, self.client_id, now, token_mac],
-        );
+        let newest = values![connection.client_id, connection.provider_id, connection.customer_id, id];
+        let token = values![self.refresh_hash, id, self.client_id, now, token_mac];
+        let activated = values![id, ConnectionStatus::Active, now, head, self.refresh_hash, mac];
+        let statements = vec![
+            DeferredStatement::Single(MARK_CODE, values![code, now].to_vec()),
+            DeferredStatement::Single(RECORD_NEWEST_CONNECTION, newest.to_vec()),
+            DeferredStatement::Single(ISSUE_REFRESH_TOKEN, token.to_vec()),
+            DeferredStatement::Single(ACTIVATE_CONNECTION, activated.to_vec()),
+        ];
+        tx.defer_group(&ACTIVATION, statements);
     }
 }
+
+static ACTIVATION: StatementGroup =
+    StatementGroup::new(&[MARK_CODE, RECORD_NEWEST_CONNECTION, ISSUE_REFRESH_TOKEN, ACTIVATE_CONNECTION]);
+
+static MARK_CODE: &Sql =
+    sql!("-- mark a code as used\nUPDATE authorization_codes SET used_at = ?2 WHERE code_hash = ?1");
+
+static RECORD_NEWEST_CONNECTION: &Sql = sql!(
+    "-- record which connection was activated last
+    INSERT INTO newest_connections (client_id, provider_id, customer_id, connection_id)
+    VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (client_id, provider_id, customer_id) DO UPDATE SET connection_id = excluded.connection_id"
+);
+
+static ISSUE_REFRESH_TOKEN: &Sql = sql!(
+    "-- issue a refresh token
+    INSERT INTO refresh_tokens (token_hash, connection_id, client_id, issued_at, last_used_at, mac)
+    VALUES (?1, ?2, ?3, ?4, ?4, ?5)"
+);
+
+static ACTIVATE_CONNECTION: &Sql = sql!(
+    "-- activate a connection
+    UPDATE connections SET status = ?2, pending_until = NULL, activated_at = ?3, updated_at = ?3,
+        audit_head = ?4, refresh_token_hash = ?5, mac = ?6
+    WHERE id = ?1 AND status = 'pending'"
+);

@@ -123,6 +123,11 @@ impl FromRow for AccessState {
     }
 }
 
+/// Announces that the access state is found later, see [`Tx::announce`].
+pub(crate) fn announce_access_state(tx: &mut Tx<'_>, id: &ConnectionId) {
+    tx.announce(ACCESS_STATE, values![id]);
+}
+
 /// Finds the access state of a connection. One statement reads all of it, so that it is consistent.
 pub(crate) async fn find_access_state(tx: &mut Tx<'_>, id: &ConnectionId) -> Result<Option<AccessState>> {
     tx.fetch_optional(ACCESS_STATE, values![id]).await

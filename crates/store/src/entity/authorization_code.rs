@@ -35,6 +35,11 @@ impl FromRow for AuthorizationCode {
     }
 }
 
+/// Announces that the code is found later, see [`Tx::announce`].
+pub(crate) fn announce_code(tx: &mut Tx<'_>, hash: &TokenHash) {
+    tx.announce(CODE, values![hash]);
+}
+
 pub(crate) async fn find_code(tx: &mut Tx<'_>, hash: &TokenHash) -> Result<Option<AuthorizationCode>> {
     tx.fetch_optional(CODE, values![hash]).await
 }

@@ -129,6 +129,11 @@ pub(crate) async fn find_client(tx: &mut Tx<'_>, id: &ClientId) -> Result<Option
     tx.find(CLIENT, id.to_value()).await
 }
 
+/// Announces that the client is found later, see [`Tx::announce`].
+pub(crate) fn announce_client(tx: &mut Tx<'_>, id: &ClientId) {
+    tx.announce_keys(CLIENT, vec![id.to_value()]);
+}
+
 /// Locks a client in shared mode: until the commit, no other transaction can suspend, remove or change the client.
 pub(crate) async fn lock_client_shared(tx: &mut Tx<'_>, id: &ClientId) -> Result<Option<Client>> {
     tx.fetch_optional(LOCK_CLIENT_SHARED, values![id]).await

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use domain::id::{ConnectionId, CustomerId};
 use domain::model::audit_event::{Actor, AuditHead};
 use domain::model::connection::{Connection, ConnectionState, ConnectionStatus, EndDetails, Terms};
+use domain::secret::TokenHash;
 
 use crate::error::{Result, StoreError};
 use crate::row::{FromRow, Row};
@@ -144,6 +145,12 @@ pub(crate) async fn lock_connection(tx: &mut Tx<'_>, id: &ConnectionId) -> Resul
     tx.fetch_optional(LOCK_CONNECTION, values![id]).await
 }
 
+/// Locks the connection that an authorization code belongs to. The row of the code is not verified: the caller must read it, and
+/// compare its connection.
+pub(crate) async fn lock_connection_of_code(tx: &mut Tx<'_>, code: &TokenHash) -> Result<Option<Connection>> {
+    tx.fetch_optional(LOCK_CONNECTION_OF_CODE, values![code]).await
+}
+
 /// Locks a connection for a job that concerns it. Returns `None` for a connection that another program has changed: it is not
 /// written, but the job must not wait until it is restored.
 pub(crate) async fn lock_connection_of_job(
@@ -155,6 +162,11 @@ pub(crate) async fn lock_connection_of_job(
         Err(StoreError::UnverifiedRow { .. }) => Ok(None),
         connection => connection,
     }
+}
+
+/// Announces that these connections are locked later, see [`Tx::announce`].
+pub(crate) fn announce_lock_of_free_connections(tx: &mut Tx<'_>, ids: &[&ConnectionId]) {
+    tx.announce_keys(LOCK_FREE_CONNECTIONS, ids.iter().map(ToValue::to_value).collect());
 }
 
 /// Locks those of several connections that no other transaction has locked, in the order of their ids.
@@ -177,6 +189,13 @@ pub(crate) async fn lock_active_connection(
     tx.fetch_optional(LOCK_ACTIVE_CONNECTION, params).await
 }
 
+/// Announces that a customer, and then the active connection of [`lock_active_connection`], are locked later, see [`Tx::announce`].
+pub(crate) fn announce_locks_of_customer(tx: &mut Tx<'_>, sibling: &Connection) {
+    tx.announce(LOCK_CUSTOMER, values![sibling.customer_id]);
+    let params = values![sibling.client_id, sibling.provider_id, sibling.customer_id];
+    tx.announce(LOCK_ACTIVE_CONNECTION, params);
+}
+
 /// Locks a customer, so that commands that compare the customer's connections run one by one.
 pub(crate) async fn lock_customer(tx: &mut Tx<'_>, id: &CustomerId) -> Result<()> {
     // Every connection references a customer, so the row exists.
@@ -194,6 +213,13 @@ static LOCK_CONNECTION: &Sql = sql!(concat!(
     "-- lock a connection\nSELECT ",
     connection_columns!(),
     " FROM connections WHERE id = ?1 FOR UPDATE"
+));
+
+static LOCK_CONNECTION_OF_CODE: &Sql = sql!(concat!(
+    "-- lock the connection of an authorization code\nSELECT ",
+    connection_columns!(),
+    " FROM connections
+    WHERE id = (SELECT connection_id FROM authorization_codes WHERE code_hash = ?1) FOR UPDATE"
 ));
 
 macro_rules! lock_free_connections {
@@ -222,5 +248,12 @@ static LOCK_ACTIVE_CONNECTION: &Sql = sql!(concat!(
 
 static LOCK_CUSTOMER: &Sql = sql!("-- lock a customer\nSELECT id FROM customers WHERE id = ?1 FOR UPDATE");
 
-pub(crate) static HOT_STATEMENTS: &[&Sql] =
-    &[TERMS, CONNECTION, LOCK_CONNECTION, LOCK_FREE_CONNECTIONS, LOCK_ACTIVE_CONNECTION, LOCK_CUSTOMER];
+pub(crate) static HOT_STATEMENTS: &[&Sql] = &[
+    TERMS,
+    CONNECTION,
+    LOCK_CONNECTION,
+    LOCK_CONNECTION_OF_CODE,
+    LOCK_FREE_CONNECTIONS,
+    LOCK_ACTIVE_CONNECTION,
+    LOCK_CUSTOMER,
+];

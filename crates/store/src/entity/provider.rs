@@ -79,6 +79,11 @@ impl FromRow for SealedProviderSecrets {
     }
 }
 
+/// Announces that the provider is found later, see [`Tx::announce`].
+pub(crate) fn announce_provider(tx: &mut Tx<'_>, id: ProviderId) {
+    tx.announce(PROVIDER, values![id]);
+}
+
 pub(crate) async fn find_provider(tx: &mut Tx<'_>, id: ProviderId) -> Result<Option<Provider>> {
     tx.fetch_optional(PROVIDER, values![id]).await
 }

@@ -74,6 +74,11 @@ impl FromRow for SealedUpstreamClient {
     }
 }
 
+/// Announces that the registration is found later, see [`Tx::announce`].
+pub(crate) fn announce_registration(tx: &mut Tx<'_>, client_id: &ClientId, provider_id: ProviderId) {
+    tx.announce(REGISTRATION, values![client_id, provider_id]);
+}
+
 pub(crate) async fn find_registration(
     tx: &mut Tx<'_>,
     client_id: &ClientId,

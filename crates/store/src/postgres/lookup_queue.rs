@@ -126,8 +126,10 @@ fn group_rows(rows: Vec<Row>) -> Result<HashMap<Vec<u8>, Vec<Row>>> {
 
 async fn query_on(pool: &SessionPool, sql: &'static Sql, params: &[Value]) -> Result<Vec<Row>> {
     let session = pool.check_out().await.map_err(StoreError::into_transient)?;
-    let mut tx = PostgresTx::for_query(&session);
-    let rows = pool.run_limited(&session, tx.query(sql, params)).await?;
+    let rows = {
+        let mut tx = PostgresTx::for_query(&session);
+        pool.run_limited(&session, tx.query(sql, params)).await?
+    };
     let lease = pool.ensure_lease(&session);
     session.give_back();
     lease.and(rows)

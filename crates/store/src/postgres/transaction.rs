@@ -1,9 +1,10 @@
 //! Sends the statements of a transaction on a PostgreSQL connection, pipelined to save round trips: `BEGIN` is sent
-//! with the first statement, and the deferred statements are sent with `COMMIT`.
+//! with the first statement, announced reads with the next statement, and the deferred statements with `COMMIT`.
 
+use std::sync::Arc;
 use std::task::Poll;
 
-use futures_util::future::{self, BoxFuture};
+use futures_util::future::{self, BoxFuture, FutureExt, MaybeDone};
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
@@ -17,6 +18,18 @@ use crate::value::Value;
 /// The statements of a command in a transaction that begins with the first of them, or those of a query without one.
 pub(crate) struct PostgresTx<'a> {
     source: Source<'a>,
+    /// The reads that are sent with the next statement.
+    announced: Vec<(&'static Sql, Arc<[Value]>)>,
+    /// The reads that were announced and sent, and whose rows are not taken yet.
+    sent: Vec<SentRead<'a>>,
+}
+
+/// A read that was sent before the command needs its rows.
+struct SentRead<'a> {
+    sql: &'static Sql,
+    params: Arc<[Value]>,
+    columns: &'static Columns,
+    rows: MaybeDone<BoxFuture<'a, Result<Vec<tokio_postgres::Row>, tokio_postgres::Error>>>,
 }
 
 /// Lookups that share statements. It is a trait because the queues run their own statements with this module.
@@ -40,22 +53,80 @@ enum Source<'a> {
 impl<'a> PostgresTx<'a> {
     /// Creates a transaction that begins with its first statement.
     pub(super) const fn for_command(session: &'a PostgresSession) -> Self {
-        Self { source: Source::Command(session) }
+        Self::new(Source::Command(session))
     }
 
     /// Creates a value without a transaction: each statement of a query sees the latest commit.
     pub(super) const fn for_query(session: &'a PostgresSession) -> Self {
-        Self { source: Source::Query(session) }
+        Self::new(Source::Query(session))
     }
 
     /// Creates a value for a lookup, which shares statements with others.
     pub(super) const fn for_lookup(queues: &'a dyn FindRows) -> Self {
-        Self { source: Source::Lookup(queues) }
+        Self::new(Source::Lookup(queues))
+    }
+
+    const fn new(source: Source<'a>) -> Self {
+        Self { source, announced: Vec::new(), sent: Vec::new() }
+    }
+
+    /// Announces a read that the command will probably make. It is sent with the next statement, in the order of the calls.
+    ///
+    /// The server runs each statement after the one before has ended, with a snapshot of its own, so an announced read sees what it
+    /// would see without the announcement. A lock that it takes is taken even if the command does not make the read.
+    pub(crate) fn announce(&mut self, sql: &'static Sql, params: Vec<Value>) {
+        if let Source::Command(_) = self.source {
+            self.announced.push((sql, params.into()));
+        }
+    }
+
+    /// Waits for the reads that were announced but not made. If one has failed, `COMMIT` would roll back without an error.
+    pub(crate) async fn settle(&mut self) -> Result<()> {
+        let Source::Command(session) = self.source else { return Ok(()) };
+        self.announced.clear();
+        for read in std::mem::take(&mut self.sent) {
+            read.receive(session).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_announced(&mut self, session: &'a PostgresSession) -> Result<()> {
+        if self.announced.is_empty() {
+            return Ok(());
+        }
+        // It is boxed because every statement of every command would otherwise contain its future.
+        self.send_all_announced(session).boxed().await
+    }
+
+    async fn send_all_announced(&mut self, session: &'a PostgresSession) -> Result<()> {
+        for (sql, params) in std::mem::take(&mut self.announced) {
+            let (statement, columns) = prepare(session, sql).await?;
+            let sent_params = Arc::clone(&params);
+            let rows = async move {
+                let params = to_sql_params(&sent_params);
+                send_with_begin(session, session.query(&statement, &params)).await
+            };
+            let mut rows = future::maybe_done(rows.boxed());
+            // A client sends a request when its future is polled first.
+            let _ = futures_util::poll!(&mut rows);
+            self.sent.push(SentRead { sql, params, columns, rows });
+        }
+        Ok(())
+    }
+
+    fn take_sent(&mut self, sql: &'static Sql, params: &[Value]) -> Option<SentRead<'a>> {
+        let is_wanted = |read: &SentRead<'_>| std::ptr::eq(read.sql, sql) && *read.params == *params;
+        let index = self.sent.iter().position(is_wanted)?;
+        Some(self.sent.remove(index))
     }
 
     pub(crate) async fn query(&mut self, sql: &'static Sql, params: &[Value]) -> Result<Vec<Row>> {
         match self.source {
             Source::Command(session) => {
+                self.send_announced(session).await?;
+                if let Some(read) = self.take_sent(sql, params) {
+                    return read.receive(session).boxed().await;
+                }
                 let (statement, columns) = prepare(session, sql).await?;
                 let params = to_sql_params(params);
                 let rows = send_with_begin(session, session.query(&statement, &params)).await;
@@ -82,9 +153,20 @@ impl<'a> PostgresTx<'a> {
         let Source::Command(session) = self.source else {
             return Err(StoreError::Internal("a query cannot write".into()));
         };
+        self.send_announced(session).await?;
         let (statement, _) = prepare(session, sql).await?;
         let count = send_with_begin(session, session.execute(&statement, &to_sql_params(params))).await;
         count.map_err(|error| session.convert_error(error))
+    }
+}
+
+impl SentRead<'_> {
+    /// Waits for the rows.
+    async fn receive(mut self, session: &PostgresSession) -> Result<Vec<Row>> {
+        (&mut self.rows).await;
+        let rows = std::pin::Pin::new(&mut self.rows).take_output();
+        let rows = rows.ok_or_else(|| StoreError::internal("a read was received twice"))?;
+        convert_rows(session, self.columns, rows)
     }
 }
 
@@ -141,10 +223,10 @@ enum CommitOutcome {
 
 async fn send_commit(
     session: &PostgresSession,
-    deferred: &[(&'static Sql, Vec<Value>)],
+    deferred: &[(&'static str, Vec<Value>)],
 ) -> Result<CommitOutcome, tokio_postgres::Error> {
     let statements =
-        future::try_join_all(deferred.iter().map(|(sql, _)| session.prepare_cached(sql.postgres))).await?;
+        future::try_join_all(deferred.iter().map(|(sql, _)| session.prepare_cached(sql))).await?;
     let params: Vec<_> = deferred.iter().map(|(_, params)| to_sql_params(params)).collect();
     let warnings = session.count_warnings();
     let mut writes = statements.iter().zip(&params).map(|(sql, params)| session.execute(sql, params));

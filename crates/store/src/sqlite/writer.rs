@@ -168,7 +168,11 @@ fn run_body(
     let mut tx = Tx::for_command(SqliteTx::new(connection), keys, command.moment());
     poll_ready(command.run(&mut tx))?;
     let (deferred, effects) = tx.finish()?;
-    let mut tx = SqliteTx::new(connection);
+    run_deferred(&mut SqliteTx::new(connection), deferred)?;
+    Ok(effects)
+}
+
+fn run_deferred(tx: &mut SqliteTx<'_>, deferred: Vec<DeferredStatement>) -> Result<()> {
     for statement in deferred {
         match statement {
             DeferredStatement::Single(sql, params) => tx.execute(sql, &params).map(drop)?,
@@ -177,9 +181,10 @@ fn run_body(
                     tx.execute(sql, &row)?;
                 }
             }
+            DeferredStatement::Group(_, statements) => run_deferred(tx, statements)?,
         }
     }
-    Ok(effects)
+    Ok(())
 }
 
 struct WriterThread {

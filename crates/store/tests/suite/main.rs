@@ -22,6 +22,7 @@ mod purge;
 mod race;
 mod read_barrier;
 mod recovery;
+mod round_trips;
 mod schema;
 mod search;
 mod shared_grant;
