@@ -67,9 +67,10 @@ impl Sqlite {
     pub(crate) fn open(path: &Path, settings: &StoreSettings) -> Result<Self> {
         connection::ensure_supported_version(rusqlite::version_number())?;
         let connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        // The writer needs a large cache, because the commands of a batch change pages all over the file. Pages that do
-        // not fit into the cache are written to the log before the commit, some of them several times.
-        connection.execute_batch("PRAGMA cache_size = -32768")?;
+        // The commands of a batch change pages all over the file. Only if these have more than 32 MiB are they written to the log
+        // before the commit, some of them several times. The cache itself is smaller: SQLite searches all of it for removed pages at
+        // each commit that has split a page, which took an eighth of the writer's time in a cache of 32 MiB.
+        connection.execute_batch("PRAGMA cache_size = -8192; PRAGMA cache_spill = 16384")?;
         let applied = migration::load_applied_migrations(&connection)?;
         migrate::ensure_up_to_date(migrate::SQLITE_MIGRATIONS, &applied)?;
         let file =
