@@ -1,6 +1,5 @@
 //! Generates random secrets, and derives repeatable values from a seed.
 
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use aws_lc_rs::{digest, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,8 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 /// Generates 256 random bits, encoded as base64url.
 pub(crate) fn generate_secret() -> std::io::Result<String> {
     let mut bytes = [0; 32];
-    let filled = SystemRandom::new().fill(&mut bytes);
-    filled.map_err(|_| std::io::Error::other("the operating system returned no random bytes"))?;
+    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 

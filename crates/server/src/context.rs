@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::rand::SecureRandom;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::id::{IdSource, Seed};
@@ -95,7 +94,6 @@ impl RequestContext {
 
 /// Fills a buffer with random bytes of the operating system.
 pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<(), ContextError> {
-    aws_lc_rs::rand::SystemRandom::new()
-        .fill(bytes)
-        .map_err(|_| ContextError("the random generator of the system failed"))
+    // The generator of aws-lc would first collect entropy of its own, which takes longer than the start of the hub.
+    getrandom::fill(bytes).map_err(|_| ContextError("the random generator of the system failed"))
 }

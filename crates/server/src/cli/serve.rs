@@ -37,8 +37,6 @@ pub(super) async fn run(globals: &GlobalArgs, args: ServeArgs) -> Result<(), Cli
         ("store.url", args.store),
     ];
     let flags: Vec<_> = flags.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
-    // The first use of the random generator takes as long as the rest of the start, so it runs concurrently.
-    drop(tokio::task::spawn_blocking(|| crate::context::fill_random(&mut [0; 1])));
     let config = globals.load_config(&flags)?;
     telemetry::start_logs(&config.log, globals.use_color_for(&std::io::stderr())).map_err(CliError::Usage)?;
     let (lock, app) = create_or_open_hub(config).await?;

@@ -37,7 +37,7 @@ pub(super) struct LeaseRenewal {
 impl LeaseRenewal {
     pub(super) fn new(pool: SessionPool, guard: Arc<LeaseGuard>, keys: StoreKeys) -> Result<Self> {
         let mut node_id = [0; 16];
-        aws_lc_rs::rand::fill(&mut node_id).map_err(StoreError::internal)?;
+        getrandom::fill(&mut node_id).map_err(StoreError::internal)?;
         Ok(Self { pool, guard, keys, node_id })
     }
 

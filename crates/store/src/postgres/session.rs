@@ -309,7 +309,7 @@ fn read_password(file: &std::path::Path) -> Result<Vec<u8>> {
 
 fn generate_session_id() -> Result<String> {
     let mut random = [0; 16];
-    aws_lc_rs::rand::fill(&mut random).map_err(StoreError::internal)?;
+    getrandom::fill(&mut random).map_err(StoreError::internal)?;
     Ok(to_hex(&random))
 }
 
