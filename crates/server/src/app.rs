@@ -86,13 +86,18 @@ impl App {
             uptime: UptimeClock::new(uptime),
             keys: vault.store_keys(),
         };
+        // To read the certificates of the system takes about as long as to open the store.
+        let upstream = config.upstream.clone();
+        let outbound = tokio::task::spawn_blocking(move || Outbound::new(&upstream));
         let store = Store::open(settings).await?;
         let purpose = store.query(&GetStorePurpose).await?;
         let settle = config.server.clock_settle.duration();
+        let outbound = outbound.await.map_err(|e| BuildError::Outbound(e.to_string()))?;
+        let outbound = outbound.map_err(|e| BuildError::Outbound(e.to_string()))?;
         let app = Self(Arc::new(Parts {
             access_keys: vault.access_token_keys(&config.server.public_url),
             opaque_ids: OpaqueIds::new(vault.opaque_id_key()).map_err(|e| BuildError::Keys(e.to_string()))?,
-            outbound: Outbound::new(&config.upstream).map_err(|e| BuildError::Outbound(e.to_string()))?,
+            outbound,
             provider_clients: ProviderClients::default(),
             published_keys: PublishedKeys::default(),
             breaker: Breaker::new(&config.upstream),

@@ -70,6 +70,7 @@ impl Postgres {
         let keys = settings.keys.clone();
         let renewal = LeaseRenewal::new(pools.for_renewals().clone(), Arc::clone(&lease), keys.clone())?;
         renewal.acquire().await?;
+        pools.open_first_sessions().await;
         let mut tasks = JoinSet::new();
         tasks.spawn(renewal.run());
         let barrier = CommitBarrier::default();

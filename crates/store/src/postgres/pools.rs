@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool::managed::{Object, Pool, PoolError, TimeoutType};
-use futures_util::future::join;
+use futures_util::future::{FutureExt, join, join_all};
 use tokio::time::{Instant, timeout};
 
 use super::lease_guard::LeaseGuard;
@@ -121,6 +121,17 @@ impl Pools {
             searches: new_pool(SEARCH_LIMITS, MIN_SESSIONS)?,
             monitoring: new_pool(MONITORING_LIMITS, MIN_SESSIONS)?,
         })
+    }
+
+    /// Opens the sessions that every start uses, all at the same time. An error is reported by the operation that needs the session.
+    pub(super) async fn open_first_sessions(&self) {
+        let open = |pool: SessionPool| async move {
+            if let Ok(session) = pool.check_out().await {
+                session.give_back();
+            }
+        };
+        let pools = [&self.lookups, &self.commands, &self.monitoring];
+        join_all(pools.map(|pool| open(pool.clone()).boxed())).await;
     }
 
     pub(super) const fn for_renewals(&self) -> &SessionPool {
