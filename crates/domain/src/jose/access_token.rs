@@ -1,6 +1,6 @@
 //! The access token of the Flinks API: a JWT (RFC 9068), signed with a symmetric key that only the hub has.
 
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation};
 
 use crate::model::access_token::{Claims, Payload};
 use crate::secret::Secret;
@@ -80,21 +80,19 @@ impl AccessTokenKeys {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::Forged);
         }
-        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Forged)?;
+        // The keys are the hub's own, whatever the key id of the token is (RFC 8725 §3.10). Nearly every token has the signature of
+        // the first one, so its header is parsed once. Signatures of other keys are few: only retired keys have made them.
+        let decoded = self.verifying_keys.iter().find_map(|(id, key)| {
+            let decoded = jsonwebtoken::decode::<Payload>(token, key, &self.validation).ok()?;
+            Some((id, decoded))
+        });
+        let (key_id, TokenData { header, claims }) = decoded.ok_or(TokenError::Forged)?;
         // An extension in `crit` that is not understood makes a token invalid (RFC 7515 §4.1.11); the hub writes none.
-        if header.typ.as_deref() != Some(TYPE) || header.crit.is_some() {
+        let is_expected = header.typ.as_deref() == Some(TYPE) && header.crit.is_none();
+        if !is_expected || header.kid.as_ref() != Some(key_id) {
             return Err(TokenError::Forged);
         }
-        // A key id only selects one of the hub's own keys; no other key is ever loaded for it (RFC 8725 §3.10).
-        let key = self
-            .verifying_keys
-            .iter()
-            .find(|(id, _)| Some(id) == header.kid.as_ref())
-            .ok_or(TokenError::Forged)?;
-        let payload = jsonwebtoken::decode::<Payload>(token, &key.1, &self.validation)
-            .map_err(|_| TokenError::Forged)?
-            .claims;
-        payload.into_claims().ok_or(TokenError::Forged)
+        claims.into_claims().ok_or(TokenError::Forged)
     }
 }
 

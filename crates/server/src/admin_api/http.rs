@@ -297,7 +297,7 @@ impl AuthorizationCheck {
 
 /// Returns the bearer token and the local peer of a request, without verifying them.
 fn presented_credential(method: &Method, headers: &HeaderMap, state: &RequestState) -> PresentedCredential {
-    let bearer = crate::oauth::Bearer::from_headers(headers).map(|bearer| bearer.0);
+    let bearer = crate::oauth::Bearer::from_headers(headers).map(|bearer| bearer.to_secret());
     let has_header = headers.contains_key(header::AUTHORIZATION);
     // A malformed `Authorization` header counts as an invalid token, not as a missing one: without a token, a local
     // user would be admitted as an admin.

@@ -223,7 +223,7 @@ fn find_other_token(
 ) -> Result<Option<Secret<String>>, OAuthError> {
     // RFC 7009 §2.1 sends the token to revoke in the body. If it belongs to another connection than the bearer token, the
     // hub would end another connection than the client means, and an end cannot be undone.
-    let is_bearer = |token: &Secret<String>| bearer.is_some_and(|bearer| bearer.0 == *token);
+    let is_bearer = |token: &Secret<String>| bearer.is_some_and(|bearer| bearer.to_secret() == *token);
     let fields = read_lenient_fields(body);
     let mut tokens =
         fields.iter().filter(|(name, _)| name == "token").map(|(_, value)| Secret::from(&**value));
@@ -346,7 +346,7 @@ mod tests {
                 let headers = authorization_headers(&value);
 
                 let bearer = Bearer::from_headers(&headers);
-                prop_assert!(bearer.is_none_or(|b| !b.0.expose().is_empty()));
+                prop_assert!(bearer.is_none_or(|b| !b.expose().is_empty()));
                 let _ = parse_basic_credentials(&headers);
             }
         }
