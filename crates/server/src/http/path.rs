@@ -39,12 +39,21 @@ impl<const N: usize> FromRequestParts<RequestState> for Segments<N> {
 
 /// Returns the decoded segments of a path at the places where its pattern has a parameter.
 fn decode_parameters<const N: usize>(pattern: &str, path: &str) -> [String; N] {
-    let pairs = pattern.split('/').zip(path.split('/'));
-    let mut raw = pairs.filter(|(name, _)| name.starts_with('{')).map(|(_, segment)| segment);
+    let mut rest = (pattern, path);
     std::array::from_fn(|_| {
-        let text = percent_decode_str(raw.next().unwrap_or_default()).decode_utf8();
-        text.map(Cow::into_owned).unwrap_or_default()
+        let raw = take_parameter(&mut rest).unwrap_or_default();
+        percent_decode_str(raw).decode_utf8().map(Cow::into_owned).unwrap_or_default()
     })
+}
+
+/// Returns the segment at the first parameter of a pattern, and continues after it. The text before it is equal in pattern and
+/// path, because the path has matched.
+fn take_parameter<'a>((pattern, path): &mut (&str, &'a str)) -> Option<&'a str> {
+    let (start, end_of_name) = (pattern.find('{')?, pattern.find('}')? + 1);
+    let segments = path.get(start..)?;
+    let (segment, following) = segments.split_at(segments.find('/').unwrap_or(segments.len()));
+    (*pattern, *path) = (&pattern[end_of_name..], following);
+    Some(segment)
 }
 
 #[cfg(test)]
