@@ -6,13 +6,14 @@
 //! has none: its jobs are not leased, so they keep their place and no attempt is counted.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use domain::Timestamp;
 use store::command::{JobQueue, JobQueueDemand, LeaseJobs, LeasedJob};
 use store::query::ListDueQueues;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{self, JoinError, JoinSet};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::context::new_job_context;
 use super::outbox::run_job;
@@ -21,6 +22,9 @@ use crate::app::App;
 use crate::context::RequestContext;
 use crate::error::InternalError;
 
+/// The minimum time between two searches because of queued jobs. Connections may end thousands of times a second.
+const SEARCH_PAUSE: Duration = Duration::from_millis(20);
+
 /// Runs due jobs until shutdown, and then waits for the jobs in progress.
 pub(super) async fn dispatch_jobs(app: App, mut shutdown: watch::Receiver<bool>) {
     // One timer for all rounds: if each round started a new one, jobs that end in quick succession could prevent every
@@ -28,13 +32,17 @@ pub(super) async fn dispatch_jobs(app: App, mut shutdown: watch::Receiver<bool>)
     let mut poll = tokio::time::interval(app.config().job.poll.duration());
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut dispatcher = Dispatcher::new(app.clone());
+    let mut earliest_search = Instant::now();
     while !*shutdown.borrow() {
         let event = tokio::select! {
             Some(ended) = dispatcher.tasks.join_next_with_id() => Event::JobEnded(ended),
             _ = poll.tick() => Event::SearchDue,
-            () = app.job_notify().notified() => Event::SearchDue,
+            () = wait_for_queued_job(app.job_notify(), earliest_search) => Event::SearchDue,
             () = wait_for_shutdown(&mut shutdown) => break,
         };
+        if matches!(event, Event::SearchDue) {
+            earliest_search = Instant::now() + SEARCH_PAUSE;
+        }
         // The jobs remain in the store, and the next round tries again.
         if let Err(error) = dispatcher.handle(event).await {
             tracing::error!(%error, "due jobs could not be started");
@@ -43,6 +51,12 @@ pub(super) async fn dispatch_jobs(app: App, mut shutdown: watch::Receiver<bool>)
     while let Some(ended) = dispatcher.tasks.join_next_with_id().await {
         dispatcher.remove_ended(ended);
     }
+}
+
+/// Waits until this node has queued a job, and until the time at which the next search may begin.
+async fn wait_for_queued_job(queued: &Notify, earliest_search: Instant) {
+    tokio::time::sleep_until(earliest_search).await;
+    queued.notified().await;
 }
 
 /// The event for which the dispatcher leases and starts jobs again.
@@ -201,6 +215,20 @@ mod tests {
         let demands = distribute_slots(queues.collect(), free);
         let slots_of = |nth| demands.iter().find(|d| d.queue == queue(nth)).map_or(0, |d| d.limit);
         (0..loads.len()).map(slots_of).collect()
+    }
+
+    #[tokio::test]
+    async fn queued_jobs_cause_one_search_in_each_pause() {
+        let (queued, started) = (Notify::new(), Instant::now());
+
+        for search in 0..3 {
+            for _ in 0..100 {
+                queued.notify_one();
+            }
+            wait_for_queued_job(&queued, started + SEARCH_PAUSE * search).await;
+        }
+
+        assert!(started.elapsed() >= SEARCH_PAUSE * 2);
     }
 
     #[test]
