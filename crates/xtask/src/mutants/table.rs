@@ -478,4 +478,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         expected_failure: "left: 0",
         always: false,
     },
+    Mutant {
+        name: "an upstream client is deleted although its jobs may lie beyond the window",
+        file: "crates/store/src/query/jobs.rs",
+        original: "LIMIT 1 OFFSET ?3",
+        replacement: "LIMIT 1 OFFSET ?3 + 1000",
+        tests: TestTarget::StoreSuite,
+        test: "upstream_client::sqlite::long_queue_blocks_upstream_client_deletion",
+        expected_failure: "a job that was not examined may belong to the recipient",
+        always: false,
+    },
 ];
