@@ -74,6 +74,11 @@ pub trait Query: Clone + Send + Sync + 'static {
         None
     }
 
+    /// Returns whether the rows of the answer are probably in memory, so that it is worth to wait for a barrier.
+    fn is_in_memory(&self, map: &MapView<'_>) -> bool {
+        self.find_in_memory(map).is_some()
+    }
+
     /// Reads the result from the current state of the database.
     fn run(&self, tx: &mut Tx<'_>) -> impl Future<Output = Result<Self::Reply>> + Send;
 }

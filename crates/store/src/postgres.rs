@@ -132,7 +132,7 @@ impl Postgres {
     }
 
     async fn answer_from_memory<Q: Query>(&self, query: &Q) -> Result<Option<Q::Reply>> {
-        if !self.map.has_rows(|map| query.find_in_memory(map)) {
+        if !self.map.view_any(|map| query.is_in_memory(map)) {
             return Ok(None);
         }
         // Without a barrier there is no answer, and the caller gets 503.

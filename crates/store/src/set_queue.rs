@@ -1,6 +1,6 @@
 //! A queue whose items are processed in sets: what waits at the same time shares one operation of the database.
 //!
-//! The queue adds no delay: an item that finds few sets running starts one immediately, and those that arrive in the meantime
+//! The queue adds no delay of a fixed length: an item that finds few sets running starts one immediately, and those that arrive in the meantime
 //! form the next set.
 
 use std::panic::AssertUnwindSafe;
@@ -20,6 +20,8 @@ pub(crate) struct SetQueue<T> {
     capacity: usize,
     max_set_size: usize,
     max_running_sets: usize,
+    /// True if a set starts only after the tasks that are ready now have run: they may add items to it.
+    lets_tasks_join: bool,
 }
 
 struct QueueState<T> {
@@ -30,12 +32,19 @@ struct QueueState<T> {
 impl<T: Send + 'static> SetQueue<T> {
     pub(crate) const fn new(capacity: usize, max_set_size: usize) -> Self {
         let state = QueueState { waiting: Vec::new(), running_sets: 0 };
-        Self { state: Mutex::new(state), capacity, max_set_size, max_running_sets: MAX_RUNNING_SETS }
+        Self {
+            state: Mutex::new(state),
+            capacity,
+            max_set_size,
+            max_running_sets: MAX_RUNNING_SETS,
+            lets_tasks_join: false,
+        }
     }
 
-    /// Creates a queue of which one set runs at a time, with everything that waits when it starts.
+    /// Creates a queue of which one set runs at a time, with everything that waits when it starts, and with what the tasks that are
+    /// ready now add.
     pub(crate) fn one_at_a_time(capacity: usize) -> Self {
-        Self { max_running_sets: 1, ..Self::new(capacity, usize::MAX) }
+        Self { max_running_sets: 1, lets_tasks_join: true, ..Self::new(capacity, usize::MAX) }
     }
 
     /// Adds an item. Starts a task that processes sets with `run_set`, if few are running.
@@ -62,7 +71,12 @@ impl<T: Send + 'static> SetQueue<T> {
         self: Arc<Self>,
         run_set: impl Fn(Vec<T>) -> F + Send,
     ) {
-        while let Some(set) = self.take_set() {
+        loop {
+            if self.lets_tasks_join {
+                // The tasks whose items the previous set has processed are ready, and others whose requests have arrived.
+                tokio::task::yield_now().await;
+            }
+            let Some(set) = self.take_set() else { return };
             // After a panic, the items of the set are dropped, which their callers notice. The number of running sets must stay
             // correct, or nothing would run after a few panics.
             let _ = AssertUnwindSafe(run_set(set)).catch_unwind().await;
@@ -106,5 +120,55 @@ mod tests {
             queue.push((panics, sender), run_set).unwrap();
             assert_eq!(receiver.await.is_err(), panics);
         }
+    }
+
+    type Reply = oneshot::Sender<()>;
+
+    /// The sizes of the sets that were processed, and the test's wish to know when the first one starts.
+    #[derive(Default)]
+    struct Processed {
+        sizes: Mutex<Vec<usize>>,
+        started: tokio::sync::Notify,
+    }
+
+    impl Processed {
+        /// Adds an item, and waits until its set was processed.
+        async fn push(self: &Arc<Self>, queue: &Arc<SetQueue<Reply>>) {
+            let (sender, receiver) = oneshot::channel();
+            let processed = Arc::clone(self);
+            let run_set = move |set: Vec<Reply>| {
+                let processed = Arc::clone(&processed);
+                async move {
+                    processed.sizes.lock().unwrap().push(set.len());
+                    processed.started.notify_one();
+                    for _ in 0..10 {
+                        tokio::task::yield_now().await;
+                    }
+                    for reply in set {
+                        reply.send(()).unwrap();
+                    }
+                }
+            };
+            queue.push(sender, run_set).unwrap();
+            receiver.await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn next_set_contains_items_of_tasks_that_are_ready() {
+        let queue = Arc::new(SetQueue::one_at_a_time(10));
+        let processed = Arc::new(Processed::default());
+        let twice = async {
+            processed.push(&queue).await;
+            processed.push(&queue).await;
+        };
+        let during_first_set = async {
+            processed.started.notified().await;
+            processed.push(&queue).await;
+        };
+
+        tokio::join!(twice, during_first_set);
+
+        assert_eq!(*processed.sizes.lock().unwrap(), [1, 2]);
     }
 }

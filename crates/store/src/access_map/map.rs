@@ -119,9 +119,9 @@ impl AccessMap {
         (self.clock.now() == before).then_some(found)
     }
 
-    /// Returns whether the rows of a question are in memory, which does not answer it.
-    pub(crate) fn has_rows<T>(&self, find: impl FnOnce(&MapView<'_>) -> Option<T>) -> bool {
-        find(&MapView { map: self, barrier: BarrierNumber::LAST }).is_some()
+    /// Looks at all entries, also at those that a question may not use. What is found answers no question.
+    pub(crate) fn view_any(&self, look: impl FnOnce(&MapView<'_>) -> bool) -> bool {
+        look(&MapView { map: self, barrier: BarrierNumber::LAST })
     }
 
     /// Counts a question about a connection, which was answered from memory or from the database.
@@ -219,6 +219,16 @@ impl MapView<'_> {
             id,
             &*self.map.connections.find(&CompactId::from_connection(id), self.barrier)?,
         )
+    }
+
+    /// Returns whether there is an entry of a connection.
+    pub(crate) fn has_connection(&self, id: &ConnectionId) -> bool {
+        self.map.connections.find(&CompactId::from_connection(id), self.barrier).is_some()
+    }
+
+    /// Returns whether there is an entry of a client with all of its fields.
+    pub(crate) fn has_client(&self, id: &ClientId) -> bool {
+        self.map.whole_clients.find(id, self.barrier).is_some()
     }
 
     fn join_access_state(&self, id: &ConnectionId, connection: &CompactRow) -> Option<AccessState> {

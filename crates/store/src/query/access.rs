@@ -34,6 +34,10 @@ impl Query for GetAccessState {
         map.find_access_state(&self.connection_id).map(Some)
     }
 
+    fn is_in_memory(&self, map: &MapView<'_>) -> bool {
+        map.has_connection(&self.connection_id)
+    }
+
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         if let Some(fill) = tx.fill().filter(Fill::can_join) {
             // Usually only the connection is not in memory, and two rows are read faster than five.

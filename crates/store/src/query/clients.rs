@@ -28,6 +28,10 @@ impl Query for GetClient {
         map.find_client(&self.id).map(Some)
     }
 
+    fn is_in_memory(&self, map: &MapView<'_>) -> bool {
+        map.has_client(&self.id)
+    }
+
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         let client = find_client(tx, &self.id).await?;
         if let (Some(fill), Some(client)) = (tx.fill(), &client) {

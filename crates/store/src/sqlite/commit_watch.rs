@@ -167,7 +167,7 @@ mod tests {
         }
 
         fn is_row_in_memory(&self) -> bool {
-            self.map.has_rows(|map| map.find_refresh_token(&Self::hash()))
+            self.map.view_any(|map| map.find_refresh_token(&Self::hash()).is_some())
         }
 
         fn commit_own(&self) {

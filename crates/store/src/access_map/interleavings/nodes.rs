@@ -47,7 +47,7 @@ impl ModelNode {
 
     /// Asks for the state of the connection in the way of the store.
     fn ask(&self) -> AccessState {
-        if self.map.has_rows(find) {
+        if self.map.view_any(|map| map.has_connection(&connection_id("con_a"))) {
             let barrier = self.pass_barrier();
             if let Some(state) = self.map.answer(barrier, find) {
                 return state;
