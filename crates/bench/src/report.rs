@@ -57,6 +57,9 @@ Measured separately:
   million).
 ";
 
+/// The comparison with earlier measurements, and the reasons why targets are missed. They are written by hand after a measurement.
+const ANALYSIS: &str = include_str!("analysis.md");
+
 const PEERS: &str = "
 ## Comparison with other servers
 
@@ -209,6 +212,7 @@ impl BenchmarkReport {
                 render_notes(&mut out, &notes);
             }
         }
+        out.push_str(ANALYSIS);
         out.push_str(PEERS);
         out
     }
