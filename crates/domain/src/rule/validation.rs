@@ -1,9 +1,10 @@
 //! Validates the fields of recipients, partners, providers and credentials, which operators and partners enter.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use email_address::{EmailAddress, Options};
-use url::{Host, Url};
+use url::Url;
 
 use crate::scope::{Clusters, DataCluster};
 
@@ -76,64 +77,118 @@ pub fn validate_redirect_uris(
         return Err(ValidationError::new(field, format_args!("must be at most {MAX_URIS} URLs")));
     }
     for (nth, uri) in uris.iter().enumerate() {
-        if let Some(expected) = find_authority_error(uri) {
+        let expected = find_redirect_uri_error(uri, loopback)
+            .or_else(|| uris[..nth].contains(uri).then(|| "is given twice".into()));
+        if let Some(expected) = expected {
             return Err(ValidationError::new(format!("{field}[{nth}]"), expected));
-        }
-        let expected = match loopback {
-            LoopbackPolicy::Allowed => "must be an https URL without a fragment (http on loopback)",
-            LoopbackPolicy::Refused => "must be an https URL without a fragment",
-        };
-        let has_no_fragment = parse_web_url(uri, loopback).is_some_and(|url| url.fragment().is_none());
-        // The text is checked too, so that an empty fragment (`#` at the end) is rejected in any case.
-        if !has_no_fragment || uri.contains('#') {
-            return Err(ValidationError::new(format!("{field}[{nth}]"), expected));
-        }
-        if uris[..nth].contains(uri) {
-            return Err(ValidationError::new(format!("{field}[{nth}]"), "is given twice"));
         }
     }
     Ok(())
 }
 
-/// Returns what is wrong with the part of a redirect URI that names its host. The parser follows the rules of browsers, which
-/// repair such a text, and OAuth compares the text itself (RFC 6749 §3.1.2.3).
-fn find_authority_error(uri: &str) -> Option<&'static str> {
+/// The parameters of an authorization response (RFC 6749 §4.1.2, RFC 9207 §2), which the hub adds to a redirect URI.
+const RESPONSE_PARAMETERS: [&str; 6] = ["code", "state", "iss", "error", "error_description", "error_uri"];
+
+/// Returns what is expected instead of a text that is no redirect URI, or `None` if it is one.
+fn find_redirect_uri_error(uri: &str, loopback: LoopbackPolicy) -> Option<Cow<'static, str>> {
     // A scheme may have uppercase letters (RFC 3986 §3.1).
-    let uri = uri.to_ascii_lowercase();
-    if uri.contains(",http://") || uri.contains(",https://") {
-        return Some("must be one URL, not a list separated by commas");
+    let lower = uri.to_ascii_lowercase();
+    if lower.contains(",http://") || lower.contains(",https://") {
+        return Some("must be one URL, not a list separated by commas".into());
     }
-    let (_, rest) = uri.split_once(':').filter(|(scheme, _)| matches!(*scheme, "https" | "http"))?;
-    let authority =
-        rest.strip_prefix("//").unwrap_or_default().split(['/', '?', '#']).next().unwrap_or_default();
-    if authority.is_empty() {
-        return Some("must have a host after `https://`");
+    let url = match parse_web_url(uri, loopback) {
+        Ok(url) => url,
+        Err(expected) => return Some(expected),
+    };
+    // The text is checked and not the parsed URL, so that an empty fragment (`#` at the end) is rejected in any case.
+    if uri.contains('#') {
+        return Some(expected_scheme(loopback).into());
     }
-    let has_empty_label = authority.starts_with('.') || authority.contains("..");
-    has_empty_label.then_some("must have a host without empty labels")
+    // An app reads the first or the last of two parameters with one name, so a fixed one could hide the hub's.
+    let is_reserved = |name: &str| RESPONSE_PARAMETERS.contains(&name);
+    let (name, _) = url.query_pairs().find(|(name, _)| is_reserved(name))?;
+    Some(format!("must have a query without `{name}`, which the hub adds").into())
+}
+
+const fn expected_scheme(loopback: LoopbackPolicy) -> &'static str {
+    match loopback {
+        LoopbackPolicy::Allowed => "must be an https URL without a fragment (http on loopback)",
+        LoopbackPolicy::Refused => "must be an https URL without a fragment",
+    }
 }
 
 /// Validates the URL of a link, such as a logo or website: absolute and https.
 pub fn validate_url(field: &str, uri: &str) -> Result<(), ValidationError> {
     match parse_web_url(uri, LoopbackPolicy::Refused) {
-        Some(_) => Ok(()),
-        None => Err(ValidationError::new(field, "must be an https URL")),
+        Ok(_) => Ok(()),
+        Err(_) => Err(ValidationError::new(field, "must be an https URL")),
     }
 }
 
-fn parse_web_url(uri: &str, loopback: LoopbackPolicy) -> Option<Url> {
-    let url = Url::parse(uri).ok()?;
-    let is_loopback = matches!(url.host_str()?, "127.0.0.1" | "localhost" | "[::1]");
-    let is_allowed_scheme = url.scheme() == "https"
-        || loopback == LoopbackPolicy::Allowed && url.scheme() == "http" && is_loopback;
-    let is_printable = uri.len() <= MAX_URI_BYTES && is_uri_text(uri.as_bytes());
+/// Parses an absolute URL with `https`, or `http` on a loopback address if that is allowed. The error is the expectation that the
+/// text does not meet.
+///
+/// The parser follows the rules of browsers and repairs what it reads. Redirect URIs are compared as texts (RFC 6749 §3.1.2.3),
+/// so the text itself must have the form of the parsed URL.
+fn parse_web_url(uri: &str, loopback: LoopbackPolicy) -> Result<Url, Cow<'static, str>> {
+    if uri.len() > MAX_URI_BYTES {
+        return Err(format!("must be at most {MAX_URI_BYTES} characters long").into());
+    }
+    if !is_uri_text(uri.as_bytes()) {
+        return Err("must have only characters of a URL; others are percent-encoded".into());
+    }
+    let lower = uri.to_ascii_lowercase();
+    let (scheme, rest) = lower.split_once(':').ok_or(expected_scheme(loopback))?;
+    if scheme != "https" && (scheme != "http" || loopback == LoopbackPolicy::Refused) {
+        return Err(expected_scheme(loopback).into());
+    }
+    let authority =
+        rest.strip_prefix("//").unwrap_or_default().split(['/', '?', '#']).next().unwrap_or_default();
+    let host = validate_authority(authority)?;
+    let url = Url::parse(uri).map_err(|_| "must have a host name or an IP address as its host")?;
+    match url.host_str() {
+        // Browsers read many other forms of an address, such as `0x7f.1`.
+        Some(parsed) if parsed != host => {
+            Err(format!("must have its host in the usual form, which is `{parsed}`").into())
+        }
+        Some("127.0.0.1" | "localhost" | "[::1]") => Ok(url),
+        Some(_) if scheme == "https" => Ok(url),
+        Some(_) | None => Err(expected_scheme(loopback).into()),
+    }
+}
+
+/// Validates the part of a URL between `//` and the path, in lowercase (RFC 3986 §3.2), and returns its host. The error is the
+/// expectation that the text does not meet.
+fn validate_authority(authority: &str) -> Result<&str, &'static str> {
+    if authority.contains('@') {
+        return Err("must have no user name or password");
+    }
+    // The colons in an IPv6 address do not separate a port.
+    let end_of_address = authority.find(']').map_or(0, |at| at + 1);
+    let port_at = authority[end_of_address..].find(':').map(|at| end_of_address + at);
+    let (host, port) = port_at.map_or((authority, None), |at| (&authority[..at], Some(&authority[at + 1..])));
+    if host.is_empty() {
+        return Err("must have a host after `https://`");
+    }
+    if port.is_some_and(|port| port.starts_with(['0', '+']) || port.parse::<u16>().is_err()) {
+        return Err("must have a port from 1 to 65535, without leading zeros, or no colon after the host");
+    }
+    if host.starts_with('[') {
+        return Ok(host);
+    }
+    if host.starts_with('.') || host.contains("..") {
+        return Err("must have a host without empty labels");
+    }
     // With other characters a host could look like a trusted one, or browsers could reject it.
-    let has_plain_host = match url.host()? {
-        Host::Domain(name) => name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.')),
-        Host::Ipv4(_) | Host::Ipv6(_) => true,
-    };
-    let has_no_userinfo = url.username().is_empty() && url.password().is_none();
-    (is_allowed_scheme && is_printable && has_plain_host && has_no_userinfo).then_some(url)
+    if !host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.')) {
+        return Err("must have a host of letters, digits, hyphens and dots");
+    }
+    // The limits of DNS (RFC 1035 §2.3.4). A dot at the end does not count.
+    let is_too_long = host.trim_end_matches('.').len() > 253 || host.split('.').any(|label| label.len() > 63);
+    if is_too_long {
+        return Err("must have a host of at most 253 characters, and at most 63 in each label");
+    }
+    Ok(host)
 }
 
 /// Returns whether a text has only the characters of a URI (RFC 3986 §2). The parser follows the rules of browsers and
@@ -294,18 +349,6 @@ mod tests {
             "redirect_uris[1] must be an https URL without a fragment"
         );
         assert_eq!(uris(&["https://a.example/", "https://a.example/"]), "redirect_uris[1] is given twice");
-        for no_host in
-            ["https:///cb", "https:a.example/cb", "HTTPS:///cb", "Https:a.example/cb", "https://?x=1"]
-        {
-            assert_eq!(uris(&[no_host]), "redirect_uris[0] must have a host after `https://`", "{no_host}");
-        }
-        for empty_label in ["https://a..b/cb", "https://.example/cb"] {
-            assert_eq!(uris(&[empty_label]), "redirect_uris[0] must have a host without empty labels");
-        }
-        assert_eq!(
-            uris(&["https://a.example/cb,https://b.example/cb"]),
-            "redirect_uris[0] must be one URL, not a list separated by commas"
-        );
         assert_eq!(uris(&["x"; 101]), "redirect_uris must be at most 100 URLs");
         assert_eq!(
             parse_scope("scope", "TRANSACTIONS").unwrap_err().to_string(),
@@ -317,6 +360,89 @@ mod tests {
             validate_url("logo_uri", "http://a/").unwrap_err().to_string(),
             "logo_uri must be an https URL"
         );
+    }
+
+    #[test]
+    fn redirect_uri_error_names_expected_form() {
+        let label = "a".repeat(63);
+        let long_label = format!("https://{label}a.example/cb");
+        let long_host = format!("https://{}.example/cb", [&*label; 4].join("."));
+        let long_uri = format!("https://a.example/{}", "x".repeat(2000));
+        let scheme = "be an https URL without a fragment";
+        let port = "have a port from 1 to 65535, without leading zeros, or no colon after the host";
+        let host_characters = "have a host of letters, digits, hyphens and dots";
+        let host_length = "have a host of at most 253 characters, and at most 63 in each label";
+        let usual_form = "have its host in the usual form, which is `127.0.0.1`";
+        for (uri, expected) in [
+            ("http://a.example/cb", scheme),
+            ("myapp://cb", scheme),
+            ("https://a.example/cb#", scheme),
+            (&*long_uri, "be at most 2000 characters long"),
+            ("https://a.example/%zz", "have only characters of a URL; others are percent-encoded"),
+            ("https://a.example/cb,https://b.example/cb", "be one URL, not a list separated by commas"),
+            ("https:///cb", "have a host after `https://`"),
+            ("https:a.example/cb", "have a host after `https://`"),
+            ("HTTPS:///cb", "have a host after `https://`"),
+            ("Https:a.example/cb", "have a host after `https://`"),
+            ("https://?x=1", "have a host after `https://`"),
+            ("https://:443/cb", "have a host after `https://`"),
+            ("https://me@a.example/cb", "have no user name or password"),
+            ("https://me:pw@a.example/cb", "have no user name or password"),
+            ("https://a..b/cb", "have a host without empty labels"),
+            ("https://.example/cb", "have a host without empty labels"),
+            ("https://a.example:0/cb", port),
+            ("https://a.example:/cb", port),
+            ("https://a.example:", port),
+            ("https://a.example:0443/cb", port),
+            ("https://a.example:+443/cb", port),
+            ("https://a.example:65536/cb", port),
+            ("https://a.example:443:443/cb", port),
+            ("https://[::1]:0/cb", port),
+            ("https://a%2eexample/cb", host_characters),
+            ("https://%61.example/cb", host_characters),
+            ("https://a_b.example/cb", host_characters),
+            ("https://a.example;x=1/cb", host_characters),
+            (&long_label, host_length),
+            (&long_host, host_length),
+            ("https://127.1/cb", usual_form),
+            ("https://0x7f.1/cb", usual_form),
+            ("https://0x7F000001/cb", usual_form),
+            ("https://2130706433/cb", usual_form),
+            ("https://0177.0.0.1/cb", usual_form),
+            ("https://127.0.0.1./cb", usual_form),
+            ("https://[0:0:0:0:0:0:0:1]/cb", "have its host in the usual form, which is `[::1]`"),
+            ("https://256.0.0.1/cb", "have a host name or an IP address as its host"),
+            ("https://[::x]/cb", "have a host name or an IP address as its host"),
+            ("https://xn--a/cb", "have a host name or an IP address as its host"),
+            ("https://a.example/cb?code=1", "have a query without `code`, which the hub adds"),
+            ("https://a.example/cb?x=1&st%61te", "have a query without `state`, which the hub adds"),
+            ("https://a.example/cb?error=", "have a query without `error`, which the hub adds"),
+            ("https://a.example/cb?iss=x", "have a query without `iss`, which the hub adds"),
+        ] {
+            let error = validate_redirect_uri(uri, LoopbackPolicy::Refused).unwrap_err();
+            assert_eq!(error.to_string(), format!("redirect_uris[0] must {expected}"), "{uri}");
+        }
+    }
+
+    #[test]
+    fn usual_redirect_uris_are_accepted() {
+        let longest_label = format!("https://{}.example/cb", "a".repeat(63));
+        let longest_host =
+            format!("https://{}{}/cb", format!("{}.", "a".repeat(49)).repeat(5), "a".repeat(3));
+        for uri in [
+            "https://A.Example/cb",
+            "HTTPS://a.example:443",
+            "https://a.example:65535/cb?x=1&Code=2&states=3",
+            "https://a.example./cb",
+            "https://xn--bcher-kva.example/cb",
+            "https://192.0.2.1/cb",
+            "https://[2001:DB8::1]:8443/cb",
+            "https://a.example/a/../b%2e?q=a%26code%3D1",
+            &longest_label,
+            &longest_host,
+        ] {
+            assert_eq!(validate_redirect_uri(uri, LoopbackPolicy::Refused), Ok(()), "{uri}");
+        }
     }
 
     #[test]

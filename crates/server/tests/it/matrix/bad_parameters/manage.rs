@@ -131,7 +131,7 @@ const INVALID_REDIRECT_URI: &str =
 /// Returns the expected response to the creation of a recipient in which one text member has a bad value.
 fn expected_response(name: &str, bad: BadValue, good: &str) -> ExpectedResponse {
     use BadValue::{
-        BarePercent, Blank, Empty, InvalidHex, Latin1, Markup, Missing, Overlong, PathParameter, Quote,
+        BarePercent, Blank, Empty, InvalidHex, Latin1, Long, Markup, Missing, Overlong, PathParameter, Quote,
         Repeated, Surrogate, Traversal,
     };
     match (name, bad) {
@@ -152,7 +152,12 @@ fn expected_response(name: &str, bad: BadValue, good: &str) -> ExpectedResponse 
         ("name", _) => expected_invalid_request("name must be 1 to 256 characters of text"),
         ("description", _) => expected_invalid_request("description must be 1 to 512 characters of text"),
         ("scope", bad) => expected_invalid_request(unknown_scope_message(&bad.decode(good), "unknown")),
-        ("redirect_uris", _) => expected_invalid_request(INVALID_REDIRECT_URI),
+        ("redirect_uris", Long) => {
+            expected_invalid_request("redirect_uris[0] must be at most 2000 characters long")
+        }
+        ("redirect_uris", _) => expected_invalid_request(
+            "redirect_uris[0] must have only characters of a URL; others are percent-encoded",
+        ),
         ("logo_uri" | "terms_uri" | "client_uri", _) => {
             expected_invalid_request(format!("{name} must be an https URL"))
         }
@@ -264,7 +269,19 @@ fn build_list_value_cases(values: &InputValues) -> Vec<InputCase> {
         (
             "redirect_uris",
             json!(["https://a:b@fake.example.org/"]),
-            expected_invalid_request(INVALID_REDIRECT_URI),
+            expected_invalid_request("redirect_uris[0] must have no user name or password"),
+        ),
+        (
+            "redirect_uris",
+            json!(["https://fake.example.org/back?code=1"]),
+            expected_invalid_request("redirect_uris[0] must have a query without `code`, which the hub adds"),
+        ),
+        (
+            "redirect_uris",
+            json!(["https://0x7f.1/back"]),
+            expected_invalid_request(
+                "redirect_uris[0] must have its host in the usual form, which is `127.0.0.1`",
+            ),
         ),
         (
             "redirect_uris",
