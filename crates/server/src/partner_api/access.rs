@@ -62,7 +62,8 @@ impl AuthenticatedClientKind {
 /// The access that an operation requires, which decides whether a suspended client may call it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessLevel {
-    /// Reads connections. A suspended client may do this too, because it must always be possible to end a connection.
+    /// Reads connections, or lists the recipients that have them. A suspended client may do this too, because it must always be
+    /// possible to end a connection.
     ReadConnections,
     /// Ends a connection. A suspended client may do this too.
     EndConnection,

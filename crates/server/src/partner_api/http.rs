@@ -57,7 +57,7 @@ macro_rules! caller_extractors {
 caller_extractors! {
     /// A partner that is not suspended.
     AsPartner(AuthenticatedPartner) = super::authenticate_partner, Full;
-    /// A partner, suspended or not, that reads connections.
+    /// A partner, suspended or not, that reads connections, or lists the recipients that have them.
     AsReadingPartner(AuthenticatedPartner) = super::authenticate_partner, ReadConnections;
     /// A partner, suspended or not, that ends a connection.
     AsEndingPartner(AuthenticatedPartner) = super::authenticate_partner, EndConnection;
@@ -113,7 +113,8 @@ pub(super) async fn create_recipient(
 
 pub(super) async fn list_recipients(
     ctx: RequestContext,
-    AsPartner(partner): AsPartner,
+    // A suspended partner must find the recipients whose connections it may end.
+    AsReadingPartner(partner): AsReadingPartner,
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = ListQuery::parse(query.as_deref());

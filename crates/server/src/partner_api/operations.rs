@@ -91,8 +91,24 @@ fn connections() -> Vec<Route> {
     ]
 }
 
+const RECIPIENTS_TAG: OperationTag = OperationTag("Data recipients");
+
+fn recipient_list() -> Route {
+    RECIPIENTS_TAG
+        .get(http::RECIPIENTS, "listDataRecipients", "Get All Data Recipients")
+        .with_client_auth(PARTNER_SECURITY)
+        .with_internal_errors()
+        .with_description("A suspended partner may list its data recipients too, to end their connections.")
+        .with_array_paging()
+        .with_responses([array_response::<RecipientBody<'static>>(
+            "The data recipients of this partner, the oldest first",
+            json!([{"client_id": "dc-…", "name": "Flinks Fake", "contacts": []}]),
+        )])
+        .route(http::list_recipients)
+}
+
 fn recipients() -> Vec<Route> {
-    const TAG: OperationTag = OperationTag("Data recipients");
+    const TAG: OperationTag = RECIPIENTS_TAG;
     let (all, one) = (http::RECIPIENTS, "/api/v1/recipients/{client_id}");
     let recipient_example = |with_secret: bool| {
         let mut shown = new_recipient_example();
@@ -124,13 +140,7 @@ fn recipients() -> Vec<Route> {
             ])
             .with_body_errors("The content type must be application/json")
             .route(http::create_recipient),
-        described(TAG.get(all, "listDataRecipients", "Get All Data Recipients"))
-            .with_array_paging()
-            .with_responses([array_response::<RecipientBody<'static>>(
-                "The data recipients of this partner, the oldest first",
-                json!([{"client_id": "dc-…", "name": "Flinks Fake", "contacts": []}]),
-            )])
-            .route(http::list_recipients),
+        recipient_list(),
         described(TAG.get(one, "getDataRecipient", "Get Data Recipient Details"))
             .with_json_response::<RecipientBody<'static>>(200, "The data recipient", recipient_example(false))
             .with_unknown_recipient()

@@ -7,6 +7,7 @@ use domain::model::provider::ProviderState;
 use http::Method;
 use serde_json::{Value, json};
 
+use crate::manage::create_active_recipient;
 use crate::support::{SCOPE, TestClient, TestHub, on_both, query_parameter};
 
 on_both!(
@@ -17,6 +18,7 @@ on_both!(
     provider_picked_before_suspension_is_rejected,
     code_is_rejected_after_change_of_redirect_uri_or_scope,
     suspension_during_exchange_queues_one_revocation,
+    suspended_clients_can_only_list_and_end_connections,
 );
 
 /// The ways to prevent a recipient from connecting to provider 1000, each with the error code of `authorize`.
@@ -243,4 +245,53 @@ async fn suspension_during_exchange_queues_one_revocation(kit: TestHub) {
     kit.wait_until("it is done", async || kit.sql(jobs).await.contains(&"revoke_orphaned_grant|done".into()))
         .await;
     assert_eq!(kit.sql(jobs).await, ["revoke_orphaned_grant|done"]);
+}
+
+async fn suspended_clients_can_only_list_and_end_connections(kit: TestHub) {
+    let (recipient, _) = create_active_recipient(&kit).await;
+    let tokens = kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
+    kit.suspend(&recipient).await;
+    kit.suspend(&kit.partner()).await;
+    let by_recipient = kit.request_client_token(&recipient).await;
+    let by_partner = kit.request_client_token(&kit.partner()).await;
+
+    let mut allowed = Vec::new();
+    let document: Value = serde_json::from_str(include_str!("../../../../openapi/flinks.json")).unwrap();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let methods = operations.as_object().unwrap().iter().filter(|(_, operation)| operation.is_object());
+        for (method, operation) in methods.filter(|_| path.starts_with("/api/v1/")) {
+            // These operations accept no token of a client itself, or need none.
+            if ["/api/v1/token", "/api/v1/revoke", "/api/v1/authorize"].contains(&path.as_str()) {
+                continue;
+            }
+            let at =
+                path.replace("{client_id}", &recipient.id).replace("{connection_id}", tokens.id.as_str());
+            let at = at
+                .replace("{provider_id}", "1000")
+                .replace("{recipient_ids}", &recipient.id)
+                .replace("{provider_ids}", "1000");
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            for (caller, token) in [("recipient", &by_recipient), ("partner", &by_partner)] {
+                let status = kit.call(method.clone(), &at, token).await.status;
+                if !matches!(status, 400 | 401 | 403 | 415) {
+                    allowed
+                        .push(format!("{caller}: {} {status}", operation["operationId"].as_str().unwrap()));
+                }
+            }
+        }
+    }
+
+    allowed.sort();
+    assert_eq!(
+        allowed,
+        [
+            "partner: endRecipientConnection 204",
+            "partner: getRecipientConnection 200",
+            "partner: listDataRecipients 200",
+            "partner: listRecipientConnections 200",
+            "recipient: endConnection 204",
+            "recipient: getConnection 200",
+            "recipient: listConnections 200",
+        ]
+    );
 }

@@ -47,7 +47,7 @@ async fn partner_can_be_created_suspended_and_secret_rotated(kit: TestHub) {
         let suspended = kit.run_admin_operation(Method::POST, &partner_path("suspend"), None).await;
         assert_eq!(suspended["state"], "suspended");
     }
-    let refused = kit.call(Method::GET, "/api/v1/recipients", &token).await.json();
+    let refused = kit.call(Method::GET, "/api/v1/providers", &token).await.json();
     assert_eq!(refused["error"], "unauthorized_client");
     assert_eq!(
         kit.run_admin_operation(Method::POST, &partner_path("reinstate"), None).await["state"],
