@@ -10,7 +10,7 @@ use crate::context::RequestContext;
 /// Ends a connection. Every request to end a connection is made through this function.
 pub async fn end(ctx: &RequestContext, command: EndConnection) -> Result<EndOutcome, StoreError> {
     let id = command.connection_id.clone();
-    let outcome = ctx.app().store().end_connection(command).await?;
+    let outcome = ctx.end_connection(command).await?;
     report_end(ctx, &id, &outcome);
     Ok(outcome)
 }

@@ -1,11 +1,13 @@
-//! The context of one request or job: the app, the time and the random seed.
+//! The context of one request or job: the app, the time, the random seed, and the operator if it is the request of one.
 
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::id::{IdSource, Seed};
+use domain::rule::operator::{Operator, OperatorAuthority};
 use domain::{Moment, Secret, Timestamp};
+use store::command::{EndConnection, EndOutcome};
 use store::{Command, Query, StoreError};
 
 use crate::app::App;
@@ -18,6 +20,8 @@ use crate::error::ContextError;
 pub struct RequestContext {
     app: App,
     moment: Moment,
+    /// The operator whose request this is, with the role that the operation requires. Every command verifies it again.
+    operator: Option<OperatorAuthority>,
 }
 
 impl RequestContext {
@@ -35,7 +39,13 @@ impl RequestContext {
         seed: [u8; 16],
     ) -> Result<Self, ContextError> {
         let now = app.now()?;
-        Ok(Self { app, moment: Moment { now, seed: Seed::new(seed), correlation_id } })
+        Ok(Self { app, moment: Moment { now, seed: Seed::new(seed), correlation_id }, operator: None })
+    }
+
+    /// Returns the context for the commands of an authenticated operator. Each of them does nothing if the operator was removed
+    /// in the meantime.
+    pub fn for_operator(&self, operator: &Operator) -> Self {
+        Self { operator: operator.authority().cloned(), ..self.clone() }
     }
 
     pub const fn app(&self) -> &App {
@@ -56,7 +66,8 @@ impl RequestContext {
 
     /// Returns the context of the same request with the current time, for use after a call to a provider.
     pub fn refreshed(&self) -> Result<Self, ContextError> {
-        Self::new(self.app.clone(), Arc::clone(&self.moment.correlation_id))
+        let refreshed = Self::new(self.app.clone(), Arc::clone(&self.moment.correlation_id))?;
+        Ok(Self { operator: self.operator.clone(), ..refreshed })
     }
 
     pub fn correlation_id(&self) -> &str {
@@ -83,7 +94,18 @@ impl RequestContext {
 
     /// Runs a command in a transaction of its own.
     pub async fn run<C: Command>(&self, command: C) -> Result<C::Reply, StoreError> {
-        self.app.store().run(command).await
+        match &self.operator {
+            Some(operator) => self.app.store().run_for_operator(operator.clone(), command).await,
+            None => self.app.store().run(command).await,
+        }
+    }
+
+    /// Runs the request to end a connection. Requests that wait at the same time share a transaction, except those of operators.
+    pub async fn end_connection(&self, request: EndConnection) -> Result<EndOutcome, StoreError> {
+        match &self.operator {
+            Some(operator) => self.app.store().end_connection_for_operator(operator.clone(), request).await,
+            None => self.app.store().end_connection(request).await,
+        }
     }
 
     /// Runs a query, which only reads from the store.

@@ -3,6 +3,7 @@
 mod audit_entry;
 mod authorization_code;
 mod authorization_request;
+pub(crate) mod authorized_command;
 pub(crate) mod client;
 pub(crate) mod credential;
 pub(crate) mod delete_tokens;

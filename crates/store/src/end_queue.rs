@@ -5,10 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot};
+use domain::rule::operator::OperatorAuthError;
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::time::timeout;
 
 use crate::command::EndOutcome;
+use crate::command::authorized_command::AuthorizedCommand;
 use crate::command::end_connection::{EndConnections, EndRequest, EndSingleConnection};
 use crate::error::{Result, StoreError};
 use crate::set_queue::SetQueue;
@@ -24,6 +26,10 @@ const MAX_PERMIT_WAIT: Duration = Duration::from_secs(3);
 pub(crate) trait RunEnds: Send + Sync + 'static {
     fn run_set(&self, ends: EndConnections) -> impl Future<Output = Result<Vec<Option<EndOutcome>>>> + Send;
     fn run_single(&self, end: EndSingleConnection) -> impl Future<Output = Result<EndOutcome>> + Send;
+    fn run_for_operator(
+        &self,
+        end: AuthorizedCommand<EndSingleConnection>,
+    ) -> impl Future<Output = Result<Result<EndOutcome, OperatorAuthError>>> + Send;
 }
 
 pub(crate) struct EndQueue {
@@ -62,6 +68,23 @@ impl EndQueue {
         receiver.await.unwrap_or_else(|_| Err(StoreError::Internal("an end was abandoned".into())))
     }
 
+    /// Ends a connection at the request of an operator, individually, because the operator is verified in the same transaction.
+    pub(crate) async fn run_for_operator<B: RunEnds>(
+        &self,
+        backend: &B,
+        end: AuthorizedCommand<EndSingleConnection>,
+    ) -> Result<Result<EndOutcome, OperatorAuthError>> {
+        let _permit = self.acquire_single_end().await?;
+        backend.run_for_operator(end).await
+    }
+
+    async fn acquire_single_end(&self) -> Result<SemaphorePermit<'_>> {
+        match timeout(MAX_PERMIT_WAIT, self.single_ends.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(StoreError::Busy),
+        }
+    }
+
     async fn run_set<B: RunEnds>(self: &Arc<Self>, backend: &Arc<B>, set: Vec<WaitingEnd>) {
         let requests = set.iter().map(|end| end.request.clone()).collect();
         let Some(ends) = EndConnections::new(requests) else { return };
@@ -95,14 +118,14 @@ impl EndQueue {
         tokio::spawn(async move {
             let WaitingEnd { request, mut reply } = end;
             let permit = tokio::select! {
-                permit = timeout(MAX_PERMIT_WAIT, queue.single_ends.acquire()) => permit,
+                permit = queue.acquire_single_end() => permit,
                 // Nothing was done for this request yet, and no caller would learn its outcome. If it kept its place, callers that
                 // give up and try again would delay each other more and more.
                 () = reply.closed() => return,
             };
             let result = match permit {
-                Ok(Ok(_permit)) => backend.run_single(EndSingleConnection(request)).await,
-                Ok(Err(_)) | Err(_) => Err(StoreError::Busy),
+                Ok(_permit) => backend.run_single(EndSingleConnection(request)).await,
+                Err(error) => Err(error),
             };
             drop(reply.send(result));
         });

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use domain::rule::operator::{OperatorAuthError, OperatorAuthority};
 use domain::{Moment, Timestamp};
 
 use crate::access_map::AccessMapStats;
+use crate::command::authorized_command::AuthorizedCommand;
 use crate::command::end_connection::{EndConnections, EndRequest, EndSingleConnection};
 use crate::command::{EndConnection, EndOutcome, ExpireConnection};
 use crate::end_queue::{EndQueue, RunEnds};
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::migrate::{Migration, StorePurpose};
 use crate::operation::{Command, Query};
 use crate::postgres::{self, Postgres};
@@ -36,6 +38,13 @@ impl RunEnds for Backend {
     }
 
     async fn run_single(&self, end: EndSingleConnection) -> Result<EndOutcome> {
+        self.run(end).await
+    }
+
+    async fn run_for_operator(
+        &self,
+        end: AuthorizedCommand<EndSingleConnection>,
+    ) -> Result<Result<EndOutcome, OperatorAuthError>> {
         self.run(end).await
     }
 }
@@ -84,6 +93,28 @@ impl Store {
     /// Runs a command and returns its reply once the commit is durable.
     pub async fn run<C: Command>(&self, command: C) -> Result<C::Reply> {
         self.backend.run(command).await
+    }
+
+    /// Runs a command of an operator, like [`Store::run`]. The same transaction verifies that the operator may still perform it.
+    pub async fn run_for_operator<C: Command>(
+        &self,
+        operator: OperatorAuthority,
+        command: C,
+    ) -> Result<C::Reply> {
+        let reply = self.backend.run(AuthorizedCommand { operator, command }).await?;
+        reply.map_err(StoreError::OperatorRefused)
+    }
+
+    /// Ends a connection at the request of an operator, like [`Store::run_for_operator`].
+    pub async fn end_connection_for_operator(
+        &self,
+        operator: OperatorAuthority,
+        request: EndConnection,
+    ) -> Result<EndOutcome> {
+        let command = EndSingleConnection(EndRequest::End(request));
+        let outcome =
+            self.ends.run_for_operator(&*self.backend, AuthorizedCommand { operator, command }).await?;
+        outcome.map_err(StoreError::OperatorRefused)
     }
 
     /// Ends a connection, and returns once the end is durable. Requests that wait at the same time share a transaction.

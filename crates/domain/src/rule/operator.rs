@@ -12,7 +12,8 @@ pub const LOCAL_ACTOR_ID: &str = "cli";
 /// An operator who may perform the requested operation. Only [`admit`] and [`admit_local`] create it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operator {
-    id: String,
+    /// The authority on which the operation depends; `None` for an operator who was admitted through the local socket.
+    authority: Option<OperatorAuthority>,
     role: Role,
 }
 
@@ -22,22 +23,57 @@ impl Operator {
         self.role
     }
 
+    /// Returns what every command of the operation verifies again in its transaction; `None` for an operator without a token,
+    /// who cannot be removed.
+    pub const fn authority(&self) -> Option<&OperatorAuthority> {
+        self.authority.as_ref()
+    }
+
     /// Returns the actor for audit events.
     pub fn actor(&self) -> Actor {
-        Actor::new(ActorKind::Operator, self.id.as_str())
+        let id = self.authority.as_ref().map_or(LOCAL_ACTOR_ID, |authority| authority.id.as_str());
+        Actor::new(ActorKind::Operator, id)
+    }
+}
+
+/// The operator whose request a command carries out, and the role that the operation requires.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorAuthority {
+    /// The id of the operator's token.
+    pub id: OperatorId,
+    /// The role that the operator's role must cover.
+    pub required_role: Role,
+}
+
+impl OperatorAuthority {
+    /// Ensures that the operator may perform the operation. `stored` is the operator's token.
+    pub fn verify(&self, stored: Option<&OperatorToken>, now: Timestamp) -> Result<(), OperatorAuthError> {
+        let is_own = |token: &&OperatorToken| token.id == self.id && token.is_usable(now);
+        let stored = stored.filter(is_own).ok_or(OperatorAuthError::Unknown)?;
+        if stored.bootstrap {
+            return Err(OperatorAuthError::BootstrapTokenOnly);
+        }
+        if !stored.role.covers(self.required_role) {
+            return Err(OperatorAuthError::InsufficientRole(self.required_role));
+        }
+        Ok(())
     }
 }
 
 /// Error for a caller who is not admitted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OperatorAuthError {
     /// The token is unknown, expired, removed or used up.
+    #[error("the operator is unknown, expired or removed")]
     Unknown,
     /// The operation requires this role, and the operator's role does not cover it.
+    #[error("the operation needs the role {0}")]
     InsufficientRole(Role),
     /// The token is a bootstrap token, which can only create the first operator with the role `admin`.
+    #[error("a bootstrap token can only add the first admin")]
     BootstrapTokenOnly,
     /// The caller is another user of the machine.
+    #[error("the caller is another user of the machine")]
     OtherLocalUser,
 }
 
@@ -57,7 +93,7 @@ pub fn admit_local(peer: LocalPeer) -> Result<Operator, OperatorAuthError> {
     if peer.peer_uid != peer.hub_uid && peer.peer_uid != ROOT {
         return Err(OperatorAuthError::OtherLocalUser);
     }
-    Ok(Operator { id: LOCAL_ACTOR_ID.to_owned(), role: Role::Admin })
+    Ok(Operator { authority: None, role: Role::Admin })
 }
 
 /// Admits the bearer of a usable token whose role covers the required one.
@@ -68,13 +104,9 @@ pub fn admit(
     now: Timestamp,
 ) -> Result<Operator, OperatorAuthError> {
     let stored = find_usable_token(presented, stored, now).ok_or(OperatorAuthError::Unknown)?;
-    if stored.bootstrap {
-        return Err(OperatorAuthError::BootstrapTokenOnly);
-    }
-    if !stored.role.covers(required_role) {
-        return Err(OperatorAuthError::InsufficientRole(required_role));
-    }
-    Ok(Operator { id: stored.id.to_string(), role: stored.role })
+    let authority = OperatorAuthority { id: stored.id.clone(), required_role };
+    authority.verify(Some(stored), now)?;
+    Ok(Operator { authority: Some(authority), role: stored.role })
 }
 
 /// Returns the id of a presented bootstrap token that is usable.
@@ -155,6 +187,26 @@ mod tests {
     }
 
     #[test]
+    fn authority_ends_with_operator_or_its_role() {
+        let stored = token(Role::Operator);
+        let required = |required_role| OperatorAuthority { id: stored.id.clone(), required_role };
+        let authority = required(Role::Operator);
+        let removed = OperatorToken { ended_at: Some(NOW), ..stored.clone() };
+        let other = OperatorToken { id: "opr_2".parse().unwrap(), ..stored.clone() };
+        let bootstrap = OperatorToken { bootstrap: true, ..stored.clone() };
+
+        assert_eq!(authority.verify(Some(&stored), NOW), Ok(()));
+        assert_eq!(required(Role::Viewer).verify(Some(&stored), NOW), Ok(()));
+        let insufficient = Err(OperatorAuthError::InsufficientRole(Role::Admin));
+        assert_eq!(required(Role::Admin).verify(Some(&stored), NOW), insufficient);
+        for ended in [None, Some(&removed), Some(&other)] {
+            assert_eq!(authority.verify(ended, NOW), Err(OperatorAuthError::Unknown), "{ended:?}");
+        }
+        assert_eq!(authority.verify(Some(&stored), stored.expires_at), Err(OperatorAuthError::Unknown));
+        assert_eq!(authority.verify(Some(&bootstrap), NOW), Err(OperatorAuthError::BootstrapTokenOnly));
+    }
+
+    #[test]
     fn local_peer_is_admin_only_as_hub_user_or_root() {
         let admitted_role =
             |peer_uid, hub_uid| admit_local(LocalPeer { peer_uid, hub_uid }).map(|operator| operator.role());
@@ -170,6 +222,7 @@ mod tests {
         }
         let local = admit_local(LocalPeer { peer_uid: 0, hub_uid: 0 }).unwrap();
         assert_eq!(local.actor(), Actor::new(ActorKind::Operator, LOCAL_ACTOR_ID));
+        assert_eq!(local.authority(), None);
     }
 
     #[test]

@@ -34,21 +34,25 @@ pub async fn authenticate(
         .map_err(|error| deny(ctx, credential, found.as_ref(), error))
 }
 
-/// Authenticates the caller that adds an operator: an admin, or the bearer of the bootstrap token.
+/// Authenticates the caller that adds an operator: an admin, or the bearer of the bootstrap token. Also returns the context for
+/// the command.
 pub async fn authenticate_adder(
     ctx: &RequestContext,
     credential: &PresentedCredential,
-) -> Result<OperatorAddedBy, AdminError> {
+) -> Result<(RequestContext, OperatorAddedBy), AdminError> {
     let found = find_token(ctx, credential).await?;
     let error = match admit(ctx, credential, found.as_ref(), Role::Admin) {
-        Ok(operator) => return Ok(OperatorAddedBy::Actor(operator.actor())),
+        Ok(operator) => {
+            return Ok((ctx.for_operator(&operator), OperatorAddedBy::Actor(operator.actor())));
+        }
         Err(error) => error,
     };
     if error == OperatorAuthError::BootstrapTokenOnly
         && let Some(TokenLookup { hashes, stored }) = &found
         && let Some(token_id) = verify_bootstrap_token(hashes, stored.as_ref(), ctx.now())
     {
-        return Ok(OperatorAddedBy::Bootstrap(token_id));
+        // The command verifies the bootstrap token itself, which it also revokes.
+        return Ok((ctx.clone(), OperatorAddedBy::Bootstrap(token_id)));
     }
     Err(deny(ctx, credential, found.as_ref(), error))
 }

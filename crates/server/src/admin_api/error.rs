@@ -3,6 +3,7 @@
 use domain::model::operator::Role;
 use domain::rule::operator::OperatorAuthError;
 use domain::rule::validation::ValidationError;
+use store::StoreError;
 use store::command::{PairRejection, RejectedPair};
 
 use crate::error::InternalError;
@@ -118,6 +119,11 @@ impl From<RegistrationStepError> for AdminError {
 
 impl<E: Into<InternalError>> From<E> for AdminError {
     fn from(error: E) -> Self {
-        Self::Internal(error.into())
+        let error: InternalError = error.into();
+        match error {
+            // The operator was removed after the authentication.
+            InternalError::Store(StoreError::OperatorRefused(error)) => error.into(),
+            error => Self::Internal(error),
+        }
     }
 }

@@ -88,77 +88,71 @@ pub(super) fn show<const N: usize, T: Serialize + 'static>(
 /// Creates the handler for a `POST` operation on one object, without a body.
 pub(super) fn act<const N: usize, T: Serialize + 'static>(
     use_case: impl for<'a> UseCase<'a, (&'a [String; N], Actor), T>,
-) -> impl Fn(RequestContext, Segments<N>, NoBody) -> BoxedResponse + Clone + Send + Sync + 'static {
-    move |ctx, Segments(ids), OperatorRequest(operator, _)| {
+) -> impl Fn(Segments<N>, NoBody) -> BoxedResponse + Clone + Send + Sync + 'static {
+    move |Segments(ids), OperatorRequest { ctx, actor, .. }| {
         let use_case = use_case.clone();
-        Box::pin(async move { render(use_case.call(&ctx, (&ids, operator.actor())).await) })
+        Box::pin(async move { render(use_case.call(&ctx, (&ids, actor)).await) })
     }
 }
 
 /// Creates the handler for a `POST` operation on one object, with a body.
 pub(super) fn act_with_body<const N: usize, B: RequestBody + Send + 'static, T: Serialize + 'static>(
     use_case: impl for<'a> UseCase<'a, (&'a [String; N], B, Actor), T>,
-) -> impl Fn(RequestContext, Segments<N>, OperatorRequest<B>) -> BoxedResponse + Clone + Send + Sync + 'static
-{
-    move |ctx, Segments(ids), OperatorRequest(operator, body)| {
+) -> impl Fn(Segments<N>, OperatorRequest<B>) -> BoxedResponse + Clone + Send + Sync + 'static {
+    move |Segments(ids), OperatorRequest { ctx, actor, body }| {
         let use_case = use_case.clone();
-        Box::pin(async move { render(use_case.call(&ctx, (&ids, body, operator.actor())).await) })
+        Box::pin(async move { render(use_case.call(&ctx, (&ids, body, actor)).await) })
     }
 }
 
 /// Creates the handler for `POST` of a new object. It responds with 201.
 pub(super) fn create<B: RequestBody + Send + 'static, T: Serialize + 'static>(
     use_case: impl for<'a> UseCase<'a, (B, Actor), T>,
-) -> impl Fn(RequestContext, OperatorRequest<B>) -> BoxedResponse + Clone + Send + Sync + 'static {
-    move |ctx, OperatorRequest(operator, body)| {
+) -> impl Fn(OperatorRequest<B>) -> BoxedResponse + Clone + Send + Sync + 'static {
+    move |OperatorRequest { ctx, actor, body }| {
         let use_case = use_case.clone();
-        Box::pin(async move { created(use_case.call(&ctx, (body, operator.actor())).await) })
+        Box::pin(async move { created(use_case.call(&ctx, (body, actor)).await) })
     }
 }
 
 pub(super) async fn end_connection(
-    ctx: RequestContext,
     Segment(id): Segment,
     RawQuery(query): RawQuery,
-    OperatorRequest(operator, _): NoBody,
+    OperatorRequest { ctx, actor, .. }: NoBody,
 ) -> Response {
-    render(connections::end(&ctx, &id, query.as_deref(), operator.actor()).await)
+    render(connections::end(&ctx, &id, query.as_deref(), actor).await)
 }
 
 pub(super) async fn retry_jobs(
-    ctx: RequestContext,
     RawQuery(query): RawQuery,
-    OperatorRequest(operator, body): OperatorRequest<jobs::RetryJobsRequest>,
+    OperatorRequest { ctx, actor, body }: OperatorRequest<jobs::RetryJobsRequest>,
 ) -> Response {
-    render(jobs::retry_batch(&ctx, query.as_deref(), body, operator.actor()).await)
+    render(jobs::retry_batch(&ctx, query.as_deref(), body, actor).await)
 }
 
-pub(super) async fn test_provider(ctx: RequestContext, Segment(id): Segment, _: NoBody) -> Response {
+pub(super) async fn test_provider(Segment(id): Segment, OperatorRequest { ctx, .. }: NoBody) -> Response {
     render(providers::test(&ctx, &id).await)
 }
 
 pub(super) async fn update_recipient(
-    ctx: RequestContext,
     Segments(ids): Segments<1>,
-    OperatorRequest(operator, body): OperatorRequest<UpdateRecipientRequest>,
+    OperatorRequest { ctx, actor, body }: OperatorRequest<UpdateRecipientRequest>,
 ) -> Response {
-    render(recipients::update(&ctx, &ids, body, operator.actor()).await)
+    render(recipients::update(&ctx, &ids, body, actor).await)
 }
 
 pub(super) async fn remove_recipient(
-    ctx: RequestContext,
     Segment(id): Segment,
     RawQuery(query): RawQuery,
-    OperatorRequest(operator, _): NoBody,
+    OperatorRequest { ctx, actor, .. }: NoBody,
 ) -> Response {
-    render(recipients::remove(&ctx, &id, query.as_deref(), operator.actor()).await)
+    render(recipients::remove(&ctx, &id, query.as_deref(), actor).await)
 }
 
 pub(super) async fn request_registrations(
-    ctx: RequestContext,
-    OperatorRequest(operator, body): OperatorRequest<registrations::RequestRegistrationsRequest>,
+    OperatorRequest { ctx, actor, body }: OperatorRequest<registrations::RequestRegistrationsRequest>,
 ) -> Response {
-    render(registrations::request(&ctx, body, operator.actor()).await)
+    render(registrations::request(&ctx, body, actor).await)
 }
 
 /// Handles the request to add an operator. No other operation accepts the bootstrap token, or a form instead of JSON.
@@ -191,19 +185,15 @@ fn parse_new_operator(body: &BoundedBody) -> Result<AddOperatorRequest, Problem>
     request.map_err(|invalid| render_problem(invalid.into()))
 }
 
-pub(super) async fn issue_bootstrap_token(
-    ctx: RequestContext,
-    OperatorRequest(operator, _): NoBody,
-) -> Response {
-    created(operators::issue_bootstrap_token(&ctx, operator.actor()).await)
+pub(super) async fn issue_bootstrap_token(OperatorRequest { ctx, actor, .. }: NoBody) -> Response {
+    created(operators::issue_bootstrap_token(&ctx, actor).await)
 }
 
 pub(super) async fn remove_operator(
-    ctx: RequestContext,
     Segment(id): Segment,
-    OperatorRequest(operator, _): NoBody,
+    OperatorRequest { ctx, actor, .. }: NoBody,
 ) -> Response {
-    match operators::remove(&ctx, &id, operator.actor()).await {
+    match operators::remove(&ctx, &id, actor).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => error_response(error),
     }
@@ -239,8 +229,14 @@ fn reject_query(query: Option<&str>) -> Result<(), AdminError> {
     Params::from_query(query, &[]).map(|_| ())
 }
 
-/// The authenticated operator and the parsed body of a request.
-pub(super) struct OperatorRequest<B>(Operator, B);
+/// A request of an authenticated operator.
+pub(super) struct OperatorRequest<B> {
+    /// The context in which every command verifies the operator again.
+    ctx: RequestContext,
+    /// The operator, for the audit log.
+    actor: Actor,
+    body: B,
+}
 
 /// A request for an operation without input. The body must be empty or an empty JSON object.
 pub(super) type NoBody = OperatorRequest<EmptyRequest>;
@@ -264,8 +260,9 @@ impl<B: RequestBody> FromRequest<RequestState> for OperatorRequest<B> {
                 members = body.json_members().map_err(|error| body_problem(&error).into_response())?;
             }
         }
+        let (ctx, actor) = (check.ctx.for_operator(&operator), operator.actor());
         parse_members(members)
-            .map(|body| Self(operator, body))
+            .map(|body| Self { ctx, actor, body })
             .map_err(|invalid| error_response(invalid.into()))
     }
 }

@@ -148,8 +148,7 @@ pub async fn add(
     request: AddOperatorRequest,
     credential: &PresentedCredential,
 ) -> Result<OperatorIssued, AdminError> {
-    let ctx = &ctx.refreshed()?;
-    let added_by = authenticate_adder(ctx, credential).await?;
+    let (ctx, added_by) = &authenticate_adder(&ctx.refreshed()?, credential).await?;
     let (name, role, expires_at) = request.validate(ctx.now())?;
     if matches!(added_by, OperatorAddedBy::Bootstrap(_)) && role != Role::Admin {
         return Err(AdminError::invalid("role", "expected admin: the first operator must be an admin"));
@@ -166,14 +165,15 @@ pub async fn add(
         ended_at: None,
         audit: AuditHead::default(),
     };
-    match ctx.run(AddOperator { moment: ctx.new_moment()?, token: token.clone(), added_by }).await? {
+    let add = AddOperator { moment: ctx.new_moment()?, token: token.clone(), added_by: added_by.clone() };
+    match ctx.run(add).await? {
         AddOperatorOutcome::Added => {
             Ok(OperatorIssued { operator: OperatorBody::from_token(token, ctx.now()), token: secret })
         }
         AddOperatorOutcome::AlreadyExists => {
             Err(AdminError::Conflict("An operator with this name exists already".into()))
         }
-        // Since the check above, the calling operator was removed or the bootstrap token was used.
+        // Since the check above, the bootstrap token was used.
         AddOperatorOutcome::NotAuthorized => Err(AdminError::Unauthorized),
     }
 }

@@ -72,8 +72,7 @@ pub enum AddOperatorOutcome {
     Added,
     /// An operator with the same name or id exists.
     AlreadyExists,
-    /// The bootstrap token was used before, or an administrator exists; or the administrator who adds the operator was
-    /// removed in the meantime.
+    /// The bootstrap token was used before, or an administrator exists.
     NotAuthorized,
 }
 
@@ -95,10 +94,6 @@ impl Command for AddOperator {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<AddOperatorOutcome> {
         let actor = match &self.added_by {
-            // The administrator is checked in the same transaction: one who was just removed must not add an operator.
-            OperatorAddedBy::Actor(actor) if !is_active_admin(tx, &self.moment, actor).await? => {
-                return Ok(AddOperatorOutcome::NotAuthorized);
-            }
             OperatorAddedBy::Actor(actor) => actor.clone(),
             OperatorAddedBy::Bootstrap(id) => {
                 let token = lock_operator(tx, id).await?;
@@ -153,15 +148,6 @@ impl Command for RemoveOperator {
         }
         Ok(true)
     }
-}
-
-/// Returns whether the actor is still an administrator. An actor without a token, the local user of the hub, cannot be
-/// removed.
-async fn is_active_admin(tx: &mut Tx<'_>, moment: &Moment, actor: &Actor) -> Result<bool> {
-    let id = actor.id.as_deref().map(str::parse::<OperatorId>);
-    let Some(Ok(id)) = id.filter(|_| actor.kind == ActorKind::Operator) else { return Ok(true) };
-    let operator = lock_operator(tx, &id).await?;
-    Ok(operator.is_some_and(|operator| operator.is_usable(moment.now) && operator.role.covers(Role::Admin)))
 }
 
 async fn has_admin(tx: &mut Tx<'_>, moment: &Moment) -> Result<bool> {

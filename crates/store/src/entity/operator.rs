@@ -60,6 +60,11 @@ pub(crate) async fn lock_operator(tx: &mut Tx<'_>, id: &OperatorId) -> Result<Op
     tx.fetch_optional(LOCK_OPERATOR, values![id]).await
 }
 
+/// Locks an operator against changes. Other commands of the same operator can run concurrently.
+pub(crate) async fn lock_operator_shared(tx: &mut Tx<'_>, id: &OperatorId) -> Result<Option<OperatorToken>> {
+    tx.fetch_optional(LOCK_OPERATOR_SHARED, values![id]).await
+}
+
 /// Locks the operator with a name. Ignores removed operators, which may have had the same name.
 pub(crate) async fn lock_operator_by_name(tx: &mut Tx<'_>, name: &str) -> Result<Option<OperatorToken>> {
     tx.fetch_optional(LOCK_OPERATOR_BY_NAME, values![name]).await
@@ -71,10 +76,16 @@ static LOCK_OPERATOR: &Sql = sql!(concat!(
     " FROM operators WHERE id = ?1 FOR UPDATE"
 ));
 
+static LOCK_OPERATOR_SHARED: &Sql = sql!(concat!(
+    "-- lock an operator shared\nSELECT ",
+    operator_columns!(),
+    " FROM operators WHERE id = ?1 FOR SHARE"
+));
+
 static LOCK_OPERATOR_BY_NAME: &Sql = sql!(concat!(
     "-- lock an operator by name\nSELECT ",
     operator_columns!(),
     " FROM operators WHERE name = ?1 AND ended_at IS NULL FOR UPDATE"
 ));
 
-pub(crate) static HOT_STATEMENTS: &[&Sql] = &[LOCK_OPERATOR, LOCK_OPERATOR_BY_NAME];
+pub(crate) static HOT_STATEMENTS: &[&Sql] = &[LOCK_OPERATOR, LOCK_OPERATOR_SHARED, LOCK_OPERATOR_BY_NAME];

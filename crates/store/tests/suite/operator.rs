@@ -5,8 +5,15 @@ use std::time::Duration;
 
 use domain::id::OperatorId;
 use domain::model::audit_event::{Actor, ActorKind, AuditHead, SubjectKind};
+use domain::model::connection::EndCause;
 use domain::model::operator::{OperatorToken, Role};
-use store::command::{AddOperator, AddOperatorOutcome, IssueBootstrapToken, OperatorAddedBy, RemoveOperator};
+use domain::model::provider::ProviderState;
+use domain::rule::operator::{LOCAL_ACTOR_ID, OperatorAuthError, OperatorAuthority};
+use store::StoreError;
+use store::command::{
+    AddOperator, AddOperatorOutcome, EndConnection, EndOutcome, IssueBootstrapToken, OperatorAddedBy,
+    RemoveOperator, SetProviderState,
+};
 use store::query::{FindOperator, ListOperators};
 
 use crate::support::{DAY, TestStore, hash, hashes, on_both, operator_actor};
@@ -16,6 +23,7 @@ on_both!(
     newer_bootstrap_token_revokes_older,
     concurrent_bootstrap_uses_add_one_admin,
     removed_or_expired_admin_cannot_add_operators,
+    command_of_removed_operator_has_no_effect,
     operator_name_is_reusable_after_removal_or_expiry
 );
 
@@ -35,6 +43,10 @@ fn build_operator_token(kit: &TestStore, name: &str, role: Role) -> OperatorToke
     }
 }
 
+fn added_by_hub_user() -> OperatorAddedBy {
+    OperatorAddedBy::Actor(Actor::new(ActorKind::Operator, LOCAL_ACTOR_ID))
+}
+
 impl TestStore {
     async fn issue_bootstrap_token(&self, text: &str) -> bool {
         let issue =
@@ -48,6 +60,20 @@ impl TestStore {
 
     async fn add_operator(&self, token: OperatorToken, by: OperatorAddedBy) -> AddOperatorOutcome {
         self.store.run(AddOperator { moment: self.next_moment(), token, added_by: by }).await.unwrap()
+    }
+
+    async fn add_operator_for(
+        &self,
+        caller: &OperatorId,
+        token: OperatorToken,
+    ) -> Result<AddOperatorOutcome, OperatorAuthError> {
+        let authority = OperatorAuthority { id: caller.clone(), required_role: Role::Admin };
+        let added_by = OperatorAddedBy::Actor(Actor::new(ActorKind::Operator, caller.as_str()));
+        let add = AddOperator { moment: self.next_moment(), token, added_by };
+        match self.store.run_for_operator(authority, add).await {
+            Err(StoreError::OperatorRefused(error)) => Err(error),
+            outcome => Ok(outcome.unwrap()),
+        }
     }
 
     async fn operator_audit_actions(&self, id: &OperatorId) -> Vec<&'static str> {
@@ -81,36 +107,77 @@ async fn bootstrap_token_adds_first_admin_once(mut kit: TestStore) {
 }
 
 async fn removed_or_expired_admin_cannot_add_operators(mut kit: TestStore) {
-    let by = |id: &OperatorId| OperatorAddedBy::Actor(Actor::new(ActorKind::Operator, id.as_str()));
     let (ann, bob, eve) = (
         build_operator_token(&kit, "ann", Role::Admin),
         build_operator_token(&kit, "bob", Role::Admin),
         build_operator_token(&kit, "eve", Role::Operator),
     );
-    assert_eq!(
-        kit.add_operator(ann.clone(), OperatorAddedBy::Actor(Actor::new(ActorKind::Operator, "cli"))).await,
-        AddOperatorOutcome::Added
-    );
+    assert_eq!(kit.add_operator(ann.clone(), added_by_hub_user()).await, AddOperatorOutcome::Added);
     for new in [&bob, &eve] {
-        assert_eq!(kit.add_operator(new.clone(), by(&ann.id)).await, AddOperatorOutcome::Added);
+        assert_eq!(kit.add_operator_for(&ann.id, new.clone()).await, Ok(AddOperatorOutcome::Added));
     }
-    let add_late_operator = async |kit: &TestStore, who: &OperatorId| {
-        kit.add_operator(build_operator_token(kit, "late", Role::Admin), by(who)).await
+    let add_late_operator = async |kit: &TestStore, caller: &OperatorId| {
+        kit.add_operator_for(caller, build_operator_token(kit, "late", Role::Admin)).await
     };
-    assert_eq!(
-        add_late_operator(&kit, &eve.id).await,
-        AddOperatorOutcome::NotAuthorized,
-        "the caller is no admin"
-    );
-    assert_eq!(
-        add_late_operator(&kit, &"opr_nobody".parse::<OperatorId>().unwrap()).await,
-        AddOperatorOutcome::NotAuthorized
-    );
+    let insufficient_role = OperatorAuthError::InsufficientRole(Role::Admin);
+    assert_eq!(add_late_operator(&kit, &eve.id).await, Err(insufficient_role), "the caller is no admin");
+    let unknown = "opr_nobody".parse::<OperatorId>().unwrap();
+    assert_eq!(add_late_operator(&kit, &unknown).await, Err(OperatorAuthError::Unknown));
     let remove = RemoveOperator { moment: kit.next_moment(), id: bob.id.clone(), actor: operator_actor() };
     assert!(kit.store.run(remove).await.unwrap());
-    assert_eq!(add_late_operator(&kit, &bob.id).await, AddOperatorOutcome::NotAuthorized);
+    assert_eq!(add_late_operator(&kit, &bob.id).await, Err(OperatorAuthError::Unknown));
     kit.advance_clock(DAY);
-    assert_eq!(add_late_operator(&kit, &ann.id).await, AddOperatorOutcome::NotAuthorized, "expired");
+    assert_eq!(add_late_operator(&kit, &ann.id).await, Err(OperatorAuthError::Unknown), "expired");
+    assert!(kit.find_operator("late").await.is_none());
+}
+
+async fn command_of_removed_operator_has_no_effect(mut kit: TestStore) {
+    let connection_id = kit.create_active_connection("alice", "dc-acme", None).await;
+    let (ann, bob) = (
+        build_operator_token(&kit, "ann", Role::Operator),
+        build_operator_token(&kit, "bob", Role::Operator),
+    );
+    for operator in [&ann, &bob] {
+        let added = kit.add_operator(operator.clone(), added_by_hub_user()).await;
+        assert_eq!(added, AddOperatorOutcome::Added);
+    }
+    let attempt = async |kit: &TestStore, operator: &OperatorToken| {
+        let authority = OperatorAuthority { id: operator.id.clone(), required_role: Role::Operator };
+        let pause = SetProviderState {
+            moment: kit.next_moment(),
+            provider_id: kit.get_provider().await.id,
+            state: ProviderState::Paused,
+            actor: operator_actor(),
+        };
+        let end = EndConnection {
+            moment: kit.next_moment(),
+            connection_id: connection_id.clone(),
+            cause: EndCause::Operator,
+            actor: operator_actor(),
+            fence: None,
+        };
+        let paused = kit.store.run_for_operator(authority.clone(), pause).await;
+        let ended = kit.store.end_connection_for_operator(authority, end).await;
+        (paused, ended)
+    };
+    let is_refused =
+        |error: StoreError| matches!(error, StoreError::OperatorRefused(OperatorAuthError::Unknown));
+
+    let remove = RemoveOperator { moment: kit.next_moment(), id: ann.id.clone(), actor: operator_actor() };
+    assert!(kit.store.run(remove).await.unwrap());
+    let (paused, ended) = attempt(&kit, &ann).await;
+    assert!(is_refused(paused.unwrap_err()) && is_refused(ended.unwrap_err()), "removed");
+    let now = kit.now;
+    kit.now = bob.expires_at;
+    let (paused, ended) = attempt(&kit, &bob).await;
+    assert!(is_refused(paused.unwrap_err()) && is_refused(ended.unwrap_err()), "expired");
+
+    kit.now = now;
+    assert_eq!(kit.get_provider().await.state, ProviderState::Active);
+    assert_eq!(kit.find_end_cause(&connection_id).await, None);
+    let (paused, ended) = attempt(&kit, &bob).await;
+    assert!(paused.unwrap());
+    assert_eq!(ended.unwrap(), EndOutcome::Ended(EndCause::Operator));
 }
 
 async fn newer_bootstrap_token_revokes_older(kit: TestStore) {

@@ -23,7 +23,7 @@ on_both!(
 
 impl TestHub {
     /// Adds an operator; returns its id and token.
-    async fn create_operator_with_token(&self, name: &str, role: &str) -> (String, String) {
+    pub(super) async fn create_operator_with_token(&self, name: &str, role: &str) -> (String, String) {
         let added = self
             .run_admin_operation(Method::POST, "/operators", Some(json!({"name": name, "role": role})))
             .await;
@@ -148,9 +148,9 @@ const TESTED_ELSEWHERE: [&str; 6] = [
     "POST providers/{provider_id}/test",
 ];
 
-/// Calls every route that changes something, in an order in which each call can succeed.
-async fn admin_operations_write_audit_event_with_actor(kit: TestHub) {
-    let (id, token) = kit.create_operator_with_token("deborah", "admin").await;
+/// The operations that change something and are not tested elsewhere, each with its route, path and body, in an order in which
+/// each can succeed.
+pub(super) async fn list_changing_operations(kit: &TestHub) -> Vec<(&'static str, String, Option<Value>)> {
     let (other, _) = kit.create_operator_with_token("to-be-removed", "viewer").await;
     let tokens = kit.connect(&kit.acme()).await;
     let recipient = kit.register_recipient(&[], SCOPE, false).await;
@@ -162,7 +162,7 @@ async fn admin_operations_write_audit_event_with_actor(kit: TestHub) {
         "name": "New", "purpose_en": "To be new.", "purpose_fr": "Pour être nouveau.", "scope": ["ACCOUNT_BASIC"],
         "redirect_uris": ["https://new.example.org/back"],
     });
-    let operations = [
+    vec![
         ("POST operators", "operators".to_owned(), Some(json!({"name": "newer", "role": "viewer"}))),
         ("DELETE operators/{operator_id}", format!("operators/{other}"), None),
         ("POST partners", "partners".into(), Some(json!({"name": "New"}))),
@@ -193,7 +193,12 @@ async fn admin_operations_write_audit_event_with_actor(kit: TestHub) {
         ("POST providers/{provider_id}/pause", "providers/2000/pause".into(), None),
         ("POST providers/{provider_id}/release", "providers/2000/release".into(), None),
         ("POST providers/{provider_id}/retire", "providers/2000/retire".into(), None),
-    ];
+    ]
+}
+
+async fn admin_operations_write_audit_event_with_actor(kit: TestHub) {
+    let (id, token) = kit.create_operator_with_token("deborah", "admin").await;
+    let operations = list_changing_operations(&kit).await;
     let latest = async || {
         let events = kit
             .run_admin_operation(

@@ -10,6 +10,7 @@ mod partners;
 mod providers;
 mod recipients;
 mod registrations;
+mod removed_operators;
 mod socket;
 
 use domain::model::audit_event::SubjectKind;

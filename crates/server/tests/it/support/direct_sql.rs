@@ -1,5 +1,7 @@
 //! Support for tests that read or change the hub's database directly, or start a second node on the same store.
 
+use std::time::Duration;
+
 use bowline::app::App;
 use bowline::clock::Clock;
 use bowline::server::{BoundListeners, Node};
@@ -17,7 +19,7 @@ pub(crate) async fn sql(store: &str, statement: &str) -> Vec<String> {
     match location {
         Location::Sqlite(path) => {
             let database = rusqlite::Connection::open(path).unwrap();
-            database.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+            database.busy_timeout(Duration::from_secs(5)).unwrap();
             let mut statement = database.prepare(statement).unwrap();
             let columns = statement.column_count();
             let read = statement.query_map([], |row| {
@@ -41,6 +43,61 @@ pub(crate) async fn sql(store: &str, statement: &str) -> Vec<String> {
                 columns.collect::<Vec<_>>().join("|")
             })
             .collect()
+        }
+    }
+}
+
+/// A transaction of another program, which has run a statement and is not committed yet.
+pub(crate) enum OpenTransaction {
+    Sqlite(rusqlite::Connection),
+    Postgres(tokio_postgres::Client),
+}
+
+impl OpenTransaction {
+    async fn begin(store: &str, statement: &str) -> Self {
+        let location = Location::parse(store).unwrap();
+        let statement = encode_ids(statement, matches!(location, Location::Sqlite(_)));
+        match location {
+            Location::Sqlite(path) => {
+                let database = rusqlite::Connection::open(path).unwrap();
+                database.busy_timeout(Duration::from_secs(5)).unwrap();
+                database.execute_batch(&format!("BEGIN IMMEDIATE; {statement}")).unwrap();
+                Self::Sqlite(database)
+            }
+            Location::Postgres(settings) => {
+                let (client, connection) =
+                    tokio_postgres::connect(settings.url.expose(), tokio_postgres::NoTls).await.unwrap();
+                tokio::spawn(connection);
+                client.batch_execute(&format!("BEGIN; {statement}")).await.unwrap();
+                Self::Postgres(client)
+            }
+        }
+    }
+
+    /// Waits until a command of the hub waits for this transaction.
+    pub(crate) async fn wait_for_blocked_command(&self) {
+        let mut ticks = tokio::time::interval(Duration::from_millis(50));
+        for tick in 0..100 {
+            ticks.tick().await;
+            let is_blocked = match self {
+                // SQLite does not show which connections wait; they do so for up to two seconds.
+                Self::Sqlite(_) => tick == 5,
+                Self::Postgres(client) => {
+                    let blocked = "SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))";
+                    !client.query(blocked, &[]).await.unwrap().is_empty()
+                }
+            };
+            if is_blocked {
+                return;
+            }
+        }
+        panic!("no command waits for the transaction");
+    }
+
+    pub(crate) async fn commit(self) {
+        match self {
+            Self::Sqlite(database) => database.execute_batch("COMMIT").unwrap(),
+            Self::Postgres(client) => client.batch_execute("COMMIT").await.unwrap(),
         }
     }
 }
@@ -110,13 +167,25 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 pub(crate) struct OtherNode {
     pub(crate) app: App,
     pub(crate) url: String,
-    _node: Node,
+    node: Node,
+}
+
+impl OtherNode {
+    /// Stops the node. It serves the requests in progress first.
+    pub(crate) async fn stop(self) {
+        self.node.stop().await;
+    }
 }
 
 impl TestHub {
     /// Runs a statement on the test hub's database.
     pub(crate) async fn sql(&self, statement: &str) -> Vec<String> {
         sql(&self.app().config().store.url, statement).await
+    }
+
+    /// Begins a transaction on the test hub's database and runs a statement in it.
+    pub(crate) async fn begin_sql(&self, statement: &str) -> OpenTransaction {
+        OpenTransaction::begin(&self.app().config().store.url, statement).await
     }
 
     /// Calls [`build_job_id`] for the test hub's database.
@@ -142,6 +211,6 @@ impl TestHub {
             probes: bind().await.unwrap(),
         };
         let node = Node::start(&app, listeners).unwrap();
-        OtherNode { app, url: format!("http://{}", node.address), _node: node }
+        OtherNode { app, url: format!("http://{}", node.address), node }
     }
 }

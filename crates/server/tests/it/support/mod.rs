@@ -262,7 +262,7 @@ impl TestHub {
     /// Requests an access token of the client itself (`client_credentials`).
     pub(crate) async fn request_client_token(&self, recipient: &TestClient) -> String {
         let own = self.request_token(recipient, &[("grant_type", "client_credentials")]).await.json();
-        own["access_token"].as_str().unwrap().to_owned()
+        own["access_token"].as_str().unwrap_or_else(|| panic!("{own}")).to_owned()
     }
 
     /// Uses the refresh token to request an access token with a narrower scope.
