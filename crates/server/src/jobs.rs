@@ -14,6 +14,7 @@ mod sweep;
 mod upstream_client;
 mod worker;
 
+pub(crate) use access_denials::record_remaining_denials;
 pub use context::new_job_context;
 pub use gauges::update_gauges;
 pub use purge::{PurgeOutcome, purge};

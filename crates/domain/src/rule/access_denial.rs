@@ -4,7 +4,7 @@
 //! the first of them occurs, and at the end of each hour. The number of different attempts that are distinguished in an hour is
 //! limited; further ones are counted without their source.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use crate::id::{ClientId, OperatorId};
@@ -63,13 +63,10 @@ pub enum DeniedCaller {
 
 /// A kind of refused requests, which are recorded together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct DenialKind {
-    /// The party that the requests concern.
-    pub caller: DeniedCaller,
-    /// The reason why they were refused.
-    pub reason: DenialReason,
-    /// The method and route and the source of the requests; `None` if there were too many different ones.
-    pub place: Option<DenialPlace>,
+struct DenialKind {
+    caller: DeniedCaller,
+    reason: DenialReason,
+    place: Option<DenialPlace>,
 }
 
 /// The operation and the source of a refused request.
@@ -81,11 +78,29 @@ pub struct DenialPlace {
     pub source: String,
 }
 
-/// The number of refused requests of one kind.
+/// The refused requests that concern one party.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerDenials {
+    /// The party that the requests concern.
+    pub caller: DeniedCaller,
+    /// The number of requests of each kind.
+    pub counts: Vec<DenialCount>,
+}
+
+/// The number of refused requests of one kind, which concern one party.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DenialCount {
-    /// The kind of the requests.
-    pub kind: DenialKind,
+    /// The reason why the requests were refused.
+    pub reason: DenialReason,
+    /// The method and route and the source of the requests; `None` if there were too many different ones.
+    pub place: Option<DenialPlace>,
+    /// The requests that are counted.
+    pub requests: CountedRequests,
+}
+
+/// A number of refused requests, and what is known of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CountedRequests {
     /// The number of requests.
     pub number: u64,
     /// The time of the first request.
@@ -106,7 +121,7 @@ pub struct DenialTally {
 #[derive(Debug, Default)]
 struct Tally {
     /// The requests that are not recorded yet; `None` if there are none.
-    waiting: Option<DenialCount>,
+    waiting: Option<CountedRequests>,
     is_recorded: bool,
 }
 
@@ -130,40 +145,36 @@ impl DenialTally {
             self.period_start = now;
         }
         let kind = self.choose_kind(DenialKind { caller, reason, place: Some(place) });
-        self.count(DenialCount { kind, number: 1, first_at: now, last_at: now, claimed_client });
+        self.count(kind, CountedRequests { number: 1, first_at: now, last_at: now, claimed_client });
     }
 
     /// Returns the counts to record now: the first requests of each kind, and at the end of the period all others.
-    pub fn take_due(&mut self, now: Timestamp) -> Vec<DenialCount> {
+    pub fn take_due(&mut self, now: Timestamp) -> Vec<CallerDenials> {
         // The time may also have been set back. The period then ends, because its end could be far away.
         if now < self.period_start || self.period_start.plus(DENIAL_PERIOD) <= now {
             return self.take_all();
         }
-        let new = self.kinds.values_mut().filter(|tally| !tally.is_recorded);
-        new.filter_map(|tally| {
+        let new = self.kinds.iter_mut().filter(|(_, tally)| !tally.is_recorded);
+        group_by_caller(new.filter_map(|(kind, tally)| {
             tally.is_recorded = true;
-            tally.waiting.take()
-        })
-        .collect()
+            tally.waiting.take().map(|requests| (kind.clone(), requests))
+        }))
     }
 
     /// Returns all counts that are not recorded yet, and begins a new period.
-    pub fn take_all(&mut self) -> Vec<DenialCount> {
-        self.kinds.drain().filter_map(|(_, tally)| tally.waiting).collect()
+    pub fn take_all(&mut self) -> Vec<CallerDenials> {
+        let all = self.kinds.drain();
+        group_by_caller(all.filter_map(|(kind, tally)| tally.waiting.map(|requests| (kind, requests))))
     }
 
     /// Takes counts back that could not be recorded. They are due again immediately.
-    pub fn restore(&mut self, counts: Vec<DenialCount>, now: Timestamp) {
+    pub fn restore(&mut self, CallerDenials { caller, counts }: CallerDenials, now: Timestamp) {
         if self.kinds.is_empty() {
             self.period_start = now;
         }
-        for mut count in counts {
-            count.kind = self.choose_kind(count.kind);
-            let kind = count.kind.clone();
-            self.count(count);
-            if let Some(tally) = self.kinds.get_mut(&kind) {
-                tally.is_recorded = false;
-            }
+        for DenialCount { reason, place, requests } in counts {
+            let kind = self.choose_kind(DenialKind { caller: caller.clone(), reason, place });
+            self.count(kind, requests).is_recorded = false;
         }
     }
 
@@ -192,18 +203,27 @@ impl DenialTally {
         kind
     }
 
-    fn count(&mut self, count: DenialCount) {
-        let tally = self.kinds.entry(count.kind.clone()).or_default();
+    fn count(&mut self, kind: DenialKind, requests: CountedRequests) -> &mut Tally {
+        let tally = self.kinds.entry(kind).or_default();
         match &mut tally.waiting {
-            None => tally.waiting = Some(count),
+            None => tally.waiting = Some(requests),
             Some(waiting) => {
-                waiting.number = waiting.number.saturating_add(count.number);
-                waiting.first_at = waiting.first_at.min(count.first_at);
-                waiting.last_at = waiting.last_at.max(count.last_at);
-                waiting.claimed_client = count.claimed_client.or(waiting.claimed_client.take());
+                waiting.number = waiting.number.saturating_add(requests.number);
+                waiting.first_at = waiting.first_at.min(requests.first_at);
+                waiting.last_at = waiting.last_at.max(requests.last_at);
+                waiting.claimed_client = requests.claimed_client.or(waiting.claimed_client.take());
             }
         }
+        tally
     }
+}
+
+fn group_by_caller(counts: impl Iterator<Item = (DenialKind, CountedRequests)>) -> Vec<CallerDenials> {
+    let mut callers: BTreeMap<DeniedCaller, Vec<DenialCount>> = BTreeMap::new();
+    for (DenialKind { caller, reason, place }, requests) in counts {
+        callers.entry(caller).or_default().push(DenialCount { reason, place, requests });
+    }
+    callers.into_iter().map(|(caller, counts)| CallerDenials { caller, counts }).collect()
 }
 
 /// Returns the form in which the audit log contains a client id of a request: its beginning, or nothing if it has characters
@@ -235,8 +255,12 @@ mod tests {
         }
     }
 
-    fn numbers(counts: &[DenialCount]) -> Vec<u64> {
-        counts.iter().map(|count| count.number).collect()
+    fn list_counts(denials: &[CallerDenials]) -> Vec<(&DeniedCaller, &DenialCount)> {
+        denials.iter().flat_map(|of_one| of_one.counts.iter().map(|count| (&of_one.caller, count))).collect()
+    }
+
+    fn numbers(denials: &[CallerDenials]) -> Vec<u64> {
+        list_counts(denials).iter().map(|(_, count)| count.requests.number).collect()
     }
 
     #[test]
@@ -253,7 +277,8 @@ mod tests {
         tally.add_wrong_secret(client(1), 1, 66);
 
         assert_eq!((numbers(&first), numbers(&rest)), (vec![1], vec![54]));
-        assert_eq!((rest[0].first_at, rest[0].last_at), (at(6), at(59)));
+        let requests = &rest[0].counts[0].requests;
+        assert_eq!((requests.first_at, requests.last_at), (at(6), at(59)));
         assert_eq!(numbers(&tally.take_due(at(66))), [1], "a new period");
     }
 
@@ -272,11 +297,17 @@ mod tests {
         }
         let due = tally.take_due(at(0));
 
-        assert!(due.len() <= MAX_KNOWN + MAX_UNKNOWN + DenialReason::ALL.len(), "{}", due.len());
+        let due_counts = list_counts(&due);
+        assert!(
+            due_counts.len() <= MAX_KNOWN + MAX_UNKNOWN + DenialReason::ALL.len(),
+            "{}",
+            due_counts.len()
+        );
         assert_eq!(numbers(&due).iter().sum::<u64>(), total, "every request is counted");
-        let of_others =
-            |caller: &DeniedCaller| due.iter().filter(|count| count.kind.caller == *caller).count();
-        assert!(of_others(&client(3)) > 0, "one caller does not displace the others");
+        assert!(
+            due.iter().any(|of_one| of_one.caller == client(3)),
+            "one caller does not displace the others"
+        );
     }
 
     #[test]
@@ -289,9 +320,10 @@ mod tests {
         tally.add_wrong_secret(client(2), 1, 0);
 
         let due = tally.take_due(at(0));
-        let with_place = due.iter().filter(|count| count.kind.place.is_some());
-        assert_eq!((due.len(), with_place.count()), (MAX_OF_ONE_CALLER + 2, MAX_OF_ONE_CALLER + 1));
-        assert!(due.iter().any(|count| count.kind.caller == client(2)));
+        let due_counts = list_counts(&due);
+        let with_place = due_counts.iter().filter(|(_, count)| count.place.is_some());
+        assert_eq!((due_counts.len(), with_place.count()), (MAX_OF_ONE_CALLER + 2, MAX_OF_ONE_CALLER + 1));
+        assert!(due.iter().any(|of_one| of_one.caller == client(2)));
     }
 
     #[test]
@@ -301,10 +333,13 @@ mod tests {
         let due = tally.take_due(at(0));
         tally.add_wrong_secret(client(1), 1, 1);
 
-        tally.restore(due, at(1));
+        for of_one in due {
+            tally.restore(of_one, at(1));
+        }
 
         let again = tally.take_due(at(1));
-        assert_eq!((numbers(&again), again[0].first_at, again[0].last_at), (vec![2], at(0), at(1)));
+        let requests = &again[0].counts[0].requests;
+        assert_eq!((numbers(&again), requests.first_at, requests.last_at), (vec![2], at(0), at(1)));
     }
 
     #[test]
@@ -327,10 +362,11 @@ mod tests {
     }
 
     /// Returns the callers of the requests that are counted without their place, and the number of other kinds.
-    fn split_by_place(counts: &[DenialCount]) -> (Vec<(DeniedCaller, u64)>, usize) {
+    fn split_by_place(denials: &[CallerDenials]) -> (Vec<(DeniedCaller, u64)>, usize) {
         let (with_place, without): (Vec<_>, Vec<_>) =
-            counts.iter().partition(|count| count.kind.place.is_some());
-        (without.iter().map(|count| (count.kind.caller.clone(), count.number)).collect(), with_place.len())
+            list_counts(denials).into_iter().partition(|(_, count)| count.place.is_some());
+        let without = without.into_iter().map(|(caller, count)| (caller.clone(), count.requests.number));
+        (without.collect(), with_place.len())
     }
 
     #[test]

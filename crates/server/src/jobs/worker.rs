@@ -62,7 +62,7 @@ pub fn start(app: &App, shutdown: &watch::Receiver<bool>) -> JoinSet<()> {
 
 async fn record_denials(app: App, shutdown: watch::Receiver<bool>) {
     run_periodically(DENIAL_INTERVAL, app.clone(), shutdown, record_due_denials).await;
-    record_remaining_denials(app).await;
+    record_remaining_denials(&app).await;
 }
 
 async fn sweep_once(app: App) {

@@ -16,6 +16,10 @@ use crate::http::{HostPolicy, Route};
 use crate::jobs;
 use crate::router::{admin_routes, build_service, public_routes};
 
+/// The time in which a node that has stopped records its last refused requests. It is shorter than what is left until the process
+/// ends in any case.
+const LAST_RECORD_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The listeners of a node. They are bound before the node starts, so that an occupied port is an error at startup.
 pub struct BoundListeners {
     /// The listener for customers, recipients and partners, which serves the pages and all APIs except the admin API.
@@ -41,6 +45,7 @@ pub struct Node {
     other_listeners: JoinSet<ShutdownOutcome>,
     workers: JoinSet<()>,
     grace: Duration,
+    app: App,
 }
 
 impl Node {
@@ -65,12 +70,13 @@ impl Node {
             workers: jobs::start(app, &stopped),
             stop,
             grace: app.config().server.shutdown_grace.duration(),
+            app: app.clone(),
         })
     }
 
     /// Stops the node: requests and workers finish within the grace period, or are aborted.
     pub async fn stop(self) -> ShutdownOutcome {
-        let Self { stop, public, mut other_listeners, mut workers, grace, .. } = self;
+        let Self { stop, public, mut other_listeners, mut workers, grace, app, .. } = self;
         let _ = stop.send(true);
         let join_listeners = async {
             while other_listeners.join_next().await.is_some() {}
@@ -89,6 +95,10 @@ impl Node {
                 "background work exceeded the shutdown grace period and was aborted; it is repeated later"
             );
             workers.abort_all();
+        }
+        // The worker recorded the refused requests when the stop began. Others were refused since then.
+        if timeout(LAST_RECORD_TIMEOUT, jobs::record_remaining_denials(&app)).await.is_err() {
+            tracing::warn!("the refused requests of the last seconds could not be recorded in time");
         }
         outcome
     }

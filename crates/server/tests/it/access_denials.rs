@@ -2,13 +2,26 @@
 
 use std::time::Duration;
 
+use bowline::access_attempt::AccessAttempt;
+use bowline::admin_api::AdminError;
+use bowline::admin_api::auth::{PresentedCredential, authenticate};
+use bowline::admin_api::operators::create_bootstrap_token;
 use bowline::cli::{BrowserRequest, BrowserResponse};
+use bowline::jobs;
+use bowline::rate_limit::Network;
+use domain::model::audit_event::{Actor, SubjectKind};
+use domain::model::operator::Role;
+use domain::rule::operator::LocalPeer;
 use http::Method;
 use serde_json::{Value, json};
+use store::query::GetAuditChain;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::interval;
 
-use crate::support::{HubProcess, RawRequest, TestClient, TestHub, on_both};
+use crate::support::{HubProcess, RawRequest, SCOPE, TestClient, TestHub, on_both};
 
-on_both!(refused_requests_are_in_audit_log);
+on_both!(refused_requests_are_in_audit_log, refusals_of_known_callers_name_their_reason);
 
 /// Returns the details of the events with an action, the oldest first.
 async fn list_denials(kit: &TestHub, query: &str) -> Vec<Value> {
@@ -77,6 +90,100 @@ async fn refused_requests_are_in_audit_log(kit: TestHub) {
     let log = format!("{hub:?}{client:?}{operator:?}");
     assert!(log.contains("dc-unknown-a") && !log.contains("dc-unknown-and"), "a claimed id is short: {log}");
     assert!(!log.contains("hunter2") && !log.contains("forged") && !log.contains(&*tokens.access), "{log}");
+}
+
+async fn refusals_of_known_callers_name_their_reason(kit: TestHub) {
+    let (acme, mobile) = (kit.acme(), kit.register_recipient(&[1000], SCOPE, false).await);
+    let own = (kit.request_client_token(&acme).await, kit.request_client_token(&mobile).await);
+    let (viewer, viewer_token) = add_viewer(&kit).await;
+    let ctx = jobs::new_job_context(kit.app(), "test").unwrap();
+    let providers = "/api/v1/providers";
+
+    kit.suspend(&acme).await;
+    assert_eq!(kit.call(Method::GET, providers, &own.0).await.status, 400);
+    let renewed = kit.send_admin_request(Method::POST, &format!("/recipients/{}/secret", mobile.id)).await;
+    assert_eq!(renewed.status, 200, "{}", renewed.body);
+    assert_eq!(kit.call(Method::GET, providers, &own.1).await.status, 400);
+    for removed in [&*viewer, "opr_sandbox"] {
+        let removal = kit.send_admin_request(Method::DELETE, &format!("/operators/{removed}")).await;
+        assert_eq!(removal.status, 204, "{}", removal.body);
+    }
+    let list_jobs =
+        async |token: &str| kit.send_operator_request(token, Method::GET, "/jobs", None).await.status;
+    assert_eq!(list_jobs(&viewer_token).await, 401);
+    let bootstrap = create_bootstrap_token(&ctx, Actor::system("test")).await.unwrap();
+    assert_eq!(list_jobs(bootstrap.expose()).await, 403);
+    let admin = json!({"name": "ann", "role": "admin"});
+    let added = kit.send_operator_request(bootstrap.expose(), Method::POST, "/operators", Some(admin)).await;
+    let admin_token = added.json()["token"].as_str().unwrap().to_owned();
+    let listed =
+        kit.send_operator_request(&admin_token, Method::GET, "/operators?limit=50", None).await.json();
+    let operators = listed["items"].as_array().unwrap();
+    let bootstrap_id = operators.iter().find(|one| one["role"] == "bootstrap").unwrap()["id"].clone();
+    let attempt = AccessAttempt {
+        method: Method::GET,
+        path: "/admin/v1/jobs",
+        network: Network::from_address([0, 0, 0, 0].into()),
+        local: Some(LocalPeer { peer_uid: 1001, hub_uid: 1000 }),
+    };
+    let other_user = PresentedCredential { bearer: None, attempt };
+    assert!(matches!(authenticate(&ctx, &other_user, Role::Viewer).await, Err(AdminError::Unauthorized)));
+
+    let bootstrap_id = bootstrap_id.as_str().unwrap();
+    let expected = [
+        (SubjectKind::Client, &*acme.id, "suspended", "GET /api/v1/providers", "127.0.0.0/24"),
+        (SubjectKind::Client, &*mobile.id, "ended_token", "GET /api/v1/providers", "127.0.0.0/24"),
+        (SubjectKind::Operator, &*viewer, "ended_token", "GET /admin/v1/jobs", "127.0.0.0/24"),
+        (SubjectKind::Operator, bootstrap_id, "bootstrap_token_only", "GET /admin/v1/jobs", "127.0.0.0/24"),
+        (SubjectKind::Hub, "hub", "other_local_user", "GET /admin/v1/jobs", "user 1001"),
+    ];
+    for (kind, id, reason, operation, source) in expected {
+        kit.wait_until(reason, async || {
+            let chain = GetAuditChain { kind, id: id.to_owned() };
+            let events = kit.app().store().query(&chain).await.unwrap();
+            let details =
+                events.iter().map(|event| serde_json::from_str::<Value>(&event.entry.detail).unwrap());
+            let denials: Vec<_> = details.filter(|detail| detail["reason"].is_string()).collect();
+            assert!(denials.len() <= 1, "{denials:?}");
+            denials.iter().any(|detail| {
+                detail["reason"] == reason && detail["operation"] == operation && detail["source"] == source
+            })
+        })
+        .await;
+    }
+}
+
+/// A request is refused after the node has begun to stop and has recorded the earlier ones.
+#[tokio::test]
+async fn requests_refused_during_drain_are_recorded() {
+    let kit = TestHub::new().await;
+    let node = kit.start_other_node().await;
+    let form = format!("grant_type=client_credentials&client_id={}&client_secret=wrong", kit.acme().id);
+    let address = node.url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /api/v1/token HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\n\
+         content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n",
+        form.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut interim = [0; 25];
+    stream.read_exact(&mut interim).await.unwrap();
+
+    let stop = tokio::spawn(node.stop());
+    let mut ticks = interval(Duration::from_millis(500));
+    ticks.tick().await;
+    ticks.tick().await;
+    assert!(!stop.is_finished(), "the node waits for the request");
+    stream.write_all(form.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    stop.await.unwrap();
+
+    assert!(answer.contains("invalid_client"), "{answer}");
+    let recorded = list_denials(&kit, "action=client.access_denied").await;
+    assert_eq!(recorded.len(), 1, "{recorded:?}");
+    assert_eq!(recorded[0]["reason"], "wrong_secret");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use domain::Moment;
 use domain::id::{ClientId, OperatorId};
 use domain::model::audit_event::{Actor, AuditAction, AuditHead, SubjectKind};
-use domain::rule::access_denial::{DenialCount, DeniedCaller};
+use domain::rule::access_denial::{CallerDenials, DenialCount, DeniedCaller};
 use serde_json::{Value, json};
 
 use super::audit_entry::build_audit_entry;
@@ -25,9 +25,8 @@ pub const HUB_SUBJECT_ID: &str = "hub";
 #[derive(Debug)]
 pub struct RecordAccessDenials {
     pub moment: Moment,
-    /// Counts of one caller, so that a command locks one subject.
-    pub counts: Vec<DenialCount>,
-    pub caller: DeniedCaller,
+    /// Those of one caller, so that a command locks one subject.
+    pub denials: CallerDenials,
 }
 
 impl Command for RecordAccessDenials {
@@ -38,7 +37,7 @@ impl Command for RecordAccessDenials {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
-        match &self.caller {
+        match &self.denials.caller {
             DeniedCaller::Client(id) => self.record_for_client(tx, id).await,
             DeniedCaller::Operator(id) => self.record_for_operator(tx, id).await,
             DeniedCaller::Unknown => self.record_for_hub(tx).await,
@@ -91,9 +90,10 @@ impl RecordAccessDenials {
         subject: (SubjectKind, &str),
         action: AuditAction,
     ) -> AuditHead {
-        self.counts.iter().fold(head, |head, count| {
+        let CallerDenials { caller, counts } = &self.denials;
+        counts.iter().fold(head, |head, count| {
             let actor = Actor::system(ACTOR);
-            let entry = build_audit_entry(subject, &self.moment, action, actor, &build_detail(count));
+            let entry = build_audit_entry(subject, &self.moment, action, actor, &build_detail(caller, count));
             tx.audit(&head, entry)
         })
     }
@@ -118,22 +118,23 @@ static LOCK_HUB_CHAIN: &Sql = sql!(
 pub(crate) static HOT_STATEMENTS: &[&Sql] = &[LOCK_HUB_CHAIN];
 
 /// Returns the detail of an event. A caller that no longer exists is named here, because it has no chain.
-fn build_detail(count: &DenialCount) -> Value {
-    let place = count.kind.place.as_ref();
-    let (client, operator) = match &count.kind.caller {
+fn build_detail(caller: &DeniedCaller, count: &DenialCount) -> Value {
+    let DenialCount { reason, place, requests } = count;
+    let place = place.as_ref();
+    let (client, operator) = match caller {
         DeniedCaller::Client(id) => (Some(id.as_str()), None),
         DeniedCaller::Operator(id) => (None, Some(id.as_str())),
         DeniedCaller::Unknown => (None, None),
     };
     json!({
-        "reason": count.kind.reason.as_str(),
+        "reason": reason.as_str(),
         "operation": place.map(|place| &place.operation),
         "source": place.map(|place| &place.source),
-        "number": count.number,
-        "first_at": count.first_at.to_string(),
-        "last_at": count.last_at.to_string(),
+        "number": requests.number,
+        "first_at": requests.first_at.to_string(),
+        "last_at": requests.last_at.to_string(),
         "client": client,
         "operator": operator,
-        "claimed_client": count.claimed_client,
+        "claimed_client": requests.claimed_client,
     })
 }

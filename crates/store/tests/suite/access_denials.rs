@@ -2,7 +2,9 @@
 
 use domain::model::audit_event::{AuditEvent, AuditHead, SubjectKind};
 use domain::model::operator::{OperatorToken, Role};
-use domain::rule::access_denial::{DenialCount, DenialKind, DenialPlace, DenialReason, DeniedCaller};
+use domain::rule::access_denial::{
+    CallerDenials, CountedRequests, DenialCount, DenialPlace, DenialReason, DeniedCaller,
+};
 use store::command::{AddOperator, AddOperatorOutcome, HUB_SUBJECT_ID, OperatorAddedBy, RecordAccessDenials};
 use store::query::{GetAuditChain, ListOperators};
 
@@ -13,21 +15,17 @@ on_both!(
     denials_of_unknown_callers_are_appended_to_chain_of_hub
 );
 
-fn build_count(kit: &TestStore, caller: DeniedCaller, number: u64) -> DenialCount {
+fn build_count(kit: &TestStore, number: u64) -> DenialCount {
     let place = DenialPlace { operation: "POST /api/v1/token".into(), source: "192.0.2.0/24".into() };
-    DenialCount {
-        kind: DenialKind { caller, reason: DenialReason::WrongSecret, place: Some(place) },
-        number,
-        first_at: kit.now,
-        last_at: kit.now,
-        claimed_client: None,
-    }
+    let requests = CountedRequests { number, first_at: kit.now, last_at: kit.now, claimed_client: None };
+    DenialCount { reason: DenialReason::WrongSecret, place: Some(place), requests }
 }
 
 impl TestStore {
     async fn record_denials(&self, caller: DeniedCaller, numbers: &[u64]) {
-        let counts = numbers.iter().map(|number| build_count(self, caller.clone(), *number)).collect();
-        self.store.run(RecordAccessDenials { moment: self.next_moment(), caller, counts }).await.unwrap();
+        let counts = numbers.iter().map(|number| build_count(self, *number)).collect();
+        let denials = CallerDenials { caller, counts };
+        self.store.run(RecordAccessDenials { moment: self.next_moment(), denials }).await.unwrap();
     }
 
     async fn load_hub_chain(&self) -> Vec<AuditEvent> {
