@@ -1,6 +1,7 @@
 //! Runs the hub as a server process: listeners, workers, probes, and a graceful shutdown.
 
 mod connection;
+mod frame_allowance;
 mod idle_timeout;
 mod listener;
 mod network_connections;

@@ -15,6 +15,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::frame_allowance::FrameCredit;
 use super::idle_timeout::IdleTimeoutStream;
 use super::transfer::{ResponseBody, Transfer, TransferEnd, run_transfer};
 use crate::app::App;
@@ -45,7 +46,10 @@ pub(super) async fn serve_connection<S>(
     let started = Arc::clone(&executor.started);
     let transfer = Arc::<Transfer>::default();
     let (memory, connection_transfer) = (Arc::clone(connection.memory()), Arc::clone(&transfer));
+    let credit = Arc::<FrameCredit>::default();
+    let request_credit = Arc::clone(&credit);
     let service = service_fn(move |request: Request<Incoming>| {
+        request_credit.record_request();
         let stream_transfer = (request.version() == Version::HTTP_2).then(|| started.announce());
         let slot = memory.start_request(stream_transfer.as_ref().map_or(0, |_| measure_request(&request)));
         let (service, connection_transfer) = (service.clone(), Arc::clone(&connection_transfer));
@@ -63,7 +67,8 @@ pub(super) async fn serve_connection<S>(
             }))
         }
     });
-    let stream = TokioIo::new(IdleTimeoutStream::new(stream, section, Arc::clone(&transfer)));
+    let stream =
+        TokioIo::new(IdleTimeoutStream::new(stream, section, Arc::clone(&transfer), Arc::clone(&credit)));
     let builder = build_connection_builder(section, executor);
     let serving = watcher.watch(builder.serve_connection(stream, service).into_owned());
     tokio::select! {
@@ -71,6 +76,8 @@ pub(super) async fn serve_connection<S>(
         served = run_transfer(serving, &transfer, send_timeout) => {
             if matches!(served, Err(TransferEnd::Stalled)) {
                 app.telemetry().count_listener_rejection("send_timeout");
+            } else if credit.is_exhausted() {
+                app.telemetry().count_listener_rejection("empty_frames");
             }
         }
         () = connection.wait_for_eviction() => app.telemetry().count_listener_rejection("responses"),

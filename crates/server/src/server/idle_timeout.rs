@@ -1,4 +1,4 @@
-//! A stream that fails when no byte is sent or received for too long.
+//! A stream that fails when no byte is sent or received for too long, or when its client sends too many empty frames.
 //!
 //! A client that sends nothing, or does not read its response, would otherwise occupy a connection indefinitely. Requests of a
 //! client that does not read are not read either. When the transfer of a response was aborted, what the kernel has not yet sent
@@ -16,6 +16,7 @@ use rustix::net::sockopt::set_socket_linger;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::frame_allowance::{FrameAllowance, FrameCredit};
 use super::transfer::Transfer;
 use crate::config::ServerSection;
 
@@ -37,11 +38,17 @@ pub(super) struct IdleTimeoutStream<S: AsFd> {
     deadline: Pin<Box<Sleep>>,
     /// The transfer of the responses over HTTP/1.
     transfer: Arc<Transfer>,
+    frames: FrameAllowance,
 }
 
 impl<S: AsFd> IdleTimeoutStream<S> {
     /// Wraps a stream. The first bytes must arrive within the header timeout, later ones within the idle timeout.
-    pub(super) fn new(stream: S, section: &ServerSection, transfer: Arc<Transfer>) -> Self {
+    pub(super) fn new(
+        stream: S,
+        section: &ServerSection,
+        transfer: Arc<Transfer>,
+        credit: Arc<FrameCredit>,
+    ) -> Self {
         #[expect(
             clippy::disallowed_methods,
             reason = "the timeout itself; it is only polled together with the stream"
@@ -55,6 +62,7 @@ impl<S: AsFd> IdleTimeoutStream<S> {
             blocked_reader: None,
             deadline,
             transfer,
+            frames: FrameAllowance::new(credit, Instant::now()),
         }
     }
 
@@ -89,6 +97,7 @@ impl<S: AsFd> IdleTimeoutStream<S> {
             Poll::Pending => self.poll_idle_timeout(cx),
             Poll::Ready(Ok(bytes)) if bytes > 0 => {
                 self.record_progress();
+                self.frames.record_sent(bytes);
                 written
             }
             Poll::Ready(_) => written,
@@ -125,7 +134,8 @@ impl<S: AsyncRead + AsFd + Unpin> AsyncRead for IdleTimeoutStream<S> {
             Poll::Ready(Ok(())) if buffer.filled().len() > before => {
                 self.bytes_read = HTTP2_PREFACE_LEN.min(self.bytes_read + buffer.filled().len() - before);
                 self.record_progress();
-                read
+                let received = self.frames.receive(&buffer.filled()[before..], Instant::now());
+                Poll::Ready(received.map_err(io::Error::other))
             }
             Poll::Ready(_) => read,
         }

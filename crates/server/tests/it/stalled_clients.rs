@@ -1,4 +1,5 @@
-//! Tests of clients that open many connections or do not take their responses: memory, connections and transfers are limited.
+//! Tests of clients that open many connections, do not take their responses, or send empty frames: memory, connections, transfers
+//! and processor time are limited.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -283,6 +284,68 @@ async fn responses_of_one_connection_are_limited() {
     let (status, mut again) = client.get(LARGE).await;
     assert_eq!(status, StatusCode::OK);
     assert!(read_all(&mut again).await.is_ok(), "the connection continues when its client reads");
+}
+
+/// Returns the processor time that the hub's process has used.
+fn read_processor_time(hub: &RunningHub) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", hub.0.id())).unwrap();
+    let fields: Vec<_> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+    // The times in user mode and in the kernel, in hundredths of a second.
+    let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+/// Sends HTTP/2 frames that ask for nothing, until the hub closes the connection. Returns the number of bytes that it and the
+/// buffers of the kernel have taken.
+async fn send_empty_frames(address: SocketAddr, frame: &[u8], max_bytes: usize) -> usize {
+    let mut stream = connect_from("127.0.0.1", address).await.unwrap();
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    stream.write_all(&[&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &settings].concat()).await.unwrap();
+    let frames = frame.repeat(1_000);
+    let mut sent = 0;
+    while sent < max_bytes && stream.write_all(&frames).await.is_ok() {
+        sent += frames.len();
+    }
+    sent
+}
+
+#[tokio::test]
+async fn connection_that_sends_empty_frames_is_closed() {
+    const MAX_BYTES: usize = 32 * MIB;
+    let site = HubProcess::new(None).await;
+    let hub = site.serve(&[]).await;
+    let address: SocketAddr = site.hub_url.trim_start_matches("http://").parse().unwrap();
+    assert!(is_served(address, "127.0.0.1").await);
+    let window_update: &[u8] = &[0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    let priority: &[u8] = &[0, 0, 5, 2, 0, 0, 0, 0, 1, 0, 0, 0, 3, 16];
+    let unknown: &[u8] = &[0, 0, 0, 0x77, 0, 0, 0, 0, 1];
+
+    for (name, frame) in [("WINDOW_UPDATE", window_update), ("PRIORITY", priority), ("unknown", unknown)] {
+        let before = read_processor_time(&hub);
+        let sent = send_empty_frames(address, frame, MAX_BYTES).await;
+        let used = read_processor_time(&hub).saturating_sub(before);
+        println!("{name}: {sent} bytes, {used:?}");
+
+        assert!(sent < MAX_BYTES, "{name}: the connection is still open");
+        assert!(used < Duration::from_secs(1), "{name}: {used:?} of the processor");
+    }
+    assert!(is_served(address, "127.0.0.1").await, "other connections are served");
+}
+
+#[tokio::test]
+async fn client_with_many_window_updates_is_served() {
+    let kit = TestHub::new().await;
+    let mut client = Http2Client::start(kit.world.node.address, 512).await;
+
+    // The client sends a frame for each 256 bytes of a response: more frames than the allowance of a new connection.
+    let mut received = 0;
+    while received < 5 * MIB {
+        let (status, mut body) = client.get(LARGE).await;
+        assert_eq!(status, StatusCode::OK);
+        received += read_all(&mut body).await.unwrap();
+    }
+
+    assert_eq!(count_rejections(&kit, "empty_frames").await, 0);
 }
 
 #[tokio::test]
