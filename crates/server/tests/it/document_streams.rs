@@ -2,8 +2,8 @@
 //! and memory are limited.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -13,7 +13,9 @@ use futures_util::{Stream, StreamExt, stream};
 use http::{Request, Uri};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::support::{
     ConnectionTokens, HubProcess, RunningHub, TestClient, TestHub, create_database, on_both, wait_until,
@@ -45,6 +47,8 @@ struct DocumentStub {
     pace: Arc<watch::Sender<Pace>>,
     open: Arc<AtomicUsize>,
     sent: Arc<AtomicU64>,
+    /// The time at which the hub closed the last document.
+    closed_at: Arc<Mutex<Instant>>,
 }
 
 impl DocumentStub {
@@ -52,7 +56,8 @@ impl DocumentStub {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let pace = Arc::new(watch::Sender::new(pace));
-        let stub = Self { url, pace, open: Arc::default(), sent: Arc::default() };
+        let closed_at = Arc::new(Mutex::new(Instant::now()));
+        let stub = Self { url, pace, open: Arc::default(), sent: Arc::default(), closed_at };
         let router = axum::Router::new().fallback(respond).with_state(stub.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         stub
@@ -79,11 +84,12 @@ impl DocumentStub {
 }
 
 /// A document that the stub is sending.
-struct OpenDocument(Arc<AtomicUsize>);
+struct OpenDocument(DocumentStub);
 
 impl Drop for OpenDocument {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        *self.0.closed_at.lock().unwrap() = Instant::now();
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -96,7 +102,7 @@ async fn respond(State(stub): State<DocumentStub>, uri: Uri) -> Response {
         return axum::Json(json!({"statements": [{"statementId": "s"}]})).into_response();
     }
     stub.open.fetch_add(1, Ordering::SeqCst);
-    let open = OpenDocument(Arc::clone(&stub.open));
+    let open = OpenDocument(stub.clone());
     let mut first = b"%PDF-1.7 ".to_vec();
     first.resize(FIRST_CHUNK, b'x');
     let first = stream::once(async move { Bytes::from(first) });
@@ -210,13 +216,14 @@ async fn connection_end_stops_document_postgres() {
 /// here. Without the reset, about 300 KiB would follow.
 const MAX_RECEIVED_AFTER_END: usize = 64 * 1024;
 
-#[tokio::test]
-async fn slow_reader_is_reset_when_connection_ends() {
-    let site = HubProcess::new(None).await;
-    let stub = DocumentStub::start(Pace::Fast).await;
-    let (app, hub) = serve_with_stub(&site, &stub).await;
-    let code = site.obtain_code_with_scope(&app, "alice", SCOPE).await;
-    let tokens = ConnectionTokens::from_response(&site.api().redeem(&app, &code).await, code);
+/// Authorizes alice's app at the built program.
+async fn obtain_tokens(site: &HubProcess, app: &TestClient) -> ConnectionTokens {
+    let code = site.obtain_code_with_scope(app, "alice", SCOPE).await;
+    ConnectionTokens::from_response(&site.api().redeem(app, &code).await, code)
+}
+
+/// Requests a document over HTTP/1, and reads only its beginning.
+async fn open_document_slowly(site: &HubProcess, tokens: &ConnectionTokens) -> TcpStream {
     let uri: Uri = find_document_url(&site.hub_url, &tokens.access).await.parse().unwrap();
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -231,6 +238,16 @@ async fn slow_reader_is_reset_when_connection_ends() {
     let mut beginning = [0; 1024];
     reader.read_exact(&mut beginning).await.unwrap();
     assert!(beginning.starts_with(b"HTTP/1.1 200"));
+    reader
+}
+
+#[tokio::test]
+async fn slow_reader_is_reset_when_connection_ends() {
+    let site = HubProcess::new(None).await;
+    let stub = DocumentStub::start(Pace::Fast).await;
+    let (app, hub) = serve_with_stub(&site, &stub).await;
+    let tokens = obtain_tokens(&site, &app).await;
+    let mut reader = open_document_slowly(&site, &tokens).await;
     stub.wait_until_blocked().await;
 
     assert_eq!(site.api().revoke(&tokens.access).await.status, 204);
@@ -240,6 +257,35 @@ async fn slow_reader_is_reset_when_connection_ends() {
 
     assert!(rest.len() < MAX_RECEIVED_AFTER_END, "{} bytes after the end", rest.len());
     assert_eq!(end.map_err(|error| error.kind()), Err(std::io::ErrorKind::ConnectionReset));
+    hub.stop();
+}
+
+/// Measures the time from the response to `revoke` until a document stops. The median of three rounds counts, because the machine
+/// may be busy with other tests.
+#[tokio::test]
+async fn document_stops_within_a_second_of_the_end() {
+    const LIMIT: Duration = Duration::from_secs(1);
+    let site = HubProcess::new(None).await;
+    let stub = DocumentStub::start(Pace::Fast).await;
+    let (app, hub) = serve_with_stub(&site, &stub).await;
+    for pace in [Pace::Fast, Pace::Silent] {
+        stub.pace.send_replace(pace);
+        let mut delays = Vec::new();
+        for _ in 0..3 {
+            let tokens = obtain_tokens(&site, &app).await;
+            let reader = open_document_slowly(&site, &tokens).await;
+            stub.wait_until_blocked().await;
+
+            assert_eq!(site.api().revoke(&tokens.access).await.status, 204);
+            let ended_at = Instant::now();
+            stub.wait_until_closed().await;
+            delays.push(stub.closed_at.lock().unwrap().saturating_duration_since(ended_at));
+            drop(reader);
+        }
+
+        delays.sort_unstable();
+        assert!(delays[1] < LIMIT, "{pace:?}: {delays:?}");
+    }
     hub.stop();
 }
 
@@ -279,7 +325,7 @@ async fn document_continues_after_expiry_of_token(kit: TestHub) {
 /// Requests a document over HTTP/2, of which `window` bytes may be sent before the test reads.
 async fn open_http2_document(url: &str, access: &str, window: u32) -> http::Response<hyper::body::Incoming> {
     let uri: Uri = url.parse().unwrap();
-    let stream = tokio::net::TcpStream::connect(uri.authority().unwrap().as_str()).await.unwrap();
+    let stream = TcpStream::connect(uri.authority().unwrap().as_str()).await.unwrap();
     let mut builder = hyper::client::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
     builder.initial_stream_window_size(window);
     let io = hyper_util::rt::TokioIo::new(stream);

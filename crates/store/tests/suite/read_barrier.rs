@@ -170,29 +170,30 @@ async fn changes_of_a_copied_database_are_purged() {
     assert!(is_in_memory(&kit, &id).await);
 }
 
-/// A change that is committed while the node has no session for barriers must not be missed.
+/// After a crash of the server, or a fail-over, transactions may have numbers that an earlier snapshot contains, so their changes
+/// are not found. Such a change is simulated: its triggers do not run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_session_begins_with_an_empty_memory() {
     let (kit, id) = open_with_connection().await;
     let other = connect_to(&kit).await;
-    for _ in 0..5 {
-        warm_up(&kit, &id).await;
-        let terminate = "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity
-            WHERE datname = current_database() AND pid <> pg_backend_pid()";
-        other.batch_execute(terminate).await.unwrap();
-        other.batch_execute("DELETE FROM changes").await.unwrap();
-        // A request on a session that was just closed gets 503.
-        let state = loop {
-            match kit.store.query(&GetAccessState { connection_id: id.clone() }).await {
-                Ok(state) => break state.unwrap(),
-                Err(StoreError::Unavailable(_)) => {}
-                Err(error) => panic!("{error}"),
-            }
-        };
-        assert_eq!(state.status, ConnectionStatus::Active);
-    }
-    let before = stats(&kit);
-    assert!(before.misses >= 5, "{before:?}");
+    let unrecorded = format!("SET session_replication_role = replica; {}", update_revocation(&id));
+    other.batch_execute(&unrecorded).await.unwrap();
+    let before = ask(&kit, &id).await.provider_revocation;
+    assert_ne!(before, UpstreamRevocation::Unknown, "the same session does not see the change");
+
+    let terminate = "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    other.batch_execute(terminate).await.unwrap();
+    // A request on a session that was just closed gets 503.
+    let state = loop {
+        match kit.store.query(&GetAccessState { connection_id: id.clone() }).await {
+            Ok(state) => break state.unwrap(),
+            Err(StoreError::Unavailable(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    };
+
+    assert_eq!(state.provider_revocation, UpstreamRevocation::Unknown);
 }
 
 /// One node asks all the time while another one ends connections: each end must be seen by the next question.
