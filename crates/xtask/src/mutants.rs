@@ -7,6 +7,7 @@ mod documents;
 mod logins;
 mod provider_calls;
 mod provider_credentials;
+mod refusals;
 pub(crate) mod rules;
 mod table;
 
@@ -22,6 +23,7 @@ use self::documents::DOCUMENT_MUTANTS;
 use self::logins::LOGIN_MUTANTS;
 use self::provider_calls::PROVIDER_CALL_MUTANTS;
 use self::provider_credentials::PROVIDER_CREDENTIAL_MUTANTS;
+use self::refusals::REFUSAL_MUTANTS;
 use self::table::{MUTANTS, Mutant};
 
 /// Builds and tests the seeded bugs, either all of them or those marked `always`. The error names those that no test
@@ -53,6 +55,7 @@ fn all_mutants() -> impl Iterator<Item = &'static Mutant> {
         CLOCK_MUTANTS,
         DOCUMENT_MUTANTS,
         LOGIN_MUTANTS,
+        REFUSAL_MUTANTS,
     ];
     MUTANTS.iter().chain(others.into_iter().flatten())
 }
@@ -163,6 +166,7 @@ fn copy_dependencies(root: &Path, target: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::table::TestTarget;
     use super::*;
 
     #[test]
@@ -172,5 +176,43 @@ mod tests {
             let source = fs::read_to_string(root.join(mutant.file)).unwrap();
             assert_ne!(apply_mutant(mutant, &source).unwrap(), source, "{}", mutant.name);
         }
+    }
+
+    /// The tests run with `--exact`, so a name without its modules finds none.
+    #[test]
+    fn test_of_every_seeded_bug_exists_under_its_exact_name() {
+        for mutant in all_mutants() {
+            let mut modules: Vec<_> = mutant.test.split("::").collect();
+            let function = modules.pop().unwrap();
+            let source = find_test_source(mutant, &modules);
+            assert!(source.contains(&format!("fn {function}(")), "{}: {}", mutant.name, mutant.test);
+            let is_on_both = |list: &str| list.split([',', '\n', ' ']).any(|name| name == function);
+            let macros = source.split("on_both").skip(1).filter_map(|rest| rest.split_once("!("));
+            let mut lists = macros.filter_map(|(_, rest)| rest.split(')').next());
+            let names_database =
+                modules.last().is_some_and(|last| last.ends_with("sqlite") || last.ends_with("postgres"));
+            assert_eq!(lists.any(is_on_both), names_database, "{}: {}", mutant.name, mutant.test);
+        }
+    }
+
+    /// Returns the text of the files that may contain a test: those of its modules, or all of a package's unit tests.
+    fn find_test_source(mutant: &Mutant, modules: &[&str]) -> String {
+        let (folder, is_unit) = match mutant.tests {
+            TestTarget::Integration => ("crates/server/tests/it", false),
+            TestTarget::StoreSuite => ("crates/store/tests/suite", false),
+            TestTarget::Unit("bowline") => ("crates/server/src", true),
+            TestTarget::Unit("bowline-store") => ("crates/store/src", true),
+            TestTarget::Unit("bowline-domain") => ("crates/domain/src", true),
+            TestTarget::Unit("bowline-fdx") => ("crates/fdx/src", true),
+            TestTarget::Unit(package) => panic!("{package} has no known folder"),
+        };
+        let folder = crate::tidy::root().join(folder);
+        let files: Vec<_> = if is_unit {
+            files_below(folder).unwrap()
+        } else {
+            let paths = (1..=modules.len()).map(|length| folder.join(modules[..length].join("/")));
+            paths.flat_map(|path| [path.with_extension("rs"), path.join("mod.rs")]).collect()
+        };
+        files.into_iter().filter_map(|file| fs::read_to_string(file).ok()).collect()
     }
 }

@@ -33,4 +33,14 @@ pub(super) const DOCUMENT_MUTANTS: &[Mutant] = &[
         expected_failure: "bytes after the end",
         always: false,
     },
+    Mutant {
+        name: "access is checked every ten seconds while a document is sent",
+        file: "crates/server/src/fdx_api/guarded_document.rs",
+        original: "const CHECK_INTERVAL: Duration = Duration::from_millis(250);",
+        replacement: "const CHECK_INTERVAL: Duration = Duration::from_secs(10);",
+        tests: TestTarget::Integration,
+        test: "document_streams::document_stops_within_a_second_of_the_end",
+        expected_failure: "Fast: [",
+        always: false,
+    },
 ];

@@ -1,0 +1,77 @@
+//! Seeded bugs of what the hub refuses to operators, partners and untrusted clients.
+
+use super::table::{Mutant, TestTarget};
+
+pub(super) const REFUSAL_MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "a command of an operator who was removed before its commit is carried out",
+        file: "crates/store/src/command/authorized_command.rs",
+        original: "if let Err(error) = self.operator.verify(stored.as_ref(), self.moment().now) {",
+        replacement: "if let (Err(error), None) = (self.operator.verify(stored.as_ref(), self.moment().now), &stored) {",
+        tests: TestTarget::StoreSuite,
+        test: "operator::sqlite::command_of_removed_operator_has_no_effect",
+        expected_failure: "unwrap_err",
+        always: false,
+    },
+    Mutant {
+        name: "the commands of an operator's request do not verify the operator",
+        file: "crates/server/src/context.rs",
+        original: "Self { operator: operator.authority().cloned(), ..self.clone() }",
+        replacement: "Self { operator: operator.authority().cloned().filter(|_| false), ..self.clone() }",
+        tests: TestTarget::Integration,
+        test: "admin::removed_operators::sqlite::operation_of_operator_removed_before_commit_has_no_effect",
+        expected_failure: "left: 201",
+        always: false,
+    },
+    Mutant {
+        name: "a suspended partner cannot list its recipients",
+        file: "crates/server/src/partner_api/http.rs",
+        original: "    // A suspended partner must find the recipients whose connections it may end.
+    AsReadingPartner(partner): AsReadingPartner,",
+        replacement: "    AsPartner(partner): AsPartner,",
+        tests: TestTarget::Integration,
+        test: "suspension::sqlite::suspended_clients_can_only_list_and_end_connections",
+        expected_failure: "listDataRecipients 200",
+        always: false,
+    },
+    Mutant {
+        name: "a redirect URI may have its host in a form that browsers rewrite",
+        file: "crates/domain/src/rule/validation.rs",
+        original: "Some(parsed) if parsed != host => {",
+        replacement: "Some(parsed) if parsed.is_empty() => {",
+        tests: TestTarget::Unit("bowline-domain"),
+        test: "rule::validation::tests::redirect_uri_error_names_expected_form",
+        expected_failure: "unwrap_err",
+        always: false,
+    },
+    Mutant {
+        name: "requests that are refused while a node stops are not recorded",
+        file: "crates/server/src/server/node.rs",
+        original: "timeout(LAST_RECORD_TIMEOUT, jobs::record_remaining_denials(&app)).await.is_err()",
+        replacement: "timeout(LAST_RECORD_TIMEOUT, async { drop(app) }).await.is_err()",
+        tests: TestTarget::Integration,
+        test: "access_denials::requests_refused_during_drain_are_recorded",
+        expected_failure: "left: 0",
+        always: false,
+    },
+    Mutant {
+        name: "a client may send any number of empty HTTP/2 frames",
+        file: "crates/server/src/server/frame_allowance.rs",
+        original: "self.frames = self.frames.checked_sub(empty_frames).ok_or_else(|| {",
+        replacement: "self.frames = Some(self.frames.saturating_sub(empty_frames)).ok_or_else(|| {",
+        tests: TestTarget::Integration,
+        test: "stalled_clients::connection_that_sends_empty_frames_is_closed",
+        expected_failure: "the connection is still open",
+        always: false,
+    },
+    Mutant {
+        name: "responses do not allow a client to send more empty HTTP/2 frames",
+        file: "crates/server/src/server/idle_timeout.rs",
+        original: "self.frames.record_sent(bytes);",
+        replacement: "self.frames.record_sent(0);",
+        tests: TestTarget::Integration,
+        test: "stalled_clients::client_with_many_window_updates_is_served",
+        expected_failure: "client_with_many_window_updates_is_served",
+        always: false,
+    },
+];
