@@ -73,7 +73,8 @@ CREATE TABLE client_removals (
     began_at BIGINT NOT NULL
 );
 
--- Data providers. `secrets` are the hub's secrets at the provider, sealed under `data_key`.
+-- Data providers. `secrets` are the hub's secrets at the provider, sealed under `data_key`. `metadata` are the last accepted ones of
+-- the issuer.
 CREATE TABLE providers (
     id BIGINT NOT NULL PRIMARY KEY,
     state TEXT NOT NULL,
@@ -82,7 +83,9 @@ CREATE TABLE providers (
     settings TEXT NOT NULL,
     data_key BYTEA,
     secrets BYTEA,
+    metadata TEXT,
     audit_head BYTEA NOT NULL,
+    metadata_mac BYTEA NOT NULL,
     state_mac BYTEA NOT NULL,
     mac BYTEA NOT NULL,
     created_at BIGINT NOT NULL,

@@ -73,7 +73,8 @@ CREATE TABLE client_removals (
     began_at INTEGER NOT NULL
 ) STRICT;
 
--- Data providers. `secrets` are the hub's secrets at the provider, sealed under `data_key`.
+-- Data providers. `secrets` are the hub's secrets at the provider, sealed under `data_key`. `metadata` are the last accepted ones of
+-- the issuer.
 CREATE TABLE providers (
     id INTEGER NOT NULL PRIMARY KEY,
     state TEXT NOT NULL,
@@ -82,7 +83,9 @@ CREATE TABLE providers (
     settings TEXT NOT NULL,
     data_key BLOB,
     secrets BLOB,
+    metadata TEXT,
     audit_head BLOB NOT NULL,
+    metadata_mac BLOB NOT NULL,
     state_mac BLOB NOT NULL,
     mac BLOB NOT NULL,
     created_at INTEGER NOT NULL,

@@ -24,6 +24,7 @@ use crate::response_memory::ResponseMemory;
 use crate::stats::OperationStats;
 use crate::sweep_progress::SweepProgress;
 use crate::telemetry::Telemetry;
+use crate::upstream::DiscoveryAttempts;
 use crate::vault::Vault;
 
 /// All parts of the hub. Clones share them.
@@ -40,6 +41,7 @@ struct Parts {
     outbound: Outbound,
     provider_clients: ProviderClients,
     published_keys: PublishedKeys,
+    discovery_attempts: DiscoveryAttempts,
     breaker: Breaker,
     telemetry: Telemetry,
     operation_stats: OperationStats,
@@ -100,6 +102,7 @@ impl App {
             outbound,
             provider_clients: ProviderClients::default(),
             published_keys: PublishedKeys::default(),
+            discovery_attempts: DiscoveryAttempts::default(),
             breaker: Breaker::new(&config.upstream),
             telemetry: Telemetry::new(),
             operation_stats: OperationStats::new(clock.now()),
@@ -169,6 +172,11 @@ impl App {
     /// Returns the memory of the hub's published keys.
     pub(crate) fn published_keys(&self) -> &PublishedKeys {
         &self.0.published_keys
+    }
+
+    /// Returns the attempts to request metadata of providers' issuers.
+    pub(crate) fn discovery_attempts(&self) -> &DiscoveryAttempts {
+        &self.0.discovery_attempts
     }
 
     /// Returns the circuit breakers of the providers.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use domain::model::provider::EndpointError;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use http::{HeaderMap, StatusCode};
 use reqwest::RequestBuilder;
@@ -147,6 +148,9 @@ pub enum OutboundError {
     /// The secrets, keys or certificates with which the hub authenticates cannot be used. The request was not sent.
     #[error("the hub's own secret, key or certificate cannot be used")]
     Credentials,
+    /// The endpoint is not known. The request was not sent.
+    #[error("{0}")]
+    NoEndpoint(EndpointError),
     /// The timeout passed. The request may have been processed.
     #[error("no response in time")]
     Timeout,
@@ -166,6 +170,7 @@ impl OutboundError {
             Self::Connect => "no_connection",
             Self::Tls(_) => "tls_failed",
             Self::Credentials => "credentials_not_usable",
+            Self::NoEndpoint(_) => "endpoint_not_known",
             Self::Timeout => "timeout",
             Self::TooLarge => "too_large",
             Self::Interrupted => "interrupted",

@@ -55,7 +55,7 @@ pub use job_queue::UnrevokedToken;
 pub use lease::Lease;
 pub use open_connection::{OpenConnection, OpenOutcome, SealedGrant};
 pub use operator::{AddOperator, AddOperatorOutcome, IssueBootstrapToken, OperatorAddedBy, RemoveOperator};
-pub use provider::{AddProvider, SetProviderState, UpsertProvider};
+pub use provider::{AddProvider, SetProviderState, StoreProviderMetadata, UpsertProvider};
 pub use purge::Purge;
 pub use record_access_denials::{HUB_SUBJECT_ID, RecordAccessDenials};
 pub use record_call_failure::{CallSubject, RecordCallFailure};

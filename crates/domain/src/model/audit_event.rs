@@ -58,6 +58,8 @@ crate::str_enum! {
         ClientAccessDenied = "client.access_denied",
         /// A provider was added, or its settings or state changed.
         ProviderChanged = "provider.changed",
+        /// The metadata of the provider's issuer became known, or changed.
+        ProviderMetadataChanged = "provider.metadata_changed",
         /// The job for an orphaned grant ended: the provider has revoked the grant, or it may still be active.
         OrphanedGrantResolved = "provider.orphaned_grant_resolved",
         /// An exchange of the provider's code failed, or a revocation of a grant without a connection.

@@ -1,6 +1,7 @@
 //! Data providers. All differences between them are settings; no provider has code of its own.
 
 mod authentication;
+mod metadata;
 mod secret_members;
 mod transport;
 
@@ -15,6 +16,7 @@ use crate::scope::{Clusters, DataCluster};
 use super::audit_event::AuditHead;
 
 pub use authentication::{ClientAuthentication, SecretSource, SigningAlgorithm};
+pub use metadata::{EndpointError, MetadataEndpoints, ProviderEndpoint, ProviderMetadata};
 pub use secret_members::secret_members;
 pub use transport::{ProxySettings, TlsSettings, TransportSettings};
 
@@ -68,6 +70,9 @@ pub struct Provider {
     pub source: ProviderSource,
     /// The settings: endpoints, credentials and supported features.
     pub settings: ProviderSettings,
+    /// The last metadata that the hub has accepted from an issuer of the provider. [`Provider::metadata`] returns them only
+    /// if they are those of the configured issuer.
+    pub discovered: Option<ProviderMetadata>,
     /// The last event of the provider's audit chain.
     pub audit: AuditHead,
 }
@@ -95,16 +100,35 @@ pub struct ProviderSettings {
     pub name: String,
     /// Country code of ISO 3166, two capital letters such as `CA`.
     pub country: String,
-    /// Issuer identifier. It is compared with `iss` of the callback if the provider sends one (RFC 9207).
+    /// Issuer identifier. Its metadata (OpenID Connect Discovery, RFC 8414) name every endpoint that is not given here. It is
+    /// also compared with `iss` of the callback (RFC 9207).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
-    /// Authorization endpoint, to which the customer's browser is redirected.
-    pub authorization_endpoint: String,
-    /// Token endpoint (RFC 6749 §3.2), at which the hub exchanges codes and refreshes tokens.
-    pub token_endpoint: String,
-    /// Revocation endpoint (RFC 7009). Without it, the hub does not notify the provider of the end of a connection.
+    /// Hosts other than that of the issuer at which the metadata may name endpoints.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metadata_hosts: Vec<String>,
+    /// Authorization endpoint, to which the customer's browser is redirected. Without it, that of the metadata.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization_endpoint: Option<String>,
+    /// Token endpoint (RFC 6749 §3.2), at which the hub exchanges codes and refreshes tokens. Without it, that of the metadata.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_endpoint: Option<String>,
+    /// Revocation endpoint (RFC 7009). Without it, that of the metadata. If there is none, the hub does not notify the provider
+    /// of the end of a connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revocation_endpoint: Option<String>,
+    /// Pushed authorization request endpoint (RFC 9126). Without it, that of the metadata.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushed_authorization_request_endpoint: Option<String>,
+    /// Introspection endpoint (RFC 7662). Without it, that of the metadata.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub introspection_endpoint: Option<String>,
+    /// Endpoint of the FAPI Grant Management API. Without it, that of the metadata.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant_management_endpoint: Option<String>,
+    /// Document with the keys that sign the id tokens of the provider. Without it, that of the metadata.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_uri: Option<String>,
     /// Client id of the hub at this provider.
     pub client_id: String,
     /// Location of the hub's client secret at this provider, for an authentication method with a secret.

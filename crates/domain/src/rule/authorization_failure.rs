@@ -9,6 +9,11 @@ use super::provider_response::{CallOutcome, FailureReason};
 /// Error for a provider that cannot be reached.
 pub const UNAVAILABLE: OAuthError =
     OAuthError::new(OAuthCode::TemporarilyUnavailable, "The provider is not available at present");
+/// Error for a provider whose metadata cannot be used.
+pub const METADATA_REJECTED: OAuthError = OAuthError::new(
+    OAuthCode::TemporarilyUnavailable,
+    "The hub cannot use the metadata of the provider, so it sent no request",
+);
 /// Error for a failure whose cause is not known more exactly.
 pub const FAILED: OAuthError =
     OAuthError::new(OAuthCode::ServerError, "The provider did not complete the authorization");

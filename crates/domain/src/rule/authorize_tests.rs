@@ -211,6 +211,7 @@ fn provider(state: ProviderState) -> Provider {
         state,
         source: ProviderSource::Config,
         settings,
+        discovered: None,
         audit: AuditHead::default(),
     }
 }

@@ -96,7 +96,7 @@ fn rfc7591_s2_client_metadata_describes_recipient() {
 
 fn provider_in_state(state: ProviderState, settings: ProviderSettings) -> Provider {
     let (source, audit) = (ProviderSource::Config, AuditHead::default());
-    Provider { id: ProviderId::new(1000), state, source, settings, audit }
+    Provider { id: ProviderId::new(1000), state, source, settings, discovered: None, audit }
 }
 
 #[test]

@@ -7,11 +7,16 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::model::provider::{CustomerIdentity, GrantScope, ProviderSettings, UpstreamClientMode};
+use crate::model::provider::{
+    CustomerIdentity, GrantScope, ProviderEndpoint, ProviderSettings, UpstreamClientMode,
+};
+use crate::rule::provider_metadata::metadata_urls;
 use crate::rule::validation::{MAX_NAME_CHARS, ValidationError, validate_credential, validate_text};
 
 pub use authentication::{is_pem, validate_secret};
 pub use transport::is_allowed_proxy;
+
+const MAX_HOSTS: usize = 32;
 
 /// The limits of the hub that the settings of a provider must keep.
 #[derive(Clone, Copy, Debug)]
@@ -39,16 +44,49 @@ pub fn check(settings: &ProviderSettings, limits: ProviderLimits) -> Result<(), 
 fn validate_urls(settings: &ProviderSettings, allow_http: bool) -> Result<(), ValidationError> {
     let registration = settings.dynamic_registration.as_ref();
     let urls = [
-        ("authorization_endpoint", Some(&settings.authorization_endpoint)),
-        ("token_endpoint", Some(&settings.token_endpoint)),
-        ("revocation_endpoint", settings.revocation_endpoint.as_ref()),
         ("fdx.base_url", Some(&settings.fdx.base_url)),
         ("issuer", settings.issuer.as_ref()),
         ("url", settings.url.as_ref()),
         ("dynamic_registration.endpoint", registration.map(|registration| &registration.endpoint)),
     ];
-    match urls.into_iter().find(|(_, url)| url.is_some_and(|url| !is_allowed_url(url, allow_http))) {
+    let urls = urls.into_iter().filter_map(|(name, url)| Some((name, url?.as_str())));
+    let endpoints = ProviderEndpoint::ALL.iter();
+    let endpoints = endpoints.filter_map(|name| Some((name.as_str(), settings.explicit_endpoint(*name)?)));
+    match urls.chain(endpoints).find(|(_, url)| !is_allowed_url(url, allow_http)) {
         Some((field, _)) => Err(ValidationError::new(field, "expected an https URL")),
+        None => validate_discovery(settings),
+    }
+}
+
+/// Validates that each endpoint that the hub needs is given, or can be in the metadata of the issuer.
+fn validate_discovery(settings: &ProviderSettings) -> Result<(), ValidationError> {
+    let reject = |field: &str, expected: &str| Err(ValidationError::new(field, expected));
+    if let Some(issuer) = &settings.issuer {
+        if settings.needs_metadata() && metadata_urls(issuer).is_none() {
+            return reject("issuer", "expected a URL without query and fragment, for the metadata");
+        }
+    } else {
+        let mut needed = settings.needed_endpoints().into_iter();
+        match needed.find(|endpoint| settings.explicit_endpoint(*endpoint).is_none()) {
+            Some(ProviderEndpoint::Revocation) => {
+                return reject("revoke", "needs a revocation_endpoint, or an issuer whose metadata name it");
+            }
+            Some(endpoint) => return reject(endpoint.as_str(), "is needed without an issuer"),
+            None => {}
+        }
+    }
+    let is_host = |host: &String| {
+        let url = Url::parse(&format!("https://{host}/")).ok();
+        url.is_some_and(|url| url.host_str() == Some(host))
+    };
+    match settings.metadata_hosts.iter().enumerate().find(|(nth, host)| *nth >= MAX_HOSTS || !is_host(host)) {
+        Some((nth, _)) => {
+            let expected = "expected the name of a host in lower case, at most 32 of them";
+            reject(&format!("metadata_hosts[{nth}]"), expected)
+        }
+        None if settings.issuer.is_none() && !settings.metadata_hosts.is_empty() => {
+            reject("metadata_hosts", "needs an issuer")
+        }
         None => Ok(()),
     }
 }
@@ -88,9 +126,6 @@ fn validate_scopes_and_fields(settings: &ProviderSettings) -> Result<(), Validat
 /// Validates settings that depend on each other.
 fn validate_combinations(settings: &ProviderSettings) -> Result<(), ValidationError> {
     let reject = |field: &str, expected: &str| Err(ValidationError::new(field, expected));
-    if !settings.revoke.is_empty() && settings.revocation_endpoint.is_none() {
-        return reject("revoke", "needs a revocation_endpoint");
-    }
     let is_grant_shared = settings.grant_scope == GrantScope::PerClientCustomer;
     let has_shared_client = settings.upstream_client == UpstreamClientMode::Shared;
     // Without the customer's identity the hub could not find the last connection of a grant, and would revoke the grant
@@ -210,6 +245,32 @@ mod tests {
     }
 
     #[test]
+    fn issuer_replaces_endpoints() {
+        let discovered = |v: &mut Value| {
+            v["issuer"] = json!("https://bank.example/tenant");
+            (v["authorization_endpoint"], v["token_endpoint"]) = (Value::Null, Value::Null);
+            v["revoke"] = json!(["rfc7009"]);
+        };
+        assert_eq!(validation_message(discovered, false), None);
+
+        let query = |v: &mut Value| {
+            discovered(v);
+            v["issuer"] = json!("https://bank.example/?tenant=1");
+        };
+        let expected = "issuer: expected a URL without query and fragment, for the metadata";
+        assert_eq!(validation_message(query, false).as_deref(), Some(expected));
+        for host in ["https://keys.example", "Keys.example", "", "a/b", "keys.example:443", "a@b"] {
+            let hosts = |v: &mut Value| {
+                discovered(v);
+                v["metadata_hosts"] = json!([host]);
+            };
+            let expected =
+                "metadata_hosts[0]: expected the name of a host in lower case, at most 32 of them";
+            assert_eq!(validation_message(hosts, false).as_deref(), Some(expected), "{host}");
+        }
+    }
+
+    #[test]
     fn invalid_provider_setting_is_named_in_error() {
         for (field, value, expected) in [
             ("name", json!("a\u{7}b"), "name: must be 1 to 256 characters of text"),
@@ -236,7 +297,13 @@ mod tests {
                 json!({"token_field": "a\n"}),
                 "customer_identity.token_field: expected a field name",
             ),
-            ("revoke", json!(["rfc7009"]), "revoke: needs a revocation_endpoint"),
+            ("token_endpoint", Value::Null, "token_endpoint: is needed without an issuer"),
+            ("metadata_hosts", json!(["keys.example"]), "metadata_hosts: needs an issuer"),
+            (
+                "revoke",
+                json!(["rfc7009"]),
+                "revoke: needs a revocation_endpoint, or an issuer whose metadata name it",
+            ),
             (
                 "grant_scope",
                 json!("per_client_customer"),

@@ -1,15 +1,19 @@
-//! The metadata that an authorization server publishes about itself (RFC 8414, OpenID Connect Discovery).
+//! The validation of metadata that an authorization server publishes about itself (RFC 8414, OpenID Connect Discovery).
 
-use serde::Deserialize;
 use url::Url;
 
-use crate::model::provider::ClientAuthentication;
+use crate::model::provider::{
+    ClientAuthentication, EndpointError, ProviderEndpoint, ProviderMetadata, ProviderSettings,
+};
 
 /// The maximum size of a metadata document, 256 KiB.
 pub const MAX_METADATA_BYTES: usize = 262_144;
 
+/// The maximum size of the members that are stored, 16 KiB. A document of an ordinary server has about a tenth of it.
+const MAX_STORED_BYTES: usize = 16_384;
+
 /// The reason why metadata are not used. It contains nothing of the document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
     /// The document is not a JSON object, or a member has another type than it must have.
     #[error("the document is not metadata of RFC 8414")]
@@ -17,58 +21,15 @@ pub enum MetadataError {
     /// The document names another issuer than the one that it was requested from (RFC 8414 §3.3).
     #[error("the document names another issuer, so it may belong to another party")]
     OtherIssuer,
-    /// A required endpoint is missing.
-    #[error("the document has no {0}")]
-    Missing(&'static str),
+    /// An endpoint that the settings need is missing, or is at a host that they do not allow.
+    #[error("{0}")]
+    Endpoint(#[from] EndpointError),
+    /// The members that concern the hub are too large.
+    #[error("the document is too large")]
+    TooLarge,
     /// An endpoint is not a URL with https.
     #[error("{0} is not an https URL")]
-    InvalidUrl(&'static str),
-}
-
-/// The members of the metadata that concern the hub.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct ProviderMetadata {
-    /// Issuer identifier of the server.
-    pub issuer: String,
-    /// Authorization endpoint.
-    pub authorization_endpoint: Option<String>,
-    /// Token endpoint.
-    pub token_endpoint: Option<String>,
-    /// Revocation endpoint (RFC 7009).
-    pub revocation_endpoint: Option<String>,
-    /// Client registration endpoint (RFC 7591).
-    pub registration_endpoint: Option<String>,
-    /// Endpoints for clients with a certificate (RFC 8705 §5).
-    #[serde(default)]
-    pub mtls_endpoint_aliases: MtlsEndpoints,
-    /// Scope values that the server offers.
-    #[serde(default)]
-    pub scopes_supported: Vec<String>,
-    /// Authentication methods of the token endpoint; without it, `client_secret_basic`.
-    pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
-    /// Signature algorithms of client assertions.
-    #[serde(default)]
-    pub token_endpoint_auth_signing_alg_values_supported: Vec<String>,
-    /// PKCE methods (RFC 7636).
-    pub code_challenge_methods_supported: Option<Vec<String>>,
-    /// True if the server accepts authorization requests only by PAR (RFC 9126 §5).
-    #[serde(default)]
-    pub require_pushed_authorization_requests: bool,
-    /// True if the server accepts authorization requests only as signed objects (RFC 9101 §10.5).
-    #[serde(default)]
-    pub require_signed_request_object: bool,
-    /// True if access tokens are bound to the certificate of the client (RFC 8705 §3.3).
-    #[serde(default)]
-    pub tls_client_certificate_bound_access_tokens: bool,
-}
-
-/// Endpoints for clients that authenticate with a certificate.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct MtlsEndpoints {
-    /// Token endpoint.
-    pub token_endpoint: Option<String>,
-    /// Revocation endpoint.
-    pub revocation_endpoint: Option<String>,
+    InvalidUrl(String),
 }
 
 impl ProviderMetadata {
@@ -81,43 +42,59 @@ impl ProviderMetadata {
         if metadata.issuer.trim_end_matches('/') != issuer.trim_end_matches('/') {
             return Err(MetadataError::OtherIssuer);
         }
-        for (name, endpoint) in [
-            ("authorization_endpoint", &metadata.authorization_endpoint),
-            ("token_endpoint", &metadata.token_endpoint),
-        ] {
-            if endpoint.is_none() {
-                return Err(MetadataError::Missing(name));
-            }
-        }
         let is_allowed = |url: &str| {
             let url = Url::parse(url).ok().filter(Url::has_host);
             url.is_some_and(|url| url.scheme() == "https" || allow_http && url.scheme() == "http")
         };
-        match metadata.endpoints().into_iter().find(|(_, url)| !is_allowed(url)) {
+        match metadata.list_endpoints().into_iter().find(|(_, url)| !is_allowed(url)) {
             Some((name, _)) => Err(MetadataError::InvalidUrl(name)),
             None => Ok(metadata),
         }
     }
 
-    /// Returns the endpoints with their names.
-    pub fn endpoints(&self) -> Vec<(&'static str, &str)> {
-        let aliases = &self.mtls_endpoint_aliases;
-        let all = [
-            ("authorization_endpoint", &self.authorization_endpoint),
-            ("token_endpoint", &self.token_endpoint),
-            ("revocation_endpoint", &self.revocation_endpoint),
-            ("registration_endpoint", &self.registration_endpoint),
-            ("mtls_endpoint_aliases.token_endpoint", &aliases.token_endpoint),
-            ("mtls_endpoint_aliases.revocation_endpoint", &aliases.revocation_endpoint),
-        ];
-        all.into_iter().filter_map(|(name, url)| Some((name, url.as_deref()?))).collect()
+    /// Ensures that the metadata can be used with the settings of a provider.
+    pub fn ensure_usable(&self, settings: &ProviderSettings) -> Result<(), MetadataError> {
+        // The provider sends its issuer identifier as `iss`, so the two must be identical here.
+        if Some(&self.issuer) != settings.issuer.as_ref() {
+            return Err(MetadataError::OtherIssuer);
+        }
+        let text = serde_json::to_string(self).map_err(|_| MetadataError::Unreadable)?;
+        if text.len() > MAX_STORED_BYTES {
+            return Err(MetadataError::TooLarge);
+        }
+        for endpoint in settings.needed_endpoints() {
+            settings.find_endpoint(Some(self), endpoint)?;
+        }
+        Ok(())
     }
 
-    /// Returns whether a URL is at another host than the issuer. An attacker who changes the document could lead the hub's
-    /// secrets there.
-    pub fn is_foreign(&self, url: &str) -> bool {
-        let host = |text: &str| Url::parse(text).ok().and_then(|url| url.host_str().map(str::to_owned));
-        host(url) != host(&self.issuer)
+    /// Returns the names of the stored members that differ from those of the previous document.
+    pub fn changed_members(&self, previous: &Self) -> Vec<String> {
+        let members = |metadata: &Self| match serde_json::to_value(metadata) {
+            Ok(serde_json::Value::Object(members)) => members,
+            _ => serde_json::Map::new(),
+        };
+        let (new, old) = (members(self), members(previous));
+        let mut names: Vec<_> =
+            new.keys().chain(old.keys()).filter(|name| new.get(*name) != old.get(*name)).cloned().collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Returns the endpoints with their names.
+    fn list_endpoints(&self) -> Vec<(String, &str)> {
+        let own = |endpoint: ProviderEndpoint| {
+            Some((endpoint.as_str().to_owned(), self.endpoints.find(endpoint)?))
+        };
+        let aliases = |endpoint: ProviderEndpoint| {
+            let url = self.mtls_endpoint_aliases.find(endpoint)?;
+            Some((format!("mtls_endpoint_aliases.{endpoint}"), url))
+        };
+        let registration =
+            self.registration_endpoint.as_deref().map(|url| ("registration_endpoint".to_owned(), url));
+        let all = ProviderEndpoint::ALL.iter().copied();
+        all.clone().filter_map(own).chain(all.filter_map(aliases)).chain(registration).collect()
     }
 
     /// Returns the strongest authentication method that both the server and the hub support.
@@ -211,19 +188,18 @@ mod tests {
     #[test]
     fn metadata_with_invalid_member_are_rejected() {
         for (name, value, error) in [
-            ("token_endpoint", Value::Null, MetadataError::Missing("token_endpoint")),
             ("token_endpoint", json!(5), MetadataError::Unreadable),
             ("scopes_supported", json!("openid"), MetadataError::Unreadable),
             (
                 "authorization_endpoint",
                 json!("http://bank.example/"),
-                MetadataError::InvalidUrl("authorization_endpoint"),
+                MetadataError::InvalidUrl("authorization_endpoint".into()),
             ),
-            ("revocation_endpoint", json!("/revoke"), MetadataError::InvalidUrl("revocation_endpoint")),
+            ("revocation_endpoint", json!("/revoke"), MetadataError::InvalidUrl("revocation_endpoint".into())),
             (
                 "mtls_endpoint_aliases",
                 json!({"token_endpoint": "file:///token"}),
-                MetadataError::InvalidUrl("mtls_endpoint_aliases.token_endpoint"),
+                MetadataError::InvalidUrl("mtls_endpoint_aliases.token_endpoint".into()),
             ),
         ] {
             assert_eq!(parse_with(name, value.clone()), Err(error), "{name}: {value}");
@@ -280,12 +256,56 @@ mod tests {
             parse_with("mtls_endpoint_aliases", json!({"token_endpoint": "https://mtls.bank.example/token"}));
 
         assert_eq!(
-            metadata.unwrap().endpoints(),
+            metadata.unwrap().list_endpoints(),
             [
-                ("authorization_endpoint", "https://bank.example/authorize"),
-                ("token_endpoint", "https://bank.example/token"),
-                ("mtls_endpoint_aliases.token_endpoint", "https://mtls.bank.example/token"),
+                ("authorization_endpoint".to_owned(), "https://bank.example/authorize"),
+                ("token_endpoint".to_owned(), "https://bank.example/token"),
+                ("mtls_endpoint_aliases.token_endpoint".to_owned(), "https://mtls.bank.example/token"),
             ]
         );
+    }
+
+    fn settings() -> ProviderSettings {
+        serde_json::from_value(json!({
+            "name": "Maple Trust", "country": "CA", "issuer": "https://bank.example", "client_id": "bowline",
+            "client_secret": "sealed", "fdx": {"base_url": "https://bank.example/fdx", "version": "6"},
+            "scopes": {"TRANSACTIONS": "tx"},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn metadata_without_usable_endpoint_are_rejected() {
+        let with = |name: &str, value: Value| parse_with(name, value).unwrap().ensure_usable(&settings());
+        let error = |error: EndpointError| Err(MetadataError::Endpoint(error));
+
+        assert_eq!(with("jwks_uri", json!("https://keys.example/keys")), Ok(()));
+        assert_eq!(
+            with("token_endpoint", Value::Null),
+            error(EndpointError::Missing(ProviderEndpoint::Token))
+        );
+        assert_eq!(
+            with("authorization_endpoint", json!("https://other.example/authorize")),
+            error(EndpointError::OtherHost(ProviderEndpoint::Authorization))
+        );
+        assert_eq!(with("issuer", json!("https://bank.example/")), Err(MetadataError::OtherIssuer));
+        let many = vec!["RS256"; 10_000];
+        assert_eq!(
+            with("id_token_signing_alg_values_supported", json!(many)),
+            Err(MetadataError::TooLarge)
+        );
+    }
+
+    #[test]
+    fn changed_members_are_named() {
+        let old = parse_with("jwks_uri", json!("https://bank.example/keys")).unwrap();
+        let mut new = old.clone();
+        assert_eq!(new.changed_members(&old), [""; 0]);
+
+        new.endpoints.jwks_uri = None;
+        new.endpoints.token_endpoint = Some("https://bank.example/token2".into());
+        new.mtls_endpoint_aliases.token_endpoint = Some("https://bank.example/token3".into());
+
+        assert_eq!(new.changed_members(&old), ["jwks_uri", "mtls_endpoint_aliases", "token_endpoint"]);
     }
 }

@@ -351,7 +351,7 @@ pub async fn add(
     let (id, settings, secrets) = request.validate(&ctx.app().config().upstream)?;
     let secrets = secrets.seal(ctx, id)?;
     let (state, source, audit) = (ProviderState::Active, ProviderSource::Api, AuditHead::default());
-    let provider = Provider { id, state, source, settings, audit };
+    let provider = Provider { id, state, source, settings, discovered: None, audit };
     if !ctx.run(AddProvider { moment: ctx.new_moment()?, provider, secrets, actor }).await? {
         return Err(AdminError::Conflict("A provider with this id exists already".into()));
     }

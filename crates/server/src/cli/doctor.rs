@@ -221,7 +221,9 @@ async fn check_configured_provider(
         }
     };
     let (public_url, now) = (&config.server.public_url, Clock::system().now());
-    let check = ProviderCheck { outbound: &outbound, public_url, id, settings, now };
+    let allow_http = config.upstream.allow_loopback;
+    let check =
+        ProviderCheck { outbound: &outbound, public_url, id, settings, metadata: None, allow_http, now };
     check_provider_secrets_and_endpoints(&check).await
 }
 

@@ -3,52 +3,32 @@
 use std::fmt::Write;
 
 use domain::DataCluster;
-use domain::model::provider::ClientAuthentication;
-use domain::rule::provider_metadata::{
-    MAX_METADATA_BYTES, MetadataError, MtlsEndpoints, ProviderMetadata, metadata_urls,
-};
-use http::header;
+use domain::model::provider::{ClientAuthentication, MetadataEndpoints, ProviderEndpoint, ProviderMetadata};
+use domain::rule::provider_metadata::metadata_urls;
 use url::Url;
 
 use super::error::CliError;
 use crate::config::UpstreamSection;
-use crate::outbound::{Outbound, OutboundError, UpstreamResponse};
+use crate::outbound::Outbound;
+use crate::upstream::request_metadata;
 
 /// Requests the metadata of an issuer and returns a `[[provider]]` section with them. Placeholders and comments name what the
 /// operator must complete or check.
 pub(super) async fn build_from_issuer(section: &UpstreamSection, issuer: &str) -> Result<String, CliError> {
     let outbound = Outbound::new(section)
         .map_err(|error| CliError::Failed(format!("the HTTP client cannot be built: {error}")))?;
-    let invalid =
-        || CliError::Usage("--from-issuer: expected an https URL without query and fragment".into());
-    let urls = metadata_urls(issuer).ok_or_else(invalid)?;
-    let mut reasons = Vec::new();
-    for url in urls {
-        match request_metadata(&outbound, &url, issuer, section.allow_loopback).await {
-            Ok(metadata) => return Ok(write_provider(&metadata, &url)),
-            Err(reason) => reasons.push(format!("{url}: {reason}")),
+    if metadata_urls(issuer).is_none() {
+        let expected = "--from-issuer: expected an https URL without query and fragment";
+        return Err(CliError::Usage(expected.into()));
+    }
+    let found = request_metadata(&outbound, issuer, section.allow_loopback).await;
+    let (metadata, url) = found.map_err(|error| CliError::Failed(error.to_string()))?;
+    for endpoint in [ProviderEndpoint::Authorization, ProviderEndpoint::Token] {
+        if metadata.endpoints.find(endpoint).is_none() {
+            return Err(CliError::Failed(format!("{url}: the document has no {endpoint}")));
         }
     }
-    Err(CliError::Failed(reasons.join("\n")))
-}
-
-async fn request_metadata(
-    outbound: &Outbound,
-    url: &Url,
-    issuer: &str,
-    allow_http: bool,
-) -> Result<ProviderMetadata, String> {
-    let request = async {
-        let request = outbound.get_unauthenticated(url)?.header(header::ACCEPT, "application/json");
-        outbound.open(request).await?.read_body(MAX_METADATA_BYTES).await
-    };
-    let response: Result<UpstreamResponse, OutboundError> = request.await;
-    let response = response.map_err(|error| error.to_string())?;
-    if response.status.as_u16() != 200 {
-        return Err(format!("HTTP {}", response.status.as_u16()));
-    }
-    let parsed = ProviderMetadata::parse(&response.body, issuer, allow_http);
-    parsed.map_err(|error: MetadataError| error.to_string())
+    Ok(write_provider(&metadata, &url))
 }
 
 /// The text of a configuration, which grows line by line.
@@ -101,10 +81,10 @@ fn write_provider(metadata: &ProviderMetadata, source: &Url) -> String {
     template.set("name", "NAME");
     template.set("country", "CA");
     template.set("issuer", &metadata.issuer);
-    template.set_endpoint("authorization_endpoint", metadata.authorization_endpoint.as_ref());
-    let token = alias(&aliases.token_endpoint, &metadata.token_endpoint);
+    template.set_endpoint("authorization_endpoint", metadata.endpoints.authorization_endpoint.as_ref());
+    let token = alias(&aliases.token_endpoint, &metadata.endpoints.token_endpoint);
     template.set_endpoint("token_endpoint", token.as_ref());
-    let revocation = alias(&aliases.revocation_endpoint, &metadata.revocation_endpoint);
+    let revocation = alias(&aliases.revocation_endpoint, &metadata.endpoints.revocation_endpoint);
     template.set_endpoint("revocation_endpoint", revocation.as_ref());
     template.set("client_id", "CLIENT_ID");
     write_authentication(&mut template, auth);
@@ -185,7 +165,7 @@ fn write_limitations(template: &mut Template<'_>) {
         (metadata.require_signed_request_object, "signed request objects (RFC 9101) are required"),
         (
             metadata.tls_client_certificate_bound_access_tokens
-                && metadata.mtls_endpoint_aliases == MtlsEndpoints::default(),
+                && metadata.mtls_endpoint_aliases == MetadataEndpoints::default(),
             "access tokens may be bound to the hub's certificate: set tls.certificate and tls.key",
         ),
     ];
@@ -251,7 +231,7 @@ mod tests {
             let text = write(
                 &json!({"mtls_endpoint_aliases": aliases, "token_endpoint_auth_methods_supported": [method]}),
             );
-            parse(&text).settings.token_endpoint
+            parse(&text).settings.token_endpoint.unwrap()
         };
 
         assert_eq!(with("tls_client_auth"), "https://mtls.bank.example/token");

@@ -26,6 +26,7 @@ impl ProviderEntry {
             state: ProviderState::Active,
             source: ProviderSource::Config,
             settings: self.settings.clone(),
+            discovered: None,
             audit: AuditHead::default(),
         }
     }

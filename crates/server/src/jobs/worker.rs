@@ -17,6 +17,7 @@ use super::sweep::{recover_exchanges, sweep};
 use crate::app::App;
 use crate::error::InternalError;
 use crate::recipients::process_removals;
+use crate::upstream::refresh_metadata;
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 const PURGE_INTERVAL: Duration = Duration::from_mins(1);
@@ -31,6 +32,8 @@ const FOLD_INTERVAL: Duration = Duration::from_secs(5);
 const TOKEN_DELETION_INTERVAL: Duration = Duration::from_secs(5);
 /// The interval at which refused requests are added to the audit log.
 const DENIAL_INTERVAL: Duration = Duration::from_secs(5);
+/// The interval at which metadata of providers' issuers that are due are requested.
+const DISCOVERY_INTERVAL: Duration = Duration::from_secs(30);
 const CLOCK_INTERVAL: Duration = Duration::from_secs(5);
 const REMOVAL_POLL_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -56,6 +59,7 @@ pub fn start(app: &App, shutdown: &watch::Receiver<bool>) -> JoinSet<()> {
         app.telemetry().run_upkeep();
         app.limits().run_upkeep();
     }));
+    tasks.spawn(run_periodically(DISCOVERY_INTERVAL, app.clone(), shutdown.clone(), discover_once));
     tasks.spawn(record_denials(app.clone(), shutdown.clone()));
     tasks
 }
@@ -63,6 +67,13 @@ pub fn start(app: &App, shutdown: &watch::Receiver<bool>) -> JoinSet<()> {
 async fn record_denials(app: App, shutdown: watch::Receiver<bool>) {
     run_periodically(DENIAL_INTERVAL, app.clone(), shutdown, record_due_denials).await;
     record_remaining_denials(&app).await;
+}
+
+async fn discover_once(app: App) {
+    let refreshed = async { refresh_metadata(&new_job_context(&app, "discovery")?).await };
+    if let Err(error) = refreshed.await {
+        tracing::error!(%error, "the metadata of providers could not be refreshed");
+    }
 }
 
 async fn sweep_once(app: App) {

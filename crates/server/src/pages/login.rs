@@ -63,6 +63,7 @@ const fn status_key(status: LoginStatus) -> &'static str {
     match status {
         LoginStatus::Stopped => "stopped",
         LoginStatus::StoppedAtProvider => "stopped-at-provider",
+        LoginStatus::ProviderUnavailable => "provider-unavailable",
         LoginStatus::Progress(progress) => match progress {
             // The consent page is shown instead, unless the request has just been changed.
             AuthorizationProgress::AwaitingConsent => "awaiting-consent",
@@ -83,6 +84,7 @@ const fn status_key(status: LoginStatus) -> &'static str {
 const fn http_status(status: LoginStatus) -> StatusCode {
     match status {
         LoginStatus::Stopped | LoginStatus::StoppedAtProvider => StatusCode::FORBIDDEN,
+        LoginStatus::ProviderUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         LoginStatus::Progress(AuthorizationProgress::Expired) => StatusCode::GONE,
         LoginStatus::Progress(_) => StatusCode::OK,
     }

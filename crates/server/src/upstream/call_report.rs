@@ -30,7 +30,9 @@ impl CallReport {
         let reply = match error {
             OutboundError::Connect => ProviderReply::NotConnected,
             OutboundError::Tls(_) => ProviderReply::TlsFailed,
-            OutboundError::Forbidden | OutboundError::Credentials => ProviderReply::NotSent,
+            OutboundError::Forbidden | OutboundError::Credentials | OutboundError::NoEndpoint(_) => {
+                ProviderReply::NotSent
+            }
             OutboundError::Timeout | OutboundError::Interrupted | OutboundError::TooLarge => {
                 ProviderReply::NoResponse
             }

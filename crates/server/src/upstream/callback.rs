@@ -60,10 +60,9 @@ pub async fn receive_callback(ctx: RequestContext, callback: Callback) -> Result
     let request = request.filter(|r| r.provider_id == callback.provider_id).ok_or_else(unknown)?;
     request.ensure_own_browser(&callback.cookies).map_err(LoginError::Rejected)?;
     let login = Login::for_request(&ctx, request).await?;
-    // RFC 9207 §2.4: a response from another issuer is a mix-up attack. A provider that does not support RFC 9207 sends
-    // no `iss`. Its callback URI, which no other provider uses, then protects.
-    let expected_issuer = login.provider.settings.issuer.as_ref();
-    if callback.issuer.is_some() && expected_issuer.is_some() && callback.issuer.as_ref() != expected_issuer {
+    if !is_issuer_accepted(&login.provider, callback.issuer.as_deref()) {
+        tracing::warn!(provider = %callback.provider_id, request = %login.request.id,
+            is_missing = callback.issuer.is_none(), "a callback without the issuer of its provider was rejected");
         return Err(unknown());
     }
     // A completed request no longer has a data key with which the code could be sealed.
@@ -115,6 +114,17 @@ pub async fn receive_callback(ctx: RequestContext, callback: Callback) -> Result
     }
     let login = Login::for_request(&ctx, request).await?;
     redirect_or_stop(&ctx, None, login).await
+}
+
+/// Returns whether a callback has the issuer of its provider. A response from another issuer is a mix-up attack (RFC 9207 §2.4).
+fn is_issuer_accepted(provider: &Provider, issuer: Option<&str>) -> bool {
+    let is_promised = provider.metadata().is_some_and(|m| m.authorization_response_iss_parameter_supported);
+    match (issuer, provider.settings.issuer.as_deref()) {
+        (Some(issuer), Some(expected)) => issuer == expected,
+        // A provider that does not support RFC 9207 sends no `iss`. Its callback URI, which no other provider uses, protects.
+        (None, _) => !is_promised,
+        (Some(_), None) => true,
+    }
 }
 
 /// An exchange of a provider's authorization code for tokens (RFC 6749 §4.1.3).

@@ -12,7 +12,7 @@ use crate::outbound::UpstreamResponse;
 /// The result of one check of a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CheckResult {
-    /// The checked item: `client_secret` or `auth_key`, `transport`, `authorization`, `token`, `revocation` or `data`; also
+    /// The checked item: `client_secret` or `auth_key`, `transport`, `metadata`, `authorization`, `token`, `revocation` or `data`; also
     /// `initial_access_token` and `registration` if the provider registers clients, and `date_parameters` if the provider's
     /// links show that it uses others.
     pub name: &'static str,

@@ -75,7 +75,7 @@ pub(super) fn build_authenticated_form<'f>(
             Ok(request.basic_auth(encode(id), Some(encode(secret.expose()))))
         }
         ClientProof::Keys(keys) => {
-            let assertion = sign_assertion(keys, settings, id, now)?;
+            let assertion = sign_assertion(keys, settings, url, (id, now))?;
             fields.extend([("client_id", id), ("client_assertion_type", ASSERTION_TYPE)]);
             fields.push(("client_assertion", assertion.expose()));
             outbound.post_form(url, &fields)
@@ -91,13 +91,13 @@ pub(super) fn build_authenticated_form<'f>(
 fn sign_assertion(
     keys: &AssertionKeys,
     settings: &ProviderSettings,
-    client_id: &str,
-    now: Timestamp,
+    url: &Url,
+    (client_id, now): (&str, Timestamp),
 ) -> Result<Secret<String>, OutboundError> {
     let mut random = [0; 16];
     fill_random(&mut random).map_err(|_| OutboundError::Credentials)?;
     // FAPI 2 §5.3.2.1 requires the issuer, which is the same for all endpoints. RFC 7523 §3 suggests the token endpoint.
-    let audience = settings.issuer.as_ref().unwrap_or(&settings.token_endpoint);
+    let audience = settings.issuer.as_deref().or(settings.token_endpoint.as_deref()).unwrap_or(url.as_str());
     let assertion = ClientAssertion { client_id, audience, now, id: &URL_SAFE_NO_PAD.encode(random) };
     keys.sign(&assertion).map_err(|error| {
         tracing::error!(%error, client = client_id, "the assertion that authenticates the hub could not be signed");

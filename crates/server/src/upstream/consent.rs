@@ -4,6 +4,7 @@ use domain::id::AuthorizationRequestId;
 use domain::model::authorization_request::{RequestStatus, RequestStepError};
 use domain::model::client::Client;
 use domain::model::connection::consent_expiry;
+use domain::model::provider::ProviderEndpoint;
 use domain::rule::authorization_progress::AuthorizationProgress;
 use domain::rule::authorize::{ACCESS_DENIED, Language, ensure_may_continue};
 use domain::rule::pkce;
@@ -12,6 +13,7 @@ use store::command::{DenyRequest, SendToProvider};
 use store::query::GetRegistration;
 
 use super::client::load_upstream_client_id;
+use super::discovery::ensure_endpoints;
 use super::login::{BrowserFlow, Login, LoginError, LoginPage, login_owner, request_language};
 use super::recipient_code::replace_code;
 use super::urls::{authorization_url, callback_uri};
@@ -95,6 +97,7 @@ pub async fn approve(
         _ => return Err(LoginError::NotPossibleNow(login.request.id)),
     }
     let language = language.unwrap_or_else(|| request_language(&login.request));
+    let login = ensure_provider_usable(ctx, login).await?;
     let Login { mut request, client, provider, .. } = login;
     let vault = ctx.app().vault();
     if request.status == RequestStatus::AwaitingConsent {
@@ -128,8 +131,9 @@ pub async fn approve(
     let bound_to = login_owner(&request).bind(SealPurpose::PkceVerifier);
     let verifier = key.open_text(&bound_to, request.verifier.as_deref().unwrap_or_default())?;
     let settings = &provider.settings;
+    let endpoint = provider.endpoint(ProviderEndpoint::Authorization).unwrap_or_default();
     let url = authorization_url(
-        &provider,
+        endpoint,
         &[
             ("response_type", "code"),
             ("client_id", &load_upstream_client_id(ctx, &provider, &request.client_id).await?),
@@ -144,6 +148,17 @@ pub async fn approve(
         ],
     );
     Ok(url.ok_or(InternalError::new("the authorization endpoint of a provider is not a URL"))?)
+}
+
+/// Returns a login with the endpoints that it needs, or a page that explains that it cannot be started.
+async fn ensure_provider_usable(ctx: &RequestContext, mut login: Login) -> Result<Login, LoginError> {
+    match ensure_endpoints(ctx, login.provider.clone()).await? {
+        Ok(provider) => {
+            login.provider = provider;
+            Ok(login)
+        }
+        Err(error) => Err(LoginError::Stopped(login.into_unavailable_page(ctx, &error).await?)),
+    }
 }
 
 /// Stores that the customer declined and returns the recipient's redirect URI with the error. A repetition returns the same.

@@ -177,8 +177,10 @@ impl<'a> ProviderEndpoints<'a> {
                 BreakerSignal::Failed
             }
             Ok(_) => BreakerSignal::Succeeded,
-            // The URL or the client credentials cannot be used.
-            Err(OutboundError::Forbidden | OutboundError::Credentials) => BreakerSignal::NotSent,
+            // The endpoint is not known, or its URL or the client credentials cannot be used.
+            Err(OutboundError::Forbidden | OutboundError::Credentials | OutboundError::NoEndpoint(_)) => {
+                BreakerSignal::NotSent
+            }
             Err(OutboundError::Connect | OutboundError::Tls(_)) => BreakerSignal::Unreachable,
             Err(OutboundError::Timeout | OutboundError::TooLarge | OutboundError::Interrupted) => {
                 BreakerSignal::Failed

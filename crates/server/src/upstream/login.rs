@@ -76,6 +76,8 @@ pub enum LoginStatus {
     Stopped,
     /// The authorization cannot continue, and the customer was sent to the provider before.
     StoppedAtProvider,
+    /// The customer cannot be sent to the provider, because the hub cannot use it at present.
+    ProviderUnavailable,
 }
 
 /// The evidence that a browser sends for one authorization request.
@@ -173,16 +175,34 @@ impl Login {
         ctx: &RequestContext,
         error: &OAuthError,
     ) -> Result<Box<LoginPage>, InternalError> {
-        let return_url = if may_redirect(ctx, &self.client).await? {
-            build_client_redirect(&self.client, &self.request, Err(error))
-        } else {
-            None
-        };
         // The time of the consent remains when the request has failed.
         let status = if self.request.agreed_at.is_some() {
             LoginStatus::StoppedAtProvider
         } else {
             LoginStatus::Stopped
+        };
+        self.into_error_page(ctx, status, error).await
+    }
+
+    /// Builds the page for a login that cannot continue, because the customer cannot be sent to the provider.
+    pub(super) async fn into_unavailable_page(
+        self,
+        ctx: &RequestContext,
+        error: &OAuthError,
+    ) -> Result<Box<LoginPage>, InternalError> {
+        self.into_error_page(ctx, LoginStatus::ProviderUnavailable, error).await
+    }
+
+    async fn into_error_page(
+        self,
+        ctx: &RequestContext,
+        status: LoginStatus,
+        error: &OAuthError,
+    ) -> Result<Box<LoginPage>, InternalError> {
+        let return_url = if may_redirect(ctx, &self.client).await? {
+            build_client_redirect(&self.client, &self.request, Err(error))
+        } else {
+            None
         };
         Ok(Box::new(self.build_page(status, return_url)))
     }

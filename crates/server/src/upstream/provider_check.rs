@@ -1,7 +1,10 @@
 //! The connectivity check of a provider. It changes nothing in the hub or at the provider.
 
 use domain::id::ProviderId;
-use domain::model::provider::{DynamicRegistration, Provider, ProviderSettings, UpstreamClientMode};
+use domain::model::provider::{
+    DynamicRegistration, EndpointError, Provider, ProviderEndpoint, ProviderMetadata, ProviderSettings,
+    UpstreamClientMode,
+};
 use domain::{Secret, Timestamp};
 use futures_util::future::join5;
 use http::{StatusCode, header};
@@ -12,6 +15,7 @@ use super::check_result::{
     evaluate_revocation_response, evaluate_status, evaluate_token_response,
 };
 use super::client_authentication::{ClientForm, UpstreamClientCredentials, build_authenticated_form};
+use super::discovery::request_metadata;
 use super::hub_secrets::{load_hub_secret, load_initial_access_token};
 use super::transport::outbound_for;
 use super::urls::callback_uri;
@@ -38,7 +42,10 @@ pub async fn check_provider(ctx: &RequestContext, provider: &Provider) -> Vec<Ch
         checks.push(CheckResult::new("transport", true, detail));
     }
     let (outbound, public_url, now) = (&outbound, ctx.app().public_url(), ctx.now());
-    let endpoint_checks = ProviderCheck { outbound, public_url, id: provider.id, settings, now };
+    let metadata = provider.metadata();
+    let allow_http = ctx.app().config().upstream.allow_loopback;
+    let endpoint_checks =
+        ProviderCheck { outbound, public_url, id: provider.id, settings, metadata, allow_http, now };
     let mut initial_access_token = None;
     if let Some(registration) = &settings.dynamic_registration {
         let (ok, detail) = match load_initial_access_token(ctx, provider, registration).await {
@@ -91,6 +98,10 @@ pub(crate) struct ProviderCheck<'a> {
     pub(crate) public_url: &'a str,
     pub(crate) id: ProviderId,
     pub(crate) settings: &'a ProviderSettings,
+    /// The stored metadata of the issuer.
+    pub(crate) metadata: Option<&'a ProviderMetadata>,
+    /// True if the metadata may name URLs with plain http.
+    pub(crate) allow_http: bool,
     pub(crate) now: Timestamp,
 }
 
@@ -103,8 +114,16 @@ impl ProviderCheck<'_> {
         initial_access_token: Option<&Secret<String>>,
     ) -> Vec<CheckResult> {
         let settings = self.settings;
+        let discovered = self.request_metadata().await;
+        let check = discovered.as_ref().map(|result| match result {
+            Ok(_) => CheckResult::new("metadata", true, "the metadata of the issuer name every endpoint"),
+            Err(error) => CheckResult::new("metadata", false, error),
+        });
+        let metadata = discovered.as_ref().and_then(|result| result.as_ref().ok()).or(self.metadata);
+        let endpoint = |endpoint| settings.find_endpoint(metadata, endpoint);
         let revocation = async {
-            let endpoint = settings.revocation_endpoint.as_ref()?;
+            // A provider without the endpoint is not notified of the end of connections.
+            let endpoint = endpoint(ProviderEndpoint::Revocation).ok()?;
             Some(self.check_revocation_endpoint(endpoint, credentials).await)
         };
         let registration = async {
@@ -112,21 +131,35 @@ impl ProviderCheck<'_> {
             Some(self.check_registration_endpoint(registration, initial_access_token).await)
         };
         let (authorization, token, revocation, data, registration) = join5(
-            self.check_authorization_endpoint(),
-            self.check_token_endpoint(credentials),
+            self.check_authorization_endpoint(endpoint(ProviderEndpoint::Authorization)),
+            self.check_token_endpoint(endpoint(ProviderEndpoint::Token), credentials),
             revocation,
             self.check_data_endpoint(),
             registration,
         )
         .await;
-        let required = [Some(authorization), Some(token)];
+        let required = [check, Some(authorization), Some(token)];
         required.into_iter().chain([revocation, Some(data), registration]).flatten().collect()
+    }
+
+    /// Requests the metadata of the issuer, if they are needed and the settings allow to use them.
+    async fn request_metadata(&self) -> Option<Result<ProviderMetadata, String>> {
+        let issuer = self.settings.issuer.as_deref().filter(|_| self.settings.needs_metadata())?;
+        let found = request_metadata(self.outbound, issuer, self.allow_http).await;
+        Some(match found {
+            Ok((metadata, _)) => match metadata.ensure_usable(self.settings) {
+                Ok(()) => Ok(metadata),
+                Err(error) => Err(error.to_string()),
+            },
+            Err(error) => Err(error.to_string()),
+        })
     }
 
     /// Sends a request without parameters to the authorization endpoint, which must support `GET` (RFC 6749 §3.1). A
     /// provider that works responds with an error page or a redirect.
-    async fn check_authorization_endpoint(&self) -> CheckResult {
-        match self.get(&self.settings.authorization_endpoint).await {
+    async fn check_authorization_endpoint(&self, endpoint: Result<&str, EndpointError>) -> CheckResult {
+        let response = async { self.get(endpoint.map_err(OutboundError::NoEndpoint)?).await };
+        match response.await {
             Ok(status) => evaluate_status("authorization", status),
             Err(error) => CheckResult::new("authorization", false, error.to_string()),
         }
@@ -152,7 +185,11 @@ impl ProviderCheck<'_> {
     ///
     /// A provider that works responds with an error code of RFC 6749 §5.2. The code shows whether the provider accepts
     /// the client.
-    async fn check_token_endpoint(&self, credentials: Option<&UpstreamClientCredentials>) -> CheckResult {
+    async fn check_token_endpoint(
+        &self,
+        endpoint: Result<&str, EndpointError>,
+        credentials: Option<&UpstreamClientCredentials>,
+    ) -> CheckResult {
         let redirect_uri = callback_uri(self.public_url, self.id);
         let fields = vec![
             ("grant_type", "authorization_code"),
@@ -161,7 +198,10 @@ impl ProviderCheck<'_> {
             // RFC 7636 §4.1 requires at least 43 characters.
             ("code_verifier", "bowline-provider-check-without-a-code-challenge"),
         ];
-        match self.post_form(&self.settings.token_endpoint, fields, credentials).await {
+        let response = async {
+            self.post_form(endpoint.map_err(OutboundError::NoEndpoint)?, fields, credentials).await
+        };
+        match response.await {
             Ok(response) => evaluate_token_response(&response, credentials.is_some()),
             Err(error) => CheckResult::new("token", false, error.to_string()),
         }

@@ -20,7 +20,9 @@ impl ReadReporter {
     /// Reports that no response arrived, or not completely.
     pub(super) fn report_outbound_error(&self, error: &OutboundError) {
         let reply = match error {
-            OutboundError::Forbidden | OutboundError::Credentials => ProviderReply::NotSent,
+            OutboundError::Forbidden | OutboundError::Credentials | OutboundError::NoEndpoint(_) => {
+                ProviderReply::NotSent
+            }
             OutboundError::Connect => ProviderReply::NotConnected,
             OutboundError::Tls(_) => ProviderReply::TlsFailed,
             OutboundError::Timeout | OutboundError::Interrupted => ProviderReply::NoResponse,

@@ -3,7 +3,9 @@
 use domain::Secret;
 use domain::id::{ClientId, ConnectionId};
 use domain::model::job::{AttemptOutcome, Job, JobKind, SealedAccessToken, TokenType};
-use domain::model::provider::{EndpointGroup, GrantScope, Provider, RevokeTokens};
+use domain::model::provider::{
+    EndpointError, EndpointGroup, GrantScope, Provider, ProviderEndpoint, RevokeTokens,
+};
 use domain::rule::provider_response::{CallOutcome, FailureReason, RevocationStep, next_revocation_step};
 use store::command::{SealedValue, UnrevokedToken};
 use store::query::{GetProvider, IsGrantShared};
@@ -59,8 +61,9 @@ impl RevocationJob<'_> {
         if self.is_grant_shared(self.job.identity.clone()).await? {
             return Ok(report_grant_shared());
         }
-        let Some(endpoint) = &self.provider.settings.revocation_endpoint else {
-            return Ok(report_no_endpoint());
+        let endpoint = match self.provider.endpoint(ProviderEndpoint::Revocation) {
+            Ok(endpoint) => endpoint,
+            Err(error) => return Ok(report_unknown_endpoint(error)),
         };
         let other_token =
             self.job.access_token.as_ref().map(|sealed| self.open_other_token(sealed)).transpose()?;
@@ -150,9 +153,12 @@ impl RevocationJob<'_> {
             Some(token) if !is_access_token_revoked => (token, TokenType::RefreshToken),
             _ => (tokens.access_token, TokenType::AccessToken),
         };
-        let (outcome, description) = match &self.provider.settings.revocation_endpoint {
-            None => (AttemptOutcome::Refused, report_no_endpoint().description),
-            Some(endpoint) => match endpoints.revoke(endpoint, token.expose(), token_type).await {
+        let (outcome, description) = match self.provider.endpoint(ProviderEndpoint::Revocation) {
+            Err(error) => {
+                let report = report_unknown_endpoint(error);
+                (report.outcome, report.description)
+            }
+            Ok(endpoint) => match endpoints.revoke(endpoint, token.expose(), token_type).await {
                 Ok(report) => {
                     let step = next_revocation_step(report.outcome, 0, false);
                     (attempt_outcome(step, &report), report.to_string())
@@ -260,9 +266,12 @@ const fn attempt_outcome(step: RevocationStep, report: &CallReport) -> AttemptOu
     }
 }
 
-fn report_no_endpoint() -> AttemptReport {
-    let description = "the provider has no revocation endpoint in its settings";
-    AttemptReport::new(AttemptOutcome::Refused, description)
+fn report_unknown_endpoint(error: EndpointError) -> AttemptReport {
+    match error {
+        EndpointError::Missing(_) => AttemptReport::new(AttemptOutcome::Refused, error.to_string()),
+        // The metadata become known, or an operator allows the host.
+        EndpointError::NotDiscovered(_) | EndpointError::OtherHost(_) => AttemptReport::retry_later(&error),
+    }
 }
 
 fn report_grant_shared() -> AttemptReport {

@@ -1,7 +1,7 @@
 //! Requests to the token endpoint (RFC 6749 §3.2) and the revocation endpoint (RFC 7009 §2) of a provider.
 
 use domain::model::job::TokenType;
-use domain::model::provider::EndpointGroup;
+use domain::model::provider::{EndpointError, EndpointGroup, ProviderEndpoint};
 use domain::rule::provider_response::{FailureReason, ProviderCall};
 
 use super::call_report::CallReport;
@@ -88,11 +88,15 @@ impl ProviderEndpoints<'_> {
     async fn post_form_as(
         &self,
         credentials: Result<UpstreamClientCredentials, OutboundError>,
-        endpoint: &str,
+        endpoint: Result<&str, EndpointError>,
         fields: Vec<(&str, &str)>,
     ) -> (Option<String>, Result<PartialResponse, OutboundError>) {
-        match credentials {
-            Ok(credentials) => {
+        let endpoint = endpoint.map_err(|error| {
+            tracing::warn!(provider = %self.provider.id, reason = %error, "a call to a provider was not sent");
+            OutboundError::NoEndpoint(error)
+        });
+        match credentials.and_then(|credentials| Ok((credentials, endpoint?))) {
+            Ok((credentials, endpoint)) => {
                 let result = self.post_form(&credentials, endpoint, fields).await;
                 (Some(credentials.id), result)
             }
@@ -120,7 +124,7 @@ impl ProviderEndpoints<'_> {
             let report = CallReport::client_blocked(call);
             return Err(TokenCallError::Failed { report, found: Vec::new() });
         }
-        let endpoint = &self.provider.settings.token_endpoint;
+        let endpoint = self.provider.endpoint(ProviderEndpoint::Token);
         let (client, result) = self.post_form_as(credentials, endpoint, grant.to_form_fields()).await;
         let status = result.as_ref().and_then(PartialResponse::complete_status);
         self.record_outcome("token", EndpointGroup::Token, status);
@@ -144,7 +148,7 @@ impl ProviderEndpoints<'_> {
         self.ensure_circuit_closed(EndpointGroup::Revocation)?;
         let fields = vec![("token", token), ("token_type_hint", token_type.as_str())];
         // Each job is a trial call: it has a back-off of its own, and no other call waits for it.
-        let (client, result) = self.post_form_as(self.load_credentials().await, endpoint, fields).await;
+        let (client, result) = self.post_form_as(self.load_credentials().await, Ok(endpoint), fields).await;
         let status = result.as_ref().and_then(PartialResponse::complete_status);
         self.record_outcome("revoke", EndpointGroup::Revocation, status);
         let report = match &result {

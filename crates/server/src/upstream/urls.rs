@@ -1,16 +1,15 @@
 //! Builds authorization URLs, redirect URIs and FDX resource URLs, and decides which redirects may be followed.
 
 use domain::id::ProviderId;
-use domain::model::provider::Provider;
 use http::header;
 use url::Url;
 
 use crate::outbound::StreamingResponse;
 
 /// Builds the provider's authorization URL, to which the browser is redirected (RFC 6749 §4.1.1, RFC 7636 §4.3).
-/// Returns `None` if the configured endpoint is not a URL.
-pub(super) fn authorization_url(provider: &Provider, fields: &[(&str, &str)]) -> Option<String> {
-    let mut url = Url::parse(&provider.settings.authorization_endpoint).ok()?;
+/// Returns `None` if the endpoint is not a URL.
+pub(super) fn authorization_url(endpoint: &str, fields: &[(&str, &str)]) -> Option<String> {
+    let mut url = Url::parse(endpoint).ok()?;
     url.query_pairs_mut().extend_pairs(fields);
     Some(url.into())
 }

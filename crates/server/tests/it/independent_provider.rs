@@ -8,8 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bowline::cli::BrowserRequest;
 use domain::model::provider::{
-    ClientAuthentication, CustomerIdentity, GrantScope, ProviderSettings, SecretSource, SigningAlgorithm,
-    TlsSettings,
+    ClientAuthentication, CustomerIdentity, GrantScope, ProviderEndpoint, ProviderSettings, SecretSource,
+    SigningAlgorithm, TlsSettings,
 };
 use http::Method;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
@@ -146,8 +146,8 @@ impl TestHub {
         let (browser, origin) = (bank.http.clone(), origin.to_owned());
         self.update_provider_settings(1000, |settings| {
             settings.issuer = Some(browser.clone());
-            settings.authorization_endpoint = format!("{browser}/auth");
-            settings.token_endpoint = format!("{origin}/token");
+            settings.authorization_endpoint = Some(format!("{browser}/auth"));
+            settings.token_endpoint = Some(format!("{origin}/token"));
             settings.revocation_endpoint = Some(format!("{origin}/token/revocation"));
             settings.fdx.base_url = format!("{origin}/fdx");
             settings.client_secret = None;
@@ -230,6 +230,39 @@ async fn private_key_jwt_connects_rotates_and_revokes() {
     assert!(states.len() >= 8 && !states.contains(&true), "{states:?}");
 }
 
+fn remove_endpoints(settings: &mut ProviderSettings) {
+    (settings.authorization_endpoint, settings.token_endpoint) = (None, None);
+    settings.revocation_endpoint = None;
+}
+
+#[tokio::test]
+async fn endpoints_are_discovered_and_known_while_issuer_is_down() {
+    let kit = TestHub::new().await;
+    let file = kit.data_folder().join("key.pem");
+    std::fs::write(&file, create_signing_key(SigningAlgorithm::Es256)).unwrap();
+    let bank = IndependentBank::start(&kit, &TestAuthority::new(), &[]).await;
+    kit.use_independent_bank(&bank, &bank.http, |settings| {
+        jwt_settings(settings, SigningAlgorithm::Es256, &file);
+        remove_endpoints(settings);
+    })
+    .await;
+
+    let tokens = kit.connect_at_independent_bank(&bank).await;
+    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204);
+    kit.wait_for_revocation(&tokens).await;
+    assert!(!bank.introspect_issued_tokens(&kit).await.contains(&true));
+    let authorization_endpoint = format!("{}/auth", bank.http);
+    drop(bank);
+
+    let (is_found, detail) = kit.check_of_provider(1000, "metadata").await;
+    assert!(!is_found && detail.contains("no connection"), "{detail}");
+    let ctx = bowline::jobs::new_job_context(kit.app(), "test").unwrap();
+    let query = store::query::GetProvider { id: domain::id::ProviderId::new(1000) };
+    let provider = ctx.ask(&query).await.unwrap().unwrap();
+    assert_eq!(provider.endpoint(ProviderEndpoint::Authorization), Ok(&*authorization_endpoint));
+}
+
 #[tokio::test]
 async fn private_key_jwt_of_each_algorithm_is_accepted() {
     let kit = TestHub::new().await;
@@ -284,6 +317,8 @@ async fn tls_client_auth_connects_and_reloads_certificate() {
             key,
             ..TlsSettings::default()
         });
+        // The metadata name other endpoints for clients with a certificate.
+        remove_endpoints(settings);
     })
     .await;
     let (is_trusted, detail) = kit.check_of_provider(1000, "token").await;

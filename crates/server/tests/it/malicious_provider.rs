@@ -38,7 +38,7 @@ impl MaliciousProvider {
         tokio::spawn(async move { axum::serve(listener, router).await });
         let ctx = bowline::jobs::new_job_context(kit.app(), "test").unwrap();
         let mut provider = ctx.ask(&GetProvider { id: ProviderId::new(1000) }).await.unwrap().unwrap();
-        provider.settings.token_endpoint = format!("{url}/token");
+        provider.settings.token_endpoint = Some(format!("{url}/token"));
         provider.settings.fdx.base_url = url;
         let (moment, actor) = (ctx.new_moment().unwrap(), Actor::system("test"));
         ctx.run(UpsertProvider { moment, provider, actor }).await.unwrap();

@@ -347,7 +347,7 @@ async fn tls_failure_is_not_reported_as_maintenance() {
     kit.update_provider_settings(1000, |settings| to_https(&mut settings.fdx.base_url)).await;
 
     let read = kit.read("/accounts", &tokens.access).await;
-    kit.update_provider_settings(1000, |settings| to_https(&mut settings.token_endpoint)).await;
+    kit.update_provider_settings(1000, |settings| to_https(settings.token_endpoint.as_mut().unwrap())).await;
     let callback = crate::recovery::approve_and_capture_callback(&kit).await;
     let back = kit.get(&callback.replace(kit.app().public_url(), "")).await.location.unwrap();
 

@@ -57,7 +57,7 @@ async fn headers_are_sent_with_every_call_and_secret_is_reloaded() {
     let file = kit.data_folder().join("gateway.key");
     std::fs::write(&file, "first-key\n").unwrap();
     kit.update_provider_settings(1000, |settings| {
-        settings.token_endpoint = format!("{}/token", bank.url);
+        settings.token_endpoint = Some(format!("{}/token", bank.url));
         settings.revocation_endpoint = Some(format!("{}/revoke", bank.url));
         settings.fdx.base_url = format!("{}/fdx", bank.url);
         settings.headers = BTreeMap::from([("x-fapi-financial-id".into(), "maple".into())]);
@@ -158,7 +158,7 @@ async fn proxy_resolves_the_name_and_gets_credentials() {
     let file = kit.data_folder().join("proxy.secret");
     std::fs::write(&file, "hub:hunter2").unwrap();
     kit.update_provider_settings(1000, |settings| {
-        settings.token_endpoint = "https://bank.invalid/token".into();
+        settings.token_endpoint = Some("https://bank.invalid/token".into());
         settings.proxy = Some(ProxySettings {
             url: format!("http://{proxy}"),
             credentials: Some(SecretSource::File(file.display().to_string())),
@@ -196,7 +196,7 @@ async fn provider_timeout_is_shorter_than_that_of_the_hub() {
     })
     .await;
     kit.update_provider_settings(1000, |settings| {
-        settings.token_endpoint = format!("http://{silent}/token");
+        settings.token_endpoint = Some(format!("http://{silent}/token"));
         settings.timeout = Some("100ms".into());
     })
     .await;
@@ -217,7 +217,7 @@ async fn private_address_is_called_only_in_an_allowed_range() {
         (vec!["10.255.255.0/24"], "no connection"),
     ] {
         kit.update_provider_settings(1000, |settings| {
-            settings.token_endpoint = "https://10.255.255.1:1/token".into();
+            settings.token_endpoint = Some("https://10.255.255.1:1/token".into());
             settings.proxy = Some(ProxySettings { url: "http://127.0.0.1:1".into(), credentials: None });
             let allow_private = ranges.iter().map(|range| (*range).to_owned()).collect();
             settings.tls = Some(TlsSettings { allow_private, ..TlsSettings::default() });

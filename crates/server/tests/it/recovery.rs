@@ -246,7 +246,7 @@ async fn exchange_without_response_is_left_to_recovery() {
     let stored = ctx.ask(&GetProvider { id: ProviderId::new(1000) }).await.unwrap().unwrap();
     let at = |token_endpoint: String| {
         let (mut provider, moment): (Provider, _) = (stored.clone(), ctx.new_moment().unwrap());
-        provider.settings.token_endpoint = token_endpoint;
+        provider.settings.token_endpoint = Some(token_endpoint);
         ctx.run(UpsertProvider { moment, provider, actor: Actor::system("test") })
     };
     at(spawn_silent_token_endpoint().await).await.unwrap();
@@ -255,7 +255,7 @@ async fn exchange_without_response_is_left_to_recovery() {
     let request = ctx.ask(&FindAuthorizationRequestByState { state }).await.unwrap().unwrap();
     let back = kit.send(BrowserRequest::new(Method::GET, &callback)).await.location.unwrap();
     assert_eq!(query_parameter(&back, "error").as_deref(), Some("temporarily_unavailable"));
-    at(stored.settings.token_endpoint.clone()).await.unwrap();
+    at(stored.settings.token_endpoint.clone().unwrap()).await.unwrap();
     assert_eq!((run_recovery(&kit).await, kit.list_grant_states().await.len()), (0, 0));
     assert_eq!(count_jobs(&kit, "recover_authorization_code", "pending").await, 1);
     kit.advance(kit.app().refresh_lease_duration());

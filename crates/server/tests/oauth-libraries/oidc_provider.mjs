@@ -114,6 +114,10 @@ const listen = (server) => new Promise((resolve) => {
 const http = `http://127.0.0.1:${await listen(createServer(serve))}`;
 const tls = { cert: bank.certificate, key: bank.key, ca: bank.client_ca, requestCert: true, rejectUnauthorized: false };
 const https = `https://127.0.0.1:${await listen(createTlsServer(tls, serve))}`;
+const paths = { token_endpoint: 'token', revocation_endpoint: 'token/revocation', introspection_endpoint: 'token/introspection' };
+configuration.discovery = {
+  mtls_endpoint_aliases: Object.fromEntries(Object.entries(paths).map(([name, path]) => [name, `${https}/${path}`])),
+};
 provider = new Provider(http, configuration);
 provider.on('server_error', (ctx, error) => console.error(error));
 provider.on('grant.error', (ctx, error) => console.error(error.message, error.error_detail));

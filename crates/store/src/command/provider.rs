@@ -1,15 +1,17 @@
-//! Commands that write configured providers, add providers for operators, and set the state of a provider.
+//! Commands that write configured providers, add providers for operators, store the metadata of their issuers, and set the state
+//! of a provider.
 
 use domain::Moment;
 use domain::id::ProviderId;
-use domain::model::audit_event::{Actor, AuditAction, AuditEntry, AuditHead, SubjectKind};
-use domain::model::provider::{Provider, ProviderState};
+use domain::model::audit_event::{Actor, ActorKind, AuditAction, AuditEntry, AuditHead, SubjectKind};
+use domain::model::provider::{Provider, ProviderMetadata, ProviderState};
 use serde_json::json;
 
-use super::audit_entry::build_audit_entry;
+use super::audit_entry::{build_audit_entry, describe_list};
 use super::expiry_brake::release_expiry;
 use crate::entity::provider::{
-    ProviderSettingsColumns, SealedProviderSecrets, compute_provider_state_mac, lock_provider,
+    ProviderMetadataColumns, ProviderSettingsColumns, SealedProviderSecrets, compute_provider_state_mac,
+    lock_provider,
 };
 use crate::error::Result;
 use crate::operation::Command;
@@ -48,17 +50,22 @@ impl Command for UpsertProvider {
         let head = tx.audit(&head, entry);
         let state_mac = compute_provider_state_mac(tx, provider.id, state);
         let ProviderSettingsColumns { settings, mac } = ProviderSettingsColumns::new(tx, provider)?;
+        let no_metadata = ProviderMetadataColumns::new(tx, provider.id, None)?;
         tx.defer(
+            // The metadata of an existing provider are kept, so that the hub can start while the issuer cannot be reached.
             // The secrets of a provider that an operator added are deleted when the configuration takes it over, because
             // the configuration has its own.
             sql!(
                 "-- write a configured provider
-                INSERT INTO providers (id, state, source, settings, audit_head, created_at, updated_at, state_mac, mac)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8)
+                INSERT INTO providers (id, state, source, settings, audit_head, created_at, updated_at, state_mac, mac,
+                    metadata_mac)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9)
                 ON CONFLICT (id) DO UPDATE SET source = excluded.source, settings = excluded.settings, mac = excluded.mac,
                     data_key = NULL, secrets = NULL, audit_head = excluded.audit_head, updated_at = excluded.updated_at"
             ),
-            values![provider.id, state, provider.source, settings, head, self.moment.now, state_mac, mac],
+            values![
+                provider.id, state, provider.source, settings, head, self.moment.now, state_mac, mac, no_metadata.mac
+            ],
         );
         Ok(())
     }
@@ -92,16 +99,17 @@ impl Command for AddProvider {
         let head = tx.audit(&AuditHead::default(), entry);
         let state_mac = compute_provider_state_mac(tx, provider.id, provider.state);
         let ProviderSettingsColumns { settings, mac } = ProviderSettingsColumns::new(tx, provider)?;
+        let no_metadata = ProviderMetadataColumns::new(tx, provider.id, None)?;
         tx.defer(
             sql!(
                 "-- add a provider
                 INSERT INTO providers (id, state, source, settings, data_key, secrets, audit_head, created_at, updated_at,
-                    state_mac, mac)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10)"
+                    state_mac, mac, metadata_mac)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11)"
             ),
             values![
                 provider.id, provider.state, provider.source, settings, self.secrets.data_key, self.secrets.secrets, head,
-                self.moment.now, state_mac, mac
+                self.moment.now, state_mac, mac, no_metadata.mac
             ],
         );
         Ok(true)
@@ -117,6 +125,49 @@ fn build_provider_changed_entry(
     let subject = (SubjectKind::Provider, &id);
     let detail = json!({"state": state.as_str()});
     build_audit_entry(subject, moment, AuditAction::ProviderChanged, actor.clone(), &detail)
+}
+
+/// Stores the metadata of a provider's issuer, if they differ from the stored ones.
+#[derive(Debug)]
+pub struct StoreProviderMetadata {
+    pub moment: Moment,
+    pub provider_id: ProviderId,
+    pub metadata: ProviderMetadata,
+}
+
+impl Command for StoreProviderMetadata {
+    /// The names of the members that have changed; empty if there is no such provider.
+    type Reply = Vec<String>;
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Vec<String>> {
+        let Some(provider) = lock_provider(tx, self.provider_id).await? else {
+            return Ok(Vec::new());
+        };
+        let unknown = ProviderMetadata::default();
+        let changed = self.metadata.changed_members(provider.discovered.as_ref().unwrap_or(&unknown));
+        if changed.is_empty() {
+            return Ok(changed);
+        }
+        let subject = (SubjectKind::Provider, &provider.id);
+        let detail = json!({"first": provider.discovered.is_none(), "members": describe_list(&changed)});
+        let actor = Actor::new(ActorKind::Provider, provider.id.to_string());
+        let action = AuditAction::ProviderMetadataChanged;
+        let entry = build_audit_entry(subject, &self.moment, action, actor, &detail);
+        let head = tx.audit(&provider.audit, entry);
+        let columns = ProviderMetadataColumns::new(tx, provider.id, Some(&self.metadata))?;
+        tx.defer(
+            sql!(
+                "-- store the metadata of a provider's issuer
+                UPDATE providers SET metadata = ?2, metadata_mac = ?3, audit_head = ?4, updated_at = ?5 WHERE id = ?1"
+            ),
+            values![provider.id, columns.metadata, columns.mac, head, self.moment.now],
+        );
+        Ok(changed)
+    }
 }
 
 /// Pauses, retires or releases a provider. The release also lets connections end by expiry again.

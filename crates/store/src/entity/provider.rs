@@ -2,7 +2,7 @@
 
 use domain::id::ProviderId;
 use domain::model::audit_event::AuditHead;
-use domain::model::provider::{Provider, ProviderState};
+use domain::model::provider::{Provider, ProviderMetadata, ProviderState};
 
 use crate::error::{Result, StoreError};
 use crate::row::{FromRow, Row};
@@ -13,7 +13,7 @@ use crate::value::{Value, to_json, values};
 
 macro_rules! provider_columns {
     () => {
-        "id, state, state_mac, source, settings, mac, audit_head"
+        "id, state, state_mac, source, settings, mac, metadata, metadata_mac, audit_head"
     };
 }
 pub(crate) use provider_columns;
@@ -28,6 +28,15 @@ pub(crate) static PROVIDER_MAC: RowMac = RowMac {
     part: "",
     columns: &["id", "source", "settings"],
     mac: "mac",
+    id: ("id", ""),
+};
+
+/// The MAC over the metadata of a provider's issuer, which contain endpoints too and change without the settings.
+pub(crate) static PROVIDER_METADATA_MAC: RowMac = RowMac {
+    table: "providers",
+    part: "metadata",
+    columns: &["id", "metadata"],
+    mac: "metadata_mac",
     id: ("id", ""),
 };
 
@@ -50,15 +59,31 @@ pub(crate) fn compute_provider_state_mac(tx: &Tx<'_>, id: ProviderId, state: Pro
     tx.compute_mac(&PROVIDER_STATE_MAC, values![id, state])
 }
 
+/// The values of the columns that new metadata of a provider's issuer change.
+pub(crate) struct ProviderMetadataColumns {
+    pub(crate) metadata: Option<String>,
+    pub(crate) mac: Value,
+}
+
+impl ProviderMetadataColumns {
+    pub(crate) fn new(tx: &Tx<'_>, id: ProviderId, metadata: Option<&ProviderMetadata>) -> Result<Self> {
+        let metadata = metadata.map(to_json).transpose()?;
+        let mac = tx.compute_mac(&PROVIDER_METADATA_MAC, values![id, metadata]);
+        Ok(Self { metadata, mac })
+    }
+}
+
 impl FromRow for Provider {
     fn from_row(row: &mut Row) -> Result<Self> {
         row.verify(&PROVIDER_STATE_MAC)?;
         row.verify(&PROVIDER_MAC)?;
+        row.verify(&PROVIDER_METADATA_MAC)?;
         Ok(Self {
             id: row.get("id")?,
             state: row.get("state")?,
             source: row.get("source")?,
             settings: row.get_json("settings")?,
+            discovered: row.get_optional_json("metadata")?,
             audit: AuditHead::from_row(row)?,
         })
     }

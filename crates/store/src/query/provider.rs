@@ -57,7 +57,8 @@ impl Query for ListRecipientProviders {
 
 static RECIPIENT_PROVIDERS: &Sql = sql!(
     "-- list the providers that a recipient is registered with
-    SELECT p.id, p.state, p.state_mac, p.source, p.settings, p.mac, p.audit_head
+    SELECT p.id, p.state, p.state_mac, p.source, p.settings, p.mac, p.metadata, p.metadata_mac,
+        p.audit_head
     FROM registrations r JOIN providers p ON p.id = r.provider_id
     WHERE r.client_id = ?1 AND r.state = ?2 ORDER BY p.id"
 );

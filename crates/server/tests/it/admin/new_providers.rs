@@ -234,9 +234,9 @@ async fn provider_test_reports_failures_and_changes_nothing(kit: TestHub) {
     let url = bank.url.clone();
     kit.update_provider_settings(1000, |settings| {
         settings.fdx.base_url.clone_from(&url);
-        settings.token_endpoint = format!("{url}/token");
+        settings.token_endpoint = Some(format!("{url}/token"));
         settings.revocation_endpoint = Some("http://127.0.0.1:1/revoke".into());
-        settings.authorization_endpoint = "http://10.0.0.1/authorize".into();
+        settings.authorization_endpoint = Some("http://10.0.0.1/authorize".into());
     })
     .await;
     let broken = test_provider(&kit, 1000).await;
@@ -252,7 +252,7 @@ async fn provider_test_reports_failures_and_changes_nothing(kit: TestHub) {
     let site = EndpointStub::new(|_| json_response(404, &json!({"error": "mine"}))).await;
     let url = site.url.clone();
     kit.update_provider_settings(1000, |settings| {
-        settings.authorization_endpoint = format!("{url}/authorize");
+        settings.authorization_endpoint = Some(format!("{url}/authorize"));
         settings.revocation_endpoint = Some(format!("{url}/revoke"));
     })
     .await;

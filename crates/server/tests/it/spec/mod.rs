@@ -100,7 +100,7 @@ async fn install_provider_stub(kit: &TestHub) -> EndpointStub {
     .await;
     let url = bank.url.clone();
     kit.update_provider_settings(1000, |settings| {
-        settings.token_endpoint = format!("{url}/token");
+        settings.token_endpoint = Some(format!("{url}/token"));
         settings.revocation_endpoint = Some(format!("{url}/revoke"));
         settings.fdx.base_url = format!("{url}/fdx");
     })

@@ -69,9 +69,9 @@ async fn rfc6749_s3_3_reduced_provider_scope_limits_recipient_scope() {
         body["scope"] = granted.clone();
         let bank = EndpointStub::new(move |_| json_response(200, &body)).await;
         let (real, url) = (format!("{}/token", kit.world.maple().url), format!("{}/token", bank.url));
-        kit.update_provider_settings(1000, |settings| settings.token_endpoint = url).await;
+        kit.update_provider_settings(1000, |settings| settings.token_endpoint = Some(url)).await;
         let location = open_url(&kit, &callback).await.location.unwrap();
-        kit.update_provider_settings(1000, |settings| settings.token_endpoint = real).await;
+        kit.update_provider_settings(1000, |settings| settings.token_endpoint = Some(real)).await;
         match (expected_scope, query_parameter(&location, "code")) {
             (Some(scope), Some(code)) => {
                 assert_eq!(kit.redeem(&kit.acme(), &code).await.json()["scope"], scope, "{granted}");
@@ -176,7 +176,7 @@ async fn rfc6749_s5_2_failed_code_exchange_redirects_with_error() {
         let response_body = body.clone();
         let bank = EndpointStub::new(move |_| json_response(status, &body)).await;
         let (real, url) = (format!("{}/token", kit.world.maple().url), format!("{}/token", bank.url));
-        kit.update_provider_settings(1000, |settings| settings.token_endpoint = url).await;
+        kit.update_provider_settings(1000, |settings| settings.token_endpoint = Some(url)).await;
         let location = open_url(&kit, &callback).await.location.unwrap();
         assert_eq!(
             query_parameter(&location, "error").as_deref(),
@@ -185,7 +185,7 @@ async fn rfc6749_s5_2_failed_code_exchange_redirects_with_error() {
         );
         let calls = bank.calls().len();
         assert!(calls == 1 || calls > 1 && !is_sent_once, "{calls} calls: {status} {response_body}");
-        kit.update_provider_settings(1000, |settings| settings.token_endpoint = real).await;
+        kit.update_provider_settings(1000, |settings| settings.token_endpoint = Some(real)).await;
     }
 }
 
@@ -243,7 +243,7 @@ async fn rfc6749_s6_refresh_without_new_token_keeps_previous_one() {
     .await;
     let url = bank.url.clone();
     kit.update_provider_settings(1000, |settings| {
-        settings.token_endpoint = format!("{url}/token");
+        settings.token_endpoint = Some(format!("{url}/token"));
         settings.fdx.base_url = format!("{url}/fdx");
     })
     .await;

@@ -227,7 +227,7 @@ async fn rfc6750_s5_3_redirect_with_code_or_refresh_is_not_followed() {
     let callback = approve_and_capture_callback(&kit).await;
     let url = bank.url.clone();
     kit.update_provider_settings(1000, |settings| {
-        settings.token_endpoint = format!("{url}/token");
+        settings.token_endpoint = Some(format!("{url}/token"));
         settings.revocation_endpoint = Some(format!("{url}/revoke"));
     })
     .await;

@@ -203,7 +203,7 @@ const SELECTION_EXPECTED: &str = "expected either provider_id or all";
 /// The path of a list and its parameters, each with a valid value and the error for an invalid one.
 type ListParameters = (&'static str, &'static [(&'static str, &'static str, &'static str)]);
 const EXPECTED_ACTION: &str = "expected client.registered, client.state_changed, client.redirect_uris_replaced, \
-    client.secret_regenerated, client.removed, client.call_failed, client.access_denied, provider.changed, provider.orphaned_grant_resolved, provider.call_failed, registration.changed, \
+    client.secret_regenerated, client.removed, client.call_failed, client.access_denied, provider.changed, provider.metadata_changed, provider.orphaned_grant_resolved, provider.call_failed, registration.changed, \
     connection.opened, connection.activated, connection.narrowed, connection.ended, connection.code_rejected, connection.provider_revocation_changed, connection.call_failed, \
     job.retried, job.closed, operator.bootstrap_token_issued, operator.added, operator.removed, operator.access_denied, hub.access_denied";
 const EXPECTED_TIME: &str = "expected a time in RFC 3339";
