@@ -1,13 +1,14 @@
 //! Adds, lists, reads, checks, pauses, releases and retires providers for operators.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use domain::Secret;
 use domain::id::ProviderId;
 use domain::model::audit_event::{Actor, AuditHead};
 use domain::model::provider::{
-    DynamicRegistration, Provider, ProviderSettings, ProviderSource, ProviderState, ProxySettings,
-    SecretSource, TlsSettings, secret_members,
+    DynamicRegistration, Provider, ProviderEndpoint, ProviderSettings, ProviderSource, ProviderState,
+    ProxySettings, SecretSource, TlsSettings, secret_members,
 };
 use domain::rule::expiry_brake::ExpiryState;
 use domain::rule::provider::{check, validate_secret};
@@ -70,6 +71,8 @@ pub struct ProviderDetail {
     provider: AdminProviderBody,
     /// The settings, without the hub's secrets and their locations.
     settings: RedactedSettings,
+    /// The endpoints that the hub uses, by their names: those of the settings, and otherwise those of the metadata of the issuer.
+    endpoints: BTreeMap<&'static str, String>,
     /// The parts of responses that the responding node left out since its start, ordered by path.
     dropped_fields: Vec<DroppedFieldBody>,
 }
@@ -97,10 +100,16 @@ impl ProviderDetail {
         };
         Ok(Self {
             provider: AdminProviderBody::from_provider(&provider, &sweep),
+            endpoints: list_endpoints(&provider),
             settings: RedactedSettings(provider.settings),
             dropped_fields: dropped.map(to_body).collect(),
         })
     }
+}
+
+fn list_endpoints(provider: &Provider) -> BTreeMap<&'static str, String> {
+    let endpoints = ProviderEndpoint::ALL.iter();
+    endpoints.filter_map(|name| Some((name.as_str(), provider.endpoint(*name).ok()?.to_owned()))).collect()
 }
 
 /// The settings of a provider without secrets. The location of a secret is left out too, because it is a file path or

@@ -59,7 +59,7 @@ pub fn start(app: &App, shutdown: &watch::Receiver<bool>) -> JoinSet<()> {
         app.telemetry().run_upkeep();
         app.limits().run_upkeep();
     }));
-    tasks.spawn(run_periodically(DISCOVERY_INTERVAL, app.clone(), shutdown.clone(), discover_once));
+    tasks.spawn(discover_until_shutdown(app.clone(), shutdown.clone()));
     tasks.spawn(record_denials(app.clone(), shutdown.clone()));
     tasks
 }
@@ -67,6 +67,14 @@ pub fn start(app: &App, shutdown: &watch::Receiver<bool>) -> JoinSet<()> {
 async fn record_denials(app: App, shutdown: watch::Receiver<bool>) {
     run_periodically(DENIAL_INTERVAL, app.clone(), shutdown, record_due_denials).await;
     record_remaining_denials(&app).await;
+}
+
+/// Requests metadata until shutdown. A request for metadata that is not completed then is repeated after the next start.
+async fn discover_until_shutdown(app: App, mut shutdown: watch::Receiver<bool>) {
+    tokio::select! {
+        () = run_periodically(DISCOVERY_INTERVAL, app, shutdown.clone(), discover_once) => {}
+        () = wait_for_shutdown(&mut shutdown) => {}
+    }
 }
 
 async fn discover_once(app: App) {

@@ -77,7 +77,9 @@ impl From<OutboundError> for UpstreamError {
     fn from(error: OutboundError) -> Self {
         match error {
             OutboundError::Connect => Self::NotConnected,
-            OutboundError::Forbidden | OutboundError::Credentials | OutboundError::NoEndpoint(_) => Self::NotSent,
+            OutboundError::Forbidden | OutboundError::Credentials | OutboundError::NoEndpoint(_) => {
+                Self::NotSent
+            }
             OutboundError::Tls(_) => Self::TlsFailed,
             OutboundError::Timeout | OutboundError::Interrupted => Self::NoResponse,
             OutboundError::TooLarge => Self::Failed,

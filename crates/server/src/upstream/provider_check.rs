@@ -198,9 +198,8 @@ impl ProviderCheck<'_> {
             // RFC 7636 §4.1 requires at least 43 characters.
             ("code_verifier", "bowline-provider-check-without-a-code-challenge"),
         ];
-        let response = async {
-            self.post_form(endpoint.map_err(OutboundError::NoEndpoint)?, fields, credentials).await
-        };
+        let response =
+            async { self.post_form(endpoint.map_err(OutboundError::NoEndpoint)?, fields, credentials).await };
         match response.await {
             Ok(response) => evaluate_token_response(&response, credentials.is_some()),
             Err(error) => CheckResult::new("token", false, error.to_string()),

@@ -177,7 +177,8 @@ async fn failing_token_endpoint_is_named() {
     for (status, expected) in [(500, "The data provider failed to renew the hub's access"), (503, "")] {
         let endpoint =
             EndpointStub::new(move |_| Response::builder().status(status).body(String::new()).unwrap()).await;
-        kit.update_provider_settings(1000, |settings| settings.token_endpoint = Some(endpoint.url.clone())).await;
+        kit.update_provider_settings(1000, |settings| settings.token_endpoint = Some(endpoint.url.clone()))
+            .await;
         kit.sql("UPDATE upstream_credentials SET access_expires_at = 0").await;
 
         let answer = kit.read("/accounts", &tokens.access).await;

@@ -465,7 +465,14 @@ pub(crate) fn build_provider(id: i64) -> Provider {
     }))
     .unwrap();
     let (state, source) = (ProviderState::Active, ProviderSource::Config);
-    Provider { id: ProviderId::new(id), state, source, settings, discovered: None, audit: AuditHead::default() }
+    Provider {
+        id: ProviderId::new(id),
+        state,
+        source,
+        settings,
+        discovered: None,
+        audit: AuditHead::default(),
+    }
 }
 
 /// Creates a database on the PostgreSQL cluster whose data is in memory, which is fast.

@@ -43,6 +43,9 @@ pub(super) fn providers() -> Vec<Route> {
         provider_example(),
         json!({
             "settings": settings_example(),
+            "endpoints": {"authorization_endpoint": "https://maple.example.org/authorize",
+                "token_endpoint": "https://maple.example.org/token",
+                "revocation_endpoint": "https://maple.example.org/revoke"},
             "dropped_fields": [
                 {"path": "accounts[].loanAccount.originatingDate", "reason": "unreadable", "count": 12},
             ],
