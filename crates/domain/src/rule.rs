@@ -16,6 +16,7 @@ pub mod node_lease;
 pub mod operator;
 pub mod pkce;
 pub mod provider;
+pub mod provider_authorization;
 pub mod provider_metadata;
 pub mod provider_response;
 pub mod revoke;

@@ -1,6 +1,7 @@
 //! Calls to data providers: authorization, tokens, data, revocation and client registration.
 
 mod attempt_report;
+mod authorization_url;
 mod call_report;
 mod callback;
 mod check_result;

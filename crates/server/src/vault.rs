@@ -29,6 +29,7 @@ pub struct Vault {
     identity: hmac::Key,
     csrf: hmac::Key,
     login_state: hmac::Key,
+    login_nonce: hmac::Key,
     request_id: hmac::Key,
     cursor_key: DataKey,
     opaque_id_key: Secret<[u8; 32]>,
@@ -45,6 +46,7 @@ impl Vault {
             identity: mac("identity"),
             csrf: mac("csrf/1"),
             login_state: mac("login-state/1"),
+            login_nonce: mac("login-nonce/1"),
             request_id: mac("request-id/1"),
             cursor_key: DataKey::new(keys.derive("cursor/1")),
             opaque_id_key: keys.derive("ids"),
@@ -82,10 +84,13 @@ impl Vault {
     /// Returns the `state` of a login at the provider: an HMAC of the request's id and of the hash of the browser's cookie. It is
     /// the same whenever the browser is sent to the provider, and cannot be derived from the database.
     pub fn login_state(&self, request: &AuthorizationRequest) -> Secret<String> {
-        use base64::Engine;
-        let message = [request.id.as_str().as_bytes(), b"\n", &request.cookie_hash.to_bytes()].concat();
-        let tag = hmac::sign(&self.login_state, &message);
-        Secret::new(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(tag))
+        derive_login_value(&self.login_state, request)
+    }
+
+    /// Returns the `nonce` of a login at the provider, which its id token must contain (OpenID Connect Core §15.5.2). Like
+    /// the `state`, it is derived from the request and the browser.
+    pub fn login_nonce(&self, request: &AuthorizationRequest) -> Secret<String> {
+        derive_login_value(&self.login_nonce, request)
     }
 
     /// Returns the key that seals paging cursors.
@@ -200,4 +205,11 @@ impl Vault {
             "a sealed value was changed, or belongs to another row, and is not used"
         );
     }
+}
+
+/// Derives a value of a login from the id of its request and the hash of the browser's cookie.
+fn derive_login_value(key: &hmac::Key, request: &AuthorizationRequest) -> Secret<String> {
+    use base64::Engine;
+    let message = [request.id.as_str().as_bytes(), b"\n", &request.cookie_hash.to_bytes()].concat();
+    Secret::new(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(hmac::sign(key, &message)))
 }

@@ -4,6 +4,7 @@ use jsonwebtoken::jwk::{Jwk, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use pkcs8::{PrivateKeyInfo, SecretDocument};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::model::provider::SigningAlgorithm;
 use crate::secret::Secret;
@@ -13,6 +14,8 @@ const END_OF_KEY: &str = "-----END PRIVATE KEY-----";
 const MAX_KEYS: usize = 10;
 /// Time for which an assertion is valid. The provider needs to remember its `jti` for no longer.
 const VALIDITY_SECONDS: i64 = 60;
+/// Time for which a request object is valid. The browser may be slow to follow the redirect.
+const REQUEST_VALIDITY_SECONDS: i64 = 300;
 
 /// Error for text that contains no usable keys. It contains nothing of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,6 +91,34 @@ impl AssertionKeys {
         std::iter::once(&self.signing).chain(&self.others).map(|key| &key.public)
     }
 
+    /// Signs the parameters of an authorization request as an object (RFC 9101 §4). `audience` is the issuer identifier of the
+    /// provider.
+    pub fn sign_request_object(
+        &self,
+        parameters: &[(String, String)],
+        audience: &str,
+        now: Timestamp,
+        id: &str,
+    ) -> Result<Secret<String>, AssertionKeyError> {
+        let (issued_at, text) = (now.seconds(), |text: &str| Value::String(text.to_owned()));
+        let mut claims: Map<String, Value> =
+            parameters.iter().map(|(name, value)| (name.clone(), to_claim(name, value))).collect();
+        let client_id = claims.get("client_id").cloned().unwrap_or_default();
+        claims.extend([
+            ("iss".to_owned(), client_id),
+            ("aud".to_owned(), text(audience)),
+            ("jti".to_owned(), text(id)),
+            ("iat".to_owned(), issued_at.into()),
+            ("nbf".to_owned(), issued_at.into()),
+            ("exp".to_owned(), (issued_at + REQUEST_VALIDITY_SECONDS).into()),
+        ]);
+        let AssertionKey { header, private, .. } = &self.signing;
+        // RFC 9101 §10.8: the type prevents that another JWT is taken for a request.
+        let header = Header { typ: Some("oauth-authz-req+jwt".to_owned()), ..header.clone() };
+        let signed = jsonwebtoken::encode(&header, &claims, private);
+        signed.map(Secret::new).map_err(|_| AssertionKeyError::Unusable)
+    }
+
     /// Signs an assertion. FAPI 2 requires a single audience: with several, one provider could use the assertion at another.
     pub fn sign(&self, assertion: &ClientAssertion<'_>) -> Result<Secret<String>, AssertionKeyError> {
         let issued_at = assertion.now.seconds();
@@ -103,6 +134,16 @@ impl AssertionKeys {
         let signed = jsonwebtoken::encode(header, &claims, private);
         signed.map(Secret::new).map_err(|_| AssertionKeyError::Unusable)
     }
+}
+
+/// Returns the claim for a parameter. Those that are JSON keep their structure (RFC 9101 §4, RFC 9396 §2, OpenID Connect Core
+/// §5.5).
+fn to_claim(name: &str, value: &str) -> Value {
+    let parsed = match name {
+        "authorization_details" | "claims" => serde_json::from_str(value).ok(),
+        _ => None,
+    };
+    parsed.unwrap_or_else(|| Value::String(value.to_owned()))
 }
 
 impl AssertionKey {
@@ -135,7 +176,6 @@ mod tests {
     use std::collections::BTreeSet;
 
     use jsonwebtoken::{DecodingKey, Validation};
-    use serde_json::Value;
 
     use super::*;
 
@@ -185,6 +225,29 @@ mod tests {
                 "jti": "only-once", "iat": 1_800_000_000, "exp": 1_800_000_060});
             assert_eq!(claims, expected);
         }
+    }
+
+    #[test]
+    fn rfc9101_s4_request_object_contains_parameters() {
+        let [(algorithm, pem), ..] = generate_keys();
+        let keys = AssertionKeys::parse(&pem, algorithm).unwrap();
+        let parameters = [("client_id", "bowline"), ("scope", "openid"), ("authorization_details", "[{}]")];
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
+
+        let signed =
+            keys.sign_request_object(&parameters, ASSERTION.audience, ASSERTION.now, "only-once").unwrap();
+
+        let header = jsonwebtoken::decode_header(signed.expose()).unwrap();
+        assert_eq!(header.typ.as_deref(), Some("oauth-authz-req+jwt"));
+        let mut validation = Validation::new(header.alg);
+        validation.set_audience(&[ASSERTION.audience]);
+        validation.validate_exp = false;
+        let key = DecodingKey::from_jwk(keys.public_keys().next().unwrap()).unwrap();
+        let claims = jsonwebtoken::decode::<Value>(signed.expose(), &key, &validation).unwrap().claims;
+        let expected = serde_json::json!({"iss": "bowline", "client_id": "bowline", "aud": "https://bank.example",
+            "scope": "openid", "authorization_details": [{}], "jti": "only-once", "iat": 1_800_000_000,
+            "nbf": 1_800_000_000, "exp": 1_800_000_300});
+        assert_eq!(claims, expected);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Data providers. All differences between them are settings; no provider has code of its own.
 
 mod authentication;
+mod authorization;
 mod metadata;
 mod secret_members;
 mod transport;
@@ -16,6 +17,7 @@ use crate::scope::{Clusters, DataCluster};
 use super::audit_event::AuditHead;
 
 pub use authentication::{ClientAuthentication, SecretSource, SigningAlgorithm};
+pub use authorization::{AuthorizationDetails, PushedRequests, RequestObject};
 pub use metadata::{EndpointError, MetadataEndpoints, ProviderEndpoint, ProviderMetadata};
 pub use secret_members::secret_members;
 pub use transport::{ProxySettings, TlsSettings, TransportSettings};
@@ -183,6 +185,21 @@ pub struct ProviderSettings {
     pub account_types: Vec<AccountType>,
     /// Scope value of the provider for each data cluster. A cluster that is absent is not offered.
     pub scopes: BTreeMap<DataCluster, String>,
+    /// Scope values of each authorization request in addition to those of data clusters, such as `openid` and `offline_access`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extra_scopes: Vec<String>,
+    /// Constant parameters of each authorization request, such as `prompt`, `audience`, `acr_values` and `claims`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub authorize_parameters: BTreeMap<String, String>,
+    /// Use of pushed authorization requests (RFC 9126).
+    #[serde(default, skip_serializing_if = "PushedRequests::is_auto")]
+    pub par: PushedRequests,
+    /// Use of signed request objects (RFC 9101).
+    #[serde(default, skip_serializing_if = "RequestObject::is_off")]
+    pub request_object: RequestObject,
+    /// Use of rich authorization requests (RFC 9396).
+    #[serde(default, skip_serializing_if = "AuthorizationDetails::is_off")]
+    pub authorization_details: AuthorizationDetails,
     /// Party that shows the consent page with the recipient's name.
     #[serde(default)]
     pub consent_shown_by: ConsentShownBy,

@@ -40,7 +40,8 @@ const PROVIDER_FAILED: OAuthError =
     OAuthError::new(OAuthCode::ServerError, "The provider reports an internal error");
 const SCOPE_REJECTED: OAuthError =
     OAuthError::new(OAuthCode::InvalidScope, "The provider rejects the requested scope");
-const NOT_CONFIGURED: OAuthError = OAuthError::new(
+/// Error for a provider whose settings or secrets cannot be used.
+pub const NOT_CONFIGURED: OAuthError = OAuthError::new(
     OAuthCode::TemporarilyUnavailable,
     "The hub is not configured correctly for this provider, so it sent no request",
 );
@@ -105,10 +106,12 @@ const AUTHORIZATION_ERRORS: &[(&[&str], OAuthError)] = &[
     (&["client_not_authorized", "invalid_client", "unauthorized_client"], CLIENT_REJECTED),
     (
         &[
+            "invalid_authorization_details",
             "invalid_redirect_uri",
             "invalid_request",
             "invalid_request_object",
             "invalid_request_uri",
+            "invalid_target",
             "registration_not_supported",
             "request_not_supported",
             "request_uri_not_supported",
@@ -150,6 +153,22 @@ pub fn describe_exchange_failure(outcome: CallOutcome) -> OAuthError {
     }
 }
 
+/// Returns the error for a pushed authorization request that the provider did not accept (RFC 9126 §2.3).
+pub fn describe_pushed_request_failure(status: u16, code: Option<&str>) -> OAuthError {
+    match (status, code) {
+        (429, _) => RATE_LIMITED,
+        (500.., _) => UNAVAILABLE,
+        (_, Some(code)) => match map_authorization_error(code) {
+            // The customer has not been asked yet.
+            error if error.code == OAuthCode::AccessDenied => REQUEST_REJECTED,
+            error => error,
+        },
+        (401 | 403, None) => CLIENT_REJECTED,
+        (200..300, None) => UNREADABLE,
+        _ => FAILED,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,6 +205,23 @@ mod tests {
 
         assert!([ACCESS_DENIED, NO_CONSENT].iter().all(is_denial));
         assert!(!others.iter().any(is_denial));
+    }
+
+    #[test]
+    fn failed_pushed_request_names_its_cause() {
+        for (status, code, expected) in [
+            (400, Some("invalid_scope"), SCOPE_REJECTED),
+            (400, Some("access_denied"), REQUEST_REJECTED),
+            (400, Some("mine"), FAILED),
+            (401, Some("invalid_client"), CLIENT_REJECTED),
+            (401, None, CLIENT_REJECTED),
+            (201, None, UNREADABLE),
+            (404, None, FAILED),
+            (429, None, RATE_LIMITED),
+            (503, Some("invalid_client"), UNAVAILABLE),
+        ] {
+            assert_eq!(describe_pushed_request_failure(status, code), expected, "{status} {code:?}");
+        }
     }
 
     #[test]

@@ -62,10 +62,7 @@ impl ProviderMetadata {
         if text.len() > MAX_STORED_BYTES {
             return Err(MetadataError::TooLarge);
         }
-        for endpoint in settings.needed_endpoints() {
-            settings.find_endpoint(Some(self), endpoint)?;
-        }
-        Ok(())
+        settings.find_endpoint_problem(Some(self)).map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Returns the names of the stored members that differ from those of the previous document.
@@ -84,9 +81,8 @@ impl ProviderMetadata {
 
     /// Returns the endpoints with their names.
     fn list_endpoints(&self) -> Vec<(String, &str)> {
-        let own = |endpoint: ProviderEndpoint| {
-            Some((endpoint.as_str().to_owned(), self.endpoints.find(endpoint)?))
-        };
+        let own =
+            |endpoint: ProviderEndpoint| Some((endpoint.as_str().to_owned(), self.endpoints.find(endpoint)?));
         let aliases = |endpoint: ProviderEndpoint| {
             let url = self.mtls_endpoint_aliases.find(endpoint)?;
             Some((format!("mtls_endpoint_aliases.{endpoint}"), url))
@@ -195,7 +191,11 @@ mod tests {
                 json!("http://bank.example/"),
                 MetadataError::InvalidUrl("authorization_endpoint".into()),
             ),
-            ("revocation_endpoint", json!("/revoke"), MetadataError::InvalidUrl("revocation_endpoint".into())),
+            (
+                "revocation_endpoint",
+                json!("/revoke"),
+                MetadataError::InvalidUrl("revocation_endpoint".into()),
+            ),
             (
                 "mtls_endpoint_aliases",
                 json!({"token_endpoint": "file:///token"}),
@@ -290,10 +290,7 @@ mod tests {
         );
         assert_eq!(with("issuer", json!("https://bank.example/")), Err(MetadataError::OtherIssuer));
         let many = vec!["RS256"; 10_000];
-        assert_eq!(
-            with("id_token_signing_alg_values_supported", json!(many)),
-            Err(MetadataError::TooLarge)
-        );
+        assert_eq!(with("id_token_signing_alg_values_supported", json!(many)), Err(MetadataError::TooLarge));
     }
 
     #[test]

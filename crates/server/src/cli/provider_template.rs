@@ -98,7 +98,7 @@ fn write_provider(metadata: &ProviderMetadata, source: &Url) -> String {
         );
     }
     template.set_raw("revoke", methods);
-    write_limitations(&mut template);
+    write_limitations(&mut template, auth);
     template.text
 }
 
@@ -121,6 +121,9 @@ fn write_authentication(template: &mut Template<'_>, auth: Option<ClientAuthenti
             }
             template.set_raw("auth_key", "{ file = \"KEY.pem\" }");
             template.set("auth_algorithm", common.unwrap_or("ES256"));
+            if template.metadata.require_signed_request_object {
+                template.set("request_object", "required");
+            }
         }
         ClientAuthentication::TlsClientAuth | ClientAuthentication::SelfSignedTlsClientAuth => {
             template.set_raw("tls", "{ certificate = \"CERTIFICATE.pem\", key = { file = \"KEY.pem\" } }");
@@ -154,15 +157,14 @@ fn write_scopes(template: &mut Template<'_>) {
 }
 
 /// Adds comments about what the provider requires and the hub does not support.
-fn write_limitations(template: &mut Template<'_>) {
+fn write_limitations(template: &mut Template<'_>, auth: Option<ClientAuthentication>) {
     let metadata = template.metadata;
     let limitations = [
         (metadata.lacks_pkce(), "PKCE with S256 is not offered, and the hub always uses it"),
         (
-            metadata.require_pushed_authorization_requests,
-            "pushed authorization requests (RFC 9126) are required",
+            metadata.require_signed_request_object && auth != Some(ClientAuthentication::PrivateKeyJwt),
+            "signed request objects (RFC 9101) are required, which need auth = \"private_key_jwt\"",
         ),
-        (metadata.require_signed_request_object, "signed request objects (RFC 9101) are required"),
         (
             metadata.tls_client_certificate_bound_access_tokens
                 && metadata.mtls_endpoint_aliases == MetadataEndpoints::default(),
@@ -245,7 +247,7 @@ mod tests {
             (json!({"revocation_endpoint": null}), "no revocation endpoint"),
             (json!({"scopes_supported": ["openid"]}), "no scope of FDX"),
             (json!({"code_challenge_methods_supported": ["plain"]}), "PKCE with S256 is not offered"),
-            (json!({"require_pushed_authorization_requests": true}), "pushed authorization requests"),
+            (json!({"require_signed_request_object": true}), "signed request objects"),
             (json!({"token_endpoint_auth_methods_supported": ["none"]}), "no authentication method"),
         ] {
             let text = write(&changes);

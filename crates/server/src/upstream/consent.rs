@@ -4,21 +4,17 @@ use domain::id::AuthorizationRequestId;
 use domain::model::authorization_request::{RequestStatus, RequestStepError};
 use domain::model::client::Client;
 use domain::model::connection::consent_expiry;
-use domain::model::provider::ProviderEndpoint;
 use domain::rule::authorization_progress::AuthorizationProgress;
 use domain::rule::authorize::{ACCESS_DENIED, Language, ensure_may_continue};
-use domain::rule::pkce;
 use domain::{Clusters, Timestamp};
 use store::command::{DenyRequest, SendToProvider};
 use store::query::GetRegistration;
 
-use super::client::load_upstream_client_id;
+use super::authorization_url::{ConsentedLogin, build_provider_url};
 use super::discovery::ensure_endpoints;
 use super::login::{BrowserFlow, Login, LoginError, LoginPage, login_owner, request_language};
 use super::recipient_code::replace_code;
-use super::urls::{authorization_url, callback_uri};
 use crate::context::RequestContext;
-use crate::error::InternalError;
 use crate::vault::SealPurpose;
 
 /// The version of the consent page's text. It is stored with each consent as proof of what the customer agreed to.
@@ -127,27 +123,15 @@ pub async fn approve(
         let login = Login::for_request(ctx, request).await?;
         return Err(LoginError::Stopped(login.into_stopped_page(ctx, &error).await?));
     }
-    let key = vault.unwrap_data_key(&request.data_key, login_owner(&request), SealPurpose::LoginKey)?;
-    let bound_to = login_owner(&request).bind(SealPurpose::PkceVerifier);
-    let verifier = key.open_text(&bound_to, request.verifier.as_deref().unwrap_or_default())?;
-    let settings = &provider.settings;
-    let endpoint = provider.endpoint(ProviderEndpoint::Authorization).unwrap_or_default();
-    let url = authorization_url(
-        endpoint,
-        &[
-            ("response_type", "code"),
-            ("client_id", &load_upstream_client_id(ctx, &provider, &request.client_id).await?),
-            ("redirect_uri", &callback_uri(ctx.app().public_url(), provider.id)),
-            ("scope", &settings.scope_for(request.clusters)),
-            // The hub generates its own `state` and PKCE values. The recipient's values never reach the provider.
-            ("state", state.expose()),
-            ("code_challenge", &pkce::compute_challenge(verifier.expose())),
-            ("code_challenge_method", "S256"),
-            // OpenID Connect Core §3.1.2.1. A provider that does not know the parameter ignores it (RFC 6749 §3.1).
-            ("ui_locales", language.as_str()),
-        ],
-    );
-    Ok(url.ok_or(InternalError::new("the authorization endpoint of a provider is not a URL"))?)
+    let login = ConsentedLogin { client: &client, provider: &provider, request: &request, language };
+    match build_provider_url(ctx, &login).await? {
+        Ok(url) => Ok(url),
+        // The customer can try again: the request is stored as if the browser had not followed the redirect.
+        Err(error) => {
+            let login = Login::for_request(ctx, request).await?;
+            Err(LoginError::Stopped(login.into_unavailable_page(ctx, &error).await?))
+        }
+    }
 }
 
 /// Returns a login with the endpoints that it needs, or a page that explains that it cannot be started.

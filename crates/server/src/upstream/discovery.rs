@@ -145,8 +145,7 @@ impl LastAttempt {
             (Occasion::Background, _) => REFRESH_INTERVAL,
         };
         let is_recent = self.at.is_some_and(|at| at <= now && now < at.plus(interval));
-        (is_recent && self.issuer == provider.settings.issuer)
-            .then(|| self.error.clone().map_or(Ok(()), Err))
+        (is_recent && self.issuer == provider.settings.issuer).then(|| self.error.clone().map_or(Ok(()), Err))
     }
 }
 
@@ -174,8 +173,7 @@ async fn discover(
     if let Some(error) = error.filter(|_| last.error.as_ref() != error) {
         report_failure(provider, error);
     }
-    *last =
-        LastAttempt { issuer: provider.settings.issuer.clone(), at: Some(now), error: error.cloned() };
+    *last = LastAttempt { issuer: provider.settings.issuer.clone(), at: Some(now), error: error.cloned() };
     Ok(result)
 }
 
@@ -226,10 +224,7 @@ pub(super) async fn ensure_endpoints(
     ctx: &RequestContext,
     provider: Provider,
 ) -> Result<Result<Provider, OAuthError>, InternalError> {
-    let find_error = |provider: &Provider| {
-        let needed = provider.settings.needed_endpoints();
-        needed.into_iter().find_map(|endpoint| provider.endpoint(endpoint).err())
-    };
+    let find_error = |provider: &Provider| provider.settings.find_endpoint_problem(provider.metadata());
     let reject = |reason: &dyn std::fmt::Display, error: OAuthError| {
         tracing::warn!(provider = %provider.id, %reason, "a login cannot continue: an endpoint of the provider is not known");
         Ok(Err(error))

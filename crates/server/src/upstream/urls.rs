@@ -8,7 +8,7 @@ use crate::outbound::StreamingResponse;
 
 /// Builds the provider's authorization URL, to which the browser is redirected (RFC 6749 §4.1.1, RFC 7636 §4.3).
 /// Returns `None` if the endpoint is not a URL.
-pub(super) fn authorization_url(endpoint: &str, fields: &[(&str, &str)]) -> Option<String> {
+pub(super) fn authorization_url(endpoint: &str, fields: &[(String, String)]) -> Option<String> {
     let mut url = Url::parse(endpoint).ok()?;
     url.query_pairs_mut().extend_pairs(fields);
     Some(url.into())

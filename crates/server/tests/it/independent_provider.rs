@@ -1,6 +1,8 @@
 //! Tests with a bank that was written by others: `oidc-provider`, which authenticates the hub by signed assertions and by
 //! certificates, rotates refresh tokens, and confirms revocations by introspection.
 
+mod authorization;
+
 use std::path::Path;
 use std::process::Stdio;
 
@@ -8,8 +10,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bowline::cli::BrowserRequest;
 use domain::model::provider::{
-    ClientAuthentication, CustomerIdentity, GrantScope, ProviderEndpoint, ProviderSettings, SecretSource,
-    SigningAlgorithm, TlsSettings,
+    ClientAuthentication, CustomerIdentity, GrantScope, ProviderSettings, SecretSource, SigningAlgorithm,
+    TlsSettings,
 };
 use http::Method;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
@@ -115,6 +117,14 @@ impl IndependentBank {
             serde_json::from_str(&started).unwrap_or_else(|_| panic!("the bank did not start"));
         let text = |name: &str| origins[name].as_str().unwrap().to_owned();
         Self { http: text("http"), https: text("https"), _process: process }
+    }
+
+    /// Returns the parameters of the last login, and the number of pushed requests.
+    async fn last_login(&self, kit: &TestHub) -> (Value, u64) {
+        let request = BrowserRequest::new(Method::GET, &format!("{}/logins", self.http));
+        let answer = kit.browser.send(request).await.unwrap().json();
+        let last = answer["logins"].as_array().unwrap().last().cloned().unwrap_or_default();
+        (last, answer["pushed"].as_u64().unwrap())
     }
 
     /// Returns whether each token that the bank has issued is active, by the bank's introspection (RFC 7662).
@@ -233,34 +243,6 @@ async fn private_key_jwt_connects_rotates_and_revokes() {
 fn remove_endpoints(settings: &mut ProviderSettings) {
     (settings.authorization_endpoint, settings.token_endpoint) = (None, None);
     settings.revocation_endpoint = None;
-}
-
-#[tokio::test]
-async fn endpoints_are_discovered_and_known_while_issuer_is_down() {
-    let kit = TestHub::new().await;
-    let file = kit.data_folder().join("key.pem");
-    std::fs::write(&file, create_signing_key(SigningAlgorithm::Es256)).unwrap();
-    let bank = IndependentBank::start(&kit, &TestAuthority::new(), &[]).await;
-    kit.use_independent_bank(&bank, &bank.http, |settings| {
-        jwt_settings(settings, SigningAlgorithm::Es256, &file);
-        remove_endpoints(settings);
-    })
-    .await;
-
-    let tokens = kit.connect_at_independent_bank(&bank).await;
-    assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
-    assert_eq!(kit.revoke(&tokens.access).await.status, 204);
-    kit.wait_for_revocation(&tokens).await;
-    assert!(!bank.introspect_issued_tokens(&kit).await.contains(&true));
-    let authorization_endpoint = format!("{}/auth", bank.http);
-    drop(bank);
-
-    let (is_found, detail) = kit.check_of_provider(1000, "metadata").await;
-    assert!(!is_found && detail.contains("no connection"), "{detail}");
-    let ctx = bowline::jobs::new_job_context(kit.app(), "test").unwrap();
-    let query = store::query::GetProvider { id: domain::id::ProviderId::new(1000) };
-    let provider = ctx.ask(&query).await.unwrap().unwrap();
-    assert_eq!(provider.endpoint(ProviderEndpoint::Authorization), Ok(&*authorization_endpoint));
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ impl TestHub {
     }
 
     /// Consents to a new authorization request; returns the response, which is not followed.
-    async fn consent(&self) -> BrowserResponse {
+    pub(crate) async fn consent(&self) -> BrowserResponse {
         let answer = self.authorize(&Self::build_authorization_query(&self.acme())).await;
         let (at, page) = self.follow(self.app().public_url(), answer).await;
         let token = bowline::cli::find_hidden_field(&page.body, "csrf_token").unwrap();
@@ -148,8 +148,14 @@ async fn login_with_unacceptable_metadata_ends_with_page() {
     for (name, response) in [
         ("another issuer", document(json!({"issuer": "https://attacker.example"}))),
         ("a slash at the end of the issuer", document(json!({"issuer": format!("{}/", issuer.stub.url)}))),
-        ("a token endpoint at another host", document(json!({"token_endpoint": "https://attacker.example/token"}))),
-        ("an authorization endpoint at another host", document(json!({"authorization_endpoint": "https://a.example/"}))),
+        (
+            "a token endpoint at another host",
+            document(json!({"token_endpoint": "https://attacker.example/token"})),
+        ),
+        (
+            "an authorization endpoint at another host",
+            document(json!({"authorization_endpoint": "https://a.example/"})),
+        ),
         ("no token endpoint", document(json!({"token_endpoint": null}))),
         ("no revocation endpoint", document(json!({"revocation_endpoint": null}))),
         ("a URL that is none", document(json!({"token_endpoint": "token"}))),
@@ -200,6 +206,8 @@ async fn last_accepted_metadata_remain_in_use_and_changes_are_audited() {
     kit.advance(Duration::from_hours(1));
     kit.refresh_metadata().await;
     assert_eq!(authorization_endpoint().await, format!("{base}/new"));
+    let shown = kit.run_admin_operation(Method::GET, "/providers/1000", None).await;
+    assert_eq!(shown["endpoints"]["token_endpoint"], format!("{base}/token"), "{shown}");
     kit.update_provider_settings(1000, |settings| {
         settings.authorization_endpoint = Some(format!("{base}/explicit"));
     })
@@ -216,7 +224,7 @@ async fn last_accepted_metadata_remain_in_use_and_changes_are_audited() {
     );
     // A process that can write to the database must not be able to choose endpoints.
     kit.sql("UPDATE providers SET metadata = replace(metadata, '/token', '/other')").await;
-    let changed = kit.post_admin_request("/providers/1000/test", Value::Null).await;
+    let changed = kit.send_admin_request(Method::POST, "/providers/1000/test").await;
     assert_eq!(changed.status, 500, "{}", changed.body);
 }
 
@@ -275,4 +283,49 @@ async fn rfc9207_s2_4_promised_issuer_is_required() {
     for accepted in [complete, not_promised] {
         assert!(query_parameter(&accepted.location.unwrap(), "code").is_some());
     }
+}
+
+#[tokio::test]
+async fn pushed_request_without_usable_response_ends_with_page() {
+    let kit = TestHub::new().await;
+    let response = Arc::new(Mutex::new(unavailable()));
+    let shared = Arc::clone(&response);
+    let bank = EndpointStub::new(move |_| shared.lock().unwrap().clone()).await;
+    kit.update_provider_settings(1000, |settings| {
+        settings.pushed_authorization_request_endpoint = Some(format!("{}/par", bank.url));
+    })
+    .await;
+    let json = |status: u16, body: Value| crate::support::json_response(status, &body);
+    for (answer, error) in [
+        (unavailable(), "temporarily_unavailable"),
+        (json(201, json!({})), "server_error"),
+        (json(201, json!({"request_uri": "urn:x:1", "expires_in": 0})), "server_error"),
+        (json(400, json!({"error": "invalid_request", "error_description": "SECRET"})), "server_error"),
+        (json(401, json!({"error": "invalid_client"})), "temporarily_unavailable"),
+        (
+            Response::builder().status(302).header("location", "/other").body(String::new()).unwrap(),
+            "server_error",
+        ),
+    ] {
+        let text = format!("{answer:?}");
+        *response.lock().unwrap() = answer;
+
+        let page = kit.consent().await;
+
+        assert_eq!(page.status, 503, "{text}: {}", page.body);
+        assert!(page.body.contains("The sign-in at Maple Trust cannot be started"), "{}", page.body);
+        assert_eq!(find_returned_error(&page), error, "{text}");
+        assert!(!page.body.contains("SECRET"));
+    }
+    *response.lock().unwrap() = json(201, json!({"request_uri": "urn:x:1", "expires_in": 60}));
+
+    let location = kit.consent().await.location.unwrap();
+
+    assert_eq!(query_parameter(&location, "request_uri").as_deref(), Some("urn:x:1"));
+    assert!(!location.contains("state=") && !location.contains("code_challenge"), "{location}");
+    let call = bank.calls().pop().unwrap();
+    assert_eq!(call.field("code_challenge_method"), Some("S256".to_owned()));
+    assert_eq!(call.field("client_id"), query_parameter(&location, "client_id"));
+    assert!(call.headers.contains_key("authorization") && call.headers.contains_key("x-fapi-interaction-id"));
+    assert!(bank.calls().iter().all(|call| call.path == "/par"), "a redirect must not be followed");
 }

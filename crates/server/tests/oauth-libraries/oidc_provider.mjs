@@ -8,7 +8,7 @@ import { createServer as createTlsServer } from 'node:https';
 console.warn = () => {};
 console.log = () => {};
 console.info = () => {};
-const { default: Provider } = await import('oidc-provider');
+const { default: Provider, errors } = await import('oidc-provider');
 
 const bank = JSON.parse(process.env.BANK);
 
@@ -30,6 +30,10 @@ function certificateKey(pem) {
   return { ...certificate.publicKey.export({ format: 'jwk' }), kid: certificate.fingerprint256, x5c: [certificate.raw.toString('base64')] };
 }
 
+const es256 = { ...methods['jwt-es256'], authorization_details_types: ['fdx_v1.0'] };
+methods['jwt-par'] = { ...es256, require_pushed_authorization_requests: true, scope: bank.scopes.join(' ') };
+methods['jwt-jar'] = { ...es256, require_signed_request_object: true, request_object_signing_alg: 'ES256' };
+
 const clients = Object.entries(methods).map(([client_id, method]) => ({
   client_id,
   redirect_uris: [bank.redirect_uri],
@@ -42,12 +46,19 @@ clients.push({
   token_endpoint_auth_method: 'client_secret_post',
 });
 
+// The consent request of FDX: PAR and RAR of the FDX API security model.
+function checkConsentRequest(ctx, { consentRequest: consent }) {
+  const isValid = consent.durationType === 'TIME_BOUND' && consent.durationPeriod > 0 && consent.lookbackPeriod > 0
+    && consent.resources.every(({ resourceType, dataClusters }) => ['ACCOUNT', 'CUSTOMER'].includes(resourceType) && dataClusters.length > 0);
+  if (!isValid) throw new errors.InvalidAuthorizationDetails('not a consent request of FDX');
+}
+
 const certificate = (ctx) => ctx.req.socket.getPeerX509Certificate?.();
 const configuration = {
   clients,
   clientAuthMethods: ['client_secret_post', 'private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth'],
   clientBasedCORS: () => true,
-  scopes: bank.scopes,
+  scopes: [...bank.scopes, 'openid', 'offline_access', 'payments'],
   pkce: { required: () => true },
   rotateRefreshToken: true,
   issueRefreshToken: () => true,
@@ -62,6 +73,20 @@ const configuration = {
     devInteractions: { enabled: false },
     revocation: { enabled: true },
     introspection: { enabled: true, allowedPolicy: () => true },
+    requestObjects: { enabled: true },
+    // The library accepts consent requests only for a resource, which the hub names by a constant parameter.
+    resourceIndicators: {
+      enabled: true,
+      useGrantedResource: () => true,
+      getResourceServerInfo: () => ({ scope: bank.scopes.join(' '), accessTokenFormat: 'opaque' }),
+    },
+    richAuthorizationRequests: {
+      enabled: true,
+      types: { 'fdx_v1.0': { validate: checkConsentRequest } },
+      authorizationDetailsForGrantSource: (ctx) => JSON.parse(ctx.oidc.params.authorization_details),
+      authorizationDetailsForAccessToken: (ctx, token, source) => source.rar,
+      authorizationDetailsForIntrospection: (ctx, token) => token.rar,
+    },
     mTLS: {
       enabled: true,
       tlsClientAuth: true,
@@ -75,6 +100,9 @@ const configuration = {
 
 let provider;
 const tokens = [];
+// The parameters of the authorization requests, after pushed and signed ones were resolved.
+const logins = [];
+const pushed = [];
 
 const json = (response, status, body) => {
   response.writeHead(status, { 'content-type': 'application/json' });
@@ -83,8 +111,10 @@ const json = (response, status, body) => {
 
 async function login(request, response) {
   const { params } = await provider.interactionDetails(request, response);
+  logins.push(params);
   const grant = new provider.Grant({ accountId: 'alice', clientId: params.client_id });
   grant.addOIDCScope(params.scope);
+  if (params.resource) grant.addResourceScope(params.resource, params.scope);
   const result = { login: { accountId: 'alice' }, consent: { grantId: await grant.save() } };
   await provider.interactionFinished(request, response, result, { mergeWithLastSubmission: false });
 }
@@ -103,6 +133,7 @@ const serve = (request, response) => {
     if (pathname.startsWith('/login/')) return login(request, response);
     if (pathname === '/fdx/accounts') return accounts(request, response);
     if (pathname === '/issued') return json(response, 200, tokens);
+    if (pathname === '/logins') return json(response, 200, { logins, pushed: pushed.length });
     return provider.callback()(request, response);
   };
   handle().catch((error) => json(response, 500, { error: error.message }));
@@ -114,13 +145,16 @@ const listen = (server) => new Promise((resolve) => {
 const http = `http://127.0.0.1:${await listen(createServer(serve))}`;
 const tls = { cert: bank.certificate, key: bank.key, ca: bank.client_ca, requestCert: true, rejectUnauthorized: false };
 const https = `https://127.0.0.1:${await listen(createTlsServer(tls, serve))}`;
-const paths = { token_endpoint: 'token', revocation_endpoint: 'token/revocation', introspection_endpoint: 'token/introspection' };
+const paths = { token_endpoint: 'token', revocation_endpoint: 'token/revocation', introspection_endpoint: 'token/introspection', pushed_authorization_request_endpoint: 'request' };
 configuration.discovery = {
   mtls_endpoint_aliases: Object.fromEntries(Object.entries(paths).map(([name, path]) => [name, `${https}/${path}`])),
 };
 provider = new Provider(http, configuration);
 provider.on('server_error', (ctx, error) => console.error(error));
-provider.on('grant.error', (ctx, error) => console.error(error.message, error.error_detail));
+for (const kind of ['grant', 'authorization', 'pushed_authorization_request']) {
+  provider.on(`${kind}.error`, (ctx, error) => console.error(kind, error.message, error.error_description, error.error_detail));
+}
+provider.on('pushed_authorization_request.success', (ctx) => pushed.push(ctx.oidc.client.clientId));
 for (const event of ['access_token.saved', 'refresh_token.saved']) {
   provider.on(event, (token) => tokens.push(token.jti));
 }

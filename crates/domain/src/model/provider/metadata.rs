@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{Provider, ProviderSettings, RevokeMethod};
+use super::{Provider, ProviderSettings, PushedRequests, RevokeMethod};
 
 crate::str_enum! {
     /// An endpoint or document of a provider. The value is its name in the settings and in the metadata.
@@ -169,12 +169,26 @@ impl ProviderSettings {
         if self.revoke.contains(&RevokeMethod::Rfc7009) {
             needed.push(ProviderEndpoint::Revocation);
         }
+        if self.par == PushedRequests::Required {
+            needed.push(ProviderEndpoint::PushedAuthorizationRequest);
+        }
         needed
     }
 
     /// Returns whether an endpoint that the hub needs is named only by the metadata.
     pub fn needs_metadata(&self) -> bool {
         self.needed_endpoints().into_iter().any(|endpoint| self.explicit_endpoint(endpoint).is_none())
+    }
+
+    /// Returns the reason why an endpoint that the hub uses at the provider cannot be used.
+    pub fn find_endpoint_problem(&self, metadata: Option<&ProviderMetadata>) -> Option<EndpointError> {
+        let find = |endpoint| self.find_endpoint(metadata, endpoint).err();
+        self.needed_endpoints().into_iter().find_map(find).or_else(|| {
+            // An offer that cannot be accepted must not lead to requests that are not pushed.
+            let offer =
+                (self.par == PushedRequests::Auto).then_some(ProviderEndpoint::PushedAuthorizationRequest);
+            offer.and_then(find).filter(|error| matches!(error, EndpointError::OtherHost(_)))
+        })
     }
 
     /// Returns the URL of an endpoint: that of the settings, else that of the metadata.
@@ -194,8 +208,7 @@ impl ProviderSettings {
         let is_bound = metadata.tls_client_certificate_bound_access_tokens && self.has_certificate();
         let alias = metadata.mtls_endpoint_aliases.find(endpoint);
         let alias = alias.filter(|_| self.auth.uses_certificate() || is_bound);
-        let url =
-            alias.or(metadata.endpoints.find(endpoint)).ok_or(EndpointError::Missing(endpoint))?;
+        let url = alias.or(metadata.endpoints.find(endpoint)).ok_or(EndpointError::Missing(endpoint))?;
         let is_allowed = !metadata.is_foreign(url)
             || host(url).is_some_and(|host| self.metadata_hosts.iter().any(|allowed| *allowed == host));
         if is_allowed { Ok(url) } else { Err(EndpointError::OtherHost(endpoint)) }
@@ -217,6 +230,18 @@ impl Provider {
     pub fn endpoint(&self, endpoint: ProviderEndpoint) -> Result<&str, EndpointError> {
         self.settings.find_endpoint(self.metadata(), endpoint)
     }
+
+    /// Returns the endpoint to which authorization requests are pushed, or `None` if they are not.
+    pub fn pushed_request_endpoint(&self) -> Result<Option<&str>, EndpointError> {
+        let endpoint = self.endpoint(ProviderEndpoint::PushedAuthorizationRequest);
+        match (self.settings.par, endpoint) {
+            (PushedRequests::Off, _)
+            | (PushedRequests::Auto, Err(EndpointError::Missing(_) | EndpointError::NotDiscovered(_))) => {
+                Ok(None)
+            }
+            (PushedRequests::Auto | PushedRequests::Required, endpoint) => endpoint.map(Some),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -234,6 +259,17 @@ mod tests {
         let Value::Object(changes) = changes else { panic!("expected an object") };
         value.as_object_mut().unwrap().extend(changes);
         serde_json::from_value(value).unwrap()
+    }
+
+    fn provider() -> Provider {
+        Provider {
+            id: crate::id::ProviderId::new(1),
+            state: super::super::ProviderState::Active,
+            source: super::super::ProviderSource::Config,
+            settings: settings(json!({})),
+            discovered: Some(metadata()),
+            audit: super::super::AuditHead::default(),
+        }
     }
 
     fn metadata() -> ProviderMetadata {
@@ -272,6 +308,39 @@ mod tests {
     }
 
     #[test]
+    fn pushed_requests_depend_on_setting_and_offer() {
+        use EndpointError::{Missing, NotDiscovered, OtherHost};
+        let endpoint = ProviderEndpoint::PushedAuthorizationRequest;
+        let find = |par: &str, discovered: Option<ProviderMetadata>| {
+            let mut provider = provider();
+            provider.settings = settings(json!({"par": par}));
+            provider.discovered = discovered;
+            provider.pushed_request_endpoint().map(|url| url.map(str::to_owned))
+        };
+        let offer = |url: &str| {
+            let mut metadata = metadata();
+            metadata.endpoints.pushed_authorization_request_endpoint = Some(url.to_owned());
+            Some(metadata)
+        };
+        let (own, foreign) = ("https://bank.example/par", "https://other.example/par");
+
+        for (par, discovered, expected) in [
+            ("auto", offer(own), Ok(Some(own.to_owned()))),
+            ("auto", Some(metadata()), Ok(None)),
+            ("auto", None, Ok(None)),
+            ("auto", offer(foreign), Err(OtherHost(endpoint))),
+            ("off", offer(own), Ok(None)),
+            ("required", offer(own), Ok(Some(own.to_owned()))),
+            ("required", Some(metadata()), Err(Missing(endpoint))),
+            ("required", None, Err(NotDiscovered(endpoint))),
+        ] {
+            assert_eq!(find(par, discovered), expected, "{par}");
+        }
+        let problem = settings(json!({})).find_endpoint_problem(offer(foreign).as_ref());
+        assert_eq!(problem, Some(OtherHost(endpoint)));
+    }
+
+    #[test]
     fn rfc8705_s5_alias_is_used_with_certificate() {
         let hosts = json!(["mtls.bank.example"]);
         let certificate = json!({"certificate": "hub.pem", "key": "sealed"});
@@ -289,14 +358,7 @@ mod tests {
 
     #[test]
     fn metadata_of_other_issuer_are_not_used() {
-        let mut provider = Provider {
-            id: crate::id::ProviderId::new(1),
-            state: super::super::ProviderState::Active,
-            source: super::super::ProviderSource::Config,
-            settings: settings(json!({})),
-            discovered: Some(metadata()),
-            audit: super::super::AuditHead::default(),
-        };
+        let mut provider = provider();
         assert!(provider.endpoint(ProviderEndpoint::Token).is_ok());
 
         provider.settings.issuer = Some("https://new.example".into());
