@@ -1,6 +1,7 @@
 //! The hub's keys, and the hashes and encryption of everything secret that is stored.
 
 mod key_file;
+mod posted_response;
 mod seal;
 mod seal_owner;
 mod undecided_request;

@@ -18,7 +18,8 @@ use super::notice::{
 use super::redirect::{redirect_found, redirect_see_other};
 use super::render::{render_flow_page, serve_asset};
 use crate::app::App;
-use crate::context::RequestContext;
+use crate::context::{RequestContext, fill_random};
+use crate::error::InternalError;
 use crate::http::{
     BoundedBody, FlowCookies, PageLocale, RequestOrigin, RequestState, Route, Segment, detect_request_origin,
     is_speculative, read_flow_cookies,
@@ -28,6 +29,10 @@ use crate::upstream::{self, BrowserFlow, Callback, ConsentPage, LoginError, Requ
 
 /// The parameters of a provider's authorization response (RFC 6749 §4.1.2, RFC 9207).
 const CALLBACK_PARAMETERS: [&str; 4] = ["code", "error", "state", "iss"];
+/// The parameter that contains a sealed response, with which the browser returns after it has posted the response.
+const POSTED_RESPONSE: &str = "response";
+/// The maximum size of a posted response. Its sealed form must fit into a URL.
+const MAX_POSTED_BYTES: usize = 4 * 1024;
 
 /// Returns the routes of the pages for customers.
 pub(crate) fn routes() -> Vec<Route> {
@@ -37,6 +42,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::page(Method::GET, consent_path, show_consent),
         Route::page(Method::POST, consent_path, decide_consent),
         Route::page(Method::GET, "/callback/{provider_id}", handle_callback),
+        Route::page(Method::POST, "/callback/{provider_id}", receive_posted_callback),
         Route::page(Method::GET, "/static/bowline.css", serve_css),
         Route::page(Method::GET, "/static/bowline.svg", serve_logo),
     ]
@@ -184,19 +190,72 @@ async fn handle_callback(
         return render_unavailable(&locale);
     }
     let (app, network) = (state.app(), state.caller_network(&headers));
+    let opened = open_posted_response(app, &ctx, &provider, locale.query());
+    let kept = if opened.is_some() { &[POSTED_RESPONSE][..] } else { &CALLBACK_PARAMETERS };
     if let Err(error) = app.limits().ensure_login_step_allowed(LoginStep::Callback, network) {
-        return render_rate_limit_error(error, &locale.keep_in_link(&CALLBACK_PARAMETERS));
+        return render_rate_limit_error(error, &locale.keep_in_link(kept));
     }
     // The path contains the id of the provider but not of the request, so all flow cookies are tried.
     let cookies = read_flow_cookies(app, &headers, None);
-    let Some(callback) = parse_callback(&provider, locale.query(), cookies.hashes(app)) else {
+    let query = opened.as_ref().unwrap_or(locale.query());
+    let Some(callback) = parse_callback(&provider, query, cookies.hashes(app)) else {
         return render_notice(StatusCode::BAD_REQUEST, NoticeKind::UnknownLink, &locale);
     };
-    let locale = locale.keep_in_link(&CALLBACK_PARAMETERS);
+    let locale = locale.keep_in_link(kept);
     match upstream::receive_callback(ctx, callback).await {
         Ok(url) => redirect_found(&url),
         Err(error) => render_login_error(app, error, locale),
     }
+}
+
+/// Receives a response that a page of the provider lets the browser post (`response_mode=form_post`). Such a request has no flow
+/// cookies, because they are `Lax`. So the browser is sent to the same callback with `GET`, and brings the response again.
+async fn receive_posted_callback(
+    State(state): State<RequestState>,
+    ctx: RequestContext,
+    Segment(provider): Segment,
+    locale: PageLocale,
+    request: Request<Body>,
+) -> Response {
+    let app = state.app();
+    let reject = |status| render_notice(status, NoticeKind::UnknownLink, &locale);
+    let Ok(provider) = provider.parse::<ProviderId>() else { return reject(StatusCode::BAD_REQUEST) };
+    let body = match BoundedBody::read(app, request).await {
+        Ok(body) if !body.is_form() => return reject(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        Ok(body) if body.bytes.len() > MAX_POSTED_BYTES => return reject(StatusCode::PAYLOAD_TOO_LARGE),
+        Ok(body) => body,
+        Err(error) => return reject(error.to_status_and_error().0),
+    };
+    // The response may contain much more, such as an id token of the front channel.
+    let kept =
+        body.form_fields().into_iter().filter(|(name, _)| CALLBACK_PARAMETERS.contains(&name.as_str()));
+    let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish();
+    match seal_posted_response(&ctx, provider, &form) {
+        Ok(sealed) => redirect_see_other(&format!("/callback/{provider}?{POSTED_RESPONSE}={sealed}")),
+        Err(error) => render_internal_error(&error, &locale),
+    }
+}
+
+fn seal_posted_response(
+    ctx: &RequestContext,
+    provider: ProviderId,
+    form: &str,
+) -> Result<String, InternalError> {
+    let mut salt = [0; 16];
+    fill_random(&mut salt)?;
+    Ok(ctx.app().vault().seal_posted_response(provider, ctx.now(), salt, form)?)
+}
+
+/// Opens the response in a query, if the browser has posted it before.
+fn open_posted_response(
+    app: &App,
+    ctx: &RequestContext,
+    provider: &str,
+    query: &AuthorizeQuery,
+) -> Option<AuthorizeQuery> {
+    let value = query.single(POSTED_RESPONSE).ok()??;
+    let form = app.vault().open_posted_response(provider.parse().ok()?, ctx.now(), value)?;
+    Some(AuthorizeQuery(form_urlencoded::parse(form.expose().as_bytes()).into_owned().collect()))
 }
 
 /// Parses a provider's authorization response (RFC 6749 §4.1.2); `None` if it is not a valid one.

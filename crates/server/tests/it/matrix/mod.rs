@@ -22,7 +22,7 @@ use callers::{
     CallerCredentials, EXCLUDED_SCOPE, FULL_SCOPE, LIMITED_SCOPE, UnauthorizedCaller, prepare_callers,
 };
 use expectations::{
-    ExpectedResponse, INVALID_FORM, NOT_FOUND, OTHER_BROWSER, UNKNOWN_CLIENT, UNKNOWN_REDIRECT,
+    ExpectedResponse, INVALID_FORM, NOT_FOUND, OTHER_BROWSER, UNKNOWN_CLIENT, UNKNOWN_LINK, UNKNOWN_REDIRECT,
     assert_valid_response,
 };
 
@@ -179,6 +179,7 @@ fn expected_response(route: &Route, caller: UnauthorizedCaller) -> ExpectedRespo
         (ApiSurface::Page, "GET", "/consent/{request_id}" | "/callback/{provider_id}") => {
             ExpectedResponse::Page(400, OTHER_BROWSER)
         }
+        (ApiSurface::Page, "POST", "/callback/{provider_id}") => ExpectedResponse::Page(415, UNKNOWN_LINK),
         (ApiSurface::Page, "POST", "/consent/{request_id}") => ExpectedResponse::Page(403, INVALID_FORM),
         (ApiSurface::Page, "GET", "/") => ExpectedResponse::Page(200, "Bowline"),
         (ApiSurface::Page, "GET", "/openapi/admin.json" | "/openapi/flinks.json" | "/openapi/fdx.json") => {

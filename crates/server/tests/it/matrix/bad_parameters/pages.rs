@@ -278,6 +278,22 @@ pub(in super::super) fn build_callback_cases(values: &InputValues) -> Vec<InputC
             ExpectedResponse::Page(400, UNKNOWN_LINK),
         ));
     }
+    let form = "application/x-www-form-urlencoded";
+    for (what, media_type, path, body, status) in [
+        ("posted JSON", "application/json", "/callback/1000", "{}".to_owned(), 415),
+        ("posted 5 kB", form, "/callback/1000", "x".repeat(5_000), 413),
+        ("posted 70 kB", form, "/callback/1000", "x".repeat(70_000), 413),
+        ("posted to x", form, "/callback/x", valid_query.clone(), 400),
+    ] {
+        let raw = RawRequest::post(path.to_owned(), media_type, body);
+        let expected = ExpectedResponse::Page(status, UNKNOWN_LINK);
+        cases.push(InputCase::new(format!("callback: {what}"), raw, expected));
+    }
+    for sealed in ["x".to_owned(), "A".repeat(200), "A".repeat(7_000)] {
+        let raw = get(format!("/callback/1000?response={sealed}"));
+        let expected = ExpectedResponse::Page(400, UNKNOWN_LINK);
+        cases.push(InputCase::new(format!("callback: {} sealed characters", sealed.len()), raw, expected));
+    }
     for wrong in
         [String::new(), values.cookie.clone(), values.cookies.replace('=', "=x"), "bowline_flow_=".into()]
     {
