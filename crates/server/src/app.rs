@@ -12,6 +12,7 @@ use crate::access_denials::AccessDenials;
 use crate::breaker::Breaker;
 use crate::clock::{Clock, DatabaseClock, uptime};
 use crate::config::Config;
+use crate::discovery_attempts::DiscoveryAttempts;
 use crate::document_slots::DocumentSlots;
 use crate::error::ContextError;
 use crate::opaque_ids::OpaqueIds;
@@ -24,7 +25,6 @@ use crate::response_memory::ResponseMemory;
 use crate::stats::OperationStats;
 use crate::sweep_progress::SweepProgress;
 use crate::telemetry::Telemetry;
-use crate::upstream::DiscoveryAttempts;
 use crate::vault::Vault;
 
 /// All parts of the hub. Clones share them.

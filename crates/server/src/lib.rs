@@ -13,6 +13,7 @@ pub mod clock;
 pub mod config;
 pub mod connections;
 pub mod context;
+mod discovery_attempts;
 pub mod document_slots;
 pub mod error;
 pub mod fdx_api;

@@ -42,7 +42,7 @@ pub use client_redirect::{build_redirect_url, may_redirect};
 pub use client_registration::{RegistrationReport, delete_upstream_client, register_upstream_client};
 pub use consent::{ConsentPage, RequestPage, approve, deny, load_request_page};
 pub use discovery::refresh_metadata;
-pub(crate) use discovery::{DiscoveryAttempts, request_metadata};
+pub(crate) use discovery::request_metadata;
 pub use document::StreamedDocument;
 pub use error::{ReadError, UpstreamError};
 pub use fetch::ConnectionSource;

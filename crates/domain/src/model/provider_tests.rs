@@ -64,7 +64,14 @@ fn default_settings_are_not_written() {
 fn only_retired_provider_accepts_no_recipients() {
     for state in ProviderState::ALL.iter().copied() {
         let (source, audit) = (ProviderSource::Config, AuditHead::default());
-        let provider = Provider { id: ProviderId::new(1000), state, source, settings: settings(), audit };
+        let provider = Provider {
+            id: ProviderId::new(1000),
+            state,
+            source,
+            settings: settings(),
+            discovered: None,
+            audit,
+        };
         assert_eq!(provider.ensure_accepts_recipients().is_ok(), state != ProviderState::Retired, "{state}");
     }
 }

@@ -98,18 +98,14 @@ fn is_allowed_url(url: &str, allow_http: bool) -> bool {
     url.is_some_and(|url| url.scheme() == "https" || allow_http && url.scheme() == "http")
 }
 
-/// Returns whether a text is a single scope value. RFC 6749 §3.3 allows every printable ASCII character except space, `"` and
-/// `\`.
-fn is_scope_token(text: &str) -> bool {
-    (1..=200).contains(&text.len()) && text.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
-}
-
 /// Validates the provider's scope values (RFC 6749 §3.3) and the names of fields in its token response.
 fn validate_scopes_and_fields(settings: &ProviderSettings) -> Result<(), ValidationError> {
     if settings.scopes.is_empty() {
         return Err(ValidationError::new("scopes", "expected a scope value for at least one data cluster"));
     }
-    if let Some((cluster, _)) = settings.scopes.iter().find(|(_, value)| !is_scope_token(value)) {
+    if let Some((cluster, _)) =
+        settings.scopes.iter().find(|(_, value)| !authorization::is_scope_token(value))
+    {
         return Err(ValidationError::new(format!("scopes.{cluster}"), "expected a single scope value"));
     }
     let identity = match &settings.customer_identity {
@@ -121,7 +117,10 @@ fn validate_scopes_and_fields(settings: &ProviderSettings) -> Result<(), Validat
         ("accounts_field", settings.accounts_field.as_ref()),
         ("grant_field", settings.grant_field.as_ref()),
     ];
-    match fields.into_iter().find(|(_, field)| field.is_some_and(|field| !is_scope_token(field))) {
+    match fields
+        .into_iter()
+        .find(|(_, field)| field.is_some_and(|field| !authorization::is_scope_token(field)))
+    {
         Some((name, _)) => Err(ValidationError::new(name, "expected a field name")),
         None => Ok(()),
     }

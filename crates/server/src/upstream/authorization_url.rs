@@ -23,9 +23,8 @@ use serde_json::{Map, Value};
 use super::call_report::CallReport;
 use super::client::load_upstream_client_id;
 use super::client_authentication::ClientProof;
-use super::consent::max_consent_duration;
 use super::endpoints::ProviderEndpoints;
-use super::login::login_owner;
+use super::login::{login_owner, max_consent_duration};
 use super::urls::{authorization_url, callback_uri};
 use crate::context::{RequestContext, fill_random};
 use crate::error::InternalError;
@@ -160,7 +159,7 @@ struct PushFailure {
 }
 
 impl PushFailure {
-    fn not_sent(reason: impl ToString, error: OAuthError) -> Self {
+    fn not_sent(reason: &(impl ToString + ?Sized), error: OAuthError) -> Self {
         Self { status: None, error_code: None, reason: reason.to_string(), error }
     }
 }
@@ -176,7 +175,7 @@ impl ProviderEndpoints<'_> {
         self.ensure_circuit_closed(EndpointGroup::Token).map_err(open)?;
         let not_sent = |error| {
             let report = CallReport::from_error(ProviderCall::CodeExchange, &error);
-            PushFailure::not_sent(error, describe_exchange_failure(report.outcome))
+            PushFailure::not_sent(&error, describe_exchange_failure(report.outcome))
         };
         let credentials = self.load_credentials().await.map_err(not_sent)?;
         // The other methods of authentication add the client id themselves.

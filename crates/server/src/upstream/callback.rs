@@ -22,9 +22,8 @@ use store::query::FindAuthorizationRequestByState;
 
 use super::call_report::CallReport;
 use super::client_redirect::build_client_redirect;
-use super::consent::max_consent_duration;
 use super::endpoints::ProviderEndpoints;
-use super::login::{Login, LoginError, login_owner};
+use super::login::{Login, LoginError, login_owner, max_consent_duration};
 use super::recipient_code::{NewCode, create_code, redirect_or_stop, repeat_callback};
 use super::sealed_token::{seal_found_tokens, seal_token};
 use super::token_endpoint::{TokenCallError, TokenGrant};

@@ -12,7 +12,9 @@ use store::query::GetRegistration;
 
 use super::authorization_url::{ConsentedLogin, build_provider_url};
 use super::discovery::ensure_endpoints;
-use super::login::{BrowserFlow, Login, LoginError, LoginPage, login_owner, request_language};
+use super::login::{
+    BrowserFlow, Login, LoginError, LoginPage, login_owner, max_consent_duration, request_language,
+};
 use super::recipient_code::replace_code;
 use crate::context::RequestContext;
 use crate::vault::SealPurpose;
@@ -163,11 +165,6 @@ pub async fn deny(ctx: &RequestContext, flow: BrowserFlow) -> Result<String, Log
     }
     let mut page = login.into_stopped_page(ctx, &ACCESS_DENIED).await?;
     page.return_url.take().ok_or(LoginError::Stopped(page))
-}
-
-/// Returns the longest consent that the configuration allows.
-pub(super) fn max_consent_duration(ctx: &RequestContext) -> std::time::Duration {
-    ctx.app().config().connection.max_duration.duration()
 }
 
 fn purpose_in_language(client: &Client, language: Language) -> &str {

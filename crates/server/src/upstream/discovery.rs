@@ -1,16 +1,12 @@
 //! Discovers the endpoints of providers: requests the metadata of their issuers (OpenID Connect Discovery, RFC 8414) and stores
 //! them. The last accepted metadata are used until others are accepted, also after a restart.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use domain::Timestamp;
 use domain::error::OAuthError;
-use domain::id::ProviderId;
 use domain::model::provider::{EndpointError, Provider, ProviderMetadata};
 use domain::rule::authorization_failure::{METADATA_REJECTED, UNAVAILABLE};
-use domain::rule::provider_metadata::{MAX_METADATA_BYTES, MetadataError, metadata_urls};
+use domain::rule::provider_metadata::{MAX_METADATA_BYTES, metadata_urls};
 use futures_util::{StreamExt, stream};
 use http::header;
 use store::command::StoreProviderMetadata;
@@ -19,47 +15,14 @@ use url::Url;
 
 use super::transport::outbound_for;
 use crate::context::RequestContext;
+use crate::discovery_attempts::{DiscoveryError, LastAttempt, Occasion};
 use crate::error::InternalError;
-use crate::outbound::{Outbound, OutboundError};
+use crate::outbound::Outbound;
 
 /// The maximum duration of the requests for the metadata of one issuer. A customer may wait for them.
 const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(10);
-/// The time after which metadata are requested again.
-const REFRESH_INTERVAL: Duration = Duration::from_hours(1);
-/// The time after which a failed request for metadata that are needed is repeated in the background.
-const RETRY_INTERVAL: Duration = Duration::from_mins(1);
-/// The time in which logins do not repeat a failed request. They can be started by untrusted clients.
-const LOGIN_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 /// The number of issuers that are requested concurrently.
 const CONCURRENT_REQUESTS: usize = 4;
-
-/// The reason why the metadata of an issuer are not known. It contains nothing of a document.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reasons}")]
-pub(crate) struct DiscoveryError {
-    /// The reason for each URL at which the metadata may be.
-    reasons: String,
-    /// True if there is a document, which is not acceptable.
-    is_rejected: bool,
-}
-
-impl DiscoveryError {
-    fn new(reason: impl ToString) -> Self {
-        Self { reasons: reason.to_string(), is_rejected: false }
-    }
-}
-
-impl From<MetadataError> for DiscoveryError {
-    fn from(error: MetadataError) -> Self {
-        Self { is_rejected: true, ..Self::new(error) }
-    }
-}
-
-impl From<OutboundError> for DiscoveryError {
-    fn from(error: OutboundError) -> Self {
-        Self::new(error)
-    }
-}
 
 /// Requests the metadata of an issuer. Returns the first acceptable document with its URL. With `allow_http`, URLs may use plain
 /// http, for servers on the same machine.
@@ -76,12 +39,12 @@ pub(crate) async fn request_metadata(
             match request_document(outbound, &url, issuer, allow_http).await {
                 Ok(metadata) => return Ok((metadata, url)),
                 Err(error) => {
-                    is_rejected |= error.is_rejected;
+                    is_rejected |= error.is_rejected();
                     reasons.push(format!("{url}: {error}"));
                 }
             }
         }
-        Err(DiscoveryError { reasons: reasons.join("\n"), is_rejected })
+        Err(DiscoveryError::for_urls(&reasons, is_rejected))
     };
     let result = tokio::time::timeout(DISCOVERY_TIMEOUT, find).await;
     result.unwrap_or_else(|_| Err(DiscoveryError::new("the metadata did not arrive in time")))
@@ -97,56 +60,10 @@ async fn request_document(
     let response = outbound.open(request).await?;
     // A redirect is not followed: the document of another address need not be that of the issuer.
     if response.status.as_u16() != 200 {
-        return Err(DiscoveryError::new(format_args!("HTTP {}", response.status.as_u16())));
+        return Err(DiscoveryError::new(&format_args!("HTTP {}", response.status.as_u16())));
     }
     let body = response.read_body(MAX_METADATA_BYTES).await?.body;
     Ok(ProviderMetadata::parse(&body, issuer, allow_http)?)
-}
-
-/// The attempts of this node to request metadata.
-#[derive(Default)]
-pub(crate) struct DiscoveryAttempts(Mutex<HashMap<ProviderId, Arc<tokio::sync::Mutex<LastAttempt>>>>);
-
-/// The last attempt at one provider.
-#[derive(Default)]
-struct LastAttempt {
-    issuer: Option<String>,
-    at: Option<Timestamp>,
-    error: Option<DiscoveryError>,
-}
-
-impl DiscoveryAttempts {
-    /// Returns the last attempt at a provider. While it is locked, no other one begins.
-    fn of_provider(&self, id: ProviderId) -> Arc<tokio::sync::Mutex<LastAttempt>> {
-        let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(attempts.entry(id).or_default())
-    }
-}
-
-/// The party that needs metadata.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Occasion {
-    Login,
-    Background,
-}
-
-impl LastAttempt {
-    /// Returns the result of the last attempt if it is too early for another one.
-    fn find_recent_result(
-        &self,
-        provider: &Provider,
-        occasion: Occasion,
-        now: Timestamp,
-    ) -> Option<Result<(), DiscoveryError>> {
-        let is_needed = provider.settings.needs_metadata();
-        let interval = match (occasion, &self.error) {
-            (Occasion::Login, _) => LOGIN_RETRY_INTERVAL,
-            (Occasion::Background, Some(_)) if is_needed => RETRY_INTERVAL,
-            (Occasion::Background, _) => REFRESH_INTERVAL,
-        };
-        let is_recent = self.at.is_some_and(|at| at <= now && now < at.plus(interval));
-        (is_recent && self.issuer == provider.settings.issuer).then(|| self.error.clone().map_or(Ok(()), Err))
-    }
 }
 
 /// Requests the metadata of a provider's issuer and stores them, unless this node has done so recently.
@@ -170,10 +87,10 @@ async fn discover(
         Err(error) => Err(error),
     };
     let error = result.as_ref().err();
-    if let Some(error) = error.filter(|_| last.error.as_ref() != error) {
+    if let Some(error) = error.filter(|_| last.error() != error) {
         report_failure(provider, error);
     }
-    *last = LastAttempt { issuer: provider.settings.issuer.clone(), at: Some(now), error: error.cloned() };
+    *last = LastAttempt::new(provider, now, error.cloned());
     Ok(result)
 }
 
@@ -211,7 +128,7 @@ async fn store_metadata(
 
 fn report_failure(provider: &Provider, error: &DiscoveryError) {
     let (id, has_previous) = (provider.id, provider.metadata().is_some());
-    if provider.settings.needs_metadata() || error.is_rejected {
+    if provider.settings.needs_metadata() || error.is_rejected() {
         tracing::warn!(provider = %id, reason = %error, has_previous,
             "the metadata of a provider's issuer cannot be used; the previous ones remain in use if there are any");
     } else {
@@ -237,7 +154,7 @@ pub(super) async fn ensure_endpoints(
         }
     }
     match discover(ctx, &provider, Occasion::Login).await? {
-        Err(error) if error.is_rejected => return reject(&error, METADATA_REJECTED),
+        Err(error) if error.is_rejected() => return reject(&error, METADATA_REJECTED),
         Err(error) => return reject(&error, UNAVAILABLE),
         Ok(()) => {}
     }

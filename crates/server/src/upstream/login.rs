@@ -258,6 +258,11 @@ fn explain_missing_request(ctx: &RequestContext, id: &AuthorizationRequestId) ->
     }
 }
 
+/// Returns the longest consent that the configuration allows.
+pub(super) fn max_consent_duration(ctx: &RequestContext) -> std::time::Duration {
+    ctx.app().config().connection.max_duration.duration()
+}
+
 /// Returns the language of a request.
 pub(super) fn request_language(request: &AuthorizationRequest) -> Language {
     Language::from_tags(&request.language).unwrap_or_default()

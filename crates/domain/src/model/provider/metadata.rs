@@ -59,9 +59,6 @@ pub struct ProviderMetadata {
     /// True if every authorization response contains `iss` (RFC 9207 §3).
     #[serde(skip_serializing_if = "is_false")]
     pub authorization_response_iss_parameter_supported: bool,
-    /// True if the server accepts authorization requests only by PAR (RFC 9126 §5).
-    #[serde(skip_serializing_if = "is_false")]
-    pub require_pushed_authorization_requests: bool,
     /// True if the server accepts authorization requests only as signed objects (RFC 9101 §10.5).
     #[serde(skip_serializing_if = "is_false")]
     pub require_signed_request_object: bool,
@@ -209,8 +206,8 @@ impl ProviderSettings {
         let alias = metadata.mtls_endpoint_aliases.find(endpoint);
         let alias = alias.filter(|_| self.auth.uses_certificate() || is_bound);
         let url = alias.or(metadata.endpoints.find(endpoint)).ok_or(EndpointError::Missing(endpoint))?;
-        let is_allowed = !metadata.is_foreign(url)
-            || host(url).is_some_and(|host| self.metadata_hosts.iter().any(|allowed| *allowed == host));
+        let is_allowed =
+            !metadata.is_foreign(url) || host(url).is_some_and(|host| self.metadata_hosts.contains(&host));
         if is_allowed { Ok(url) } else { Err(EndpointError::OtherHost(endpoint)) }
     }
 

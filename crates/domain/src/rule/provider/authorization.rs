@@ -28,11 +28,17 @@ const PROTOCOL_PARAMETERS: &[&str] = &[
     "ui_locales",
 ];
 
+/// Returns whether a text is a single scope value. RFC 6749 §3.3 allows every printable ASCII character except space, `"` and
+/// `\`.
+pub(super) fn is_scope_token(text: &str) -> bool {
+    (1..=200).contains(&text.len()) && text.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+}
+
 /// Validates the settings of authorization requests.
 pub(super) fn validate_authorization(settings: &ProviderSettings) -> Result<(), ValidationError> {
     let scopes = settings.extra_scopes.iter().enumerate();
     for (nth, scope) in scopes {
-        if nth >= MAX_EXTRA_SCOPES || !super::is_scope_token(scope) {
+        if nth >= MAX_EXTRA_SCOPES || !is_scope_token(scope) {
             let expected = "expected a single scope value, at most 32 of them";
             return Err(ValidationError::new(format!("extra_scopes[{nth}]"), expected));
         }

@@ -141,7 +141,7 @@ async fn posted_response_continues_in_the_browser_that_began() {
         |name| bowline::cli::find_hidden_field(&page, name).unwrap_or_else(|| panic!("{name}: {page}"));
     let [code, state, iss] = ["code", "state", "iss"].map(field);
     let form = [("code", &*code), ("state", &*state), ("iss", &*iss), ("other", "value")];
-    // A browser sends no flow cookie with a form of another site, so another one stands for it.
+    // A browser sends no flow cookie with a form of another site, so another browser posts it.
     let post = BrowserRequest::new(Method::POST, &kit.url("/callback/1000")).form(&form);
     let without_cookies = bowline::cli::Browser::new().unwrap();
     let posted = without_cookies.send(post).await.unwrap();
