@@ -192,7 +192,7 @@ CREATE INDEX authorization_requests_exchange ON authorization_requests (COALESCE
 -- Connections: the permission of one recipient to read the data of one customer at one provider. `job_id` is the newest job
 -- of the connection. `refresh_token_hash` is the key of its token in `refresh_tokens`. `access_key` and `refresh_key` are
 -- the wrapped keys of the tokens in `upstream_credentials`; the end of the connection deletes them, which makes these tokens
--- unreadable.
+-- unreadable. `upstream_grant_id` is the id of the grant at the provider, sealed, with its wrapped key in front.
 CREATE TABLE connections (
     id BYTEA NOT NULL PRIMARY KEY,
     client_id BYTEA NOT NULL,
@@ -210,7 +210,7 @@ CREATE TABLE connections (
     token_generation BIGINT NOT NULL,
     credential_version BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
-    upstream_grant_id TEXT,
+    upstream_grant_id BYTEA,
     access_key BYTEA,
     refresh_key BYTEA,
     refresh_token_hash BYTEA,
@@ -308,7 +308,8 @@ CREATE INDEX refresh_tokens_idle ON refresh_tokens (last_used_at);
 -- Deferred calls to providers (transactional outbox). A job concerns a connection or, if `connection_id` is NULL, the
 -- registration of `client_id` with the provider. A job for an orphaned grant names a connection that was never opened.
 -- `previous_job_id` is the job that the connection had before. `token` and `verifier` are sealed under `data_key`,
--- `access_token` under `access_key`; `identity` is a keyed hash. `token_type` is NULL unless `token` is to be revoked.
+-- `access_token` under `access_key`, and `grant_id` with a key of its own in front; `identity` is a keyed hash.
+-- `accepted_methods` is a JSON array of the methods of revocation that the provider has accepted. `token_type` is NULL unless `token` is to be revoked.
 -- `endpoint_group` names the endpoints that the job calls: the jobs of one group of one provider form a queue of their own.
 CREATE TABLE jobs (
     id BYTEA NOT NULL PRIMARY KEY,
@@ -323,6 +324,8 @@ CREATE TABLE jobs (
     token_type TEXT,
     access_key BYTEA,
     access_token BYTEA,
+    grant_id BYTEA,
+    accepted_methods TEXT,
     verifier BYTEA,
     identity BYTEA,
     outcome_unknown BOOLEAN NOT NULL,

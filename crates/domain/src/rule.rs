@@ -19,6 +19,7 @@ pub mod provider;
 pub mod provider_authorization;
 pub mod provider_metadata;
 pub mod provider_response;
+pub mod revocation_methods;
 pub mod revoke;
 pub mod steady_clock;
 pub mod token;

@@ -167,6 +167,8 @@ fn provider_setting_names_are_unchanged() {
             "authorize_parameters",
             "client_id",
             "client_secret",
+            "consent_endpoint",
+            "consent_scope",
             "consent_shown_by",
             "country",
             "customer_identity",
@@ -222,7 +224,7 @@ fn provider_setting_values_are_unchanged() {
     assert_eq!(schema_names::<CustomerIdentity>(), ["none", "token_field"]);
     assert_eq!(schema_names::<FdxVersion>(), ["5", "6"]);
     assert_eq!(schema_names::<GrantScope>(), ["per_client_customer", "per_token"]);
-    assert_eq!(schema_names::<RevokeMethod>(), ["rfc7009"]);
+    assert_eq!(schema_names::<RevokeMethod>(), ["fdx_consent", "grant_management", "rfc7009"]);
     assert_eq!(schema_names::<RevokeTokens>(), ["access", "both", "refresh"]);
     assert_eq!(schema_names::<SecretSource>(), ["env", "file", "sealed"]);
     assert_eq!(schema_names::<UpstreamClientMode>(), ["hub", "registration"]);

@@ -268,6 +268,17 @@ impl Outbound {
         })
     }
 
+    /// Creates a `PUT` request with JSON and a bearer token.
+    pub fn put_json(
+        &self,
+        url: &Url,
+        body: &impl serde::Serialize,
+        bearer: &str,
+    ) -> Result<RequestBuilder, OutboundError> {
+        self.ensure_url_allowed(url)?;
+        Ok(self.client.put(url.clone()).json(body).bearer_auth(bearer))
+    }
+
     /// Creates a `DELETE` request with a bearer token.
     pub fn delete(&self, url: &Url, bearer: &str) -> Result<RequestBuilder, OutboundError> {
         self.ensure_url_allowed(url)?;

@@ -6,7 +6,7 @@ use crate::id::{ClientId, ConnectionId, JobId, ProviderId, Seed};
 use crate::time::Timestamp;
 
 use super::connection::UpstreamRevocation;
-use super::provider::EndpointGroup;
+use super::provider::{EndpointGroup, RevokeMethod};
 
 crate::str_enum! {
     /// The kind of a job. Every job calls a provider.
@@ -90,6 +90,10 @@ pub struct Job {
     pub token_type: TokenType,
     /// The access token of the same grant. It is tried if the provider does not revoke refresh tokens.
     pub access_token: Option<SealedAccessToken>,
+    /// The id of the grant at the provider, sealed with its key, if a method of revocation needs it.
+    pub grant_id: Option<Vec<u8>>,
+    /// The methods of revocation that the provider has accepted. A later attempt does not repeat them.
+    pub accepted_methods: Vec<RevokeMethod>,
     /// The sealed PKCE verifier of an interrupted exchange.
     pub verifier: Option<Vec<u8>>,
     /// The keyed hash of the customer's identity, if no connection identifies the customer of the token.
@@ -216,7 +220,7 @@ impl Job {
     ) -> Option<UpstreamRevocation> {
         match (attempt, step) {
             // The provider revoked the token that the hub has, but another one may exist.
-            (AttemptOutcome::Accepted, _) if self.outcome_unknown => Some(UpstreamRevocation::Unknown),
+            (AttemptOutcome::Accepted, _) if self.may_leave_token() => Some(UpstreamRevocation::Unknown),
             (AttemptOutcome::Accepted, _) => Some(UpstreamRevocation::Accepted),
             (AttemptOutcome::Refused | AttemptOutcome::AlreadyGone, _) => Some(UpstreamRevocation::Refused),
             (AttemptOutcome::Superseded, _) => Some(UpstreamRevocation::NotNeeded),
@@ -248,10 +252,16 @@ impl Job {
                 ..,
             )
             | (_, _, JobStep::Retry(_)) => None,
-            (_, AttemptOutcome::Accepted, _) if !self.outcome_unknown => Some(OrphanedGrantStatus::Revoked),
+            (_, AttemptOutcome::Accepted, _) if !self.may_leave_token() => Some(OrphanedGrantStatus::Revoked),
             // Without an accepted revocation nothing proves that the grant has ended.
             _ => Some(OrphanedGrantStatus::PossiblyActive),
         }
+    }
+
+    /// Returns whether a token of the grant may still be active although the provider has accepted the revocation of the token
+    /// that the hub has. The revocation of the grant itself covers every token.
+    fn may_leave_token(&self) -> bool {
+        self.outcome_unknown && !self.accepted_methods.iter().any(|method| method.names_grant())
     }
 
     /// Returns the next step after an attempt that ended at `now`.
@@ -300,6 +310,8 @@ mod tests {
             token: vec![],
             token_type: TokenType::RefreshToken,
             access_token: None,
+            grant_id: None,
+            accepted_methods: vec![],
             verifier: None,
             identity: None,
             outcome_unknown: false,

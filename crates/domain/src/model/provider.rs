@@ -2,7 +2,9 @@
 
 mod authentication;
 mod authorization;
+mod identity;
 mod metadata;
+mod revocation;
 mod secret_members;
 mod transport;
 
@@ -18,7 +20,9 @@ use super::audit_event::AuditHead;
 
 pub use authentication::{ClientAuthentication, SecretSource, SigningAlgorithm};
 pub use authorization::{AuthorizationDetails, PushedRequests, RequestObject};
+pub use identity::CustomerIdentity;
 pub use metadata::{EndpointError, MetadataEndpoints, ProviderEndpoint, ProviderMetadata};
+pub use revocation::{RevokeMethod, RevokeTokens};
 pub use secret_members::secret_members;
 pub use transport::{ProxySettings, TlsSettings, TransportSettings};
 
@@ -125,7 +129,7 @@ pub struct ProviderSettings {
     /// Introspection endpoint (RFC 7662). Without it, that of the metadata.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub introspection_endpoint: Option<String>,
-    /// Endpoint of the FAPI Grant Management API. Without it, that of the metadata.
+    /// Endpoint of the FAPI Grant Management API, to which the grant id is appended. Without it, that of the metadata.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant_management_endpoint: Option<String>,
     /// Document with the keys that sign the id tokens of the provider. Without it, that of the metadata.
@@ -212,12 +216,19 @@ pub struct ProviderSettings {
     /// Field of the token response that lists the accounts which the customer selected, if the provider sends one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accounts_field: Option<String>,
-    /// Field of the token response that contains the grant id, if the provider sends one.
+    /// Field of the token response that contains the id of the grant or consent, if the provider sends one. Without it, the
+    /// methods of `revoke` that need the id search for it in `fdxConsentId` and `grant_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant_field: Option<String>,
-    /// Revocation methods, in order of preference; empty if the provider offers none.
+    /// Revocation methods, in the order in which each of them is carried out; empty if the provider offers none.
     #[serde(default)]
     pub revoke: Vec<RevokeMethod>,
+    /// URL of the FDX consents, to which `/{consentId}/revocation` is appended. Without it, `consents` below `fdx.base_url`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent_endpoint: Option<String>,
+    /// Scope of the access token with which the hub revokes consents, if the provider requires one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent_scope: Option<String>,
     /// Tokens with which a grant is revoked by RFC 7009.
     #[serde(default, skip_serializing_if = "RevokeTokens::is_refresh")]
     pub revoke_tokens: RevokeTokens,
@@ -410,45 +421,6 @@ pub enum GrantScope {
     /// A customer has one grant for each client of the hub, and revoking any of its tokens ends the whole grant. The
     /// grant is revoked when the customer's last connection ends.
     PerClientCustomer,
-}
-
-/// Source of the customer's identity. The identity is stored only as a keyed hash.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum CustomerIdentity {
-    /// The field with this name in the token response.
-    TokenField(String),
-    /// No source: the hub cannot recognize a customer, so each connection gets a new customer.
-    #[default]
-    None,
-}
-
-/// Method of notifying a provider that a connection has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RevokeMethod {
-    /// Token revocation (RFC 7009) with the refresh token.
-    Rfc7009,
-}
-
-/// Tokens with which a grant is revoked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RevokeTokens {
-    /// The refresh token, or the access token if there is no other or the provider does not revoke refresh tokens.
-    #[default]
-    Refresh,
-    /// The access token while it is valid, for providers that end the whole grant with it; otherwise the refresh token.
-    Access,
-    /// The refresh token, and the access token while it is valid.
-    Both,
-}
-
-impl RevokeTokens {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-    fn is_refresh(&self) -> bool {
-        *self == Self::Refresh
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod authentication;
 mod authorization;
+mod revocation;
 mod transport;
 
 use std::time::Duration;
@@ -46,6 +47,7 @@ pub fn check(settings: &ProviderSettings, limits: ProviderLimits) -> Result<(), 
 fn validate_urls(settings: &ProviderSettings, allow_http: bool) -> Result<(), ValidationError> {
     let registration = settings.dynamic_registration.as_ref();
     let urls = [
+        ("consent_endpoint", settings.consent_endpoint.as_ref()),
         ("fdx.base_url", Some(&settings.fdx.base_url)),
         ("issuer", settings.issuer.as_ref()),
         ("url", settings.url.as_ref()),
@@ -70,8 +72,9 @@ fn validate_discovery(settings: &ProviderSettings) -> Result<(), ValidationError
     } else {
         let mut needed = settings.needed_endpoints().into_iter();
         match needed.find(|endpoint| settings.explicit_endpoint(*endpoint).is_none()) {
-            Some(ProviderEndpoint::Revocation) => {
-                return reject("revoke", "needs a revocation_endpoint, or an issuer whose metadata name it");
+            Some(endpoint @ (ProviderEndpoint::Revocation | ProviderEndpoint::GrantManagement)) => {
+                let expected = format!("needs a {endpoint}, or an issuer whose metadata name it");
+                return reject("revoke", &expected);
             }
             Some(endpoint) => return reject(endpoint.as_str(), "is needed without an issuer"),
             None => {}
@@ -117,6 +120,10 @@ fn validate_scopes_and_fields(settings: &ProviderSettings) -> Result<(), Validat
         ("accounts_field", settings.accounts_field.as_ref()),
         ("grant_field", settings.grant_field.as_ref()),
     ];
+    let is_scope = |scope: &String| scope.split(' ').all(authorization::is_scope_token);
+    if settings.consent_scope.as_ref().is_some_and(|scope| !is_scope(scope)) {
+        return Err(ValidationError::new("consent_scope", "expected scope values, separated by spaces"));
+    }
     match fields
         .into_iter()
         .find(|(_, field)| field.is_some_and(|field| !authorization::is_scope_token(field)))
@@ -129,6 +136,7 @@ fn validate_scopes_and_fields(settings: &ProviderSettings) -> Result<(), Validat
 /// Validates settings that depend on each other.
 fn validate_combinations(settings: &ProviderSettings) -> Result<(), ValidationError> {
     let reject = |field: &str, expected: &str| Err(ValidationError::new(field, expected));
+    revocation::validate_revocation(settings)?;
     let is_grant_shared = settings.grant_scope == GrantScope::PerClientCustomer;
     let has_shared_client = settings.upstream_client == UpstreamClientMode::Shared;
     // Without the customer's identity the hub could not find the last connection of a grant, and would revoke the grant

@@ -18,6 +18,12 @@ crate::str_enum! {
         Refresh = "refresh",
         /// The revocation of a token (RFC 7009 §2.1).
         Revocation = "revocation",
+        /// The revocation of a consent (FDX Consent API).
+        ConsentRevocation = "consent_revocation",
+        /// The revocation of a grant (FAPI Grant Management §6.5).
+        GrantRevocation = "grant_revocation",
+        /// The request for an access token of the hub itself (RFC 6749 §4.4).
+        ClientCredentials = "client_credentials",
         /// The registration of an upstream client (RFC 7591 §3.1).
         Registration = "registration",
         /// The deletion of an upstream client (RFC 7592 §2.3).
@@ -77,7 +83,9 @@ crate::str_enum! {
         TokenTypeUnsupported = "token_type_unsupported",
         /// The provider rejects the request with another error code.
         RequestRejected = "request_rejected",
-        /// The provider rejects the access token (data only).
+        /// The provider has revoked the consent before, or it has expired.
+        AlreadyRevoked = "already_revoked",
+        /// The provider rejects the access token of a call with a bearer token.
         AccessTokenRejected = "access_token_rejected",
         /// The provider does not return this resource (data only).
         ResourceRefused = "resource_refused",
@@ -105,6 +113,8 @@ pub enum ResponseBody {
     Complete,
     /// The body is an error of RFC 6749 §5.2 with a known code.
     OAuthError(ProviderErrorCode),
+    /// The body is an error of the FDX API, or one of OAuth with another code.
+    ApiError,
     /// The body is something else, or empty.
     Other,
     /// The body is larger than the limit.
@@ -217,21 +227,32 @@ pub const fn classify(call: ProviderCall, reply: ProviderReply) -> CallOutcome {
 /// exchange or a refresh, which cannot be repeated. A read, a revocation or a deletion can.
 const fn is_safe_after_503(call: ProviderCall) -> bool {
     match call {
-        ProviderCall::Data | ProviderCall::Revocation | ProviderCall::Deletion => true,
+        ProviderCall::Data
+        | ProviderCall::Revocation
+        | ProviderCall::ConsentRevocation
+        | ProviderCall::GrantRevocation
+        | ProviderCall::ClientCredentials
+        | ProviderCall::Deletion => true,
         ProviderCall::CodeExchange | ProviderCall::Refresh | ProviderCall::Registration => false,
     }
 }
 
 const fn classify_success(call: ProviderCall, body: ResponseBody) -> CallOutcome {
     match (call, body) {
-        // RFC 7009 §2.2, RFC 7592 §2.3: the status contains all information, and the body is ignored.
-        (ProviderCall::Revocation | ProviderCall::Deletion, _) | (_, ResponseBody::Complete) => {
-            CallOutcome::Succeeded
-        }
+        // RFC 7009 §2.2, RFC 7592 §2.3, FDX and FAPI Grant Management §6.5: the status contains all information, and the body
+        // is ignored.
+        (
+            ProviderCall::Revocation
+            | ProviderCall::ConsentRevocation
+            | ProviderCall::GrantRevocation
+            | ProviderCall::Deletion,
+            _,
+        )
+        | (_, ResponseBody::Complete) => CallOutcome::Succeeded,
         (_, ResponseBody::TooLarge) => CallOutcome::Unknown(FailureReason::TooLarge),
         (_, ResponseBody::Encoded) => CallOutcome::Unknown(FailureReason::Encoded),
         // This includes an error code: it contradicts the status, so neither of them proves anything.
-        (_, ResponseBody::OAuthError(_) | ResponseBody::Other) => {
+        (_, ResponseBody::OAuthError(_) | ResponseBody::ApiError | ResponseBody::Other) => {
             CallOutcome::Unknown(FailureReason::Unreadable)
         }
     }
@@ -243,10 +264,34 @@ const fn classify_client_error(call: ProviderCall, status: u16, body: ResponseBo
         (_, 408 | 421 | 425) => CallOutcome::Unknown(FailureReason::UnexpectedStatus),
         (ProviderCall::Data, 401) => CallOutcome::Refused(FailureReason::AccessTokenRejected),
         (ProviderCall::Data, _) => CallOutcome::Refused(FailureReason::ResourceRefused),
+        (ProviderCall::ConsentRevocation | ProviderCall::GrantRevocation, _) => {
+            classify_grant_error(call, status, body)
+        }
         (_, _) => match body {
             ResponseBody::OAuthError(code) => classify_error_code(call, code),
             _ => CallOutcome::Unknown(FailureReason::UnexpectedStatus),
         },
+    }
+}
+
+/// Classifies the 4xx status of a call that names a grant by its id.
+const fn classify_grant_error(call: ProviderCall, status: u16, body: ResponseBody) -> CallOutcome {
+    // The hub's own access token was rejected, so the provider has not decided about the grant.
+    if status == 401 {
+        return CallOutcome::NeverProcessed(FailureReason::AccessTokenRejected);
+    }
+    // A gateway that does not know the path responds with 404 too. Only a readable error is one of the provider.
+    match (call, status, body) {
+        (ProviderCall::ConsentRevocation, 409, ResponseBody::OAuthError(_) | ResponseBody::ApiError) => {
+            CallOutcome::Refused(FailureReason::AlreadyRevoked)
+        }
+        (_, 404 | 410, ResponseBody::OAuthError(_) | ResponseBody::ApiError) => {
+            CallOutcome::Refused(FailureReason::GrantRejected)
+        }
+        (_, _, ResponseBody::OAuthError(_) | ResponseBody::ApiError) => {
+            CallOutcome::Refused(FailureReason::RequestRejected)
+        }
+        _ => CallOutcome::Unknown(FailureReason::UnexpectedStatus),
     }
 }
 
@@ -275,9 +320,16 @@ const fn classify_error_code(call: ProviderCall, code: ProviderErrorCode) -> Cal
             | Code::InvalidSoftwareStatement
             | Code::UnapprovedSoftwareStatement,
         )
-        | (ProviderCall::Deletion, Code::AccessDenied | Code::InsufficientScope | Code::UnauthorizedClient) => {
-            CallOutcome::Refused(FailureReason::RequestRejected)
-        }
+        | (ProviderCall::Deletion, Code::AccessDenied | Code::InsufficientScope | Code::UnauthorizedClient)
+        // The client may be accepted for codes and refresh tokens all the same.
+        | (
+            ProviderCall::ClientCredentials,
+            Code::InvalidRequest
+            | Code::InvalidGrant
+            | Code::UnauthorizedClient
+            | Code::UnsupportedGrantType
+            | Code::InvalidScope,
+        ) => CallOutcome::Refused(FailureReason::RequestRejected),
         // The bearer token of a registration is the initial access token, which belongs to the hub's configuration.
         (_, Code::InvalidClient | Code::UnauthorizedClient)
         | (ProviderCall::Registration, Code::InvalidToken | Code::InsufficientScope) => {
@@ -315,7 +367,9 @@ pub const fn next_revocation_step(
     has_other_token: bool,
 ) -> RevocationStep {
     match outcome {
-        CallOutcome::Succeeded => RevocationStep::Accepted,
+        CallOutcome::Succeeded | CallOutcome::Refused(FailureReason::AlreadyRevoked) => {
+            RevocationStep::Accepted
+        }
         CallOutcome::Refused(FailureReason::TokenTypeUnsupported) if has_other_token => {
             RevocationStep::TryOtherToken
         }

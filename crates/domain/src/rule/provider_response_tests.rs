@@ -20,6 +20,7 @@ fn bodies() -> impl Strategy<Value = ResponseBody> {
     prop_oneof![
         Just(ResponseBody::Complete),
         prop::sample::select(ProviderErrorCode::ALL).prop_map(ResponseBody::OAuthError),
+        Just(ResponseBody::ApiError),
         Just(ResponseBody::Other),
         Just(ResponseBody::TooLarge),
         Just(ResponseBody::Encoded),
@@ -75,7 +76,14 @@ fn request_that_was_not_sent_was_never_processed() {
 
 #[test]
 fn retry_after_proves_nothing_for_calls_that_issue_tokens() {
-    for call in [ProviderCall::Data, ProviderCall::Revocation, ProviderCall::Deletion] {
+    for call in [
+        ProviderCall::Data,
+        ProviderCall::Revocation,
+        ProviderCall::ConsentRevocation,
+        ProviderCall::GrantRevocation,
+        ProviderCall::ClientCredentials,
+        ProviderCall::Deletion,
+    ] {
         let outcome = classify(call, unavailable(503));
         assert_eq!(outcome, CallOutcome::NeverProcessed(FailureReason::Unavailable), "{call}");
     }
@@ -93,7 +101,13 @@ fn success_requires_complete_body_unless_it_is_ignored() {
         for status in [200, 201, 202, 204] {
             for call in ProviderCall::ALL.iter().copied() {
                 let succeeded = classify(call, response(status, body)) == CallOutcome::Succeeded;
-                let ignores_body = matches!(call, ProviderCall::Revocation | ProviderCall::Deletion);
+                let ignores_body = matches!(
+                    call,
+                    ProviderCall::Revocation
+                        | ProviderCall::ConsentRevocation
+                        | ProviderCall::GrantRevocation
+                        | ProviderCall::Deletion
+                );
                 assert_eq!(succeeded, ignores_body, "{call} {status} {body:?}");
             }
         }
@@ -224,5 +238,40 @@ fn deletion_is_refused_only_for_readable_errors() {
         };
         assert_eq!(error(ProviderCall::Deletion, 401, code), expected, "{code}");
         assert!(error(ProviderCall::Deletion, 500, code).is_unknown(), "{code}");
+    }
+}
+
+#[test]
+fn revocation_by_id_trusts_only_readable_errors() {
+    let outcome = |call, status, body| classify(call, response(status, body));
+    for call in [ProviderCall::ConsentRevocation, ProviderCall::GrantRevocation] {
+        for (status, reason) in [
+            (404, FailureReason::GrantRejected),
+            (410, FailureReason::GrantRejected),
+            (400, FailureReason::RequestRejected),
+            (403, FailureReason::RequestRejected),
+        ] {
+            let readable = outcome(call, status, ResponseBody::ApiError);
+            assert_eq!(readable, CallOutcome::Refused(reason), "{call} {status}");
+            assert!(outcome(call, status, ResponseBody::Other).is_unknown(), "{call} {status}");
+        }
+        let rejected = CallOutcome::NeverProcessed(FailureReason::AccessTokenRejected);
+        assert_eq!(outcome(call, 401, ResponseBody::Other), rejected, "{call}");
+    }
+    let conflict = outcome(ProviderCall::ConsentRevocation, 409, ResponseBody::ApiError);
+    assert_eq!(conflict, CallOutcome::Refused(FailureReason::AlreadyRevoked));
+    assert_eq!(next_revocation_step(conflict, 0, false), RevocationStep::Accepted);
+    let other = outcome(ProviderCall::GrantRevocation, 409, ResponseBody::ApiError);
+    assert_eq!(next_revocation_step(other, 2, false), RevocationStep::Refused);
+    assert!(outcome(ProviderCall::ConsentRevocation, 409, ResponseBody::Other).is_unknown());
+}
+
+#[test]
+fn client_that_gets_no_token_of_its_own_is_not_blocked() {
+    let call = ProviderCall::ClientCredentials;
+
+    assert!(error(call, 401, ProviderErrorCode::InvalidClient).is_client_rejected());
+    for code in [ProviderErrorCode::UnauthorizedClient, ProviderErrorCode::InvalidScope] {
+        assert_eq!(error(call, 400, code), CallOutcome::Refused(FailureReason::RequestRejected), "{code}");
     }
 }

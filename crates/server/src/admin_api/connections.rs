@@ -19,6 +19,7 @@ use super::params::{Params, parse_dry_run};
 use crate::connections;
 use crate::context::RequestContext;
 use crate::response::{EnumValue, Time};
+use crate::upstream::open_connection_grant_id;
 
 const NOT_FOUND: AdminError = AdminError::NotFound("connection");
 
@@ -178,6 +179,8 @@ impl TermsBody {
 pub struct ConnectionDetail {
     #[serde(flatten)]
     connection: AdminConnectionBody,
+    /// The id of the grant or consent at the provider, if the provider disclosed it.
+    provider_grant_id: Option<String>,
     /// The terms that the customer consented to.
     terms: TermsBody,
     /// The background jobs of the connection, newest first; at most 100.
@@ -213,11 +216,14 @@ async fn find_connection(ctx: &RequestContext, id: &str) -> Result<(ConnectionSu
 
 /// Returns one connection with its terms, jobs and audit events.
 pub async fn show(ctx: &RequestContext, [id]: &[String; 1]) -> Result<ConnectionDetail, AdminError> {
-    let (summary, terms) = find_connection(ctx, id).await?;
+    let (mut summary, terms) = find_connection(ctx, id).await?;
     let id = summary.connection.id.clone();
+    let grant_id = summary.sealed_grant_id.take();
+    let grant_id = grant_id.map(|sealed| open_connection_grant_id(ctx, &summary.connection, &sealed));
     let events = ctx.ask(&GetAuditChain { kind: SubjectKind::Connection, id: id.to_string() }).await?;
     let jobs = ctx.ask(&ListConnectionJobs { connection_id: id }).await?;
     Ok(ConnectionDetail {
+        provider_grant_id: grant_id.transpose()?.map(|id| id.expose().clone()),
         terms: TermsBody::new(summary.connection.terms_version, terms),
         connection: AdminConnectionBody::from_summary(summary),
         jobs: jobs.into_iter().map(JobBody::from_summary).collect(),

@@ -51,6 +51,7 @@ async fn run_attempt(ctx: &RequestContext, leased: LeasedJob) -> Result<(), Inte
         lease,
         attempt: report.outcome,
         outcome: report.description,
+        accepted: report.accepted,
         unrevoked: report.unrevoked,
     };
     log_step(&job, ctx.run(finish).await?, &description);

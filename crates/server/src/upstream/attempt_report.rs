@@ -1,6 +1,7 @@
 //! The report of one attempt of a job. It decides whether the job is done, has failed or is retried.
 
 use domain::model::job::AttemptOutcome;
+use domain::model::provider::RevokeMethod;
 use store::command::UnrevokedToken;
 
 use crate::breaker::BreakerOpenError;
@@ -14,6 +15,8 @@ pub struct AttemptReport {
     /// A description of the attempt for operators. It never contains text from the provider, which could include a
     /// token.
     pub description: String,
+    /// The methods of revocation that the provider has accepted.
+    pub accepted: Vec<RevokeMethod>,
     /// The tokens that the attempt obtained and could not revoke. A job of its own revokes each later.
     pub unrevoked: Vec<UnrevokedToken>,
 }
@@ -42,7 +45,7 @@ impl<E: Into<InternalError>> From<E> for AttemptError {
 impl AttemptReport {
     /// Creates a report without unrevoked tokens.
     pub fn new(outcome: AttemptOutcome, description: impl Into<String>) -> Self {
-        Self { outcome, description: description.into(), unrevoked: Vec::new() }
+        Self { outcome, description: description.into(), accepted: Vec::new(), unrevoked: Vec::new() }
     }
 
     /// Creates the report of an attempt that failed temporarily or whose result is unknown, so that the job is retried.

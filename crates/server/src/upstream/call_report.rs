@@ -46,12 +46,14 @@ impl CallReport {
         let error_code = OAuthErrorBody::parse(&response.body).and_then(|error| error.code);
         // RFC 6750 §3: the error of a call with a bearer token may be in this header only.
         let error_code = match call {
-            ProviderCall::Registration | ProviderCall::Deletion => {
-                error_code.or_else(|| parse_bearer_error(&response.headers))
-            }
+            ProviderCall::Registration
+            | ProviderCall::Deletion
+            | ProviderCall::ConsentRevocation
+            | ProviderCall::GrantRevocation => error_code.or_else(|| parse_bearer_error(&response.headers)),
             ProviderCall::CodeExchange
             | ProviderCall::Refresh
             | ProviderCall::Revocation
+            | ProviderCall::ClientCredentials
             | ProviderCall::Data => error_code,
         };
         let is_encoded = response.headers.get(header::CONTENT_ENCODING).is_some_and(|c| c != "identity");
@@ -60,6 +62,7 @@ impl CallReport {
             _ if is_encoded => ResponseBody::Encoded,
             _ if is_complete => ResponseBody::Complete,
             (_, Some(code)) => ResponseBody::OAuthError(code),
+            (_, None) if is_api_error(call, &response.body) => ResponseBody::ApiError,
             (_, None) => ResponseBody::Other,
         };
         let status = response.status.as_u16();
@@ -99,6 +102,14 @@ impl fmt::Display for CallReport {
             }
         }
     }
+}
+
+/// Returns whether the body of a call that names a grant is an error of the FDX API, or one of OAuth.
+fn is_api_error(call: ProviderCall, body: &[u8]) -> bool {
+    let names_grant = matches!(call, ProviderCall::ConsentRevocation | ProviderCall::GrantRevocation);
+    names_grant
+        && (OAuthErrorBody::parse(body).is_some()
+            || fdx::parse::<fdx::ErrorBody>(body).is_ok_and(|error| error.value.code.is_some()))
 }
 
 const fn describe_reason(reason: FailureReason) -> &'static str {

@@ -25,7 +25,7 @@ use super::client_redirect::build_client_redirect;
 use super::endpoints::ProviderEndpoints;
 use super::login::{Login, LoginError, login_owner, max_consent_duration};
 use super::recipient_code::{NewCode, create_code, redirect_or_stop, repeat_callback};
-use super::sealed_token::{seal_found_tokens, seal_token};
+use super::sealed_token::{seal_found_tokens, seal_grant_id, seal_token};
 use super::token_endpoint::{TokenCallError, TokenGrant};
 use super::token_response::{FoundToken, TokenResponse};
 use super::urls::callback_uri;
@@ -210,14 +210,12 @@ impl CodeExchange {
     }
 
     fn seal_grant(&self, tokens: &TokenResponse) -> Result<SealedGrant, InternalError> {
+        let grant_id = find_grant_id(&self.provider, tokens).filter(|id| is_valid_grant_id(id.expose()));
         Ok(SealedGrant {
             identity: derive_identity(&self.ctx, &self.provider, tokens),
-            grant_id: self
-                .provider
-                .settings
-                .grant_field
-                .as_deref()
-                .and_then(|name| tokens.string_field(name)),
+            grant_id: grant_id
+                .map(|id| seal_grant_id(&self.ctx, login_owner(&self.request), id.expose()))
+                .transpose()?,
             access_token: self.seal(SealPurpose::AccessToken, &tokens.access_token)?,
             access_expires_at: tokens.access_expires_at,
             refresh_token: tokens
@@ -286,13 +284,24 @@ impl CodeExchange {
         if grant.identity.is_none() && self.provider.settings.customer_identity != CustomerIdentity::None {
             return Err(FAILED);
         }
-        if grant.grant_id.as_deref().is_some_and(|id| !is_valid_grant_id(id)) {
-            return Err(FAILED);
-        }
+        self.ensure_revocable(tokens)?;
         match self.store_connection(terms, grant).await.map_err(to_server_error)? {
             (code, OpenOutcome::Opened) => Ok(code.expose().clone()),
             (_, OpenOutcome::Refused(error)) => Err(error),
         }
+    }
+
+    /// Returns an error if the provider's id of the grant cannot be stored, or is missing although the hub needs it in order to
+    /// revoke the grant.
+    fn ensure_revocable(&self, tokens: &TokenResponse) -> Result<(), OAuthError> {
+        let id = find_grant_id(&self.provider, tokens);
+        let is_missing = id.is_none() && self.provider.settings.needs_grant_id();
+        if is_missing || id.is_some_and(|id| !is_valid_grant_id(id.expose())) {
+            let provider = self.provider.id;
+            tracing::warn!(%provider, is_missing, "the token response has no usable id of the grant, so the hub could not revoke it");
+            return Err(FAILED);
+        }
+        Ok(())
     }
 
     /// Stores the pending connection with the hash of a new authorization code for the recipient.
@@ -368,6 +377,11 @@ pub(super) fn derive_identity(
             Some(ctx.app().vault().hash_identity(provider.id, &tokens.string_field(name)?))
         }
     }
+}
+
+/// Returns the id of the grant in a token response, if there is one and the settings name its field or need it.
+pub(super) fn find_grant_id(provider: &Provider, tokens: &TokenResponse) -> Option<Secret<String>> {
+    provider.settings.grant_fields().into_iter().find_map(|name| tokens.string_field(name)).map(Secret::new)
 }
 
 fn to_server_error(error: impl Into<InternalError>) -> OAuthError {

@@ -155,7 +155,9 @@ struct ReadCase {
 fn read(call: ProviderCall, result: Result<PartialResponse, OutboundError>) -> ReadCase {
     let (mut registration, mut deletion) = (None, None);
     let reply = match call {
-        ProviderCall::CodeExchange | ProviderCall::Refresh => TokenReply::read(call, result, NOW),
+        ProviderCall::CodeExchange | ProviderCall::Refresh | ProviderCall::ClientCredentials => {
+            TokenReply::read(call, result, NOW)
+        }
         ProviderCall::Registration => {
             let (report, response) =
                 read_registration(result, &provider_settings(), "https://hub.example/callback/1000");
@@ -167,7 +169,10 @@ fn read(call: ProviderCall, result: Result<PartialResponse, OutboundError>) -> R
             deletion = Some(deletion_name(deletion_outcome(report.outcome, report.retry_after)));
             TokenReply::without_tokens(report)
         }
-        ProviderCall::Revocation | ProviderCall::Data => TokenReply::without_tokens(match &result {
+        ProviderCall::Revocation
+        | ProviderCall::ConsentRevocation
+        | ProviderCall::GrantRevocation
+        | ProviderCall::Data => TokenReply::without_tokens(match &result {
             Ok(response) => CallReport::from_response(call, response, false),
             Err(error) => CallReport::from_error(call, error),
         }),

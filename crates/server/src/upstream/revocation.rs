@@ -2,19 +2,21 @@
 
 use domain::Secret;
 use domain::id::{ClientId, ConnectionId};
+use domain::model::connection::{ConnectionState, EndCause};
 use domain::model::job::{AttemptOutcome, Job, JobKind, SealedAccessToken, TokenType};
-use domain::model::provider::{
-    EndpointError, EndpointGroup, GrantScope, Provider, ProviderEndpoint, RevokeTokens,
-};
-use domain::rule::provider_response::{CallOutcome, FailureReason, RevocationStep, next_revocation_step};
+use domain::model::provider::{EndpointGroup, GrantScope, Provider, RevokeTokens};
+use domain::rule::provider_response::{CallOutcome, FailureReason};
 use store::command::{SealedValue, UnrevokedToken};
-use store::query::{GetProvider, IsGrantShared};
+use store::query::{GetConnection, GetProvider, IsGrantShared};
 
 use super::attempt_report::{AttemptError, AttemptReport};
 use super::call_report::CallReport;
-use super::callback::derive_identity;
+use super::callback::{derive_identity, find_grant_id};
 use super::endpoints::ProviderEndpoints;
-use super::sealed_token::{open_token, seal_found_tokens, seal_purpose, seal_token};
+use super::grant_revocation::{GrantRevocation, RevocationReport};
+use super::sealed_token::{
+    open_grant_id, open_token, seal_found_tokens, seal_grant_id, seal_purpose, seal_token,
+};
 use super::token_endpoint::{TokenCallError, TokenGrant};
 use super::token_response::{FoundToken, TokenResponse};
 use super::urls::callback_uri;
@@ -61,24 +63,36 @@ impl RevocationJob<'_> {
         if self.is_grant_shared(self.job.identity.clone()).await? {
             return Ok(report_grant_shared());
         }
-        let endpoint = match self.provider.endpoint(ProviderEndpoint::Revocation) {
-            Ok(endpoint) => endpoint,
-            Err(error) => return Ok(report_unknown_endpoint(error)),
-        };
-        let other_token =
+        let access_token =
             self.job.access_token.as_ref().map(|sealed| self.open_other_token(sealed)).transpose()?;
+        let sealed_id = self.job.grant_id.as_deref();
+        let grant_id = sealed_id.map(|sealed| open_grant_id(self.ctx, self.owner, sealed)).transpose()?;
         let endpoints = self.endpoints();
-        let revocation = GrantRevocation { endpoints: &endpoints, endpoint, job: self.job };
-        let own = (token.expose().as_str(), self.job.token_type);
-        // The access token is missing if it has expired, or if it is the only token.
-        let Some(access_token) = &other_token else { return revocation.revoke_one(own).await };
-        match self.provider.settings.revoke_tokens {
-            RevokeTokens::Refresh => revocation.revoke_refresh_token(own.0, access_token.expose()).await,
-            RevokeTokens::Access => {
-                revocation.revoke_one((access_token.expose(), TokenType::AccessToken)).await
-            }
-            RevokeTokens::Both => revocation.revoke_both(own.0, access_token.expose()).await,
+        let revocation = GrantRevocation {
+            endpoints: &endpoints,
+            token,
+            token_type: self.job.token_type,
+            access_token: access_token.as_ref(),
+            grant_id: grant_id.as_ref(),
+            cause: self.end_cause().await?,
+            invalid_requests: self.job.invalid_requests,
+            accepted_before: &self.job.accepted_methods,
+        };
+        let RevocationReport { outcome, description, accepted } = revocation.run().await?;
+        Ok(AttemptReport { accepted, ..AttemptReport::new(outcome, description) })
+    }
+
+    /// Returns the cause for which the connection of the job ended; `None` if no connection was opened, or if no method needs
+    /// the cause.
+    async fn end_cause(&self) -> Result<Option<EndCause>, InternalError> {
+        if !self.provider.settings.needs_grant_id() {
+            return Ok(None);
         }
+        let connection = self.ctx.ask(&GetConnection { id: self.connection.clone() }).await?;
+        Ok(connection.and_then(|connection| match connection.state {
+            ConnectionState::Ended(end) => Some(end.cause),
+            ConnectionState::Pending { .. } | ConnectionState::Active => None,
+        }))
     }
 
     fn open_other_token(&self, sealed: &SealedAccessToken) -> Result<Secret<String>, InternalError> {
@@ -149,32 +163,36 @@ impl RevocationJob<'_> {
         }
         // The access token, which was issued now, expires soon: both are not needed here.
         let is_access_token_revoked = self.provider.settings.revoke_tokens == RevokeTokens::Access;
+        let grant_id = find_grant_id(self.provider, &tokens);
         let (token, token_type) = match tokens.refresh_token {
             Some(token) if !is_access_token_revoked => (token, TokenType::RefreshToken),
             _ => (tokens.access_token, TokenType::AccessToken),
         };
-        let (outcome, description) = match self.provider.endpoint(ProviderEndpoint::Revocation) {
-            Err(error) => {
-                let report = report_unknown_endpoint(error);
-                (report.outcome, report.description)
-            }
-            Ok(endpoint) => match endpoints.revoke(endpoint, token.expose(), token_type).await {
-                Ok(report) => {
-                    let step = next_revocation_step(report.outcome, 0, false);
-                    (attempt_outcome(step, &report), report.to_string())
-                }
-                // The code is used up, so the token must be kept even if the breaker of the revocation endpoint is open.
-                Err(BreakerOpenError) => (
-                    AttemptOutcome::RetryLater { retry_after: None },
-                    "waits for the provider's revocation endpoint".to_owned(),
-                ),
-            },
+        let revocation = GrantRevocation {
+            endpoints,
+            token: &token,
+            token_type,
+            access_token: None,
+            grant_id: grant_id.as_ref(),
+            cause: None,
+            invalid_requests: 0,
+            accepted_before: &[],
+        };
+        let (outcome, description) = match revocation.run().await {
+            Ok(report) => (report.outcome, report.description),
+            // The code is used up, so the token must be kept even if the breaker of the revocation endpoint is open.
+            Err(BreakerOpenError) => (
+                AttemptOutcome::RetryLater { retry_after: None },
+                "waits for the provider's revocation endpoint".to_owned(),
+            ),
         };
         let unrevoked = if outcome == AttemptOutcome::Accepted {
             Vec::new()
         } else {
+            let seal_id = |id: &Secret<String>| seal_grant_id(self.ctx, self.owner, id.expose());
+            let grant_id = grant_id.as_ref().map(seal_id).transpose()?;
             let token = seal_token(self.ctx, self.owner, seal_purpose(token_type), &token)?;
-            vec![UnrevokedToken { token, token_type, identity, is_complete: true }]
+            vec![UnrevokedToken { token, token_type, grant_id, identity, is_complete: true }]
         };
         // The code is used up, so this job is complete. Another job revokes a token that could not be revoked here.
         let description = format!("tokens were issued; their revocation: {description}");
@@ -191,86 +209,6 @@ impl RevocationJob<'_> {
                 Ok(self.ctx.ask(&IsGrantShared { provider_id, connection_id, identity }).await?)
             }
         }
-    }
-}
-
-/// The revocation of one grant at an endpoint, by one or two of its tokens.
-struct GrantRevocation<'a> {
-    endpoints: &'a ProviderEndpoints<'a>,
-    endpoint: &'a str,
-    job: &'a Job,
-}
-
-impl GrantRevocation<'_> {
-    async fn call(&self, (token, token_type): (&str, TokenType)) -> Result<CallReport, BreakerOpenError> {
-        self.endpoints.revoke(self.endpoint, token, token_type).await
-    }
-
-    fn next_step(&self, report: &CallReport, has_other_token: bool) -> RevocationStep {
-        next_revocation_step(report.outcome, self.job.invalid_requests, has_other_token)
-    }
-
-    async fn revoke_one(&self, token: (&str, TokenType)) -> Result<AttemptReport, AttemptError> {
-        let report = self.call(token).await?;
-        Ok(AttemptReport::new(attempt_outcome(self.next_step(&report, false), &report), report.to_string()))
-    }
-
-    /// Revokes both tokens. The refresh token is first, because an access token expires soon. If the second call fails, both
-    /// are repeated: a revoked token is accepted again (RFC 7009 §2.2).
-    async fn revoke_both(
-        &self,
-        refresh_token: &str,
-        access_token: &str,
-    ) -> Result<AttemptReport, AttemptError> {
-        let report = self.call((refresh_token, TokenType::RefreshToken)).await?;
-        let step = self.next_step(&report, false);
-        if step != RevocationStep::Accepted {
-            let description = format!("refresh token: {report}");
-            return Ok(AttemptReport::new(attempt_outcome(step, &report), description));
-        }
-        let other = self.call((access_token, TokenType::AccessToken)).await?;
-        let outcome = attempt_outcome(self.next_step(&other, false), &other);
-        Ok(AttemptReport::new(outcome, format!("refresh token: {report}; access token: {other}")))
-    }
-
-    /// Revokes the refresh token, and the access token only if the provider does not revoke refresh tokens.
-    async fn revoke_refresh_token(
-        &self,
-        refresh_token: &str,
-        access_token: &str,
-    ) -> Result<AttemptReport, AttemptError> {
-        let report = self.call((refresh_token, TokenType::RefreshToken)).await?;
-        match self.next_step(&report, true) {
-            RevocationStep::TryOtherToken => {}
-            step => return Ok(AttemptReport::new(attempt_outcome(step, &report), report.to_string())),
-        }
-        // The provider does not revoke refresh tokens. It may still end the grant with its access token, which does not
-        // prove that the refresh token has become invalid: the job stays refused.
-        let other = self.call((access_token, TokenType::AccessToken)).await?;
-        let outcome = match self.next_step(&other, false) {
-            step @ (RevocationStep::Retry | RevocationStep::CountAndRetry) => attempt_outcome(step, &other),
-            RevocationStep::Accepted | RevocationStep::Refused | RevocationStep::TryOtherToken => {
-                AttemptOutcome::Refused
-            }
-        };
-        Ok(AttemptReport::new(outcome, format!("refresh token: {report}; access token: {other}")))
-    }
-}
-
-const fn attempt_outcome(step: RevocationStep, report: &CallReport) -> AttemptOutcome {
-    match step {
-        RevocationStep::Accepted => AttemptOutcome::Accepted,
-        RevocationStep::Refused | RevocationStep::TryOtherToken => AttemptOutcome::Refused,
-        RevocationStep::CountAndRetry => AttemptOutcome::InvalidRequest { retry_after: report.retry_after },
-        RevocationStep::Retry => AttemptOutcome::RetryLater { retry_after: report.retry_after },
-    }
-}
-
-fn report_unknown_endpoint(error: EndpointError) -> AttemptReport {
-    match error {
-        EndpointError::Missing(_) => AttemptReport::new(AttemptOutcome::Refused, error.to_string()),
-        // The metadata become known, or an operator allows the host.
-        EndpointError::NotDiscovered(_) | EndpointError::OtherHost(_) => AttemptReport::retry_later(&error),
     }
 }
 

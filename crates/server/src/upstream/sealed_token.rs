@@ -1,6 +1,7 @@
 //! Seals the hub's tokens at providers, each under a key of its own.
 
 use domain::Secret;
+use domain::model::connection::Connection;
 use domain::model::job::TokenType;
 use domain::model::provider::{GrantScope, Provider};
 use store::command::{SealedValue, UnrevokedToken};
@@ -33,6 +34,40 @@ pub(super) fn open_token(
     ctx.app().vault().open_text(owner, &[purpose], (&token.key, &token.sealed))
 }
 
+/// The length of a wrapped key: the number of its root key, the nonce, the key and the tag.
+const WRAPPED_KEY_LEN: usize = 4 + 12 + 32 + 16;
+
+/// Seals the provider's id of the grant of a connection. The wrapped key is in front of the sealed id.
+pub(super) fn seal_grant_id(
+    ctx: &RequestContext,
+    owner: SealOwner<'_>,
+    id: &str,
+) -> Result<Vec<u8>, InternalError> {
+    let vault = ctx.app().vault();
+    let (key, sealed) = vault.seal(ctx.random_bytes()?, owner, SealPurpose::GrantId, id.as_bytes())?;
+    Ok([key, sealed].concat())
+}
+
+/// Opens the provider's id of a grant that [`seal_grant_id`] has sealed for the same connection, recipient and provider.
+pub(super) fn open_grant_id(
+    ctx: &RequestContext,
+    owner: SealOwner<'_>,
+    sealed: &[u8],
+) -> Result<Secret<String>, UnsealError> {
+    let (key, id) = sealed.split_at_checked(WRAPPED_KEY_LEN).ok_or(UnsealError)?;
+    ctx.app().vault().open_text(owner, &[SealPurpose::GrantId], (key, id))
+}
+
+/// Opens the provider's id of the grant of a connection, for an operator who asks the provider to end it.
+pub fn open_connection_grant_id(
+    ctx: &RequestContext,
+    connection: &Connection,
+    sealed: &[u8],
+) -> Result<Secret<String>, InternalError> {
+    let owner = SealOwner::for_connection(&connection.id, &connection.client_id, connection.provider_id);
+    Ok(open_grant_id(ctx, owner, sealed)?)
+}
+
 /// Returns the purpose to which a token of a type is bound.
 pub(super) const fn seal_purpose(token_type: TokenType) -> SealPurpose {
     match token_type {
@@ -56,7 +91,7 @@ pub(super) fn seal_found_tokens(
     }
     let seal = |FoundToken { token, token_type }: FoundToken| {
         let token = seal_token(ctx, owner, seal_purpose(token_type), &token)?;
-        Ok(UnrevokedToken { token, token_type, identity: None, is_complete: false })
+        Ok(UnrevokedToken { token, token_type, grant_id: None, identity: None, is_complete: false })
     };
     found.into_iter().map(seal).collect()
 }

@@ -13,12 +13,14 @@ use super::token_response::{FoundToken, TokenReply, TokenResponse};
 use crate::breaker::BreakerOpenError;
 use crate::outbound::{OutboundError, PartialResponse};
 
-/// The grant in a token request: a code or a refresh token.
+/// The grant in a token request.
 pub(super) enum TokenGrant<'a> {
     /// An authorization code (RFC 6749 §4.1.3) with its PKCE verifier (RFC 7636 §4.5).
     Code { code: &'a str, redirect_uri: &'a str, verifier: &'a str },
     /// A refresh token (RFC 6749 §6).
     Refresh { token: &'a str },
+    /// The hub itself (RFC 6749 §4.4).
+    ClientCredentials { scope: Option<&'a str> },
 }
 
 impl<'a> TokenGrant<'a> {
@@ -26,6 +28,7 @@ impl<'a> TokenGrant<'a> {
         match self {
             Self::Code { .. } => ProviderCall::CodeExchange,
             Self::Refresh { .. } => ProviderCall::Refresh,
+            Self::ClientCredentials { .. } => ProviderCall::ClientCredentials,
         }
     }
 
@@ -38,6 +41,10 @@ impl<'a> TokenGrant<'a> {
                 ("code_verifier", verifier),
             ],
             Self::Refresh { token } => vec![("grant_type", "refresh_token"), ("refresh_token", token)],
+            Self::ClientCredentials { scope } => {
+                let scope = scope.map(|scope| ("scope", scope));
+                std::iter::once(("grant_type", "client_credentials")).chain(scope).collect()
+            }
         }
     }
 }

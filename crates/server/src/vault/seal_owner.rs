@@ -17,6 +17,8 @@ pub enum SealPurpose {
     AccessToken,
     /// A refresh token of a connection at its provider, and the key of this token.
     RefreshToken,
+    /// The id of the grant of a connection at its provider, and the key of this id.
+    GrantId,
     /// The key of the values of a login: the provider's code and the PKCE verifier.
     LoginKey,
     /// An authorization code of a provider.
@@ -40,6 +42,7 @@ impl SealPurpose {
         match self {
             Self::AccessToken => "access_token",
             Self::RefreshToken => "refresh_token",
+            Self::GrantId => "grant_id",
             Self::LoginKey => "login_key",
             Self::ProviderCode => "provider_code",
             Self::PkceVerifier => "pkce_verifier",

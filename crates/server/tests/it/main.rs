@@ -30,6 +30,7 @@ mod fail_over;
 mod fault_injection;
 mod golden;
 mod golden_data;
+mod grant_revocation;
 mod guide;
 mod independent_provider;
 mod invalid_grant_burst;

@@ -206,6 +206,8 @@ async fn stalled_worker_does_not_send_code_after_lease_expiry() {
         token: key.seal(&owner.bind(SealPurpose::ProviderCode), code.as_bytes()).unwrap(),
         token_type: TokenType::RefreshToken,
         access_token: None,
+        grant_id: None,
+        accepted_methods: vec![],
         verifier: request.verifier.clone(),
         identity: None,
         outcome_unknown: false,

@@ -151,7 +151,10 @@ impl Command for StoreCredential {
             // The revocation at the end of the connection covers only the token that was stored then. This token is
             // newer.
             if let Some(token) = self.refresh_token.clone().filter(|_| can_revoke) {
-                let sealed = SealedToken::to_revoke(token, TokenType::RefreshToken);
+                let sealed = SealedToken {
+                    grant_id: find_grant_id(tx, &connection.id).await?,
+                    ..SealedToken::to_revoke(token, TokenType::RefreshToken)
+                };
                 queue_late_revocation(tx, &self.moment, &connection, sealed);
             }
             return Ok(StoreCredentialOutcome::LeaseLost);
@@ -171,6 +174,18 @@ impl Command for StoreCredential {
         Ok(StoreCredentialOutcome::Stored)
     }
 }
+
+/// Returns the sealed id of the grant of a connection at its provider.
+async fn find_grant_id(tx: &mut Tx<'_>, id: &ConnectionId) -> Result<Option<Vec<u8>>> {
+    let grant_id: Option<Option<Vec<u8>>> =
+        tx.fetch_value(GRANT_ID, values![id], "upstream_grant_id").await?;
+    Ok(grant_id.flatten())
+}
+
+static GRANT_ID: &Sql = sql!(
+    "-- find the id of the grant of a connection
+    SELECT upstream_grant_id FROM connections WHERE id = ?1"
+);
 
 static MARK_OUTCOME_UNKNOWN: &Sql = sql!(
     "-- mark the outcome of a refresh as unknown

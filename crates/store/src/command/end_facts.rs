@@ -29,6 +29,8 @@ pub(super) struct EndFacts {
     pub(super) access_key: Option<Vec<u8>>,
     pub(super) access_token: Option<Vec<u8>>,
     pub(super) access_expires_at: Option<Timestamp>,
+    /// The sealed id of the grant at the provider.
+    pub(super) grant_id: Option<Vec<u8>>,
     /// The end of the lease of a refresh that has not stored its result.
     pub(super) lease_until: Option<Timestamp>,
     pub(super) outcome_unknown: bool,
@@ -44,16 +46,19 @@ impl EndFacts {
         let refresh_token = self.refresh_key.take().zip(self.refresh_token.take()).map(seal);
         let access_token = self.access_key.take().zip(self.access_token.take()).map(seal);
         let is_valid = self.access_expires_at.is_some_and(|expires_at| now < expires_at);
+        let grant_id = self.grant_id.take();
         let Some(refresh_token) = refresh_token else {
             // Even an expired token is revoked: the provider may accept it longer than it announced. But it also accepts the
             // revocation of an invalid token (RFC 7009 section 2.2), so the grant may stay active.
             return access_token.map(|token| SealedToken {
+                grant_id,
                 outcome_unknown: !is_valid,
                 ..SealedToken::to_revoke(token, TokenType::AccessToken)
             });
         };
         Some(SealedToken {
             access_token: access_token.filter(|_| is_valid),
+            grant_id,
             ..SealedToken::to_revoke(refresh_token, TokenType::RefreshToken)
         })
     }
@@ -66,6 +71,7 @@ struct CredentialRow {
     access_key: Option<Vec<u8>>,
     access_token: Option<Vec<u8>>,
     access_expires_at: Option<Timestamp>,
+    grant_id: Option<Vec<u8>>,
     lease_until: Option<Timestamp>,
     outcome_unknown: bool,
 }
@@ -79,6 +85,7 @@ impl FromRow for CredentialRow {
             access_key: row.get("access_key")?,
             access_token: row.get("access_token")?,
             access_expires_at: row.get("access_expires_at")?,
+            grant_id: row.get("upstream_grant_id")?,
             lease_until: row.get("lease_until")?,
             // The column is null if the connection has no credential any more.
             outcome_unknown: row.get::<Option<_>>("outcome_unknown")?.unwrap_or(false),
@@ -118,6 +125,7 @@ pub(super) async fn load_end_facts(
             access_key: row.access_key,
             access_token: row.access_token,
             access_expires_at: row.access_expires_at,
+            grant_id: row.grant_id,
             lease_until: row.lease_until,
             outcome_unknown: row.outcome_unknown,
         };
@@ -147,8 +155,8 @@ macro_rules! credentials {
     ($condition:literal) => {
         concat!(
             "-- find the credentials of connections that end
-            SELECT c.id, c.refresh_key, u.refresh_token, c.access_key, u.access_token, u.access_expires_at, u.lease_until,
-                u.outcome_unknown
+            SELECT c.id, c.refresh_key, u.refresh_token, c.access_key, u.access_token, u.access_expires_at,
+                c.upstream_grant_id, u.lease_until, u.outcome_unknown
             FROM connections c LEFT JOIN upstream_credentials u ON u.connection_id = c.id
             WHERE c.id = ",
             $condition

@@ -30,6 +30,8 @@ pub(super) struct SealedToken {
     pub(super) token_type: Option<TokenType>,
     /// The access token of the grant whose refresh token is to be revoked.
     pub(super) access_token: Option<SealedValue>,
+    /// The id of the grant at the provider, sealed with its key in front.
+    pub(super) grant_id: Option<Vec<u8>>,
     /// The sealed PKCE verifier, if the token is an authorization code.
     pub(super) verifier: Option<Vec<u8>>,
     /// The keyed hash of the customer's identity, if no connection identifies the customer.
@@ -55,6 +57,7 @@ impl SealedToken {
             token: None,
             token_type: None,
             access_token: None,
+            grant_id: None,
             verifier: None,
             identity: None,
             outcome_unknown: false,
@@ -67,6 +70,8 @@ impl SealedToken {
 pub struct UnrevokedToken {
     pub token: SealedValue,
     pub token_type: TokenType,
+    /// The id of the grant at the provider, sealed with its key in front, if the provider disclosed it.
+    pub grant_id: Option<Vec<u8>>,
     /// The keyed hash of the customer's identity, if the provider disclosed it.
     pub identity: Option<Vec<u8>>,
     /// True if the token comes from a readable response. A string that was found in an unreadable one may not be the whole
@@ -169,8 +174,9 @@ pub(super) fn queue_orphaned_revocations<'a>(
     subject: impl Into<JobSubject<'a>> + Copy,
     tokens: &[UnrevokedToken],
 ) {
-    for UnrevokedToken { token, token_type, identity, is_complete } in tokens {
+    for UnrevokedToken { token, token_type, grant_id, identity, is_complete } in tokens {
         let sealed = SealedToken {
+            grant_id: grant_id.clone(),
             identity: identity.clone(),
             outcome_unknown: !is_complete,
             ..SealedToken::to_revoke(token.clone(), *token_type)
@@ -192,8 +198,16 @@ pub(super) fn build_job_row(
 ) -> (JobId, Vec<Value>) {
     let (id, seed) = (ids.mint::<JobId>(), ids.draw_seed());
     let JobSubject { connection, previous_job, provider, client } = subject;
-    let SealedToken { data_key, token, token_type, access_token, verifier, identity, outcome_unknown } =
-        sealed;
+    let SealedToken {
+        data_key,
+        token,
+        token_type,
+        access_token,
+        grant_id,
+        verifier,
+        identity,
+        outcome_unknown,
+    } = sealed;
     let (access_key, access_token) = access_token.map(|token| (token.key, token.sealed)).unzip();
     let row = values![
         id,
@@ -208,6 +222,7 @@ pub(super) fn build_job_row(
         token_type,
         access_key,
         access_token,
+        grant_id,
         verifier,
         identity,
         outcome_unknown,
@@ -224,7 +239,7 @@ macro_rules! queue_jobs {
         concat!(
             "-- queue jobs
             INSERT INTO jobs (id, kind, connection_id, previous_job_id, provider_id, client_id, endpoint_group, data_key,
-                token, token_type, access_key, access_token, verifier, identity, outcome_unknown, seed, due_at,
+                token, token_type, access_key, access_token, grant_id, verifier, identity, outcome_unknown, seed, due_at,
                 retry_until, created_at, state, attempt)
             ",
             $source
@@ -234,15 +249,16 @@ macro_rules! queue_jobs {
 
 pub(super) static QUEUE_JOBS: &Sql = sql!(
     sqlite: queue_jobs!(
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, 'pending', 0)"
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
+            'pending', 0)"
     ),
     postgres: queue_jobs!(
         "SELECT j.*, 'pending', 0
             FROM unnest(?1::bytea[], ?2::text[], ?3::bytea[], ?4::bytea[], ?5::bigint[], ?6::bytea[], ?7::text[],
                 ?8::bytea[], ?9::bytea[], ?10::text[], ?11::bytea[], ?12::bytea[], ?13::bytea[], ?14::bytea[],
-                ?15::boolean[], ?16::bytea[], ?17::bigint[], ?18::bigint[], ?19::bigint[])
+                ?15::bytea[], ?16::boolean[], ?17::bytea[], ?18::bigint[], ?19::bigint[], ?20::bigint[])
                 AS j (id, kind, connection_id, previous_job_id, provider_id, client_id, endpoint_group, data_key, token,
-                    token_type, access_key, access_token, verifier, identity, outcome_unknown, seed, due_at,
+                    token_type, access_key, access_token, grant_id, verifier, identity, outcome_unknown, seed, due_at,
                     retry_until, created_at)"
     )
 );

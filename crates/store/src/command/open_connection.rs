@@ -36,8 +36,8 @@ const FIRST_GENERATION: i64 = 1;
 pub struct SealedGrant {
     /// The keyed hash of the customer's identity; `None` if the provider does not identify its customers.
     pub identity: Option<Vec<u8>>,
-    /// The provider's id of the grant.
-    pub grant_id: Option<String>,
+    /// The provider's id of the grant, sealed with its key in front.
+    pub grant_id: Option<Vec<u8>>,
     /// The hub's access token at the provider.
     pub access_token: SealedValue,
     pub access_expires_at: Timestamp,
@@ -54,7 +54,7 @@ impl SealedGrant {
             None => (&self.access_token, TokenType::AccessToken),
         };
         let (token, identity) = (token.clone(), self.identity.clone());
-        UnrevokedToken { token, token_type, identity, is_complete: true }
+        UnrevokedToken { token, token_type, grant_id: self.grant_id.clone(), identity, is_complete: true }
     }
 }
 

@@ -124,7 +124,7 @@ static OLD_JOBS: &Sql = sql!(
 // The job itself stays, so that an operator learns that it has failed.
 static OLD_JOB_TOKENS: &Sql = sql!(
     "-- delete the tokens of old failed jobs
-    UPDATE jobs SET data_key = NULL, token = NULL, access_key = NULL, access_token = NULL, verifier = NULL
+    UPDATE jobs SET data_key = NULL, token = NULL, access_key = NULL, access_token = NULL, grant_id = NULL, verifier = NULL
     WHERE id IN (
         SELECT id FROM jobs WHERE state = 'failed' AND token IS NOT NULL AND finished_at <= ?1
         ORDER BY finished_at LIMIT ?2

@@ -63,6 +63,9 @@ const fn is_recorded_once_a_day(call: ProviderCall) -> bool {
         ProviderCall::Refresh | ProviderCall::Data => true,
         ProviderCall::CodeExchange
         | ProviderCall::Revocation
+        | ProviderCall::ConsentRevocation
+        | ProviderCall::GrantRevocation
+        | ProviderCall::ClientCredentials
         | ProviderCall::Registration
         | ProviderCall::Deletion => false,
     }

@@ -72,7 +72,7 @@ impl Command for ResolveFailedJob {
                 sql!(
                     "-- close a failed job and delete its token
                     UPDATE jobs SET state = ?2, outcome = 'closed by an operator', finished_at = ?3, data_key = NULL,
-                        token = NULL, access_key = NULL, access_token = NULL, verifier = NULL
+                        token = NULL, access_key = NULL, access_token = NULL, grant_id = NULL, verifier = NULL
                     WHERE id = ?1"
                 ),
                 values![self.job_id, state, self.moment.now],

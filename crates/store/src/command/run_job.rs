@@ -7,6 +7,7 @@ use domain::id::{ConnectionId, JobId, LeaseId};
 use domain::model::audit_event::{Actor, ActorKind, AuditAction, SubjectKind};
 use domain::model::connection::UpstreamRevocation;
 use domain::model::job::{AttemptOutcome, Job, JobKind, JobState, JobStep, OrphanedGrantStatus};
+use domain::model::provider::RevokeMethod;
 use serde_json::json;
 
 use super::audit_entry::{append_to_provider, build_audit_entry};
@@ -15,7 +16,7 @@ use super::job_queue::{JOB_RETRY_WINDOW, UnrevokedToken, queue_orphaned_revocati
 use crate::entity::connection::lock_connection_of_job;
 use crate::entity::job::{JobQueue, lock_due_jobs, lock_leased_job};
 use crate::entity::provider::lock_provider_of_job;
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::operation::{Command, CommandKind};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
@@ -115,6 +116,8 @@ pub struct FinishJob {
     pub attempt: AttemptOutcome,
     /// A description of the outcome for operators. It must not contain a token.
     pub outcome: String,
+    /// The methods of revocation that the provider has accepted in this attempt.
+    pub accepted: Vec<RevokeMethod>,
     /// The tokens that the attempt obtained and could not revoke; a job of its own is queued to revoke each.
     pub unrevoked: Vec<UnrevokedToken>,
 }
@@ -128,9 +131,10 @@ impl Command for FinishJob {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Option<JobStep>> {
-        let Some(job) = lock_leased_job(tx, &self.job_id, &self.lease).await? else {
+        let Some(mut job) = lock_leased_job(tx, &self.job_id, &self.lease).await? else {
             return Ok(None);
         };
+        job.accepted_methods.extend(&self.accepted);
         let step = job.next_step(self.attempt, self.moment.now);
         // Waiting does not use up the retry window: it starts again after each blocked attempt.
         let extended_retry_until =
@@ -142,13 +146,20 @@ impl Command for FinishJob {
                 sql!(
                     "-- schedule the next attempt of a job
                     UPDATE jobs SET attempt = attempt + 1, invalid_requests = ?5, due_at = ?2, outcome = ?3, lease_id = NULL,
-                        lease_until = NULL, retry_until = COALESCE(?4, retry_until)
+                        accepted_methods = ?6, lease_until = NULL, retry_until = COALESCE(?4, retry_until)
                     WHERE id = ?1"
                 ),
-                values![job.id, due, self.outcome, extended_retry_until, invalid_requests],
+                values![
+                    job.id,
+                    due,
+                    self.outcome,
+                    extended_retry_until,
+                    invalid_requests,
+                    encode_methods(&job)?
+                ],
             ),
-            JobStep::Done => self.close(tx, &job, JobState::Done),
-            JobStep::Failed => self.close(tx, &job, JobState::Failed),
+            JobStep::Done => self.close(tx, &job, JobState::Done)?,
+            JobStep::Failed => self.close(tx, &job, JobState::Failed)?,
         }
         if let (JobKind::RevokeAtProvider, Some(revocation)) =
             (job.kind, job.provider_revocation_after(self.attempt, step))
@@ -164,26 +175,35 @@ impl Command for FinishJob {
     }
 }
 
+/// Encodes the accepted methods of a job for its column; null if there are none.
+fn encode_methods(job: &Job) -> Result<Option<String>> {
+    let methods = &job.accepted_methods;
+    let encoded = (!methods.is_empty()).then(|| serde_json::to_string(methods)).transpose();
+    encoded.map_err(|error| StoreError::Internal(error.to_string()))
+}
+
 impl FinishJob {
     /// Sets the final state of the job. Deletes its tokens unless the job has failed.
-    fn close(&self, tx: &mut Tx<'_>, job: &Job, state: JobState) {
+    fn close(&self, tx: &mut Tx<'_>, job: &Job, state: JobState) -> Result<()> {
         // An operator may retry a job that has failed, so it keeps its token until it is closed or too old.
         let keep_token = state == JobState::Failed;
         let finish_and_wipe = sql!(
             "-- finish a job and delete its token
             UPDATE jobs SET state = ?2, attempt = attempt + 1, outcome = ?3, finished_at = ?4, lease_id = NULL,
-                lease_until = NULL, data_key = NULL, token = NULL, access_key = NULL, access_token = NULL, verifier = NULL
+                lease_until = NULL, accepted_methods = ?5, data_key = NULL, token = NULL, access_key = NULL,
+                access_token = NULL, grant_id = NULL, verifier = NULL
             WHERE id = ?1"
         );
         let finish = sql!(
             "-- finish a job and keep its token
             UPDATE jobs SET state = ?2, attempt = attempt + 1, outcome = ?3, finished_at = ?4, lease_id = NULL,
-                lease_until = NULL
+                lease_until = NULL, accepted_methods = ?5
             WHERE id = ?1"
         );
-        let params = values![job.id, state, self.outcome, self.moment.now];
+        let params = values![job.id, state, self.outcome, self.moment.now, encode_methods(job)?];
         tx.defer(if keep_token { finish } else { finish_and_wipe }, params);
         record_job_transition(tx, job.kind.as_str(), Some(JobState::Pending), Some(state), 1);
+        Ok(())
     }
 
     /// Appends the state of an orphaned grant to the audit chain of the provider, because there is no connection.

@@ -13,8 +13,8 @@ use crate::value::values;
 
 macro_rules! job_columns {
     () => {
-        "id, kind, connection_id, provider_id, client_id, data_key, token, token_type, access_key, access_token, verifier,
-        identity, outcome_unknown, attempt, invalid_requests, seed, retry_until"
+        "id, kind, connection_id, provider_id, client_id, data_key, token, token_type, access_key, access_token, grant_id,
+        accepted_methods, verifier, identity, outcome_unknown, attempt, invalid_requests, seed, retry_until"
     };
 }
 
@@ -44,6 +44,8 @@ impl FromRow for Job {
                 .get::<Option<_>>("access_key")?
                 .zip(row.get("access_token")?)
                 .map(|(data_key, token)| SealedAccessToken { data_key, token }),
+            grant_id: row.get("grant_id")?,
+            accepted_methods: row.get_optional_json("accepted_methods")?.unwrap_or_default(),
             verifier: row.get("verifier")?,
             identity: row.get("identity")?,
             outcome_unknown: row.get("outcome_unknown")?,

@@ -33,6 +33,8 @@ pub struct ConnectionSummary {
     pub created_at: Timestamp,
     /// The time when the recipient redeemed the authorization code.
     pub activated_at: Option<Timestamp>,
+    /// The id of the grant at the provider, sealed with its key in front.
+    pub sealed_grant_id: Option<Vec<u8>>,
 }
 
 impl FromRow for ConnectionSummary {
@@ -43,6 +45,7 @@ impl FromRow for ConnectionSummary {
             replaced_by: row.get("replaced_by")?,
             created_at: row.get("created_at")?,
             activated_at: row.get("activated_at")?,
+            sealed_grant_id: row.get("upstream_grant_id")?,
         })
     }
 }
@@ -52,7 +55,7 @@ macro_rules! select_connection_summaries {
         concat!(
             "SELECT ",
             connection_columns!(),
-            ",\n        recipient_notification, replaced_by, created_at, activated_at\n    FROM connections"
+            ",\n        recipient_notification, replaced_by, created_at, activated_at,\n        upstream_grant_id\n    FROM connections"
         )
     };
 }

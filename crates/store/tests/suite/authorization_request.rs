@@ -53,6 +53,7 @@ fn build_fail_request(kit: &TestStore, name: &str) -> FailRequest {
     let unrevoked = vec![UnrevokedToken {
         token: seal("sealed"),
         token_type: TokenType::RefreshToken,
+        grant_id: None,
         identity: None,
         is_complete: true,
     }];

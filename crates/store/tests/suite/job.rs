@@ -63,7 +63,15 @@ pub(crate) async fn finish_job_with(
 ) -> Option<JobStep> {
     let (job_id, outcome) = (job.id.clone(), "tested".to_owned());
     kit.store
-        .run(FinishJob { moment: kit.next_moment(), job_id, lease, attempt, outcome, unrevoked })
+        .run(FinishJob {
+            moment: kit.next_moment(),
+            job_id,
+            lease,
+            attempt,
+            outcome,
+            accepted: vec![],
+            unrevoked,
+        })
         .await
         .unwrap()
 }

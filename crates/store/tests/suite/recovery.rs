@@ -25,6 +25,7 @@ fn build_unrevoked_token(token: &str) -> UnrevokedToken {
     UnrevokedToken {
         token: seal(token),
         token_type: TokenType::RefreshToken,
+        grant_id: Some(b"sealed grant".to_vec()),
         identity: Some(b"alice".to_vec()),
         is_complete: true,
     }

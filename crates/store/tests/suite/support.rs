@@ -293,7 +293,7 @@ impl TestStore {
             },
             grant: SealedGrant {
                 identity: identity.map(|i| i.as_bytes().to_vec()),
-                grant_id: Some("grant".into()),
+                grant_id: Some(b"sealed grant".to_vec()),
                 access_token: seal("sealed access"),
                 access_expires_at: self.now.plus(Duration::from_mins(5)),
                 refresh_token: Some(seal(&format!("sealed refresh {name}"))),

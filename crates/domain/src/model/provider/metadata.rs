@@ -169,6 +169,9 @@ impl ProviderSettings {
         if self.par == PushedRequests::Required {
             needed.push(ProviderEndpoint::PushedAuthorizationRequest);
         }
+        if self.revoke.contains(&RevokeMethod::GrantManagement) {
+            needed.push(ProviderEndpoint::GrantManagement);
+        }
         needed
     }
 

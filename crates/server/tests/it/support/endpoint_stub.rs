@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use domain::id::ProviderId;
 use domain::model::audit_event::Actor;
 use domain::model::provider::ProviderSettings;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use store::command::UpsertProvider;
 use store::query::GetProvider;
 
@@ -14,6 +14,7 @@ use super::TestHub;
 /// A call that the stub has received.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordedRequest {
+    pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) query: String,
     pub(crate) headers: HeaderMap,
@@ -46,6 +47,7 @@ impl EndpointStub {
             let (parts, body) = request.into_parts();
             let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
             let call = RecordedRequest {
+                method: parts.method,
                 path: parts.uri.path().to_owned(),
                 query: parts.uri.query().unwrap_or_default().to_owned(),
                 headers: parts.headers,
