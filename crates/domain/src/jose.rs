@@ -2,8 +2,10 @@
 
 mod access_token;
 mod client_assertion;
+mod id_token;
 
 pub use access_token::{AccessTokenKeys, TokenError};
 pub use jsonwebtoken::jwk::Jwk as PublicKey;
 
 pub use client_assertion::{AssertionKeyError, AssertionKeys, ClientAssertion};
+pub use id_token::{ExpectedIdToken, IdTokenError, KeySetError, MAX_KEY_SET_BYTES, ProviderKeys};

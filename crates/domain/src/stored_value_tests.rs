@@ -167,6 +167,7 @@ fn provider_setting_names_are_unchanged() {
             "authorize_parameters",
             "client_id",
             "client_secret",
+            "computed_headers",
             "consent_endpoint",
             "consent_scope",
             "consent_shown_by",
@@ -221,7 +222,10 @@ fn provider_setting_values_are_unchanged() {
     );
     assert_eq!(schema_names::<SigningAlgorithm>(), ["ES256", "EdDSA", "PS256"]);
     assert_eq!(schema_names::<ConsentShownBy>(), ["hub"]);
-    assert_eq!(schema_names::<CustomerIdentity>(), ["none", "token_field"]);
+    assert_eq!(
+        schema_names::<CustomerIdentity>(),
+        ["fdx_customer", "id_token", "introspection", "none", "token_field"]
+    );
     assert_eq!(schema_names::<FdxVersion>(), ["5", "6"]);
     assert_eq!(schema_names::<GrantScope>(), ["per_client_customer", "per_token"]);
     assert_eq!(schema_names::<RevokeMethod>(), ["fdx_consent", "grant_management", "rfc7009"]);

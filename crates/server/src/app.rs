@@ -17,6 +17,7 @@ use crate::document_slots::DocumentSlots;
 use crate::error::ContextError;
 use crate::opaque_ids::OpaqueIds;
 use crate::outbound::{Outbound, ProviderClients};
+use crate::provider_keys::ProviderKeyCache;
 use crate::published_keys::PublishedKeys;
 use crate::rate_limit::Limits;
 use crate::read_diagnostics::ReadDiagnostics;
@@ -42,6 +43,7 @@ struct Parts {
     provider_clients: ProviderClients,
     published_keys: PublishedKeys,
     discovery_attempts: DiscoveryAttempts,
+    provider_keys: ProviderKeyCache,
     breaker: Breaker,
     telemetry: Telemetry,
     operation_stats: OperationStats,
@@ -103,6 +105,7 @@ impl App {
             provider_clients: ProviderClients::default(),
             published_keys: PublishedKeys::default(),
             discovery_attempts: DiscoveryAttempts::default(),
+            provider_keys: ProviderKeyCache::default(),
             breaker: Breaker::new(&config.upstream),
             telemetry: Telemetry::new(),
             operation_stats: OperationStats::new(clock.now()),
@@ -124,6 +127,11 @@ impl App {
         // Without a first measurement the node would reject all requests until the clock job runs.
         app.measure_clock().await?;
         Ok(app)
+    }
+
+    /// Returns the memory of the public keys of providers.
+    pub(crate) fn provider_keys(&self) -> &ProviderKeyCache {
+        &self.0.provider_keys
     }
 
     pub fn config(&self) -> &Config {

@@ -27,6 +27,7 @@ pub mod outbound;
 pub mod pages;
 pub mod paging;
 pub mod partner_api;
+mod provider_keys;
 mod published_keys;
 pub mod rate_limit;
 mod read_diagnostics;

@@ -10,6 +10,7 @@ mod client_authentication;
 mod client_redirect;
 mod client_registration;
 mod consent;
+mod customer_identity;
 mod data_endpoint;
 mod discovery;
 mod document;

@@ -24,7 +24,7 @@ pub use identity::CustomerIdentity;
 pub use metadata::{EndpointError, MetadataEndpoints, ProviderEndpoint, ProviderMetadata};
 pub use revocation::{RevokeMethod, RevokeTokens};
 pub use secret_members::secret_members;
-pub use transport::{ProxySettings, TlsSettings, TransportSettings};
+pub use transport::{ComputedHeader, ProxySettings, TlsSettings, TransportSettings};
 
 crate::str_enum! {
     /// The state of a provider, which decides whether the hub uses it.
@@ -166,6 +166,9 @@ pub struct ProviderSettings {
     /// Locations of the values of further headers of every call, such as the key of a gateway.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secret_headers: BTreeMap<String, SecretSource>,
+    /// Further headers whose values the hub computes, such as `x-fapi-customer-ip-address`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub computed_headers: BTreeMap<String, ComputedHeader>,
     /// Proxy for the calls to this provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<ProxySettings>,

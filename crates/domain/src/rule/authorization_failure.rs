@@ -21,6 +21,12 @@ pub const FAILED: OAuthError =
 pub const NO_ACCOUNT_SELECTED: OAuthError =
     OAuthError::new(OAuthCode::AccessDenied, "The user selected no account at the provider");
 
+/// Error for a customer whose identity at the provider cannot be determined.
+pub const NOT_IDENTIFIED: OAuthError = OAuthError::new(
+    OAuthCode::ServerError,
+    "The hub cannot verify the identity of the user at the provider, so it shared nothing",
+);
+
 /// Error for an authorization that the customer did not complete within its lifetime.
 pub const EXPIRED: OAuthError =
     OAuthError::new(OAuthCode::AccessDenied, "The user did not complete the authorization in time");
@@ -243,6 +249,7 @@ mod tests {
                 | FailureReason::AccessTokenRejected
                 | FailureReason::ResourceRefused
                 | FailureReason::Redirected
+                | FailureReason::AlreadyRevoked
                 | FailureReason::UnexpectedStatus => FAILED,
             };
             for outcome in [

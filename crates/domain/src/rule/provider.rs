@@ -76,6 +76,10 @@ fn validate_discovery(settings: &ProviderSettings) -> Result<(), ValidationError
                 let expected = format!("needs a {endpoint}, or an issuer whose metadata name it");
                 return reject("revoke", &expected);
             }
+            Some(endpoint @ (ProviderEndpoint::Keys | ProviderEndpoint::Introspection)) => {
+                let expected = format!("needs the setting {endpoint}, or an issuer whose metadata name it");
+                return reject("customer_identity", &expected);
+            }
             Some(endpoint) => return reject(endpoint.as_str(), "is needed without an issuer"),
             None => {}
         }
@@ -111,12 +115,16 @@ fn validate_scopes_and_fields(settings: &ProviderSettings) -> Result<(), Validat
     {
         return Err(ValidationError::new(format!("scopes.{cluster}"), "expected a single scope value"));
     }
-    let identity = match &settings.customer_identity {
-        CustomerIdentity::TokenField(field) => Some(field),
-        CustomerIdentity::None => None,
+    let (field, claim) = match &settings.customer_identity {
+        CustomerIdentity::TokenField(field) => (Some(field), None),
+        CustomerIdentity::IdToken(claim) => (None, Some(claim)),
+        CustomerIdentity::Introspection | CustomerIdentity::FdxCustomer | CustomerIdentity::None => {
+            (None, None)
+        }
     };
     let fields = [
-        ("customer_identity.token_field", identity),
+        ("customer_identity.token_field", field),
+        ("customer_identity.id_token", claim),
         ("accounts_field", settings.accounts_field.as_ref()),
         ("grant_field", settings.grant_field.as_ref()),
     ];
@@ -137,6 +145,15 @@ fn validate_scopes_and_fields(settings: &ProviderSettings) -> Result<(), Validat
 fn validate_combinations(settings: &ProviderSettings) -> Result<(), ValidationError> {
     let reject = |field: &str, expected: &str| Err(ValidationError::new(field, expected));
     revocation::validate_revocation(settings)?;
+    if matches!(settings.customer_identity, CustomerIdentity::IdToken(_)) {
+        if settings.issuer.is_none() {
+            return reject("customer_identity", "id_token needs an issuer, which the token must name");
+        }
+        // Without this scope, the provider issues no id token.
+        if !settings.requests_id_token() {
+            return reject("customer_identity", "id_token needs openid in extra_scopes");
+        }
+    }
     let is_grant_shared = settings.grant_scope == GrantScope::PerClientCustomer;
     let has_shared_client = settings.upstream_client == UpstreamClientMode::Shared;
     // Without the customer's identity the hub could not find the last connection of a grant, and would revoke the grant
@@ -256,6 +273,25 @@ mod tests {
     }
 
     #[test]
+    fn id_token_needs_issuer_and_openid() {
+        let with = |issuer: Value, scopes: Value| {
+            let identified = |v: &mut Value| {
+                v["customer_identity"] = json!({"id_token": "sub"});
+                v["jwks_uri"] = json!("https://maple.example/keys");
+                (v["issuer"], v["extra_scopes"]) = (issuer.clone(), scopes.clone());
+            };
+            validation_message(identified, false)
+        };
+        let (issuer, openid) = (json!("https://maple.example"), json!(["openid"]));
+
+        assert_eq!(with(issuer.clone(), openid.clone()), None);
+        let expected = "customer_identity: id_token needs an issuer, which the token must name";
+        assert_eq!(with(Value::Null, openid).as_deref(), Some(expected));
+        let expected = "customer_identity: id_token needs openid in extra_scopes";
+        assert_eq!(with(issuer, json!([])).as_deref(), Some(expected));
+    }
+
+    #[test]
     fn issuer_replaces_endpoints() {
         let discovered = |v: &mut Value| {
             v["issuer"] = json!("https://bank.example/tenant");
@@ -307,6 +343,27 @@ mod tests {
                 json!({"token_field": "a\n"}),
                 "customer_identity.token_field: expected a field name",
             ),
+            (
+                "customer_identity",
+                json!({"id_token": "sub"}),
+                "customer_identity: needs the setting jwks_uri, or an issuer whose metadata name it",
+            ),
+            (
+                "customer_identity",
+                json!("introspection"),
+                "customer_identity: needs the setting introspection_endpoint, or an issuer whose metadata name it",
+            ),
+            (
+                "revoke",
+                json!(["grant_management"]),
+                "revoke: needs a grant_management_endpoint, or an issuer whose metadata name it",
+            ),
+            (
+                "computed_headers",
+                json!({"Host": "customer_ip"}),
+                "computed_headers.Host: the hub sets this header itself",
+            ),
+            ("consent_scope", json!("a  b"), "consent_scope: expected scope values, separated by spaces"),
             ("token_endpoint", Value::Null, "token_endpoint: is needed without an issuer"),
             ("metadata_hosts", json!(["keys.example"]), "metadata_hosts: needs an issuer"),
             (

@@ -24,6 +24,10 @@ crate::str_enum! {
         GrantRevocation = "grant_revocation",
         /// The request for an access token of the hub itself (RFC 6749 §4.4).
         ClientCredentials = "client_credentials",
+        /// The introspection of an access token (RFC 7662 §2), which identifies the customer.
+        Introspection = "introspection",
+        /// The request for the provider's public keys.
+        Keys = "keys",
         /// The registration of an upstream client (RFC 7591 §3.1).
         Registration = "registration",
         /// The deletion of an upstream client (RFC 7592 §2.3).
@@ -232,6 +236,8 @@ const fn is_safe_after_503(call: ProviderCall) -> bool {
         | ProviderCall::ConsentRevocation
         | ProviderCall::GrantRevocation
         | ProviderCall::ClientCredentials
+        | ProviderCall::Introspection
+        | ProviderCall::Keys
         | ProviderCall::Deletion => true,
         ProviderCall::CodeExchange | ProviderCall::Refresh | ProviderCall::Registration => false,
     }

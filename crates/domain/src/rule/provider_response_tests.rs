@@ -82,6 +82,8 @@ fn retry_after_proves_nothing_for_calls_that_issue_tokens() {
         ProviderCall::ConsentRevocation,
         ProviderCall::GrantRevocation,
         ProviderCall::ClientCredentials,
+        ProviderCall::Introspection,
+        ProviderCall::Keys,
         ProviderCall::Deletion,
     ] {
         let outcome = classify(call, unavailable(503));

@@ -1,6 +1,6 @@
 //! The state of one request, from which extractors get what the middleware has determined.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use axum::extract::{FromRef, FromRequestParts};
 use domain::model::operator::Role;
@@ -64,8 +64,15 @@ impl RequestState {
     /// `X-Forwarded-For`.
     pub fn caller_network(&self, headers: &HeaderMap) -> Network {
         // Requests through the Unix socket have no address. They share one network.
-        let peer = self.peer.and_then(RemotePeer::address).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
-        Network::from_address(caller_address(peer, headers, &self.app.config().server))
+        let address = self.caller_address(headers).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+        Network::from_address(address)
+    }
+
+    /// Returns the address of the client, as [`Self::caller_network`] determines it; `None` for a request through the Unix
+    /// socket.
+    pub fn caller_address(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        let peer = self.peer.and_then(RemotePeer::address)?;
+        Some(caller_address(peer, headers, &self.app.config().server).to_canonical())
     }
 
     /// Returns the operation and the source of a request.

@@ -201,6 +201,7 @@ async fn handle_callback(
     let Some(callback) = parse_callback(&provider, query, cookies.hashes(app)) else {
         return render_notice(StatusCode::BAD_REQUEST, NoticeKind::UnknownLink, &locale);
     };
+    let callback = Callback { customer_address: state.caller_address(&headers), ..callback };
     let locale = locale.keep_in_link(kept);
     match upstream::receive_callback(ctx, callback).await {
         Ok(url) => redirect_found(&url),
@@ -268,7 +269,8 @@ fn parse_callback(provider: &str, query: &AuthorizeQuery, cookies: TokenHashes) 
         _ => return None,
     };
     let (provider_id, state) = (provider.parse::<ProviderId>().ok()?, single("state")??);
-    Some(Callback { provider_id, state: Secret::new(state), issuer: single("iss")?, result, cookies })
+    let (state, issuer) = (Secret::new(state), single("iss")?);
+    Some(Callback { provider_id, state, issuer, result, cookies, customer_address: None })
 }
 
 fn render_login_error(app: &App, error: LoginError, locale: PageLocale) -> Response {

@@ -54,6 +54,8 @@ impl CallReport {
             | ProviderCall::Refresh
             | ProviderCall::Revocation
             | ProviderCall::ClientCredentials
+            | ProviderCall::Introspection
+            | ProviderCall::Keys
             | ProviderCall::Data => error_code,
         };
         let is_encoded = response.headers.get(header::CONTENT_ENCODING).is_some_and(|c| c != "identity");

@@ -1,13 +1,17 @@
 //! The provider's callback: exchanges the provider's authorization code for tokens and opens a pending connection.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use domain::error::{OAuthCode, OAuthError};
 use domain::id::ProviderId;
 use domain::model::authorization_request::{AuthorizationRequest, RequestStepError};
 use domain::model::client::Client;
 use domain::model::connection::{Terms, consent_expiry, is_valid_account_list, is_valid_grant_id};
-use domain::model::provider::{CustomerIdentity, Provider};
+use domain::model::provider::Provider;
 use domain::rule::authorization_failure::{
-    FAILED, NO_ACCOUNT_SELECTED, UNAVAILABLE, describe_exchange_failure, map_authorization_error,
+    FAILED, NO_ACCOUNT_SELECTED, NOT_IDENTIFIED, UNAVAILABLE, describe_exchange_failure,
+    map_authorization_error,
 };
 use domain::rule::authorization_progress::AuthorizationProgress;
 use domain::rule::authorize::compute_granted_scope;
@@ -46,6 +50,8 @@ pub struct Callback {
     pub result: Result<Secret<String>, String>,
     /// The hashes of the cookies that bind the authorization request to one browser.
     pub cookies: TokenHashes,
+    /// The address of the customer; `None` if it is not known.
+    pub customer_address: Option<IpAddr>,
 }
 
 /// Handles a provider's callback and returns the redirect to the recipient. A repetition returns the same redirect, or one with
@@ -86,7 +92,7 @@ pub async fn receive_callback(ctx: RequestContext, callback: Callback) -> Result
         state,
         cookie: callback.cookies.clone(),
         result: sealed,
-        exchange_timeout: ctx.app().refresh_lease_duration(),
+        exchange_timeout: exchange_timeout(&ctx, &provider),
     };
     let received = match ctx.run(command).await? {
         Ok(received) => received,
@@ -101,7 +107,8 @@ pub async fn receive_callback(ctx: RequestContext, callback: Callback) -> Result
         (Err(error), _) | (Ok(()), Err(error)) => Err(error),
         (Ok(()), Ok(code)) => {
             let (ctx, client, request) = (ctx.clone(), client.clone(), request.clone());
-            let exchange = CodeExchange { ctx, client, provider, request, key, leased_at };
+            let customer_address = callback.customer_address;
+            let exchange = CodeExchange { ctx, client, provider, request, key, leased_at, customer_address };
             // The exchange runs in a separate task, because this future is dropped when the browser disconnects.
             // Without completion, the provider's grant would be orphaned.
             let result = tokio::spawn(exchange.run(code)).await;
@@ -135,6 +142,7 @@ struct CodeExchange {
     key: DataKey,
     /// The start of the lease: when the lease has expired, recovery assumes that the exchange was interrupted.
     leased_at: Timestamp,
+    customer_address: Option<IpAddr>,
 }
 
 /// The reason why an exchange results in no connection.
@@ -203,16 +211,31 @@ impl CodeExchange {
 
     async fn exchange(&self, provider_code: &str) -> Result<String, ExchangeError> {
         let tokens = self.request_tokens(provider_code).await?;
-        let grant = self.seal_grant(&tokens).map_err(to_server_error)?;
+        let mut grant = self.seal_grant(&tokens).map_err(to_server_error)?;
         let unrevoked = grant.to_unrevoked();
+        let nonce = self.ctx.app().vault().login_nonce(&self.request);
+        let nonce = self.provider.settings.requests_id_token().then(|| nonce.expose().as_str());
+        // Without the configured identity, the hub could not recognize that two connections belong to one customer.
+        let Ok(identity) = self.endpoints().find_identity(&tokens, nonce).await else {
+            return Err(ExchangeError::Failed { error: NOT_IDENTIFIED, unrevoked: vec![unrevoked] });
+        };
+        let unrevoked = UnrevokedToken { identity: identity.clone(), ..unrevoked };
+        grant.identity = identity;
         let opened = self.open_connection(&tokens, grant).await;
         opened.map_err(|error| ExchangeError::Failed { error, unrevoked: vec![unrevoked] })
     }
 
+    fn endpoints(&self) -> ProviderEndpoints<'_> {
+        ProviderEndpoints::new(&self.ctx, &self.provider, &self.request.client_id)
+            .for_connection(&self.request.connection_id)
+            .for_present_customer(self.customer_address)
+    }
+
+    /// Seals the tokens of a grant, and its id. The identity of the customer is not known yet.
     fn seal_grant(&self, tokens: &TokenResponse) -> Result<SealedGrant, InternalError> {
         let grant_id = find_grant_id(&self.provider, tokens).filter(|id| is_valid_grant_id(id.expose()));
         Ok(SealedGrant {
-            identity: derive_identity(&self.ctx, &self.provider, tokens),
+            identity: None,
             grant_id: grant_id
                 .map(|id| seal_grant_id(&self.ctx, login_owner(&self.request), id.expose()))
                 .transpose()?,
@@ -237,14 +260,12 @@ impl CodeExchange {
         if !self.ctx.app().has_time_left(self.leased_at).map_err(to_server_error)? {
             return Err(ExchangeError::Interrupted(UNAVAILABLE));
         }
-        let endpoints = ProviderEndpoints::new(&self.ctx, &self.provider, &self.request.client_id)
-            .for_connection(&self.request.connection_id);
         let grant = TokenGrant::Code {
             code: provider_code,
             redirect_uri: &redirect_uri,
             verifier: verifier.expose(),
         };
-        match endpoints.request_tokens(grant).await {
+        match self.endpoints().request_tokens(grant).await {
             Ok(tokens) => Ok(tokens),
             Err(TokenCallError::CircuitOpen) => Err(UNAVAILABLE.into()),
             Err(TokenCallError::Failed { report, found }) => Err(self.evaluate_failure(&report, found)),
@@ -280,10 +301,6 @@ impl CodeExchange {
         grant: SealedGrant,
     ) -> Result<String, OAuthError> {
         let terms = self.build_terms(tokens)?;
-        // Without the configured identity, the hub could not recognize that two connections belong to one customer.
-        if grant.identity.is_none() && self.provider.settings.customer_identity != CustomerIdentity::None {
-            return Err(FAILED);
-        }
         self.ensure_revocable(tokens)?;
         match self.store_connection(terms, grant).await.map_err(to_server_error)? {
             (code, OpenOutcome::Opened) => Ok(code.expose().clone()),
@@ -347,13 +364,15 @@ impl CodeExchange {
         }
         let agreed_at = request.agreed_at.ok_or(FAILED)?;
         let max_duration = max_consent_duration(&self.ctx);
+        let expires_at = consent_expiry(agreed_at, self.client.max_duration_days, max_duration);
         Ok(Terms {
             clusters,
             accounts,
             purpose: request.purpose.clone().unwrap_or_default(),
             language: request.language.clone(),
             page_version: request.page_version.clone().unwrap_or_default(),
-            expires_at: consent_expiry(agreed_at, self.client.max_duration_days, max_duration),
+            // When the refresh token has expired, the hub cannot read any more. The consent must not seem to last longer.
+            expires_at: tokens.refresh_expires_at.map_or(expires_at, |end| end.min(expires_at)),
             agreed_at,
         })
     }
@@ -363,19 +382,13 @@ impl CodeExchange {
     }
 }
 
-/// Returns the keyed hash of the customer's identity in a token response, or `None` if there is no identity.
-///
-/// Only the hash is stored, so that the database does not reveal who the customers are.
-pub(super) fn derive_identity(
-    ctx: &RequestContext,
-    provider: &Provider,
-    tokens: &TokenResponse,
-) -> Option<Vec<u8>> {
-    match &provider.settings.customer_identity {
-        CustomerIdentity::None => None,
-        CustomerIdentity::TokenField(name) => {
-            Some(ctx.app().vault().hash_identity(provider.id, &tokens.string_field(name)?))
-        }
+/// Returns the time within which an exchange must end: the call, and those that determine the identity of the customer.
+fn exchange_timeout(ctx: &RequestContext, provider: &Provider) -> Duration {
+    let lease = ctx.app().refresh_lease_duration();
+    if provider.settings.customer_identity.needs_calls() {
+        lease + ctx.app().config().upstream.timeout.duration()
+    } else {
+        lease
     }
 }
 

@@ -16,7 +16,7 @@ use url::Url;
 
 use super::attempt_report::{AttemptError, AttemptReport};
 use super::call_report::CallReport;
-use super::endpoints::{INTERACTION_ID, ProviderEndpoints};
+use super::endpoints::ProviderEndpoints;
 use super::hub_secrets::load_initial_access_token;
 use super::urls::callback_uri;
 use crate::breaker::BreakerOpenError;
@@ -121,10 +121,8 @@ async fn send_request(
     endpoints.ensure_circuit_closed(EndpointGroup::Registration)?;
     let open = async {
         let outbound = endpoints.outbound().await?;
-        let request = build(&outbound)?
-            .header(header::ACCEPT, "application/json")
-            .header(INTERACTION_ID, endpoints.interaction_id());
-        outbound.open(request).await
+        let request = build(&outbound)?.header(header::ACCEPT, "application/json");
+        outbound.open(endpoints.add_headers(request)).await
     };
     let result = match open.await {
         Ok(response) => Ok(response.read_available(MAX_RESPONSE_BYTES).await),

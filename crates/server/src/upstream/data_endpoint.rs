@@ -6,7 +6,7 @@ use fdx::ErrorCode;
 use http::{HeaderMap, StatusCode, header};
 use url::Url;
 
-use super::endpoints::{INTERACTION_ID, ProviderEndpoints};
+use super::endpoints::ProviderEndpoints;
 use super::error::UpstreamError;
 use super::read_report::reply_of;
 use super::response::classify_error_response;
@@ -25,11 +25,8 @@ impl ProviderEndpoints<'_> {
         self.ensure_data_circuit_closed()?;
         let response = async {
             let outbound = self.outbound().await?;
-            let request = outbound
-                .get(url, bearer)?
-                .header(header::ACCEPT, "application/json")
-                .header(INTERACTION_ID, self.interaction_id());
-            outbound.send(request).await
+            let request = outbound.get(url, bearer)?.header(header::ACCEPT, "application/json");
+            outbound.send(self.add_headers(request)).await
         };
         let response = response.await;
         self.record_outcome("fdx", EndpointGroup::Data, response.as_ref().map(|response| response.status));
@@ -151,9 +148,9 @@ impl ProviderEndpoints<'_> {
             let request = outbound
                 .get(url, bearer)?
                 .timeout(section.statement_timeout.duration())
-                .header(header::ACCEPT, content_type)
-                .header(INTERACTION_ID, self.interaction_id());
-            let head = tokio::time::timeout(outbound.timeout(), outbound.open(request)).await;
+                .header(header::ACCEPT, content_type);
+            let head =
+                tokio::time::timeout(outbound.timeout(), outbound.open(self.add_headers(request))).await;
             head.unwrap_or(Err(OutboundError::Timeout))
         };
         let response = response.await;

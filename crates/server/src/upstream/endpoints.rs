@@ -1,15 +1,18 @@
 //! The parts that all calls to a provider have in common: client authentication, the circuit breaker and metrics.
 
+use std::net::IpAddr;
+
 use domain::id::{ClientId, ConnectionId};
-use domain::model::provider::{EndpointGroup, Provider};
+use domain::model::provider::{ComputedHeader, EndpointGroup, Provider};
 use domain::rule::circuit_breaker::BreakerSignal;
 use domain::rule::provider_response::{CallFailure, ProviderErrorCode};
 use http::{StatusCode, header};
+use reqwest::RequestBuilder;
 use store::command::{CallSubject, RecordCallFailure};
 use url::Url;
 
 use super::call_report::CallReport;
-use super::client::load_upstream_credentials;
+use super::client::{load_upstream_client_id, load_upstream_credentials};
 use super::client_authentication::{ClientForm, UpstreamClientCredentials, build_authenticated_form};
 use super::read_report::ReadReporter;
 use super::transport::outbound_for;
@@ -19,7 +22,7 @@ use crate::error::InternalError;
 use crate::outbound::{Outbound, OutboundError, PartialResponse};
 
 /// The header with which both parties find a call in their logs (FAPI 1 Advanced §6.2.1, FDX).
-pub(super) const INTERACTION_ID: &str = "x-fapi-interaction-id";
+const INTERACTION_ID: &str = "x-fapi-interaction-id";
 
 /// The endpoints of a provider, called during one request or job. Other modules add a method for each call.
 pub(super) struct ProviderEndpoints<'a> {
@@ -29,6 +32,8 @@ pub(super) struct ProviderEndpoints<'a> {
     recipient: &'a ClientId,
     /// The connection or the recipient that the calls concern.
     subject: Option<CallSubject>,
+    /// The address of the customer, if the customer waits for the calls.
+    customer_address: Option<IpAddr>,
 }
 
 impl<'a> ProviderEndpoints<'a> {
@@ -37,13 +42,18 @@ impl<'a> ProviderEndpoints<'a> {
         provider: &'a Provider,
         recipient: &'a ClientId,
     ) -> Self {
-        Self { ctx, provider, recipient, subject: None }
+        Self { ctx, provider, recipient, subject: None, customer_address: None }
     }
 
     /// Names the connection that the calls concern, to whose audit log failures are added. Its id may be reserved for one that
     /// is not opened yet.
     pub(super) fn for_connection(self, connection: &ConnectionId) -> Self {
         Self { subject: Some(CallSubject::Connection(connection.clone())), ..self }
+    }
+
+    /// Names the address of the customer who waits for the calls.
+    pub(super) fn for_present_customer(self, customer_address: Option<IpAddr>) -> Self {
+        Self { customer_address, ..self }
     }
 
     /// Names the recipient whose client the calls register or delete, to whose audit log failures are added.
@@ -78,13 +88,34 @@ impl<'a> ProviderEndpoints<'a> {
         // older time is safe: the assertion only expires earlier, and at worst the provider rejects it.
         let form = ClientForm { url: &url, fields, now: self.ctx.app().now().unwrap_or(self.ctx.now()) };
         let request = build_authenticated_form(&outbound, &self.provider.settings, credentials, form)?;
-        let request =
-            request.header(header::ACCEPT, "application/json").header(INTERACTION_ID, self.interaction_id());
+        let request = self.add_headers(request.header(header::ACCEPT, "application/json"));
         outbound.send_and_read_available(request).await
     }
 
+    /// Returns the id of the client with which the provider is called.
+    pub(super) async fn load_client_id(&self) -> Result<String, InternalError> {
+        load_upstream_client_id(self.ctx, self.provider, self.recipient).await
+    }
+
+    /// Adds the headers whose values depend on the call.
+    pub(super) fn add_headers(&self, request: RequestBuilder) -> RequestBuilder {
+        let interaction_id = self.interaction_id();
+        let request = request.header(INTERACTION_ID, &interaction_id);
+        let computed = self.provider.settings.computed_headers.iter();
+        computed.fold(request, |request, (name, value)| {
+            let value = match value {
+                ComputedHeader::CustomerIp => self.customer_address.map(|address| address.to_string()),
+                ComputedHeader::InteractionId => Some(interaction_id.clone()),
+            };
+            match value {
+                Some(value) => request.header(name, value),
+                None => request,
+            }
+        })
+    }
+
     /// Returns the value of the header [`INTERACTION_ID`]: the correlation id, or a UUID that is derived from it.
-    pub(super) fn interaction_id(&self) -> String {
+    fn interaction_id(&self) -> String {
         let id = self.ctx.correlation_id();
         if id.parse::<uuid::Uuid>().is_ok() && id.len() == 36 {
             return id.to_owned();

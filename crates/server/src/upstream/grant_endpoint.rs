@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::call_report::CallReport;
-use super::endpoints::{INTERACTION_ID, ProviderEndpoints};
+use super::endpoints::ProviderEndpoints;
 use super::token_endpoint::{TokenCallError, TokenGrant};
 use super::urls::build_resource_url;
 use crate::breaker::BreakerOpenError;
@@ -91,10 +91,8 @@ impl ProviderEndpoints<'_> {
         build: impl FnOnce(&Outbound) -> Result<RequestBuilder, OutboundError>,
     ) -> Result<PartialResponse, OutboundError> {
         let outbound = self.outbound().await?;
-        let request = build(&outbound)?
-            .header(header::ACCEPT, "application/json")
-            .header(INTERACTION_ID, self.interaction_id());
-        outbound.send_and_read_available(request).await
+        let request = build(&outbound)?.header(header::ACCEPT, "application/json");
+        outbound.send_and_read_available(self.add_headers(request)).await
     }
 
     fn grant_url(&self, id: &str) -> Result<Url, OutboundError> {

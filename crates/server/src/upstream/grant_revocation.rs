@@ -58,8 +58,8 @@ impl MethodReport {
         Self { step, is_grant_unknown, retry_after: report.retry_after, description }
     }
 
-    fn without_call(step: RevocationStep, description: impl ToString) -> Self {
-        Self { step, is_grant_unknown: false, retry_after: None, description: description.to_string() }
+    fn without_call(step: RevocationStep, description: impl Into<String>) -> Self {
+        Self { step, is_grant_unknown: false, retry_after: None, description: description.into() }
     }
 }
 
@@ -135,7 +135,7 @@ impl GrantRevocation<'_> {
     async fn revoke_tokens(&self) -> Result<MethodReport, BreakerOpenError> {
         let endpoint = match self.endpoints.provider.endpoint(ProviderEndpoint::Revocation) {
             Ok(endpoint) => endpoint,
-            Err(error) => return Ok(MethodReport::without_call(step_without_endpoint(error), error)),
+            Err(error) => return Ok(MethodReport::without_call(step_without_endpoint(error), error.to_string())),
         };
         let own = (self.token.expose().as_str(), self.token_type);
         // The access token is missing if it has expired, or if it is the only token.

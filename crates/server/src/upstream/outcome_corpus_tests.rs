@@ -172,6 +172,8 @@ fn read(call: ProviderCall, result: Result<PartialResponse, OutboundError>) -> R
         ProviderCall::Revocation
         | ProviderCall::ConsentRevocation
         | ProviderCall::GrantRevocation
+        | ProviderCall::Introspection
+        | ProviderCall::Keys
         | ProviderCall::Data => TokenReply::without_tokens(match &result {
             Ok(response) => CallReport::from_response(call, response, false),
             Err(error) => CallReport::from_error(call, error),

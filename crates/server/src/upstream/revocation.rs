@@ -11,7 +11,7 @@ use store::query::{GetConnection, GetProvider, IsGrantShared};
 
 use super::attempt_report::{AttemptError, AttemptReport};
 use super::call_report::CallReport;
-use super::callback::{derive_identity, find_grant_id};
+use super::callback::find_grant_id;
 use super::endpoints::ProviderEndpoints;
 use super::grant_revocation::{GrantRevocation, RevocationReport};
 use super::sealed_token::{
@@ -157,7 +157,11 @@ impl RevocationJob<'_> {
         endpoints: &ProviderEndpoints<'_>,
         tokens: TokenResponse,
     ) -> Result<AttemptReport, AttemptError> {
-        let identity = derive_identity(self.ctx, self.provider, &tokens);
+        let identity = match self.provider.settings.grant_scope {
+            // Each grant belongs to one token, so the customer does not matter.
+            GrantScope::PerToken => None,
+            GrantScope::PerClientCustomer => endpoints.find_identity(&tokens, None).await.ok().flatten(),
+        };
         if self.is_grant_shared(identity.clone()).await? {
             return Ok(report_grant_shared());
         }

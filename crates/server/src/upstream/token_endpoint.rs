@@ -92,7 +92,7 @@ impl From<TokenCallError> for UpstreamError {
 
 impl ProviderEndpoints<'_> {
     /// Posts a form as a client. Returns the client's id, too.
-    async fn post_form_as(
+    pub(super) async fn post_form_as(
         &self,
         credentials: Result<UpstreamClientCredentials, OutboundError>,
         endpoint: Result<&str, EndpointError>,

@@ -14,6 +14,8 @@ use crate::outbound::{OutboundError, PartialResponse};
 /// is short: refreshing too early is better than using an expired token.
 const DEFAULT_TOKEN_TTL_SECS: i64 = 60;
 const MAX_TOKEN_TTL_SECS: i64 = 86_400;
+/// The longest lifetime of a refresh token that is respected: 100 years. The consent ends earlier in any case.
+const MAX_REFRESH_TTL_SECS: i64 = 100 * 366 * 86_400;
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 /// The number of tokens of each type that are searched in an unreadable response.
 const MAX_FOUND_TOKENS: usize = 2;
@@ -25,6 +27,8 @@ pub struct TokenResponse {
     pub access_expires_at: Timestamp,
     /// The refresh token, if the provider issued one.
     pub refresh_token: Option<Secret<String>>,
+    /// The time at which the refresh token expires, if the provider announces it.
+    pub refresh_expires_at: Option<Timestamp>,
     /// The granted scope, with its values separated by spaces. Absent if it is identical to the requested scope.
     pub scope: Option<String>,
     /// All members of the response except the two tokens.
@@ -48,17 +52,19 @@ impl TokenResponse {
             // A scope that cannot be read may be narrower than the requested one, so it must not count as absent.
             Some(scope) => Some(parse_scope(scope)?),
         };
-        Some(Self { access_token, access_expires_at: now.plus(ttl), refresh_token, scope, fields })
+        // Not a member of RFC 6749, but of many servers. Zero means for some of them that the token does not expire.
+        let refresh_ttl = fields.get("refresh_token_expires_in").and_then(parse_seconds);
+        let refresh_ttl = refresh_ttl.filter(|seconds| (1..=MAX_REFRESH_TTL_SECS).contains(seconds));
+        let refresh_expires_at =
+            refresh_ttl.map(|seconds| now.plus(Duration::from_secs(seconds.unsigned_abs())));
+        let access_expires_at = now.plus(ttl);
+        Some(Self { access_token, access_expires_at, refresh_token, refresh_expires_at, scope, fields })
     }
 
     /// Returns a member of the response as text. A number is accepted too, because some providers identify customers
     /// and grants by numbers.
     pub fn string_field(&self, name: &str) -> Option<String> {
-        match self.fields.get(name)? {
-            Value::String(text) if !text.is_empty() => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
-            _ => None,
-        }
+        read_text(self.fields.get(name)?)
     }
 
     /// Returns a member of the response that is an array of strings; `None` if the member is missing or has other
@@ -66,6 +72,15 @@ impl TokenResponse {
     pub fn string_list(&self, name: &str) -> Option<Vec<String>> {
         let list = self.fields.get(name)?.as_array()?;
         list.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+    }
+}
+
+/// Returns a member as text, if it is a text that is not empty or a number.
+pub(super) fn read_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
     }
 }
 

@@ -9,7 +9,7 @@ use http::{Method, Response};
 use serde_json::{Value, json};
 
 use crate::support::{
-    ConnectionTokens, EndpointStub, RecordedRequest, TestHub, json_response, query_parameter,
+    ConnectionTokens, EndpointStub, RecordedRequest, TestHub, hex, json_response, query_parameter,
 };
 
 const ALL_METHODS: [RevokeMethod; 3] =
@@ -109,7 +109,7 @@ async fn grant_id_is_stored_sealed() {
 
     let id = shown["provider_grant_id"].as_str().unwrap();
     let stored = kit.sql("SELECT hex(upstream_grant_id) FROM connections").await.concat();
-    let plain: String = id.bytes().map(|byte| format!("{byte:02X}")).collect();
+    let plain = hex(id.as_bytes()).to_uppercase();
     assert!(stored.len() > plain.len() && !stored.contains(&plain), "{stored}");
 }
 
@@ -191,8 +191,8 @@ async fn fail_login(kit: &TestHub, bank: &EndpointStub, methods: &[RevokeMethod]
     })
     .await;
     let query = TestHub::build_authorization_query(&kit.acme());
-    let back = kit.complete_authorization(&query, "alice", &["mt-alice-chequing"]).await;
-    query_parameter(&back, "error")
+    let redirect = kit.complete_authorization(&query, "alice", &["mt-alice-chequing"]).await;
+    query_parameter(&redirect, "error")
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod clock;
 mod closed_pipe;
 mod command_line;
 mod crash_points;
+mod customer_identity;
 mod data;
 mod database_access;
 mod database_failures;

@@ -66,6 +66,8 @@ const fn is_recorded_once_a_day(call: ProviderCall) -> bool {
         | ProviderCall::ConsentRevocation
         | ProviderCall::GrantRevocation
         | ProviderCall::ClientCredentials
+        | ProviderCall::Introspection
+        | ProviderCall::Keys
         | ProviderCall::Registration
         | ProviderCall::Deletion => false,
     }

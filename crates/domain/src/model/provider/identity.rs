@@ -9,7 +9,23 @@ use serde::{Deserialize, Serialize};
 pub enum CustomerIdentity {
     /// The field with this name in the token response.
     TokenField(String),
+    /// The claim with this name in the id token (OpenID Connect Core §2), such as `sub`.
+    IdToken(String),
+    /// The member `sub` of the introspection of the access token (RFC 7662).
+    Introspection,
+    /// The member `customerId` of the FDX customer (`GET /customers/current`).
+    FdxCustomer,
     /// No source: the hub cannot recognize a customer, so each connection gets a new customer.
     #[default]
     None,
+}
+
+impl CustomerIdentity {
+    /// Returns whether the hub may have to call the provider after the exchange of the code.
+    pub const fn needs_calls(&self) -> bool {
+        match self {
+            Self::IdToken(_) | Self::Introspection | Self::FdxCustomer => true,
+            Self::TokenField(_) | Self::None => false,
+        }
+    }
 }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{Provider, ProviderSettings, PushedRequests, RevokeMethod};
+use super::{CustomerIdentity, Provider, ProviderSettings, PushedRequests, RevokeMethod};
 
 crate::str_enum! {
     /// An endpoint or document of a provider. The value is its name in the settings and in the metadata.
@@ -171,6 +171,11 @@ impl ProviderSettings {
         }
         if self.revoke.contains(&RevokeMethod::GrantManagement) {
             needed.push(ProviderEndpoint::GrantManagement);
+        }
+        match self.customer_identity {
+            CustomerIdentity::IdToken(_) => needed.push(ProviderEndpoint::Keys),
+            CustomerIdentity::Introspection => needed.push(ProviderEndpoint::Introspection),
+            CustomerIdentity::FdxCustomer | CustomerIdentity::TokenField(_) | CustomerIdentity::None => {}
         }
         needed
     }

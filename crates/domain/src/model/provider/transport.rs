@@ -27,6 +27,16 @@ pub struct TlsSettings {
     pub allow_private: Vec<String>,
 }
 
+/// Value that the hub computes for a header of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ComputedHeader {
+    /// IP address of the customer, in calls of a login while the customer waits. Other calls do not have the header.
+    CustomerIp,
+    /// The UUID of `x-fapi-interaction-id`, for providers that expect it in another header too.
+    InteractionId,
+}
+
 /// Proxy for the calls to a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -37,7 +37,9 @@ mod tests {
 
     #[test]
     fn methods_of_revocation_have_an_order() {
-        for methods in [json!([]), json!(["fdx_consent"]), json!(["fdx_consent", "grant_management", "rfc7009"])] {
+        for methods in
+            [json!([]), json!(["fdx_consent"]), json!(["fdx_consent", "grant_management", "rfc7009"])]
+        {
             assert_eq!(validate(&methods), Ok(()), "{methods}");
         }
         for (methods, expected) in [

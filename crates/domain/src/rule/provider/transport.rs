@@ -82,7 +82,8 @@ fn validate_headers(settings: &ProviderSettings) -> Result<(), ValidationError> 
     let mut seen = BTreeSet::new();
     let constant = settings.headers.keys().map(|name| ("headers", name));
     let secret = settings.secret_headers.keys().map(|name| ("secret_headers", name));
-    for (member, name) in constant.chain(secret) {
+    let computed = settings.computed_headers.keys().map(|name| ("computed_headers", name));
+    for (member, name) in constant.chain(secret).chain(computed) {
         let lower = name.to_ascii_lowercase();
         let is_token = (1..=64).contains(&name.len())
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));

@@ -41,7 +41,7 @@ pub(super) fn connections() -> Vec<Route> {
     );
     let detail = merge_objects(
         connection_example(),
-        json!({"terms": {"version": 1, "clusters": "ACCOUNT_BASIC TRANSACTIONS", "accounts": 2,
+        json!({"provider_grant_id": "8b1f6c0e", "terms": {"version": 1, "clusters": "ACCOUNT_BASIC TRANSACTIONS", "accounts": 2,
             "purpose": "To show your budget.", "language": "en", "page_version": "1",
             "expires_at": "2027-11-24T12:00:00.000Z", "agreed_at": "2026-11-24T12:00:00.000Z"},
             "jobs": [], "events": [event_example()]}),

@@ -2,7 +2,8 @@
 
 use bowline::cli::BrowserRequest;
 use domain::model::provider::{
-    AuthorizationDetails, ProviderEndpoint, ProviderSettings, PushedRequests, RequestObject, SigningAlgorithm,
+    AuthorizationDetails, CustomerIdentity, ProviderEndpoint, ProviderSettings, PushedRequests,
+    RequestObject, SigningAlgorithm,
 };
 use http::Method;
 use serde_json::Value;
@@ -77,6 +78,29 @@ async fn openid_scopes_nonce_and_constant_parameters_are_sent() {
     let nonce = |login: &Value| login["nonce"].as_str().unwrap().to_owned();
     assert!(nonce(&first).len() == 43 && nonce(&first) != nonce(&second), "{first}");
     assert_ne!(nonce(&first), first["state"].as_str().unwrap());
+}
+
+#[tokio::test]
+async fn id_token_and_introspection_identify_the_customer() {
+    for source in [CustomerIdentity::IdToken("sub".into()), CustomerIdentity::Introspection] {
+        let kit = TestHub::new().await;
+        let bank = IndependentBank::start(&kit, &TestAuthority::new(), &[]).await;
+        discover_bank(&kit, &bank, "jwt-es256", |settings| {
+            settings.extra_scopes = vec!["openid".into()];
+            settings.customer_identity = source.clone();
+        })
+        .await;
+
+        let first = kit.connect_at_independent_bank(&bank).await;
+        let second = kit.connect_at_independent_bank(&bank).await;
+
+        let mut customers = Vec::new();
+        for tokens in [first, second] {
+            let path = format!("/connections/{}", tokens.id);
+            customers.push(kit.run_admin_operation(Method::GET, &path, None).await["sub"].clone());
+        }
+        assert_eq!(customers[0], customers[1], "{source:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,206 @@
+//! Determines the identity of the customer who signed in at a provider, from the source that the settings name.
+
+use domain::Secret;
+use domain::jose::{ExpectedIdToken, IdTokenError, MAX_KEY_SET_BYTES, ProviderKeys};
+use domain::model::provider::{CustomerIdentity, EndpointError, ProviderEndpoint};
+use domain::rule::provider_response::ProviderCall;
+use http::header;
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::call_report::CallReport;
+use super::endpoints::ProviderEndpoints;
+use super::token_response::{TokenResponse, read_text};
+use super::urls::build_resource_url;
+use crate::error::InternalError;
+use crate::outbound::{BodyEnd, OutboundError, PartialResponse};
+use crate::provider_keys::SharedKeys;
+
+/// The reason why the identity of a customer cannot be determined. It contains nothing of a response.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum IdentityError {
+    /// The token response does not contain a member that the source needs.
+    #[error("the token response has no usable member `{0}`")]
+    NoMember(String),
+    /// The id token is not accepted.
+    #[error("{0}")]
+    IdToken(#[from] IdTokenError),
+    /// The keys of the provider are not available.
+    #[error("the keys of the provider could not be read")]
+    NoKeys,
+    /// The provider states that the access token is not valid.
+    #[error("introspection: the access token is not active")]
+    Inactive,
+    /// A call did not succeed, or its response contains no identity.
+    #[error("{call}: {description}")]
+    Call { call: ProviderCall, description: String },
+    /// All calls together took too long.
+    #[error("the provider did not respond in time")]
+    TimedOut,
+    /// An endpoint of the provider is not known.
+    #[error("{0}")]
+    Endpoint(#[from] EndpointError),
+    /// A setting is missing.
+    #[error("the setting `{0}` is missing")]
+    NotConfigured(&'static str),
+    /// The hub or its store failed.
+    #[error("internal error: {0}")]
+    Internal(#[from] InternalError),
+}
+
+impl IdentityError {
+    fn no_identity(call: ProviderCall) -> Self {
+        Self::Call { call, description: "the response contains no identity".to_owned() }
+    }
+}
+
+impl ProviderEndpoints<'_> {
+    /// Returns the keyed hash of the identity of the customer who owns the tokens; `None` if the settings name no source.
+    /// `nonce` is the value that the hub sent with the authorization request.
+    ///
+    /// Only the hash is stored, so that the database does not reveal who the customers are.
+    pub(super) async fn find_identity(
+        &self,
+        tokens: &TokenResponse,
+        nonce: Option<&str>,
+    ) -> Result<Option<Vec<u8>>, IdentityError> {
+        let app = self.ctx.app();
+        // The source may need several calls. Together, they must not outlast the lease of the exchange.
+        let limit = app.config().upstream.timeout.duration();
+        let found = tokio::time::timeout(limit, self.find_plain_identity(tokens, nonce)).await;
+        let identity = found.unwrap_or(Err(IdentityError::TimedOut)).inspect_err(|error| {
+            tracing::warn!(provider = %self.provider.id, reason = %error,
+                "the identity of a customer could not be determined");
+        })?;
+        Ok(identity.map(|identity| app.vault().hash_identity(self.provider.id, identity.expose())))
+    }
+
+    async fn find_plain_identity(
+        &self,
+        tokens: &TokenResponse,
+        nonce: Option<&str>,
+    ) -> Result<Option<Secret<String>>, IdentityError> {
+        let identity = match &self.provider.settings.customer_identity {
+            CustomerIdentity::None => return Ok(None),
+            CustomerIdentity::TokenField(name) => {
+                let text = tokens.string_field(name);
+                Secret::new(text.ok_or_else(|| IdentityError::NoMember(name.clone()))?)
+            }
+            CustomerIdentity::IdToken(claim) => self.verify_id_token(tokens, claim, nonce).await?,
+            CustomerIdentity::Introspection => self.introspect(&tokens.access_token).await?,
+            CustomerIdentity::FdxCustomer => self.read_customer_id(&tokens.access_token).await?,
+        };
+        Ok(Some(identity))
+    }
+
+    async fn verify_id_token(
+        &self,
+        tokens: &TokenResponse,
+        claim: &str,
+        nonce: Option<&str>,
+    ) -> Result<Secret<String>, IdentityError> {
+        const MEMBER: &str = "id_token";
+        let token = tokens.string_field(MEMBER).ok_or_else(|| IdentityError::NoMember(MEMBER.to_owned()))?;
+        let issuer = self.provider.settings.issuer.as_deref();
+        let client_id = self.load_client_id().await?;
+        let expected = ExpectedIdToken {
+            issuer: issuer.ok_or(IdentityError::NotConfigured("issuer"))?,
+            client_id: &client_id,
+            nonce,
+            claim,
+            now: self.ctx.app().now().unwrap_or(self.ctx.now()),
+        };
+        let keys = self.load_keys(false).await?;
+        match expected.verify(&token, &keys) {
+            // The provider may have changed its keys since they were read.
+            Err(IdTokenError::UnknownKey) => {
+                let keys = self.load_keys(true).await?;
+                Ok(expected.verify(&token, &keys)?)
+            }
+            verified => Ok(verified?),
+        }
+    }
+
+    async fn load_keys(&self, is_outdated: bool) -> Result<SharedKeys, IdentityError> {
+        let uri = self.provider.endpoint(ProviderEndpoint::Keys)?;
+        let app = self.ctx.app();
+        let now = app.now().unwrap_or(self.ctx.now());
+        let request = self.request_keys(uri);
+        let keys = app.provider_keys().find_or_request(self.provider.id, uri, is_outdated, now, request);
+        keys.await.ok_or(IdentityError::NoKeys)
+    }
+
+    /// Requests the keys that the provider publishes. A failure is logged.
+    async fn request_keys(&self, uri: &str) -> Option<ProviderKeys> {
+        const CALL: ProviderCall = ProviderCall::Keys;
+        let response = async {
+            let url = Url::parse(uri).map_err(|_| OutboundError::Forbidden)?;
+            let outbound = self.outbound().await?;
+            let request = self.add_headers(outbound.get_unauthenticated(&url)?);
+            let response = outbound.open(request.header(header::ACCEPT, "application/json")).await?;
+            Ok::<_, OutboundError>(response.read_available(MAX_KEY_SET_BYTES).await)
+        };
+        let response = response.await;
+        let complete = response.as_ref().ok().filter(|response| response.end == BodyEnd::Complete);
+        let keys = complete.and_then(|response| ProviderKeys::parse(&response.body).ok());
+        let report = self.report_login_call(CALL, &response, keys.is_some()).await;
+        keys.filter(|_| report.outcome.reason().is_none())
+    }
+
+    /// Returns the member `sub` of the introspection of an access token (RFC 7662 §2).
+    async fn introspect(&self, token: &Secret<String>) -> Result<Secret<String>, IdentityError> {
+        const CALL: ProviderCall = ProviderCall::Introspection;
+        let endpoint = self.provider.endpoint(ProviderEndpoint::Introspection)?;
+        let fields = vec![("token", token.expose().as_str()), ("token_type_hint", "access_token")];
+        let (client, response) = self.post_form_as(self.load_credentials().await, Ok(endpoint), fields).await;
+        let body = response.as_ref().ok().and_then(|response| parse_object(&response.body));
+        let state = body.as_ref().and_then(|body| body.get("active")?.as_bool());
+        let report = self.report_login_call(CALL, &response, state.is_some()).await;
+        if let Some(client) = client {
+            self.record_client(&client, &report);
+        }
+        if report.outcome.reason().is_some() {
+            return Err(IdentityError::Call { call: CALL, description: report.to_string() });
+        }
+        if state != Some(true) {
+            return Err(IdentityError::Inactive);
+        }
+        let identity = body.as_ref().and_then(|body| read_text(body.get("sub")?));
+        identity.map(Secret::new).ok_or_else(|| IdentityError::no_identity(CALL))
+    }
+
+    /// Returns the member `customerId` of the customer (`GET /customers/current`).
+    async fn read_customer_id(&self, token: &Secret<String>) -> Result<Secret<String>, IdentityError> {
+        const CALL: ProviderCall = ProviderCall::Data;
+        let base = &self.provider.settings.fdx.base_url;
+        let url = build_resource_url(base, &["customers", "current"], std::iter::empty());
+        let url = url.ok_or(IdentityError::NotConfigured("fdx.base_url"))?;
+        let response = self.read_resource(&url, token.expose()).await;
+        let response =
+            response.map_err(|error| IdentityError::Call { call: CALL, description: error.to_string() })?;
+        let identity = parse_object(&response.body).and_then(|body| read_text(body.get("customerId")?));
+        identity.map(Secret::new).ok_or_else(|| IdentityError::no_identity(CALL))
+    }
+
+    /// Reports a call that a login makes in addition to the exchange. It does not count for the circuit breaker of the token
+    /// endpoint, on which refreshes depend.
+    async fn report_login_call(
+        &self,
+        call: ProviderCall,
+        response: &Result<PartialResponse, OutboundError>,
+        is_complete: bool,
+    ) -> CallReport {
+        let status = response.as_ref().and_then(PartialResponse::complete_status).ok();
+        self.ctx.app().telemetry().count_upstream_request(self.provider.id, call.as_str(), status);
+        let report = match response {
+            Ok(response) => CallReport::from_response(call, response, is_complete),
+            Err(error) => CallReport::from_error(call, error),
+        };
+        self.record_report(&report).await;
+        report
+    }
+}
+
+fn parse_object(body: &[u8]) -> Option<Map<String, Value>> {
+    serde_json::from_slice(body).ok()
+}
