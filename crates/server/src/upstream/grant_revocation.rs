@@ -135,7 +135,9 @@ impl GrantRevocation<'_> {
     async fn revoke_tokens(&self) -> Result<MethodReport, BreakerOpenError> {
         let endpoint = match self.endpoints.provider.endpoint(ProviderEndpoint::Revocation) {
             Ok(endpoint) => endpoint,
-            Err(error) => return Ok(MethodReport::without_call(step_without_endpoint(error), error.to_string())),
+            Err(error) => {
+                return Ok(MethodReport::without_call(step_without_endpoint(error), error.to_string()));
+            }
         };
         let own = (self.token.expose().as_str(), self.token_type);
         // The access token is missing if it has expired, or if it is the only token.

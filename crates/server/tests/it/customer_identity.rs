@@ -358,7 +358,7 @@ async fn address_of_customer_is_sent_only_during_a_login() {
     let redirect = bank.login(&kit).await;
     let code = query_parameter(&redirect, "code").unwrap();
     let tokens = ConnectionTokens::from_response(&kit.redeem(&kit.acme(), &code).await, code);
-    kit.read("/customers/current", &tokens.access).await;
+    kit.read("/accounts", &tokens.access).await;
     assert_eq!(kit.revoke(&tokens.access).await.status, 204);
     kit.wait_until("the token is revoked", async || bank.count("/revoke") > 0).await;
 
@@ -376,7 +376,7 @@ async fn address_of_customer_is_sent_only_during_a_login() {
         [
             ("/token", local.clone()),
             ("/fdx/customers/current", local),
-            ("/fdx/customers/current", None),
+            ("/fdx/accounts", None),
             ("/revoke", None),
         ]
     );

@@ -151,6 +151,8 @@ async fn add_provider_with_duplicate_json_key_is_rejected(kit: TestHub) {
 
 async fn add_provider_with_invalid_field_is_rejected(kit: TestHub) {
     let good = replace_field(&take_prairie_settings(&kit).await, "id", Some(json!(4000)));
+    // The metadata of an issuer could name an endpoint that is missing here.
+    let good = replace_field(&good, "issuer", None);
     let mut bodies = Vec::new();
     for (field, values) in list_invalid_fields() {
         bodies.extend(values.into_iter().map(|value| (replace_field(&good, field, Some(value)), field)));
