@@ -22,7 +22,7 @@ async fn discover_bank(
     std::fs::write(&file, create_signing_key(SigningAlgorithm::Es256)).unwrap();
     kit.use_independent_bank(bank, &bank.http, |settings| {
         jwt_settings(settings, SigningAlgorithm::Es256, &file);
-        settings.client_id = client.to_owned();
+        client.clone_into(&mut settings.client_id);
         remove_endpoints(settings);
         change(settings);
     })
@@ -143,8 +143,8 @@ async fn rejected_pushed_request_ends_with_page() {
 
     assert_eq!(rejected.status, 503, "{}", rejected.body);
     assert!(rejected.body.contains("error=invalid_scope"), "{}", rejected.body);
-    let back = not_pushed.location.unwrap_or_default() + &not_pushed.body;
-    assert!(back.contains("invalid_request"), "the bank must require pushed requests: {back}");
+    let refused = not_pushed.location.unwrap_or_default() + &not_pushed.body;
+    assert!(refused.contains("invalid_request"), "the bank must require pushed requests: {refused}");
 }
 
 #[tokio::test]
