@@ -100,6 +100,7 @@ fn oidc_s3_1_3_7_claims_of_id_token_are_checked() {
         (json!({"iss": null}), IdTokenError::OtherIssuer),
         (json!({"aud": "other"}), IdTokenError::OtherAudience),
         (json!({"aud": []}), IdTokenError::OtherAudience),
+        (json!({"aud": "other", "azp": "bowline"}), IdTokenError::OtherAudience),
         (json!({"aud": ["bowline", "other"]}), IdTokenError::OtherAudience),
         (json!({"azp": "other"}), IdTokenError::OtherAudience),
         (json!({"exp": now - 60}), IdTokenError::Expired),
