@@ -74,13 +74,15 @@ CREATE TABLE client_removals (
 );
 
 -- Data providers. `secrets` are the hub's secrets at the provider, sealed under `data_key`. `metadata` are the last accepted ones of
--- the issuer.
+-- the issuer. Each change of the settings or secrets increments `version`; `endpoints_version` is the version with which the current endpoints came into use.
 CREATE TABLE providers (
     id BIGINT NOT NULL PRIMARY KEY,
     state TEXT NOT NULL,
     state_changed_at BIGINT,
     source TEXT NOT NULL,
     settings TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    endpoints_version BIGINT NOT NULL,
     data_key BYTEA,
     secrets BYTEA,
     metadata TEXT,
@@ -90,6 +92,22 @@ CREATE TABLE providers (
     mac BYTEA NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL
+);
+
+-- The last settings and secrets of a provider with endpoints that it has no longer. Grants that it issued there are revoked there.
+-- `revokes`: whether the settings have a method of revocation.
+CREATE TABLE former_provider_settings (
+    provider_id BIGINT NOT NULL REFERENCES providers (id),
+    endpoints_version BIGINT NOT NULL,
+    version BIGINT NOT NULL,
+    settings TEXT NOT NULL,
+    metadata TEXT,
+    revokes BOOLEAN NOT NULL,
+    data_key BYTEA,
+    secrets BYTEA,
+    mac BYTEA NOT NULL,
+    replaced_at BIGINT NOT NULL,
+    PRIMARY KEY (provider_id, endpoints_version)
 );
 
 -- Refreshes at a provider by minute, counted since its state last changed. Each minute has several shards, so that

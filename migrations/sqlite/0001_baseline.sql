@@ -74,13 +74,15 @@ CREATE TABLE client_removals (
 ) STRICT;
 
 -- Data providers. `secrets` are the hub's secrets at the provider, sealed under `data_key`. `metadata` are the last accepted ones of
--- the issuer.
+-- the issuer. Each change of the settings or secrets increments `version`; `endpoints_version` is the version with which the current endpoints came into use.
 CREATE TABLE providers (
     id INTEGER NOT NULL PRIMARY KEY,
     state TEXT NOT NULL,
     state_changed_at INTEGER,
     source TEXT NOT NULL,
     settings TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    endpoints_version INTEGER NOT NULL,
     data_key BLOB,
     secrets BLOB,
     metadata TEXT,
@@ -90,6 +92,22 @@ CREATE TABLE providers (
     mac BLOB NOT NULL,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
+) STRICT;
+
+-- The last settings and secrets of a provider with endpoints that it has no longer. Grants that it issued there are revoked there.
+-- `revokes`: whether the settings have a method of revocation.
+CREATE TABLE former_provider_settings (
+    provider_id INTEGER NOT NULL REFERENCES providers (id),
+    endpoints_version INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    settings TEXT NOT NULL,
+    metadata TEXT,
+    revokes INTEGER NOT NULL CHECK (revokes IN (0, 1)),
+    data_key BLOB,
+    secrets BLOB,
+    mac BLOB NOT NULL,
+    replaced_at INTEGER NOT NULL,
+    PRIMARY KEY (provider_id, endpoints_version)
 ) STRICT;
 
 -- Refreshes at a provider by minute, counted since its state last changed. Each minute has several shards, so that

@@ -98,8 +98,7 @@ fn build_connection<T: BenchmarkTarget>(
         SeedState::AwaitingExchange => (None, hash),
     };
     let owner = (&id, &client_id()?, ProviderId::new(PROVIDER));
-    let SealedCredential { access_token, refresh_token } =
-        target.seal_credential(owner, PROVIDER_TOKEN.as_bytes())?;
+    let SealedCredential { access_token, refresh_token } = target.seal_credential(owner, PROVIDER_TOKEN)?;
     let customer_id = identities.customer_id(number);
     Ok(SeededConnection { id, customer_id, refresh_hash, code_hash, access_token, refresh_token })
 }

@@ -99,7 +99,7 @@ pub trait BenchmarkTarget: Sized + Send + Sync {
     fn seal_credential(
         &self,
         owner: (&ConnectionId, &ClientId, ProviderId),
-        token: &[u8],
+        token: &str,
     ) -> Result<SealedCredential, Self::Error>;
 
     /// Returns keys that sign access tokens which the hub will accept, also after a restart.

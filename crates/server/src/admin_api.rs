@@ -6,6 +6,7 @@ pub mod connections;
 pub mod jobs;
 pub mod operators;
 pub mod partners;
+pub mod provider_changes;
 pub mod providers;
 pub mod recipients;
 pub mod registrations;

@@ -26,6 +26,7 @@ mod provider;
 mod provider_template;
 mod recipient;
 mod registration;
+mod reload;
 mod replay;
 mod sandbox;
 mod serve;

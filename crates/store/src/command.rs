@@ -35,7 +35,7 @@ mod terms;
 pub(crate) mod upstream_client;
 
 pub use crate::entity::job::JobQueue;
-pub use crate::entity::provider::SealedProviderSecrets;
+pub use crate::entity::provider::{FormerSettings, SealedProviderSecrets};
 pub use crate::entity::registration::SealedUpstreamClient;
 pub use authorization_code::{ReplaceCode, ReplaceCodeOutcome};
 pub use authorization_request::{
@@ -55,7 +55,10 @@ pub use job_queue::UnrevokedToken;
 pub use lease::Lease;
 pub use open_connection::{OpenConnection, OpenOutcome, SealedGrant};
 pub use operator::{AddOperator, AddOperatorOutcome, IssueBootstrapToken, OperatorAddedBy, RemoveOperator};
-pub use provider::{AddProvider, SetProviderState, StoreProviderMetadata, UpsertProvider};
+pub use provider::{
+    AddProvider, SetProviderState, StoreProviderMetadata, UpdateProvider, UpdateProviderOutcome,
+    UpsertProvider,
+};
 pub use purge::Purge;
 pub use record_access_denials::{HUB_SUBJECT_ID, RecordAccessDenials};
 pub use record_call_failure::{CallSubject, RecordCallFailure};
@@ -70,7 +73,8 @@ pub use run_job::{FinishJob, JobQueueDemand, LeaseJobs, LeasedJob, ReleaseJob};
 pub use sealed_value::SealedValue;
 #[cfg(feature = "seed")]
 pub use seed::{
-    AnalyzeTables, InstallLogInspection, SeedConnections, SeededConnection, SetConsentEnd, TouchConnection,
+    AnalyzeTables, InstallLogInspection, OverwriteProviderSettings, SeedConnections, SeededConnection,
+    SetConsentEnd, TouchConnection,
 };
 pub use set_metadata::SetMetadata;
 pub use upstream_client::DetachUpstreamClient;

@@ -45,7 +45,10 @@ pub use jobs::{
 pub use measurement::{GetDatabaseSize, GetPageImageBytes, GetWriteCounters, WriteCounters};
 pub use metadata::{GetMetadata, GetSchemaVersion, GetStorePurpose};
 pub use operator::{FindOperator, ListOperators};
-pub use provider::{CountProviders, GetProvider, ListProviders, ListRecipientProviders};
+pub use provider::{
+    CountLiveConnections, CountProviders, GetFormerSettings, GetProvider, ListFormerSettings, ListProviders,
+    ListRecipientProviders,
+};
 pub use recipient::{
     GetRecipient, GetRecipientConnection, ListRecipientConnections, ListRecipients, RecipientConnection,
 };

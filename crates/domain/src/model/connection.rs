@@ -7,7 +7,6 @@ use crate::scope::Clusters;
 use crate::time::Timestamp;
 
 use super::audit_event::{Actor, AuditHead};
-use super::provider::ProviderSettings;
 
 crate::str_enum! {
     /// The reason why a connection ended.
@@ -183,14 +182,14 @@ pub struct UpstreamState {
 impl UpstreamState {
     /// Determines the facts from stored values. `lease` is the expiry of a refresh's lease; absent if no refresh has
     /// one.
-    pub fn new(
-        settings: &ProviderSettings,
+    pub const fn new(
+        supports_revocation: bool,
         has_token: bool,
         lease: Option<Timestamp>,
         grant_shared: bool,
     ) -> Self {
         Self {
-            supports_revocation: !settings.revoke.is_empty(),
+            supports_revocation,
             has_token,
             // Even an expired lease counts: a refresh that finished would have released it. One that still runs queues
             // a revocation job for the token that it gets.

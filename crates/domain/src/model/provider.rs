@@ -79,8 +79,31 @@ pub struct Provider {
     /// The last metadata that the hub has accepted from an issuer of the provider. [`Provider::metadata`] returns them only
     /// if they are those of the configured issuer.
     pub discovered: Option<ProviderMetadata>,
+    /// The version of the settings.
+    pub version: SettingsVersion,
     /// The last event of the provider's audit chain.
     pub audit: AuditHead,
+}
+
+/// The version of a provider's settings. A sealed token contains that of the endpoints, so that its grant is revoked where it was
+/// issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SettingsVersion {
+    /// The number of the version. Each change of the settings or the secrets increments it.
+    pub number: i64,
+    /// The number of the version with which the current endpoints came into use.
+    pub endpoints: i64,
+}
+
+impl SettingsVersion {
+    /// The version of a new provider.
+    pub const FIRST: Self = Self { number: 1, endpoints: 1 };
+
+    /// Returns the version after a change. `leaves_endpoints` is true if existing grants stay at the former endpoints.
+    pub const fn after_change(self, leaves_endpoints: bool) -> Self {
+        let number = self.number + 1;
+        Self { number, endpoints: if leaves_endpoints { number } else { self.endpoints } }
+    }
 }
 
 /// Error for a provider that is retired.
@@ -89,6 +112,24 @@ pub struct Provider {
 pub struct ProviderRetiredError;
 
 impl Provider {
+    /// Returns the issuer and the endpoints, by the names of their settings. Their order is always the same.
+    pub fn endpoints(&self) -> Vec<(&'static str, Option<&str>)> {
+        let settings = &self.settings;
+        let registration = settings.dynamic_registration.as_ref();
+        let own = [
+            ("issuer", settings.issuer.as_deref()),
+            ("fdx.base_url", Some(settings.fdx.base_url.as_str())),
+            ("consent_endpoint", settings.consent_endpoint.as_deref()),
+            (
+                "dynamic_registration.endpoint",
+                registration.map(|registration| registration.endpoint.as_str()),
+            ),
+        ];
+        let discoverable =
+            ProviderEndpoint::ALL.iter().map(|endpoint| (endpoint.as_str(), self.endpoint(*endpoint).ok()));
+        own.into_iter().chain(discoverable).collect()
+    }
+
     /// Ensures that recipients may be registered. A pause is temporary; a retired provider must be released first.
     pub const fn ensure_accepts_recipients(&self) -> Result<(), ProviderRetiredError> {
         match self.state {

@@ -70,6 +70,7 @@ fn only_retired_provider_accepts_no_recipients() {
             source,
             settings: settings(),
             discovered: None,
+            version: SettingsVersion::FIRST,
             audit,
         };
         assert_eq!(provider.ensure_accepts_recipients().is_ok(), state != ProviderState::Retired, "{state}");

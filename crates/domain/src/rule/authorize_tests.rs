@@ -199,7 +199,7 @@ fn connect_without_active_registration_or_provider_is_rejected() {
 }
 
 fn provider(state: ProviderState) -> Provider {
-    use crate::model::provider::{ProviderSettings, ProviderSource};
+    use crate::model::provider::{ProviderSettings, ProviderSource, SettingsVersion};
     let settings: ProviderSettings = serde_json::from_value(serde_json::json!({
         "name": "Maple Trust", "country": "CA", "authorization_endpoint": "https://b.example/a",
         "token_endpoint": "https://b.example/t", "client_id": "x", "client_secret": {"env": "X"},
@@ -212,6 +212,7 @@ fn provider(state: ProviderState) -> Provider {
         source: ProviderSource::Config,
         settings,
         discovered: None,
+        version: SettingsVersion::FIRST,
         audit: AuditHead::default(),
     }
 }

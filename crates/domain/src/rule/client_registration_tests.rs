@@ -8,7 +8,7 @@ use super::*;
 use crate::id::ProviderId;
 use crate::model::audit_event::AuditHead;
 use crate::model::client::ClientProfile;
-use crate::model::provider::ProviderSource;
+use crate::model::provider::{ProviderSource, SettingsVersion};
 use crate::rule::authorize::tests::client;
 use crate::rule::provider_response::{ProviderCall, ProviderReply, ResponseBody, classify};
 
@@ -96,7 +96,8 @@ fn rfc7591_s2_client_metadata_describes_recipient() {
 
 fn provider_in_state(state: ProviderState, settings: ProviderSettings) -> Provider {
     let (source, audit) = (ProviderSource::Config, AuditHead::default());
-    Provider { id: ProviderId::new(1000), state, source, settings, discovered: None, audit }
+    let version = SettingsVersion::FIRST;
+    Provider { id: ProviderId::new(1000), state, source, settings, discovered: None, version, audit }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod authentication;
 mod authorization;
+mod change;
 mod revocation;
 mod transport;
 
@@ -16,6 +17,7 @@ use crate::rule::provider_metadata::metadata_urls;
 use crate::rule::validation::{MAX_NAME_CHARS, ValidationError, validate_credential, validate_text};
 
 pub use authentication::{is_pem, validate_secret};
+pub use change::{EndpointChange, SettingsChange, compare_providers};
 pub use transport::is_allowed_proxy;
 
 const MAX_HOSTS: usize = 32;

@@ -17,8 +17,11 @@ use serde::Serialize;
 
 use super::auth::{PresentedCredential, authenticate, authenticate_adder};
 use super::operators::AddOperatorRequest;
+use super::provider_changes::UpdateProviderRequest;
 use super::recipients::UpdateRecipientRequest;
-use super::{AdminError, Params, connections, jobs, operators, providers, recipients, registrations};
+use super::{
+    AdminError, Params, connections, jobs, operators, provider_changes, providers, recipients, registrations,
+};
 use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::http::{BodyError, BoundedBody, PairProblemBody, Problem, RequestState, Segment, Segments};
@@ -132,6 +135,14 @@ pub(super) async fn retry_jobs(
 
 pub(super) async fn test_provider(Segment(id): Segment, OperatorRequest { ctx, .. }: NoBody) -> Response {
     render(providers::test(&ctx, &id).await)
+}
+
+pub(super) async fn update_provider(
+    Segment(id): Segment,
+    RawQuery(query): RawQuery,
+    OperatorRequest { ctx, actor, body }: OperatorRequest<UpdateProviderRequest>,
+) -> Response {
+    render(provider_changes::update(&ctx, &id, query.as_deref(), (body, actor)).await)
 }
 
 pub(super) async fn update_recipient(

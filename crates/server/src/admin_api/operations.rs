@@ -14,6 +14,7 @@ pub(crate) fn routes() -> Vec<Route> {
     routes.push(activity::audit_log());
     routes.extend(activity::jobs());
     routes.extend(providers::providers());
+    routes.extend(providers::provider_changes());
     routes.extend(operators::operators());
     routes.extend(clients::partners());
     routes.extend(clients::recipients());

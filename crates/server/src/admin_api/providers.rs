@@ -8,7 +8,7 @@ use domain::id::ProviderId;
 use domain::model::audit_event::{Actor, AuditHead};
 use domain::model::provider::{
     DynamicRegistration, Provider, ProviderEndpoint, ProviderSettings, ProviderSource, ProviderState,
-    ProxySettings, SecretSource, TlsSettings, secret_members,
+    ProxySettings, SecretSource, SettingsVersion, TlsSettings, secret_members,
 };
 use domain::rule::expiry_brake::ExpiryState;
 use domain::rule::provider::{check, validate_secret};
@@ -30,7 +30,7 @@ use crate::request::{RequestBody, parse_members};
 use crate::response::EnumValue;
 use crate::upstream::{CheckResult, HubSecrets, check_provider};
 
-const NOT_FOUND: AdminError = AdminError::NotFound("provider");
+pub(super) const NOT_FOUND: AdminError = AdminError::NotFound("provider");
 
 /// A provider in a list, without its settings.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -90,7 +90,7 @@ pub struct DroppedFieldBody {
 }
 
 impl ProviderDetail {
-    async fn load(ctx: &RequestContext, provider: Provider) -> Result<Self, AdminError> {
+    pub(super) async fn load(ctx: &RequestContext, provider: Provider) -> Result<Self, AdminError> {
         let sweep = ctx.ask(&GetSweepStatus).await?;
         let dropped = ctx.app().read_diagnostics().list_dropped(provider.id).into_iter();
         let to_body = |field: DroppedCount| DroppedFieldBody {
@@ -226,20 +226,26 @@ impl AddProviderRequest {
         if self.id <= 0 {
             return Err(ValidationError::new("id", "must be a positive integer"));
         }
-        let mut secrets = HubSecrets::default();
-        for (field, value) in secret_members(&mut self.settings).into_iter().filter(|(_, v)| !v.is_null()) {
-            // In the stored settings, `sealed` means that the store contains the encrypted secret.
-            let Value::String(secret) = std::mem::replace(value, json!("sealed")) else {
-                return Err(ValidationError::new(field, "must be a string"));
-            };
-            validate_secret(&field, &secret)?;
-            secrets.insert(field, Secret::new(secret));
-        }
+        let secrets = take_secrets(&mut self.settings)?;
         let settings: ProviderSettings = parse_members(self.settings.into_iter().collect())?;
         check(&settings, upstream.provider_limits())?;
         secrets.validate_use(&settings, upstream)?;
         Ok((ProviderId::new(self.id), settings, secrets))
     }
+}
+
+/// Replaces each secret of the settings by the mark that the store contains it, and returns the secrets.
+pub(super) fn take_secrets(settings: &mut Map<String, Value>) -> Result<HubSecrets, ValidationError> {
+    let mut secrets = HubSecrets::default();
+    for (field, value) in secret_members(settings).into_iter().filter(|(_, v)| !v.is_null()) {
+        // In the stored settings, `sealed` means that the store contains the encrypted secret.
+        let Value::String(secret) = std::mem::replace(value, json!("sealed")) else {
+            return Err(ValidationError::new(field, "must be a string"));
+        };
+        validate_secret(&field, &secret)?;
+        secrets.insert(field, Secret::new(secret));
+    }
+    Ok(secrets)
 }
 
 impl JsonSchema for AddProviderRequest {
@@ -346,7 +352,7 @@ pub async fn show(ctx: &RequestContext, [id]: &[String; 1]) -> Result<ProviderDe
     ProviderDetail::load(ctx, find_provider(ctx, id).await?).await
 }
 
-async fn find_provider(ctx: &RequestContext, id: &str) -> Result<Provider, AdminError> {
+pub(super) async fn find_provider(ctx: &RequestContext, id: &str) -> Result<Provider, AdminError> {
     let id = ProviderId::parse(id).ok_or(NOT_FOUND)?;
     ctx.ask(&GetProvider { id }).await?.ok_or(NOT_FOUND)
 }
@@ -360,7 +366,8 @@ pub async fn add(
     let (id, settings, secrets) = request.validate(&ctx.app().config().upstream)?;
     let secrets = secrets.seal(ctx, id)?;
     let (state, source, audit) = (ProviderState::Active, ProviderSource::Api, AuditHead::default());
-    let provider = Provider { id, state, source, settings, discovered: None, audit };
+    let version = SettingsVersion::FIRST;
+    let provider = Provider { id, state, source, settings, discovered: None, version, audit };
     if !ctx.run(AddProvider { moment: ctx.new_moment()?, provider, secrets, actor }).await? {
         return Err(AdminError::Conflict("A provider with this id exists already".into()));
     }

@@ -149,7 +149,7 @@ async fn open_local_transport(globals: &GlobalArgs) -> Result<Transport, CliErro
     "error".clone_into(&mut log.level);
     telemetry::start_logs(&log, globals.use_color_for(&std::io::stderr())).map_err(CliError::Usage)?;
     let app = open_existing_app(config).await.map_err(|error| searched.explain(error))?;
-    upsert_providers(&app).await?;
+    upsert_providers(&app, &app.config().provider).await?;
     Ok(Transport::Store { app, _lock: lock })
 }
 

@@ -11,12 +11,13 @@ use bench::{
     BenchmarkError, BenchmarkReport, BenchmarkSettings, BenchmarkTarget, MapCounters, ProviderFetch,
     SealedCredential, TargetRecipient, TargetSettings,
 };
-use domain::Moment;
 use domain::id::{ClientId, ConnectionId, ProviderId};
 use domain::jose::AccessTokenKeys;
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::client::LocalizedText;
+use domain::model::provider::SettingsVersion;
 use domain::secret::TokenHash;
+use domain::{Moment, Secret};
 use store::command::SealedValue;
 use store::{Store, StorePurpose};
 use tokio::net::TcpListener;
@@ -36,6 +37,7 @@ use crate::jobs;
 use crate::outbound::Outbound;
 use crate::recipients::{self, NewClientCredentials, RecipientDraft, RecipientError};
 use crate::server::{BoundListeners, Node};
+use crate::upstream::GrantSecret;
 use crate::vault::{SealOwner, SealPurpose};
 
 /// The arguments of `bench`: the stores to measure and the load.
@@ -148,7 +150,7 @@ impl BenchmarkTarget for HubTarget {
         let lock = DataLock::acquire(&location)?;
         migrate(&location, StorePurpose::Hub).await?;
         let app = create_or_open_app(config, Clock::system()).await?;
-        upsert_providers(&app).await?;
+        upsert_providers(&app, &app.config().provider).await?;
         register_recipient(&app, settings).await?;
         let listeners = BoundListeners { public, admin, local: None, probes };
         let node = Node::start(&app, listeners).context("cannot start the hub")?;
@@ -187,12 +189,14 @@ impl BenchmarkTarget for HubTarget {
     fn seal_credential(
         &self,
         (connection, client, provider): (&ConnectionId, &ClientId, ProviderId),
-        token: &[u8],
+        token: &str,
     ) -> Result<SealedCredential, CliError> {
         let (context, owner) = (self.new_context()?, SealOwner::for_connection(connection, client, provider));
+        // The provider never changes, so its endpoints have the first version.
+        let text = GrantSecret::to_text(&Secret::from(token), SettingsVersion::FIRST.endpoints);
         let seal = |purpose| {
             let random = context.random_bytes()?;
-            let sealed = self.app.vault().seal(random, owner, purpose, token);
+            let sealed = self.app.vault().seal(random, owner, purpose, text.expose().as_bytes());
             let (key, sealed) = sealed.context("cannot seal a credential")?;
             Ok::<_, CliError>(SealedValue { key, sealed })
         };

@@ -4,6 +4,7 @@
 //! neither: in the wrong folder they would otherwise leave an empty store and a new key file.
 
 use anyhow::Context;
+use domain::id::ProviderId;
 use domain::model::audit_event::{Actor, AuditKey};
 use store::command::{SetMetadata, UpsertProvider};
 use store::query::GetMetadata;
@@ -16,7 +17,7 @@ use super::error::CliError;
 use super::process_protection::protect_memory;
 use crate::app::App;
 use crate::clock::{Clock, uptime};
-use crate::config::Config;
+use crate::config::{Config, ProviderEntry};
 use crate::jobs;
 use crate::server::KEYS_METADATA_NAME;
 use crate::vault::{KeyFile, Vault};
@@ -137,10 +138,15 @@ async fn build_app(config: Config, keys: KeyFile, clock: Clock) -> Result<App, C
     Ok(app)
 }
 
-/// Writes the providers of the configuration to the store, except for those whose rows another program has changed.
-pub(super) async fn upsert_providers(app: &App) -> Result<(), CliError> {
+/// Writes the providers of a configuration to the store, except for those whose rows another program has changed. Returns the ids
+/// of those that were not stored with the same settings.
+pub(super) async fn upsert_providers(
+    app: &App,
+    providers: &[ProviderEntry],
+) -> Result<Vec<ProviderId>, CliError> {
     let ctx = jobs::new_job_context(app, ACTOR)?;
-    for entry in &app.config().provider {
+    let mut changed = Vec::new();
+    for entry in providers {
         let moment = ctx.new_moment()?;
         let actor = Actor::system("configuration");
         let provider = entry.to_provider();
@@ -150,10 +156,14 @@ pub(super) async fn upsert_providers(app: &App) -> Result<(), CliError> {
             Err(StoreError::UnverifiedRow { .. }) => {
                 tracing::error!(provider = %id, "the configuration of a provider was not applied: its row was changed");
             }
-            written => written?,
+            written => {
+                if written? {
+                    changed.push(id);
+                }
+            }
         }
     }
-    Ok(())
+    Ok(changed)
 }
 
 /// Migrates the schema of a store and creates a missing SQLite file.

@@ -5,12 +5,15 @@ use clap::Subcommand;
 use domain::Secret;
 use domain::model::provider::{SecretSource, secret_members};
 use domain::rule::provider::is_pem;
+use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use toml::Table;
 
 use super::admin_client::{AdminClient, WithHub};
-use super::args::{PageArgs, ProviderIdArgs, build_filtered_path, read_secret_input, read_text_input};
+use super::args::{
+    PageArgs, ProviderIdArgs, build_filtered_path, build_object, read_secret_input, read_text_input,
+};
 use super::error::CliError;
 use super::globals::GlobalArgs;
 use super::output::Output;
@@ -26,6 +29,14 @@ pub(super) enum ProviderCommand {
         after_help = "Examples:\n  bowline provider add maple.toml --client-secret-file maple.secret\n  BOWLINE_CLIENT_SECRET=… bowline provider add - < maple.toml\n  bowline provider add --from-issuer https://bank.example.org > bank.toml\n\nThe file contains one [[provider]] as in config.example.toml."
     )]
     Add(AddProviderArgs),
+    /// Change the settings of a provider to those of a TOML file; secrets that it lacks stay as they are
+    #[command(
+        after_help = "Examples:\n  bowline provider update maple.toml --dry-run\n  bowline provider update maple.toml --client-secret-file maple.secret\n\nThe file contains one [[provider]] as for `provider add`. Grants that former endpoints issued are revoked there."
+    )]
+    Update(UpdateProviderArgs),
+    /// Replace secrets of a provider: that of the hub's client, its keys, or its certificate
+    #[command(after_help = "Example:\n  bowline provider secret 1000 --client-secret-file maple.secret")]
+    Secret(ReplaceSecretArgs),
     /// List providers with their states, ordered by id
     #[command(after_help = "Example:\n  bowline provider list")]
     List(PageArgs),
@@ -67,6 +78,47 @@ pub(super) struct AddProviderArgs {
     client_secret_file: Option<String>,
 }
 
+/// The arguments of `provider update`.
+#[derive(clap::Args, Debug)]
+pub(super) struct UpdateProviderArgs {
+    /// TOML file with one `[[provider]]` section, or only with the keys of such a section; `-` for standard input
+    file: String,
+    /// File with the secret of the hub's client at the provider, or `-` for standard input [default: the variable
+    /// `BOWLINE_CLIENT_SECRET`, then the source that `client_secret` in the TOML file names, then the stored secret]
+    #[arg(long, value_name = "FILE")]
+    client_secret_file: Option<String>,
+    /// Only show what would change, and how many connections the provider has
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// The arguments of `provider secret`.
+#[derive(clap::Args, Debug)]
+#[group(required = true, multiple = true)]
+pub(super) struct SecretFiles {
+    /// File with the secret of the hub's client, or `-` for standard input
+    #[arg(long = "client-secret-file", value_name = "FILE")]
+    client_secret: Option<String>,
+    /// PEM file with the private keys with which the hub signs; the first one signs, and the public part of each is published
+    #[arg(long = "auth-key-file", value_name = "FILE")]
+    auth_key: Option<String>,
+    /// PEM file with the certificate of the hub
+    #[arg(long = "tls-certificate-file", value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<String>,
+    /// PEM file with the private key of the certificate
+    #[arg(long = "tls-key-file", value_name = "FILE")]
+    tls_key: Option<String>,
+}
+
+/// The arguments of `provider secret`: the provider and the files with its new secrets.
+#[derive(clap::Args, Debug)]
+pub(super) struct ReplaceSecretArgs {
+    #[command(flatten)]
+    provider: ProviderIdArgs,
+    #[command(flatten)]
+    files: SecretFiles,
+}
+
 pub(super) async fn run(globals: &GlobalArgs, args: WithHub<ProviderCommand>) -> Result<(), CliError> {
     if let ProviderCommand::Replay(args) = &args.command {
         return replay::run(&Output::new(globals), args);
@@ -81,9 +133,13 @@ pub(super) async fn run(globals: &GlobalArgs, args: WithHub<ProviderCommand>) ->
         // It was run above, without a hub.
         ProviderCommand::Replay(_) => {}
         ProviderCommand::Add(args) => {
-            let added = admin.post_json("/providers", &build_provider_body(&args)?).await?;
+            let file = args.file.as_deref().unwrap_or("-");
+            let body = build_provider_body(file, args.client_secret_file.as_deref())?;
+            let added = admin.post_json("/providers", &body).await?;
             admin.output.print_fields(&added, &STATE_FIELDS);
         }
+        ProviderCommand::Update(args) => update_provider(admin, &args).await?,
+        ProviderCommand::Secret(args) => replace_secrets(admin, &args).await?,
         ProviderCommand::List(page) => {
             let filters = [("limit", &page.limit), ("after", &page.after)];
             let page = admin.get(&build_filtered_path("/providers", &filters)).await?;
@@ -119,12 +175,52 @@ async fn change_provider_state(
     Ok(())
 }
 
+async fn update_provider(admin: &AdminClient, args: &UpdateProviderArgs) -> Result<(), CliError> {
+    let mut body = build_provider_body(&args.file, args.client_secret_file.as_deref())?;
+    let id = body.as_object_mut().and_then(|members| members.remove("id"));
+    let id = id.as_ref().and_then(Value::as_i64).filter(|id| *id > 0);
+    let id = id.ok_or_else(|| CliError::Usage("FILE: id: expected the id of the provider".into()))?;
+    let query = if args.dry_run { "?dry_run=true" } else { "" };
+    let update = admin.call(Method::PUT, &format!("/providers/{id}{query}"), Some(&body)).await?;
+    print_update(admin, update);
+    Ok(())
+}
+
+async fn replace_secrets(admin: &AdminClient, args: &ReplaceSecretArgs) -> Result<(), CliError> {
+    let SecretFiles { client_secret, auth_key, tls_certificate, tls_key } = &args.files;
+    let read = |file: &Option<String>, flag: &str| {
+        let secret = file.as_ref().map(|file| read_secret_input(file, flag)).transpose()?;
+        Ok::<_, CliError>(json!(secret.as_ref().map(|secret| secret.expose().as_str())))
+    };
+    let tls = build_object([
+        ("certificate", read(tls_certificate, "--tls-certificate-file")?),
+        ("key", read(tls_key, "--tls-key-file")?),
+    ]);
+    let body = build_object([
+        ("client_secret", read(client_secret, "--client-secret-file")?),
+        ("auth_key", read(auth_key, "--auth-key-file")?),
+        ("tls", if tls_key.is_some() { tls } else { Value::Null }),
+    ]);
+    let update = admin.post_json(&format!("/providers/{}/secret", args.provider.id), &body).await?;
+    print_update(admin, update);
+    Ok(())
+}
+
+/// Prints a change without the settings of the provider, which `provider show` prints.
+fn print_update(admin: &AdminClient, mut update: Value) {
+    if let Some(members) = update.as_object_mut()
+        && let Some(provider) = members.remove("provider")
+    {
+        members.insert("id".into(), provider["id"].clone());
+    }
+    admin.output.print_object(&update);
+}
+
 /// Builds the request body from the TOML table of the file, and replaces each source of a secret by the secret.
 ///
 /// A source names a file or variable of this machine, and the hub may run on another one.
-fn build_provider_body(args: &AddProviderArgs) -> Result<Value, CliError> {
-    let file = args.file.as_deref().unwrap_or("-");
-    if file == "-" && args.client_secret_file.as_deref() == Some("-") {
+fn build_provider_body(file: &str, client_secret_file: Option<&str>) -> Result<Value, CliError> {
+    if file == "-" && client_secret_file == Some("-") {
         return Err(CliError::Usage(
             "--client-secret-file: expected a file, because standard input contains the provider".into(),
         ));
@@ -133,7 +229,7 @@ fn build_provider_body(args: &AddProviderArgs) -> Result<Value, CliError> {
     // A secret of the command line or the environment replaces the one that the file names, which need not exist.
     let uses_secret =
         table.get("auth").and_then(toml::Value::as_str).is_none_or(|auth| auth.starts_with("client_secret"));
-    let secret = match (&args.client_secret_file, std::env::var("BOWLINE_CLIENT_SECRET")) {
+    let secret = match (client_secret_file, std::env::var("BOWLINE_CLIENT_SECRET")) {
         (Some(file), _) => Some(read_secret_input(file, "--client-secret-file")?),
         (None, Ok(secret)) if uses_secret => Some(Secret::new(secret)),
         (None, _) => None,
@@ -245,11 +341,7 @@ mod tests {
     fn build_body_of(folder: &tempfile::TempDir, text: &str) -> Result<Value, CliError> {
         let file = folder.path().join("maple.toml");
         std::fs::write(&file, text).unwrap();
-        build_provider_body(&AddProviderArgs {
-            file: Some(file.display().to_string()),
-            from_issuer: None,
-            client_secret_file: None,
-        })
+        build_provider_body(&file.display().to_string(), None)
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(super) async fn run(globals: &GlobalArgs, args: SandboxArgs) -> Result<(), C
     "warn".clone_into(&mut log.level);
     telemetry::start_logs(&log, globals.use_color_for(&std::io::stderr())).map_err(CliError::Usage)?;
     let sandbox = SandboxEnvironment::start(&args, Clock::system()).await?;
-    let stop_signals = StopSignals::install(grace).await?;
+    let mut stop_signals = StopSignals::install(grace).await?;
     let description = if globals.json {
         format!("{}\n", build_json(&sandbox))
     } else {
@@ -48,7 +48,7 @@ pub(super) async fn run(globals: &GlobalArgs, args: SandboxArgs) -> Result<(), C
         }
     };
     tokio::select! {
-        () = stop_signals.wait() => {}
+        () = stop_signals.wait_for_stop() => {}
         // Without its URLs and secrets, nothing can use the sandbox. The error is reported at the end of the command.
         () = output_failure => {}
     }

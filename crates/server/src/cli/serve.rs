@@ -6,7 +6,8 @@ use super::error::CliError;
 use super::globals::GlobalArgs;
 use super::hub::{create_or_open_hub, upsert_providers};
 use super::listeners::{bind, bind_admin_socket};
-use super::stop_signals::StopSignals;
+use super::reload::reload;
+use super::stop_signals::{HubSignal, StopSignals};
 use crate::server::{BoundListeners, Node, ShutdownOutcome};
 use crate::telemetry;
 
@@ -40,9 +41,9 @@ pub(super) async fn run(globals: &GlobalArgs, args: ServeArgs) -> Result<(), Cli
     let config = globals.load_config(&flags)?;
     telemetry::start_logs(&config.log, globals.use_color_for(&std::io::stderr())).map_err(CliError::Usage)?;
     let (lock, app) = create_or_open_hub(config).await?;
-    upsert_providers(&app).await?;
+    upsert_providers(&app, &app.config().provider).await?;
     let server = app.config().server.clone();
-    let stop_signals = StopSignals::install(server.shutdown_grace.duration()).await?;
+    let mut stop_signals = StopSignals::install(server.shutdown_grace.duration()).await?;
     let listeners = BoundListeners {
         public: bind(&server.listen, "--listen").await?,
         admin: bind(&server.admin_listen, "--admin-listen").await?,
@@ -52,7 +53,9 @@ pub(super) async fn run(globals: &GlobalArgs, args: ServeArgs) -> Result<(), Cli
     let socket = listeners.local.as_ref().map(|socket| socket.path().display().to_string());
     let node = Node::start(&app, listeners).context("cannot start the hub")?;
     tracing::info!(address = %node.address, admin = %node.admin, socket, probes = %node.probes, public_url = app.public_url(), "serving");
-    stop_signals.wait().await;
+    while stop_signals.wait().await == HubSignal::Reload {
+        reload(globals, &flags, &app).await;
+    }
     tracing::info!("stopping");
     if node.stop().await == ShutdownOutcome::GraceExceeded {
         tracing::warn!("some requests exceeded the shutdown grace period and were aborted");

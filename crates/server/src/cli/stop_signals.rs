@@ -1,11 +1,11 @@
-//! The signals that stop a hub, and the limit for its stop.
+//! The signals that stop a hub or reload its configuration, and the limit for its stop.
 
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::error::{CliError, INTERNAL_EXIT_CODE};
 use crate::telemetry::flush_logs;
@@ -19,6 +19,17 @@ const SIGNAL_EXIT_BASE: u8 = 128;
 /// immediately.
 pub(super) struct StopSignals {
     stop_requested: oneshot::Receiver<()>,
+    /// Contains at most one request: several signals during a reload cause one more.
+    reload_requested: mpsc::Receiver<()>,
+}
+
+/// A signal that the running command handles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HubSignal {
+    /// SIGINT or SIGTERM.
+    Stop,
+    /// SIGHUP.
+    Reload,
 }
 
 /// A signal that asks the process to stop.
@@ -47,11 +58,12 @@ impl StopSignals {
     /// reads of a SQLite store run on its threads.
     pub(super) async fn install(grace: Duration) -> Result<Self, CliError> {
         let (requested, stop_requested) = oneshot::channel();
+        let (reload, reload_requested) = mpsc::channel(1);
         let (installed, result) = oneshot::channel();
         let handle = move || match SignalHandlers::install() {
             Ok((runtime, handlers)) => {
                 let _ = installed.send(Ok(()));
-                let code = runtime.block_on(handlers.run(requested, grace + STOP_MARGIN));
+                let code = runtime.block_on(handlers.run((requested, reload), grace + STOP_MARGIN));
                 flush_logs();
                 std::process::exit(code.into())
             }
@@ -59,13 +71,22 @@ impl StopSignals {
         };
         thread::Builder::new().name("signals".into()).spawn(handle).context("cannot start a thread")?;
         result.await.context("the thread for signals ended")?.context("cannot handle signals")?;
-        Ok(Self { stop_requested })
+        Ok(Self { stop_requested, reload_requested })
     }
 
-    /// Waits for SIGINT or SIGTERM. A signal since the installation counts.
-    pub(super) async fn wait(self) {
-        // An error means that the thread for signals ended, and then nothing else could stop the process.
-        let _ = self.stop_requested.await;
+    /// Waits for SIGINT or SIGTERM, for a command without a configuration that can be reloaded.
+    pub(super) async fn wait_for_stop(&mut self) {
+        while self.wait().await == HubSignal::Reload {}
+    }
+
+    /// Waits for a signal. A signal since the installation counts.
+    pub(super) async fn wait(&mut self) -> HubSignal {
+        tokio::select! {
+            biased;
+            // An error means that the thread for signals ended, and then nothing else could stop the process.
+            _ = &mut self.stop_requested => HubSignal::Stop,
+            Some(()) = self.reload_requested.recv() => HubSignal::Reload,
+        }
     }
 }
 
@@ -90,10 +111,14 @@ impl SignalHandlers {
 
     /// Reports the first signal to the waiting command. Returns the exit code to end the process with, if it has not
     /// ended in time or another signal has arrived.
-    async fn run(mut self, stop_requested: oneshot::Sender<()>, limit: Duration) -> u8 {
-        self.wait_for_stop().await;
+    async fn run(
+        mut self,
+        (stop_requested, reload): (oneshot::Sender<()>, mpsc::Sender<()>),
+        limit: Duration,
+    ) -> u8 {
+        self.wait_for_stop(&reload).await;
         let _ = stop_requested.send(());
-        if let Ok(signal) = tokio::time::timeout(limit, self.wait_for_stop()).await {
+        if let Ok(signal) = tokio::time::timeout(limit, self.wait_for_stop(&reload)).await {
             tracing::warn!(?signal, "stopped by a second signal before running requests had finished");
             return signal.exit_code();
         }
@@ -101,14 +126,14 @@ impl SignalHandlers {
         INTERNAL_EXIT_CODE
     }
 
-    async fn wait_for_stop(&mut self) -> StopSignal {
+    async fn wait_for_stop(&mut self, reload: &mpsc::Sender<()>) -> StopSignal {
         loop {
             tokio::select! {
                 _ = self.interrupt.recv() => return StopSignal::Interrupt,
                 _ = self.terminate.recv() => return StopSignal::Terminate,
-                // A closed terminal must not stop a hub, and there is no configuration that could be loaded again.
+                // A closed terminal must not stop a hub. If the channel is full, a reload is going to begin.
                 _ = self.hangup.recv() => {
-                    tracing::info!("SIGHUP ignored: the configuration is read at the start only");
+                    let _ = reload.try_send(());
                 }
             }
         }

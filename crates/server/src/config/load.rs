@@ -207,6 +207,18 @@ mod tests {
     }
 
     #[test]
+    fn changed_keys_are_named_without_providers() {
+        let old = load("", &[]).unwrap();
+        let mut with_provider = load(&uncomment_example(), &[]).unwrap();
+        let listed = with_provider.clone();
+        with_provider.provider.clear();
+        let changed = load("[limit]\nprovider_share = 60\n[store]\nurl = 'sqlite:other.db'", &[]).unwrap();
+
+        assert_eq!(changed.list_changed_keys(&old), ["limit.provider_share", "store.url"]);
+        assert!(with_provider.list_changed_keys(&listed).is_empty());
+    }
+
+    #[test]
     fn admin_socket_default_is_next_to_sqlite_store() {
         let socket = |text: &str| load(text, &[]).unwrap().admin_socket();
         assert_eq!(socket(""), Some("data/admin.sock".into()));

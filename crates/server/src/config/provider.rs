@@ -2,7 +2,9 @@
 
 use domain::id::ProviderId;
 use domain::model::audit_event::AuditHead;
-use domain::model::provider::{Provider, ProviderSettings, ProviderSource, ProviderState, secret_members};
+use domain::model::provider::{
+    Provider, ProviderSettings, ProviderSource, ProviderState, SettingsVersion, secret_members,
+};
 use domain::rule::provider::{ProviderLimits, check};
 use domain::rule::validation::ValidationError;
 use serde::{Deserialize, Serialize};
@@ -27,6 +29,7 @@ impl ProviderEntry {
             source: ProviderSource::Config,
             settings: self.settings.clone(),
             discovered: None,
+            version: SettingsVersion::FIRST,
             audit: AuditHead::default(),
         }
     }

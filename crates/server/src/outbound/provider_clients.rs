@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, PoisonError};
 
 use domain::id::ProviderId;
-use domain::model::provider::{ProviderSettings, TransportSettings};
+use domain::model::provider::{Provider, SecretSource, SettingsVersion, TransportSettings};
 
 use super::Outbound;
 
@@ -38,30 +38,43 @@ impl FileStamp {
     }
 }
 
-/// The HTTP client of a provider, and what it was built from.
+/// The HTTP client of a provider, and what it was built from: the settings, the version that determines sealed secrets, and files.
 #[derive(Clone)]
 pub struct ProviderClient {
     pub transport: TransportSettings,
+    pub version: SettingsVersion,
     pub stamps: Vec<FileStamp>,
     /// The state of the files at the last failed attempt to load them, which is logged once.
     pub failed: Option<Vec<FileStamp>>,
     pub outbound: Outbound,
 }
 
+impl ProviderClient {
+    fn fits(&self, provider: &Provider) -> bool {
+        // The settings only show that a secret is in the store, so each version of the provider may have another one.
+        let has_sealed_secret =
+            provider.settings.transport_secrets().iter().any(|(_, source)| **source == SecretSource::Sealed);
+        self.transport.equals_settings_of(&provider.settings)
+            && (!has_sealed_secret || self.version == provider.version)
+    }
+}
+
 /// The HTTP clients of the providers that have settings for their HTTP calls.
 #[derive(Default)]
-pub struct ProviderClients(Mutex<HashMap<ProviderId, ProviderClient>>);
+pub struct ProviderClients(Mutex<HashMap<(ProviderId, i64), ProviderClient>>);
 
 impl ProviderClients {
-    /// Returns the client of a provider if it was built with these settings.
-    pub fn find(&self, provider: ProviderId, settings: &ProviderSettings) -> Option<ProviderClient> {
+    /// Returns the client for the endpoints of a provider if it was built with the same settings and secrets.
+    pub fn find(&self, provider: &Provider) -> Option<ProviderClient> {
         let clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        clients.get(&provider).filter(|client| client.transport.equals_settings_of(settings)).cloned()
+        let client = clients.get(&(provider.id, provider.version.endpoints))?;
+        client.fits(provider).then(|| client.clone())
     }
 
-    /// Replaces the client of a provider.
-    pub fn insert(&self, provider: ProviderId, client: ProviderClient) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(provider, client);
+    /// Replaces the client for the endpoints of a provider.
+    pub fn insert(&self, provider: &Provider, client: ProviderClient) {
+        let key = (provider.id, provider.version.endpoints);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, client);
     }
 }
 

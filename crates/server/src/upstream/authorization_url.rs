@@ -24,7 +24,7 @@ use super::call_report::CallReport;
 use super::client::load_upstream_client_id;
 use super::client_authentication::ClientProof;
 use super::endpoints::ProviderEndpoints;
-use super::login::{login_owner, max_consent_duration};
+use super::login::{login_owner, max_consent_duration, open_verifier};
 use super::urls::{authorization_url, callback_uri};
 use crate::context::{RequestContext, fill_random};
 use crate::error::InternalError;
@@ -72,8 +72,7 @@ fn build_request(
     let ConsentedLogin { client, provider, request, language } = *login;
     let vault = ctx.app().vault();
     let key = vault.unwrap_data_key(&request.data_key, login_owner(request), SealPurpose::LoginKey)?;
-    let bound_to = login_owner(request).bind(SealPurpose::PkceVerifier);
-    let verifier = key.open_text(&bound_to, request.verifier.as_deref().unwrap_or_default())?;
+    let verifier = open_verifier(request, &key)?.secret;
     let agreed_at = request.agreed_at.unwrap_or(ctx.now());
     let expires_at = consent_expiry(agreed_at, client.max_duration_days, max_consent_duration(ctx));
     Ok(build_parameters(

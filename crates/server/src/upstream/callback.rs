@@ -27,7 +27,7 @@ use store::query::FindAuthorizationRequestByState;
 use super::call_report::CallReport;
 use super::client_redirect::build_client_redirect;
 use super::endpoints::ProviderEndpoints;
-use super::login::{Login, LoginError, login_owner, max_consent_duration};
+use super::login::{Login, LoginError, login_owner, max_consent_duration, open_verifier};
 use super::recipient_code::{NewCode, create_code, redirect_or_stop, repeat_callback};
 use super::sealed_token::{seal_found_tokens, seal_grant_id, seal_token};
 use super::token_endpoint::{TokenCallError, TokenGrant};
@@ -35,7 +35,7 @@ use super::token_response::{FoundToken, TokenResponse};
 use super::urls::callback_uri;
 use crate::context::RequestContext;
 use crate::error::InternalError;
-use crate::vault::{DataKey, SealPurpose};
+use crate::vault::SealPurpose;
 
 /// The parameters of a provider's authorization response (RFC 6749 §4.1.2).
 #[derive(Debug)]
@@ -65,6 +65,7 @@ pub async fn receive_callback(ctx: RequestContext, callback: Callback) -> Result
     let request = request.filter(|r| r.provider_id == callback.provider_id).ok_or_else(unknown)?;
     request.ensure_own_browser(&callback.cookies).map_err(LoginError::Rejected)?;
     let login = Login::for_request(&ctx, request).await?;
+    let login = login.at_first_endpoints(&ctx).await?;
     if !is_issuer_accepted(&login.provider, callback.issuer.as_deref()) {
         tracing::warn!(provider = %callback.provider_id, request = %login.request.id,
             is_missing = callback.issuer.is_none(), "a callback without the issuer of its provider was rejected");
@@ -77,6 +78,7 @@ pub async fn receive_callback(ctx: RequestContext, callback: Callback) -> Result
     let Login { request, client, provider, .. } = login;
     let owner = login_owner(&request);
     let key = ctx.app().vault().unwrap_data_key(&request.data_key, owner, SealPurpose::LoginKey)?;
+    let verifier = open_verifier(&request, &key)?.secret;
     // The code is stored before it is sent. If the process dies during the exchange, recovery sends it again and
     // revokes what the provider granted.
     let result = callback.result.map_err(|error_code| map_authorization_error(&error_code));
@@ -108,7 +110,8 @@ pub async fn receive_callback(ctx: RequestContext, callback: Callback) -> Result
         (Ok(()), Ok(code)) => {
             let (ctx, client, request) = (ctx.clone(), client.clone(), request.clone());
             let customer_address = callback.customer_address;
-            let exchange = CodeExchange { ctx, client, provider, request, key, leased_at, customer_address };
+            let exchange =
+                CodeExchange { ctx, client, provider, request, verifier, leased_at, customer_address };
             // The exchange runs in a separate task, because this future is dropped when the browser disconnects.
             // Without completion, the provider's grant would be orphaned.
             let result = tokio::spawn(exchange.run(code)).await;
@@ -139,7 +142,7 @@ struct CodeExchange {
     client: Client,
     provider: Provider,
     request: AuthorizationRequest,
-    key: DataKey,
+    verifier: Secret<String>,
     /// The start of the lease: when the lease has expired, recovery assumes that the exchange was interrupted.
     leased_at: Timestamp,
     customer_address: Option<IpAddr>,
@@ -250,10 +253,6 @@ impl CodeExchange {
     }
 
     async fn request_tokens(&self, provider_code: &str) -> Result<TokenResponse, ExchangeError> {
-        let sealed = self.request.verifier.as_deref().unwrap_or_default();
-        let bound_to = login_owner(&self.request).bind(SealPurpose::PkceVerifier);
-        let verifier = self.key.open_text(&bound_to, sealed);
-        let verifier = verifier.map_err(to_server_error)?;
         let redirect_uri = callback_uri(self.ctx.app().public_url(), self.provider.id);
         // A task that stalled must not send the code: recovery may have sent it in the meantime, and a code that is
         // used twice can make the provider revoke the tokens of its first use (RFC 6749 §4.1.2).
@@ -263,7 +262,7 @@ impl CodeExchange {
         let grant = TokenGrant::Code {
             code: provider_code,
             redirect_uri: &redirect_uri,
-            verifier: verifier.expose(),
+            verifier: self.verifier.expose(),
         };
         match self.endpoints().request_tokens(grant).await {
             Ok(tokens) => Ok(tokens),
@@ -378,7 +377,7 @@ impl CodeExchange {
     }
 
     fn seal(&self, purpose: SealPurpose, token: &Secret<String>) -> Result<SealedValue, InternalError> {
-        seal_token(&self.ctx, login_owner(&self.request), purpose, token)
+        seal_token(&self.ctx, (login_owner(&self.request), &self.provider), purpose, token)
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) async fn load_upstream_credentials(
     match provider.settings.upstream_client {
         UpstreamClientMode::Shared => {
             let secret = match provider.settings.authentication_secret() {
-                Some(setting) => Some(load_hub_secret(ctx, provider.id, setting).await?),
+                Some(setting) => Some(load_hub_secret(ctx, provider, setting).await?),
                 None => None,
             };
             UpstreamClientCredentials::for_hub(&provider.settings, secret)

@@ -12,8 +12,10 @@ use store::query::GetRegistration;
 
 use super::authorization_url::{ConsentedLogin, build_provider_url};
 use super::discovery::ensure_endpoints;
+use super::grant_secret::{GrantSecret, at_endpoints};
 use super::login::{
-    BrowserFlow, Login, LoginError, LoginPage, login_owner, max_consent_duration, request_language,
+    BrowserFlow, Login, LoginError, LoginPage, login_owner, max_consent_duration, open_verifier,
+    request_language,
 };
 use super::recipient_code::replace_code;
 use crate::context::RequestContext;
@@ -106,13 +108,14 @@ pub async fn approve(
     let state = vault.login_state(&request);
     let key = vault.unwrap_data_key(&request.data_key, login_owner(&request), SealPurpose::LoginKey)?;
     let bound_to = login_owner(&request).bind(SealPurpose::PkceVerifier);
+    let verifier = GrantSecret::to_text(&ctx.random_secret()?, provider.version.endpoints);
     // The command checks all conditions again and locks the request: the client may have been suspended while the
     // customer read the page, or the form may have been submitted twice.
     let command = SendToProvider {
         moment: ctx.new_moment()?,
         cookie,
         state_hash: vault.hash(state.expose()),
-        verifier: key.seal(&bound_to, ctx.random_secret()?.expose().as_bytes())?,
+        verifier: key.seal(&bound_to, verifier.expose().as_bytes())?,
         purpose: purpose_in_language(&client, language).to_owned(),
         page_version: PAGE_VERSION.to_owned(),
         language,
@@ -125,6 +128,8 @@ pub async fn approve(
         let login = Login::for_request(ctx, request).await?;
         return Err(LoginError::Stopped(login.into_stopped_page(ctx, &error).await?));
     }
+    let key = vault.unwrap_data_key(&request.data_key, login_owner(&request), SealPurpose::LoginKey)?;
+    let provider = at_endpoints(ctx, provider, open_verifier(&request, &key)?.endpoints).await?;
     let login = ConsentedLogin { client: &client, provider: &provider, request: &request, language };
     match build_provider_url(ctx, &login).await? {
         Ok(url) => Ok(url),

@@ -27,7 +27,13 @@ impl HubSecrets {
         self.0.insert(path, secret);
     }
 
-    pub(super) fn get(&self, path: &str) -> Option<&Secret<String>> {
+    /// Returns the paths and the secrets.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Secret<String>)> {
+        self.0.iter().map(|(path, secret)| (path.as_str(), secret))
+    }
+
+    /// Returns the secret of a setting.
+    pub fn get(&self, path: &str) -> Option<&Secret<String>> {
         self.0.get(path)
     }
 
@@ -73,10 +79,12 @@ impl HubSecrets {
         })
     }
 
-    async fn load(ctx: &RequestContext, provider: ProviderId) -> Result<Self, InternalError> {
-        let sealed = ctx.ask(&GetProviderSecrets { provider_id: provider }).await?;
+    /// Loads the secrets that belong to the endpoints of a provider.
+    pub async fn load(ctx: &RequestContext, provider: &Provider) -> Result<Self, InternalError> {
+        let endpoints_version = provider.version.endpoints;
+        let sealed = ctx.ask(&GetProviderSecrets { provider_id: provider.id, endpoints_version }).await?;
         let sealed = sealed.ok_or(InternalError::new("the store has no secrets of a provider"))?;
-        let owner = SealOwner::for_provider(provider);
+        let owner = SealOwner::for_provider(provider.id);
         let key = ctx.app().vault().unwrap_data_key(&sealed.data_key, owner, SealPurpose::HubKey)?;
         let text = key.open_text(&owner.bind(SealPurpose::HubSecrets), &sealed.secrets)?;
         let secrets: BTreeMap<String, String> = serde_json::from_str(text.expose())
@@ -88,7 +96,7 @@ impl HubSecrets {
 /// Loads one of the hub's secrets at a provider. `path` is the name of its setting.
 pub(super) async fn load_hub_secret(
     ctx: &RequestContext,
-    provider: ProviderId,
+    provider: &Provider,
     (path, source): (&str, &SecretSource),
 ) -> Result<Secret<String>, InternalError> {
     // A secret in a file or variable is read at each use, so that it can be rotated without a restart.
@@ -109,7 +117,7 @@ pub(super) async fn load_initial_access_token(
         None => Ok(None),
         Some(source) => {
             let setting = ("dynamic_registration.initial_access_token", source);
-            load_hub_secret(ctx, provider.id, setting).await.map(Some)
+            load_hub_secret(ctx, provider, setting).await.map(Some)
         }
     }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use domain::jose::{AssertionKeys, PublicKey};
 use domain::model::provider::Provider;
 use serde_json::{Value, json};
-use store::query::ListProviders;
+use store::query::{ListFormerSettings, ListProviders};
 
+use super::grant_secret::with_former_settings;
 use super::hub_secrets::load_hub_secret;
 use crate::context::RequestContext;
 use crate::error::InternalError;
@@ -21,7 +22,18 @@ pub async fn load_key_set(ctx: &RequestContext) -> Result<Arc<str>, InternalErro
 async fn build_key_set(ctx: &RequestContext) -> Result<Arc<str>, InternalError> {
     // Two providers may have the same key. Its id identifies it.
     let mut keys = BTreeMap::new();
-    for provider in ctx.ask(&ListProviders).await?.rows {
+    let providers = ctx.ask(&ListProviders).await?.rows;
+    // A server that a provider has no longer must still verify the hub, because the grants that it issued are revoked there.
+    for former in ctx.ask(&ListFormerSettings).await? {
+        let Some(provider) = providers.iter().find(|provider| provider.id == former.provider_id) else {
+            continue;
+        };
+        // The file of a former key may have been deleted.
+        keys.extend(
+            load_keys(ctx, &with_former_settings(provider.clone(), former)).await.unwrap_or_default(),
+        );
+    }
+    for provider in providers {
         match load_keys(ctx, &provider).await {
             Ok(found) => keys.extend(found),
             // The keys of the other providers are published all the same.
@@ -43,7 +55,7 @@ async fn load_keys(
     let (Some(source), Some(algorithm)) = (&settings.auth_key, settings.auth_algorithm) else {
         return Ok(BTreeMap::new());
     };
-    let pem = load_hub_secret(ctx, provider.id, ("auth_key", source)).await.map_err(|e| e.to_string())?;
+    let pem = load_hub_secret(ctx, provider, ("auth_key", source)).await.map_err(|e| e.to_string())?;
     let keys = AssertionKeys::parse(pem.expose(), algorithm).map_err(|e| e.to_string())?;
     let with_id = |key| Some((key_id(key), serde_json::to_value(key).ok()?));
     Ok(keys.public_keys().filter_map(with_id).collect())

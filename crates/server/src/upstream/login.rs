@@ -18,9 +18,10 @@ use domain::secret::{TokenHash, TokenHashes};
 use store::query::{GetAuthorizationRequest, GetClient, GetConnection, GetProvider};
 
 use super::client_redirect::{build_client_redirect, may_redirect};
+use super::grant_secret::{GrantSecret, at_endpoints};
 use crate::context::RequestContext;
 use crate::error::InternalError;
-use crate::vault::SealOwner;
+use crate::vault::{DataKey, SealOwner, SealPurpose, UnsealError};
 
 /// The reason why a step of an authorization (consent, denial or callback) does not redirect the browser onwards.
 #[derive(Debug)]
@@ -161,6 +162,19 @@ impl Login {
         Ok(Self { request, client, provider, connection, progress })
     }
 
+    /// Replaces the provider by that with the endpoints at which the login began. A code is exchanged there, although the provider
+    /// may have other endpoints by now.
+    pub(super) async fn at_first_endpoints(self, ctx: &RequestContext) -> Result<Self, InternalError> {
+        // A request that is completed has no verifier any more, and calls the provider no more.
+        if self.request.verifier.is_none() || self.request.data_key.is_empty() {
+            return Ok(self);
+        }
+        let (vault, owner) = (ctx.app().vault(), login_owner(&self.request));
+        let key = vault.unwrap_data_key(&self.request.data_key, owner, SealPurpose::LoginKey)?;
+        let endpoints = open_verifier(&self.request, &key)?.endpoints;
+        Ok(Self { provider: at_endpoints(ctx, self.provider, endpoints).await?, ..self })
+    }
+
     /// Builds the page that shows the progress.
     pub(super) async fn into_page(self, ctx: &RequestContext) -> Result<LoginPage, InternalError> {
         let may_redirect = may_redirect(ctx, &self.client).await?;
@@ -271,6 +285,15 @@ pub(super) fn request_language(request: &AuthorizationRequest) -> Language {
 /// Returns the owner of the sealed values of a login, which is also that of the connection that it opens.
 pub(super) const fn login_owner(request: &AuthorizationRequest) -> SealOwner<'_> {
     SealOwner::for_connection(&request.connection_id, &request.client_id, request.provider_id)
+}
+
+/// Opens the PKCE verifier of a login.
+pub(super) fn open_verifier(
+    request: &AuthorizationRequest,
+    key: &DataKey,
+) -> Result<GrantSecret, UnsealError> {
+    let bound_to = login_owner(request).bind(SealPurpose::PkceVerifier);
+    GrantSecret::from_text(key.open_text(&bound_to, request.verifier.as_deref().unwrap_or_default())?)
 }
 
 /// Loads the recipient and the provider of an authorization request.

@@ -78,7 +78,7 @@ async fn check_credentials(
     let Some((name, source)) = settings.authentication_secret() else {
         return (UpstreamClientCredentials::for_hub(settings, None).ok(), Vec::new());
     };
-    let loaded = match load_hub_secret(ctx, provider.id, (name, source)).await {
+    let loaded = match load_hub_secret(ctx, provider, (name, source)).await {
         Ok(secret) => UpstreamClientCredentials::for_hub(settings, Some(secret)).map_err(|e| e.to_string()),
         Err(error) => Err(error.to_string()),
     };

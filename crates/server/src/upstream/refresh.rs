@@ -24,6 +24,7 @@ use store::query::{GetAccessState, GetProvider, GetUpstreamCredential, UpstreamC
 use super::attempt_report::{AttemptError, AttemptReport};
 use super::endpoints::ProviderEndpoints;
 use super::error::{ReadError, UpstreamError};
+use super::grant_secret::GrantSecret;
 use super::sealed_token::{open_token, seal_token};
 use super::token_endpoint::{TokenCallError, TokenGrant};
 use super::token_response::TokenResponse;
@@ -127,7 +128,7 @@ fn open_access_token(
     credential: &UpstreamCredential,
 ) -> Result<UpstreamAccessToken, RefreshError> {
     let owner = SealOwner::for_connection(id, client_id, provider.id);
-    let token = open_token(ctx, owner, SealPurpose::AccessToken, &credential.access_token)?;
+    let token = open_token(ctx, owner, SealPurpose::AccessToken, &credential.access_token)?.secret;
     Ok(UpstreamAccessToken { token, version: credential.version })
 }
 
@@ -259,7 +260,7 @@ impl RefreshTask {
         let refresh_token = open_token(&self.ctx, self.owner(), SealPurpose::RefreshToken, sealed)?;
         let endpoints =
             ProviderEndpoints::new(&self.ctx, &self.provider, &self.client_id).for_connection(&self.id);
-        match endpoints.request_tokens(TokenGrant::Refresh { token: refresh_token.expose() }).await {
+        match endpoints.request_tokens(TokenGrant::Refresh { token: refresh_token.secret.expose() }).await {
             Ok(tokens) => self.store_tokens(tokens, &refresh_token).await,
             Err(error) => {
                 // A refresh with an unknown outcome may have replaced the stored refresh token by one that the hub never
@@ -279,12 +280,19 @@ impl RefreshTask {
     }
 
     /// Stores the tokens of a response to a refresh with the refresh token `sent`.
+    ///
+    /// If the provider has moved, its new endpoints have accepted the refresh token, so its revocation belongs there: it is
+    /// sealed again with their version.
     async fn store_tokens(
         &self,
         tokens: TokenResponse,
-        sent: &Secret<String>,
+        sent: &GrantSecret,
     ) -> Result<UpstreamAccessToken, RefreshError> {
-        let seal = |purpose, token: &Secret<String>| seal_token(&self.ctx, self.owner(), purpose, token);
+        let owner = (self.owner(), &self.provider);
+        let seal = |purpose, token: &Secret<String>| seal_token(&self.ctx, owner, purpose, token);
+        let has_moved = sent.endpoints != self.provider.version.endpoints;
+        let refresh_token = tokens.refresh_token.as_ref().filter(|token| **token != sent.secret);
+        let refresh_token = refresh_token.or_else(|| has_moved.then_some(&sent.secret));
         let command = StoreCredential {
             moment: self.ctx.new_moment()?,
             connection_id: self.id.clone(),
@@ -293,12 +301,7 @@ impl RefreshTask {
             access_expires_at: tokens.access_expires_at,
             // If the provider does not rotate refresh tokens (RFC 6749 §6), there is none or the same: the stored token
             // remains valid.
-            refresh_token: tokens
-                .refresh_token
-                .as_ref()
-                .filter(|token| *token != sent)
-                .map(|token| seal(SealPurpose::RefreshToken, token))
-                .transpose()?,
+            refresh_token: refresh_token.map(|token| seal(SealPurpose::RefreshToken, token)).transpose()?,
             granted: tokens.scope.as_deref().map(|scope| self.provider.settings.clusters_from_scope(scope)),
         };
         match self.ctx.run(command).await? {

@@ -14,6 +14,7 @@ use super::call_report::CallReport;
 use super::callback::find_grant_id;
 use super::endpoints::ProviderEndpoints;
 use super::grant_revocation::{GrantRevocation, RevocationReport};
+use super::grant_secret::{GrantSecret, at_endpoints};
 use super::sealed_token::{
     open_grant_id, open_token, seal_found_tokens, seal_grant_id, seal_purpose, seal_token,
 };
@@ -23,26 +24,45 @@ use super::urls::callback_uri;
 use crate::breaker::BreakerOpenError;
 use crate::context::RequestContext;
 use crate::error::InternalError;
-use crate::vault::{DataKey, SealOwner, SealPurpose};
+use crate::vault::{SealOwner, SealPurpose};
 
 /// Runs one attempt of a job that revokes a grant. The time of `ctx` must not be later than the start of the job's
 /// lease.
 pub async fn run_revocation(ctx: &RequestContext, job: &Job) -> Result<AttemptReport, AttemptError> {
-    let provider = ctx.ask(&GetProvider { id: job.provider_id }).await?;
-    let provider = provider.ok_or(InternalError::new("the provider of a job does not exist"))?;
     let connection = job.connection_id.as_ref().ok_or(InternalError::new("a job has no connection"))?;
     let client = job.client_id.as_ref().ok_or(InternalError::new("a job has no recipient"))?;
-    let owner = SealOwner::for_connection(connection, client, provider.id);
-    let revocation = RevocationJob { ctx, job, connection, client, provider: &provider, owner };
+    let owner = SealOwner::for_connection(connection, client, job.provider_id);
     if job.kind == JobKind::RecoverAuthorizationCode {
         let key = ctx.app().vault().unwrap_data_key(&job.data_key, owner, SealPurpose::LoginKey)?;
         let code = key.open_text(&owner.bind(SealPurpose::ProviderCode), &job.token)?;
-        revocation.recover_authorization_code(&key, &code).await
+        let sealed =
+            job.verifier.as_deref().ok_or(InternalError::new("a recovery job has no PKCE verifier"))?;
+        let text = key.open_text(&owner.bind(SealPurpose::PkceVerifier), sealed)?;
+        let verifier = GrantSecret::from_text(text)?;
+        let (provider, is_former) = load_provider(ctx, job, verifier.endpoints).await?;
+        let revocation =
+            RevocationJob { ctx, job, connection, client, provider: &provider, is_former, owner };
+        revocation.recover_authorization_code(&code, &verifier.secret).await
     } else {
         let sealed = SealedValue { key: job.data_key.clone(), sealed: job.token.clone() };
         let token = open_token(ctx, owner, seal_purpose(job.token_type), &sealed)?;
-        revocation.revoke(&token).await
+        let (provider, is_former) = load_provider(ctx, job, token.endpoints).await?;
+        let revocation =
+            RevocationJob { ctx, job, connection, client, provider: &provider, is_former, owner };
+        revocation.revoke(&token.secret).await
     }
+}
+
+/// Loads the provider of a job with the endpoints that its grant belongs to. Also returns whether the provider has others now.
+async fn load_provider(
+    ctx: &RequestContext,
+    job: &Job,
+    endpoints: i64,
+) -> Result<(Provider, bool), InternalError> {
+    let provider = ctx.ask(&GetProvider { id: job.provider_id }).await?;
+    let provider = provider.ok_or(InternalError::new("the provider of a job does not exist"))?;
+    let is_former = provider.version.endpoints != endpoints;
+    Ok((at_endpoints(ctx, provider, endpoints).await?, is_former))
 }
 
 struct RevocationJob<'a> {
@@ -51,12 +71,15 @@ struct RevocationJob<'a> {
     connection: &'a ConnectionId,
     client: &'a ClientId,
     provider: &'a Provider,
+    /// The provider has other endpoints now than those of the grant.
+    is_former: bool,
     owner: SealOwner<'a>,
 }
 
 impl RevocationJob<'_> {
     fn endpoints(&self) -> ProviderEndpoints<'_> {
-        ProviderEndpoints::new(self.ctx, self.provider, self.client).for_connection(self.connection)
+        let endpoints = ProviderEndpoints::new(self.ctx, self.provider, self.client);
+        endpoints.for_connection(self.connection).at_former(self.is_former)
     }
 
     async fn revoke(&self, token: &Secret<String>) -> Result<AttemptReport, AttemptError> {
@@ -97,18 +120,15 @@ impl RevocationJob<'_> {
 
     fn open_other_token(&self, sealed: &SealedAccessToken) -> Result<Secret<String>, InternalError> {
         let token = SealedValue { key: sealed.data_key.clone(), sealed: sealed.token.clone() };
-        Ok(open_token(self.ctx, self.owner, SealPurpose::AccessToken, &token)?)
+        Ok(open_token(self.ctx, self.owner, SealPurpose::AccessToken, &token)?.secret)
     }
 
     /// Sends the authorization code of an interrupted exchange again, and revokes the tokens that the provider issues.
     async fn recover_authorization_code(
         &self,
-        key: &DataKey,
         code: &Secret<String>,
+        verifier: &Secret<String>,
     ) -> Result<AttemptReport, AttemptError> {
-        let sealed =
-            self.job.verifier.as_deref().ok_or(InternalError::new("a recovery job has no PKCE verifier"))?;
-        let verifier = key.open_text(&self.owner.bind(SealPurpose::PkceVerifier), sealed)?;
         let redirect_uri = callback_uri(self.ctx.app().public_url(), self.provider.id);
         // A worker that stalled must not send the code after another worker has leased the job. The provider would
         // refuse one of the two, which would report that the code is used up while the other may not have revoked its
@@ -195,7 +215,8 @@ impl RevocationJob<'_> {
         } else {
             let seal_id = |id: &Secret<String>| seal_grant_id(self.ctx, self.owner, id.expose());
             let grant_id = grant_id.as_ref().map(seal_id).transpose()?;
-            let token = seal_token(self.ctx, self.owner, seal_purpose(token_type), &token)?;
+            let owner = (self.owner, self.provider);
+            let token = seal_token(self.ctx, owner, seal_purpose(token_type), &token)?;
             vec![UnrevokedToken { token, token_type, grant_id, identity, is_complete: true }]
         };
         // The code is used up, so this job is complete. Another job revokes a token that could not be revoked here.

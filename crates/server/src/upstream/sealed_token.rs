@@ -6,20 +6,22 @@ use domain::model::job::TokenType;
 use domain::model::provider::{GrantScope, Provider};
 use store::command::{SealedValue, UnrevokedToken};
 
+use super::grant_secret::GrantSecret;
 use super::token_response::FoundToken;
 use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::vault::{SealOwner, SealPurpose, UnsealError};
 
-/// Seals a token for a connection under a new key. When the connection ends, its keys are deleted, except those of the tokens
-/// that must be revoked at the provider.
+/// Seals a token for a connection under a new key, with the version of the endpoints that issued it. When the connection ends,
+/// its keys are deleted, except those of the tokens that must be revoked at the provider.
 pub(super) fn seal_token(
     ctx: &RequestContext,
-    owner: SealOwner<'_>,
+    (owner, provider): (SealOwner<'_>, &Provider),
     purpose: SealPurpose,
     token: &Secret<String>,
 ) -> Result<SealedValue, InternalError> {
-    let plain = token.expose().as_bytes();
+    let text = GrantSecret::to_text(token, provider.version.endpoints);
+    let plain = text.expose().as_bytes();
     let (key, sealed) = ctx.app().vault().seal(ctx.random_bytes()?, owner, purpose, plain)?;
     Ok(SealedValue { key, sealed })
 }
@@ -30,8 +32,9 @@ pub(super) fn open_token(
     owner: SealOwner<'_>,
     purpose: SealPurpose,
     token: &SealedValue,
-) -> Result<Secret<String>, UnsealError> {
-    ctx.app().vault().open_text(owner, &[purpose], (&token.key, &token.sealed))
+) -> Result<GrantSecret, UnsealError> {
+    let text = ctx.app().vault().open_text(owner, &[purpose], (&token.key, &token.sealed))?;
+    GrantSecret::from_text(text)
 }
 
 /// The length of a wrapped key: the number of its root key, the nonce, the key and the tag.
@@ -90,7 +93,7 @@ pub(super) fn seal_found_tokens(
         return Ok(Vec::new());
     }
     let seal = |FoundToken { token, token_type }: FoundToken| {
-        let token = seal_token(ctx, owner, seal_purpose(token_type), &token)?;
+        let token = seal_token(ctx, (owner, provider), seal_purpose(token_type), &token)?;
         Ok(UnrevokedToken { token, token_type, grant_id: None, identity: None, is_complete: false })
     };
     found.into_iter().map(seal).collect()

@@ -22,7 +22,7 @@ pub(super) async fn outbound_for(
     }
     // The files are read after their stamps: a file that changes in between has another stamp at the next call.
     let stamps = FileStamp::read_all(list_files(settings).into_iter());
-    let known = app.provider_clients().find(id, settings);
+    let known = app.provider_clients().find(provider);
     if let Some(client) = known.as_ref().filter(|client| client.stamps == stamps) {
         return Ok(client.outbound.clone());
     }
@@ -31,6 +31,7 @@ pub(super) async fn outbound_for(
             tracing::info!(provider = %id, "the certificates, keys and headers of the provider were loaded");
             ProviderClient {
                 transport: TransportSettings::from_settings(settings),
+                version: provider.version,
                 stamps,
                 failed: None,
                 outbound,
@@ -52,14 +53,14 @@ pub(super) async fn outbound_for(
         }
     };
     let outbound = client.outbound.clone();
-    app.provider_clients().insert(id, client);
+    app.provider_clients().insert(provider, client);
     Ok(outbound)
 }
 
 async fn load(ctx: &RequestContext, provider: &Provider) -> Result<Outbound, String> {
     let mut secrets = BTreeMap::new();
     for (name, source) in provider.settings.transport_secrets() {
-        let secret = load_hub_secret(ctx, provider.id, (&name, source)).await;
+        let secret = load_hub_secret(ctx, provider, (&name, source)).await;
         let secret = secret.map_err(|error| format!("{name}: {error}"))?;
         secrets.insert(name, secret);
     }

@@ -125,7 +125,7 @@ async fn connect(app: &App) -> (Secret<String>, String) {
     let owner = SealOwner::for_connection(&id, &client_id, ProviderId::new(1));
     let seal = |purpose| {
         let random = ctx.random_bytes().unwrap();
-        let (key, sealed) = app.vault().seal(random, owner, purpose, b"token of the provider").unwrap();
+        let (key, sealed) = app.vault().seal(random, owner, purpose, b"token of the provider\n1").unwrap();
         SealedValue { key, sealed }
     };
     let connection = SeededConnection {

@@ -49,7 +49,7 @@ on_both!(
 );
 
 /// Runs a command with `--json` and returns its output.
-fn run_json(site: &HubProcess, arguments: &[&str]) -> Value {
+pub(crate) fn run_json(site: &HubProcess, arguments: &[&str]) -> Value {
     let (code, printed, error) = decode_output(&site.run(&[&["--json"], arguments].concat()));
     assert_eq!(code, Some(0), "{arguments:?}: {error}");
     serde_json::from_str(&printed).unwrap_or_else(|_| panic!("{arguments:?}: {printed}"))
@@ -62,7 +62,7 @@ fn run_json_field(site: &HubProcess, arguments: &[&str], field: &str) -> String 
 }
 
 /// Runs a command and returns its text output.
-fn run_text(site: &HubProcess, arguments: &[&str]) -> String {
+pub(crate) fn run_text(site: &HubProcess, arguments: &[&str]) -> String {
     let (code, printed, error) = decode_output(&site.run(arguments));
     assert_eq!(code, Some(0), "{arguments:?}: {error}");
     printed

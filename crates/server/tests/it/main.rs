@@ -57,6 +57,7 @@ mod race;
 mod read_failures;
 mod readme;
 mod recovery;
+mod reload;
 mod revoke;
 mod sandbox_cli;
 mod sandbox_store;

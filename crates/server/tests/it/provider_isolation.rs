@@ -88,7 +88,7 @@ impl TestHub {
         let owner = SealOwner::for_connection(connection, &client, provider);
         let ctx = bowline::jobs::new_job_context(self.app(), "test").unwrap();
         let random = ctx.random_bytes().unwrap();
-        let sealed = self.app().vault().seal(random, owner, SealPurpose::RefreshToken, b"a token");
+        let sealed = self.app().vault().seal(random, owner, SealPurpose::RefreshToken, b"a token\n1");
         let (key, token) = sealed.unwrap();
         let is_sqlite = self.app().config().store.url.starts_with("sqlite:");
         let (before, after) = if is_sqlite { ("X'", "'") } else { ("'\\x", "'::bytea") };

@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use bowline::cli::BrowserRequest;
 use bowline::jobs;
+use bowline::upstream::GrantSecret;
 use bowline::vault::{SealOwner, SealPurpose};
 use domain::id::{ProviderId, Seed};
-use domain::model::audit_event::{Actor, SubjectKind};
+use domain::model::audit_event::SubjectKind;
 use domain::model::authorization_request::AuthorizationRequest;
 use domain::model::job::{AttemptOutcome, Job, JobKind, TokenType};
 use domain::model::provider::Provider;
 use domain::secret::TokenHashes;
 use http::Method;
 use serde_json::{Value, json};
-use store::command::{ReceiveCode, UpsertProvider};
+use store::command::{OverwriteProviderSettings, ReceiveCode};
 use store::query::{
     CountJobs, FindAuthorizationRequestByState, GetAuditChain, GetAuthorizationRequest, GetProvider,
 };
@@ -60,6 +61,7 @@ async fn exchange_without_response(kit: &TestHub, request: &AuthorizationRequest
     let key = kit.app().vault().unwrap_data_key(&request.data_key, owner, SealPurpose::LoginKey).unwrap();
     let bound_to = owner.bind(SealPurpose::PkceVerifier);
     let verifier = key.open_text(&bound_to, request.verifier.as_ref().unwrap()).unwrap();
+    let verifier = GrantSecret::from_text(verifier).unwrap().secret;
     let secret = std::fs::read_to_string(kit.data_folder().join("maple.secret")).unwrap();
     let redirect_uri = kit.url("/callback/1000");
     let form = [
@@ -249,7 +251,7 @@ async fn exchange_without_response_is_left_to_recovery() {
     let at = |token_endpoint: String| {
         let (mut provider, moment): (Provider, _) = (stored.clone(), ctx.new_moment().unwrap());
         provider.settings.token_endpoint = Some(token_endpoint);
-        ctx.run(UpsertProvider { moment, provider, actor: Actor::system("test") })
+        ctx.run(OverwriteProviderSettings { moment, provider })
     };
     at(spawn_silent_token_endpoint().await).await.unwrap();
     let callback = approve_and_capture_callback(&kit).await;

@@ -7,12 +7,12 @@ use serde_json::json;
 use crate::support::{HubProcess, wait_until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sighup_is_logged_and_does_not_stop_the_hub() {
+async fn sighup_reloads_configuration_and_does_not_stop_the_hub() {
     let site = HubProcess::new(None).await;
     let mut hub = site.serve(&[]).await;
 
     hub.signal("HUP");
-    wait_until("the signal is logged", async || site.log().contains("SIGHUP ignored")).await;
+    wait_until("the reload is logged", async || site.log().contains("configuration reloaded")).await;
     let response =
         site.browser.send(BrowserRequest::new(Method::GET, &format!("{}/livez", site.probe_url())));
     let status = response.await.unwrap().status;

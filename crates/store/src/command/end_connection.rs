@@ -312,7 +312,7 @@ fn decide_end<'a>(
     let now = reason.moment.now;
     let token = facts.take_token_to_revoke(now);
     let upstream_state =
-        UpstreamState::new(&facts.settings, token.is_some(), facts.lease_until, is_grant_shared);
+        UpstreamState::new(facts.supports_revocation, token.is_some(), facts.lease_until, is_grant_shared);
     let transition = connection.end(end, upstream_state)?;
     // A refresh that is running may return a newer token, so revoking the stored token does not prove that the grant is
     // revoked.

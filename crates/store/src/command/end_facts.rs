@@ -12,7 +12,7 @@ use domain::model::provider::{GrantScope, ProviderSettings};
 use super::job_queue::SealedToken;
 use super::sealed_value::SealedValue;
 use crate::entity::connection::lock_customer;
-use crate::entity::provider::PROVIDER_MAC;
+use crate::entity::provider::{PROVIDER_MAC, has_former_revocation};
 use crate::error::{Result, StoreError};
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
@@ -22,6 +22,8 @@ use crate::value::{ToValue, values};
 /// The settings of the provider of a connection, and the state of its credential.
 pub(super) struct EndFacts {
     pub(super) settings: Arc<ProviderSettings>,
+    /// The current endpoints of the provider have a method of revocation, or former ones do.
+    pub(super) supports_revocation: bool,
     /// The wrapped key of the refresh token.
     pub(super) refresh_key: Option<Vec<u8>>,
     pub(super) refresh_token: Option<Vec<u8>>,
@@ -112,14 +114,16 @@ pub(super) async fn load_end_facts(
     let credentials: Vec<CredentialRow> = tx.fetch_by_keys(CREDENTIALS, keys).await?;
     let mut credentials: HashMap<_, _> =
         credentials.into_iter().map(|row| (row.connection_id.clone(), row)).collect();
-    let mut settings = HashMap::new();
+    let mut providers = HashMap::new();
     let mut facts = HashMap::new();
     for connection in connections {
-        let settings = load_settings(tx, &mut settings, connection.provider_id).await?;
+        let (settings, supports_revocation) =
+            load_settings(tx, &mut providers, connection.provider_id).await?;
         let row = credentials.remove(&connection.id);
         let row = row.ok_or_else(|| StoreError::Internal("a locked connection does not exist".into()))?;
         let fact = EndFacts {
             settings,
+            supports_revocation,
             refresh_key: row.refresh_key,
             refresh_token: row.refresh_token,
             access_key: row.access_key,
@@ -134,21 +138,23 @@ pub(super) async fn load_end_facts(
     Ok(facts)
 }
 
-/// Loads the settings of a provider, once for all connections of a set.
+/// Loads the settings of a provider, once for all connections of a set, and whether its grants can be revoked.
 async fn load_settings(
     tx: &mut Tx<'_>,
-    loaded: &mut HashMap<ProviderId, Arc<ProviderSettings>>,
+    loaded: &mut HashMap<ProviderId, (Arc<ProviderSettings>, bool)>,
     id: ProviderId,
-) -> Result<Arc<ProviderSettings>> {
-    if let Some(settings) = loaded.get(&id) {
-        return Ok(Arc::clone(settings));
+) -> Result<(Arc<ProviderSettings>, bool)> {
+    if let Some((settings, supports_revocation)) = loaded.get(&id) {
+        return Ok((Arc::clone(settings), *supports_revocation));
     }
     let row = tx.fetch_row(PROVIDER_SETTINGS, values![id]).await?;
     let mut row = row.ok_or_else(|| StoreError::Internal("a connection has no provider".into()))?;
     row.verify(&PROVIDER_MAC)?;
-    let settings = Arc::new(row.get_json("settings")?);
-    loaded.insert(id, Arc::clone(&settings));
-    Ok(settings)
+    let settings: Arc<ProviderSettings> = Arc::new(row.get_json("settings")?);
+    // Which endpoints issued a token is sealed with it, so the job finds out.
+    let supports_revocation = !settings.revoke.is_empty() || has_former_revocation(tx, id).await?;
+    loaded.insert(id, (Arc::clone(&settings), supports_revocation));
+    Ok((settings, supports_revocation))
 }
 
 macro_rules! credentials {
@@ -166,8 +172,9 @@ macro_rules! credentials {
 
 static CREDENTIALS: &Sql = sql!(sqlite: credentials!("?1"), postgres: credentials!("ANY(?1)"));
 
-static PROVIDER_SETTINGS: &Sql =
-    sql!("-- find the settings of a provider\nSELECT id, source, settings, mac FROM providers WHERE id = ?1");
+static PROVIDER_SETTINGS: &Sql = sql!(
+    "-- find the settings of a provider\nSELECT id, source, settings, version, endpoints_version, mac FROM providers WHERE id = ?1"
+);
 
 struct LastUse {
     connection_id: ConnectionId,

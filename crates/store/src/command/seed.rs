@@ -3,6 +3,7 @@
 use domain::id::{ClientId, ConnectionId, CustomerId, ProviderId};
 use domain::model::audit_event::{Actor, ActorKind, AuditAction, AuditHead, SubjectKind};
 use domain::model::connection::{Connection, ConnectionState, ConnectionStatus, UpstreamRevocation};
+use domain::model::provider::Provider;
 use domain::secret::TokenHash;
 use domain::{Clusters, Moment, Timestamp};
 use serde_json::json;
@@ -11,6 +12,7 @@ use super::audit_entry::build_audit_entry;
 use super::sealed_value::SealedValue;
 use crate::entity::authorization_code::CODE_MAC;
 use crate::entity::connection::{CONNECTION_MAC, TERMS_MAC, compute_connection_mac, lock_connection};
+use crate::entity::provider::ProviderSettingsColumns;
 use crate::entity::refresh_token::REFRESH_TOKEN_MAC;
 use crate::error::Result;
 use crate::operation::Command;
@@ -373,6 +375,33 @@ impl Command for InstallLogInspection {
             CREATE EXTENSION IF NOT EXISTS pg_walinspect"
         );
         tx.fetch_rows(install, &[]).await?;
+        Ok(())
+    }
+}
+
+/// Replaces the settings of a stored provider as if it had always had them: its version stays, so existing grants belong to the
+/// new endpoints.
+#[derive(Debug)]
+pub struct OverwriteProviderSettings {
+    pub moment: Moment,
+    /// The stored provider with other settings.
+    pub provider: Provider,
+}
+
+impl Command for OverwriteProviderSettings {
+    type Reply = ();
+
+    fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
+        let ProviderSettingsColumns { settings, mac } = ProviderSettingsColumns::new(tx, &self.provider)?;
+        let overwrite = sql!(
+            "-- overwrite the settings of a provider
+            UPDATE providers SET settings = ?2, mac = ?3 WHERE id = ?1"
+        );
+        tx.execute(overwrite, values![self.provider.id, settings, mac]).await?;
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use domain::id::ProviderId;
 use domain::model::audit_event::AuditHead;
-use domain::model::provider::{Provider, ProviderMetadata, ProviderState};
+use domain::model::provider::{Provider, ProviderMetadata, ProviderSettings, ProviderState, SettingsVersion};
 
 use crate::error::{Result, StoreError};
 use crate::row::{FromRow, Row};
@@ -13,7 +13,7 @@ use crate::value::{Value, to_json, values};
 
 macro_rules! provider_columns {
     () => {
-        "id, state, state_mac, source, settings, mac, metadata, metadata_mac, audit_head"
+        "id, state, state_mac, source, settings, version, endpoints_version, mac, metadata, metadata_mac, audit_head"
     };
 }
 pub(crate) use provider_columns;
@@ -22,11 +22,11 @@ pub(crate) use provider_columns;
 pub(crate) static PROVIDER_STATE_MAC: RowMac =
     RowMac { table: "providers", part: "state", columns: &["id", "state"], mac: "state_mac", id: ("id", "") };
 
-/// The MAC over the settings of a provider, which contain its endpoints.
+/// The MAC over the settings of a provider, which contain its endpoints, and over their version.
 pub(crate) static PROVIDER_MAC: RowMac = RowMac {
     table: "providers",
     part: "",
-    columns: &["id", "source", "settings"],
+    columns: &["id", "source", "settings", "version", "endpoints_version"],
     mac: "mac",
     id: ("id", ""),
 };
@@ -40,6 +40,40 @@ pub(crate) static PROVIDER_METADATA_MAC: RowMac = RowMac {
     id: ("id", ""),
 };
 
+/// The MAC over former settings of a provider. Nothing changes them.
+pub(crate) static FORMER_SETTINGS_MAC: RowMac = RowMac {
+    table: "former_provider_settings",
+    part: "",
+    columns: &["provider_id", "endpoints_version", "version", "settings", "metadata"],
+    mac: "mac",
+    id: ("provider_id", ""),
+};
+
+/// Settings of a provider with endpoints that it has no longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormerSettings {
+    pub provider_id: ProviderId,
+    pub settings: ProviderSettings,
+    /// The metadata of the issuer, which may name endpoints.
+    pub discovered: Option<ProviderMetadata>,
+    pub version: SettingsVersion,
+}
+
+impl FromRow for FormerSettings {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        row.verify(&FORMER_SETTINGS_MAC)?;
+        Ok(Self {
+            provider_id: row.get("provider_id")?,
+            settings: row.get_json("settings")?,
+            discovered: row.get_optional_json("metadata")?,
+            version: SettingsVersion {
+                number: row.get("version")?,
+                endpoints: row.get("endpoints_version")?,
+            },
+        })
+    }
+}
+
 /// The values of the columns that a new version of a provider's settings changes.
 pub(crate) struct ProviderSettingsColumns {
     pub(crate) settings: String,
@@ -49,7 +83,9 @@ pub(crate) struct ProviderSettingsColumns {
 impl ProviderSettingsColumns {
     pub(crate) fn new(tx: &Tx<'_>, provider: &Provider) -> Result<Self> {
         let settings = to_json(&provider.settings)?;
-        let mac = tx.compute_mac(&PROVIDER_MAC, values![provider.id, provider.source, settings]);
+        let SettingsVersion { number, endpoints } = provider.version;
+        let covered = values![provider.id, provider.source, settings, number, endpoints];
+        let mac = tx.compute_mac(&PROVIDER_MAC, covered);
         Ok(Self { settings, mac })
     }
 }
@@ -84,6 +120,10 @@ impl FromRow for Provider {
             source: row.get("source")?,
             settings: row.get_json("settings")?,
             discovered: row.get_optional_json("metadata")?,
+            version: SettingsVersion {
+                number: row.get("version")?,
+                endpoints: row.get("endpoints_version")?,
+            },
             audit: AuditHead::from_row(row)?,
         })
     }
@@ -127,6 +167,16 @@ pub(crate) async fn lock_provider_of_job(tx: &mut Tx<'_>, id: ProviderId) -> Res
     }
 }
 
+/// Returns whether grants may exist that can be revoked at endpoints which the provider has no longer.
+pub(crate) async fn has_former_revocation(tx: &mut Tx<'_>, id: ProviderId) -> Result<bool> {
+    tx.exists(FORMER_REVOCATION, values![id]).await
+}
+
+static FORMER_REVOCATION: &Sql = sql!(
+    "-- find former settings of a provider with a method of revocation
+    SELECT version FROM former_provider_settings WHERE provider_id = ?1 AND revokes = TRUE LIMIT 1"
+);
+
 static PROVIDER: &Sql =
     sql!(concat!("-- find a provider\nSELECT ", provider_columns!(), " FROM providers WHERE id = ?1"));
 
@@ -137,4 +187,4 @@ static LOCK_PROVIDER: &Sql = sql!(concat!(
     " FROM providers WHERE id = ?1 FOR NO KEY UPDATE"
 ));
 
-pub(crate) static HOT_STATEMENTS: &[&Sql] = &[PROVIDER, LOCK_PROVIDER];
+pub(crate) static HOT_STATEMENTS: &[&Sql] = &[PROVIDER, LOCK_PROVIDER, FORMER_REVOCATION];

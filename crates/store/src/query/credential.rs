@@ -101,19 +101,31 @@ static UPSTREAM_CLIENT: &Sql = sql!(
 #[derive(Clone, Debug)]
 pub struct GetProviderSecrets {
     pub provider_id: ProviderId,
+    /// The version of the endpoints that the secrets belong to.
+    pub endpoints_version: i64,
 }
 
 impl Query for GetProviderSecrets {
     type Reply = Option<SealedProviderSecrets>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        tx.fetch_optional(PROVIDER_SECRETS, values![self.provider_id]).await
+        let params = values![self.provider_id, self.endpoints_version];
+        let current = tx.fetch_optional(PROVIDER_SECRETS, params).await?;
+        if current.is_some() {
+            return Ok(current);
+        }
+        tx.fetch_optional(FORMER_SECRETS, params).await
     }
 }
 
 static PROVIDER_SECRETS: &Sql = sql!(
     "-- find the secrets of a provider
-    SELECT data_key, secrets FROM providers WHERE id = ?1 AND secrets IS NOT NULL"
+    SELECT data_key, secrets FROM providers WHERE id = ?1 AND endpoints_version = ?2 AND secrets IS NOT NULL"
+);
+static FORMER_SECRETS: &Sql = sql!(
+    "-- find the former secrets of a provider
+    SELECT data_key, secrets FROM former_provider_settings
+    WHERE provider_id = ?1 AND endpoints_version = ?2 AND secrets IS NOT NULL"
 );
 
 /// Returns whether a live connection uses the grant that a job's token belongs to, at a provider whose grants are shared
@@ -157,6 +169,7 @@ pub(super) static HOT_STATEMENTS: &[&Sql] = &[
     UPSTREAM_CREDENTIAL,
     UPSTREAM_CLIENT,
     PROVIDER_SECRETS,
+    FORMER_SECRETS,
     LIVE_CONNECTION_BY_CONNECTION,
     LIVE_CONNECTION_BY_IDENTITY,
 ];

@@ -7,7 +7,7 @@ use domain::model::provider::{Provider, ProviderState};
 use domain::model::registration::RegistrationState;
 
 use crate::access_map::MapView;
-use crate::entity::provider::{find_provider, provider_columns};
+use crate::entity::provider::{FormerSettings, find_provider, provider_columns};
 use crate::error::Result;
 use crate::keyset_search::SearchPage;
 use crate::operation::{Query, QueryKind};
@@ -38,6 +38,66 @@ impl Query for GetProvider {
     }
 }
 
+/// Reads the settings that a provider had with endpoints which it has no longer.
+#[derive(Clone, Debug)]
+pub struct GetFormerSettings {
+    pub provider_id: ProviderId,
+    pub endpoints_version: i64,
+}
+
+impl Query for GetFormerSettings {
+    type Reply = Option<FormerSettings>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        tx.fetch_optional(FORMER_SETTINGS, values![self.provider_id, self.endpoints_version]).await
+    }
+}
+
+static FORMER_SETTINGS: &Sql = sql!(
+    "-- find former settings of a provider
+    SELECT provider_id, endpoints_version, version, settings, metadata, mac FROM former_provider_settings
+    WHERE provider_id = ?1 AND endpoints_version = ?2"
+);
+
+/// Lists the former settings of all providers, at most 10,000. Those that another program has changed are left out.
+#[derive(Clone, Debug)]
+pub struct ListFormerSettings;
+
+impl Query for ListFormerSettings {
+    type Reply = Vec<FormerSettings>;
+    const KIND: QueryKind = QueryKind::Search;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        let list = sql!(
+            "-- list all former settings of providers
+            SELECT provider_id, endpoints_version, version, settings, metadata, mac FROM former_provider_settings
+            ORDER BY provider_id, endpoints_version LIMIT ?1"
+        );
+        tx.fetch_verified(list, values![MAX_PROVIDERS]).await
+    }
+}
+
+/// Counts the connections of a provider that have not ended.
+#[derive(Clone, Debug)]
+pub struct CountLiveConnections {
+    pub provider_id: ProviderId,
+}
+
+impl Query for CountLiveConnections {
+    type Reply = i64;
+    const KIND: QueryKind = QueryKind::Search;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<i64> {
+        let count = tx.fetch_value(LIVE_CONNECTIONS, values![self.provider_id], "connections").await?;
+        Ok(count.unwrap_or_default())
+    }
+}
+
+static LIVE_CONNECTIONS: &Sql = sql!(
+    "-- count the connections of a provider that have not ended
+    SELECT count(*) AS connections FROM connections WHERE provider_id = ?1 AND status IN ('pending', 'active')"
+);
+
 /// Lists the providers that a recipient has an active registration with. Paused and retired ones are included; those that another
 /// program has changed are left out.
 ///
@@ -57,8 +117,8 @@ impl Query for ListRecipientProviders {
 
 static RECIPIENT_PROVIDERS: &Sql = sql!(
     "-- list the providers that a recipient is registered with
-    SELECT p.id, p.state, p.state_mac, p.source, p.settings, p.mac, p.metadata, p.metadata_mac,
-        p.audit_head
+    SELECT p.id, p.state, p.state_mac, p.source, p.settings, p.version, p.endpoints_version, p.mac, p.metadata,
+        p.metadata_mac, p.audit_head
     FROM registrations r JOIN providers p ON p.id = r.provider_id
     WHERE r.client_id = ?1 AND r.state = ?2 ORDER BY p.id"
 );
@@ -105,4 +165,4 @@ impl Query for CountProviders {
     }
 }
 
-pub(super) static HOT_STATEMENTS: &[&Sql] = &[RECIPIENT_PROVIDERS];
+pub(super) static HOT_STATEMENTS: &[&Sql] = &[RECIPIENT_PROVIDERS, FORMER_SETTINGS, LIVE_CONNECTIONS];

@@ -4,12 +4,13 @@ use domain::id::ProviderId;
 use domain::model::client::{ClientKind, ClientState};
 use domain::model::provider::{Provider, ProviderSource, SecretSource};
 use domain::model::registration::RegistrationState;
+use store::StoreError;
 use store::command::{
     AddProvider, ClientSelector, ClientUpdate, RemoveClient, SealedProviderSecrets, UpdateClient,
-    UpsertProvider,
+    UpdateProvider, UpdateProviderOutcome, UpsertProvider,
 };
 use store::query::{
-    CountConnectionsEndedByRemoval, GetClientSummary, GetProvider, GetProviderSecrets,
+    CountConnectionsEndedByRemoval, GetClientSummary, GetFormerSettings, GetProvider, GetProviderSecrets,
     GetRegistrationSummary, ListClients, ListRegistrations,
 };
 
@@ -20,6 +21,7 @@ on_both!(
     registration_filters_and_pages_return_matches,
     client_lookup_with_wrong_kind_returns_none,
     configured_provider_replaces_added_one_and_its_secret,
+    changed_provider_keeps_former_settings_and_secrets,
 );
 
 const ALL_RECIPIENTS: ListClients = ListClients {
@@ -207,7 +209,7 @@ async fn configured_provider_replaces_added_one_and_its_secret(kit: TestStore) {
     let mut other = added.clone();
     other.settings.name = "Other".into();
     assert!(!kit.store.run(add(&other)).await.unwrap(), "the id already exists");
-    let get_secret = GetProviderSecrets { provider_id: ProviderId::new(3000) };
+    let get_secret = GetProviderSecrets { provider_id: ProviderId::new(3000), endpoints_version: 1 };
     assert_eq!(kit.store.query(&get_secret).await.unwrap(), Some(secrets.clone()));
     let stored = kit.store.query(&GetProvider { id: ProviderId::new(3000) }).await.unwrap().unwrap();
     assert_eq!((stored.settings, stored.source), (added.settings.clone(), ProviderSource::Api));
@@ -221,4 +223,50 @@ async fn configured_provider_replaces_added_one_and_its_secret(kit: TestStore) {
         None,
         "the secret is deleted when it is no longer needed"
     );
+}
+
+async fn changed_provider_keeps_former_settings_and_secrets(kit: TestStore) {
+    let seal = |byte| SealedProviderSecrets { data_key: vec![byte], secrets: vec![byte, byte] };
+    let id = ProviderId::new(3000);
+    let mut added = build_provider(3000);
+    added.source = ProviderSource::Api;
+    added.settings.client_secret = Some(SecretSource::Sealed);
+    let add = AddProvider {
+        moment: kit.next_moment(),
+        provider: added.clone(),
+        secrets: seal(1),
+        actor: operator_actor(),
+    };
+    assert!(kit.store.run(add).await.unwrap());
+    let mut moved = added.settings.clone();
+    moved.token_endpoint = Some("https://new.example/token".into());
+    let update = |seen_version, secret| UpdateProvider {
+        moment: kit.next_moment(),
+        provider_id: id,
+        seen_version,
+        settings: moved.clone(),
+        secrets: seal(secret),
+        replaced_secrets: Vec::new(),
+        actor: operator_actor(),
+    };
+
+    let changed = kit.store.run(update(1, 2)).await.unwrap();
+    let outdated = kit.store.run(update(1, 3)).await.unwrap();
+    // The endpoints are the same, so there are no further former settings.
+    let secret_changed = kit.store.run(update(2, 3)).await.unwrap();
+
+    assert!(matches!(changed, UpdateProviderOutcome::Updated(change) if change.leaves_endpoints));
+    assert_eq!(outdated, UpdateProviderOutcome::Outdated);
+    assert!(matches!(secret_changed, UpdateProviderOutcome::Updated(change) if !change.leaves_endpoints));
+    let stored = kit.store.query(&GetProvider { id }).await.unwrap().unwrap();
+    assert_eq!((stored.version.number, stored.version.endpoints), (3, 2));
+    let former = GetFormerSettings { provider_id: id, endpoints_version: 1 };
+    assert_eq!(kit.store.query(&former).await.unwrap().unwrap().settings, added.settings);
+    for (endpoints_version, secrets) in [(1, Some(seal(1))), (2, Some(seal(3))), (3, None)] {
+        let query = GetProviderSecrets { provider_id: id, endpoints_version };
+        assert_eq!(kit.store.query(&query).await.unwrap(), secrets, "{endpoints_version}");
+    }
+    kit.execute_sql("UPDATE former_provider_settings SET version = 2").await;
+    let changed_row = kit.store.query(&former).await.unwrap_err();
+    assert!(matches!(changed_row, StoreError::UnverifiedRow { table: "former_provider_settings", .. }));
 }

@@ -11,7 +11,7 @@ use domain::model::authorization_request::{AuthorizationRequest, RequestStatus};
 use domain::model::client::{Client, ClientKind, ClientProfile, ClientState, LocalizedText, Profile};
 use domain::model::connection::{Connection, ConnectionState, EndCause, Terms};
 use domain::model::provider::{
-    CustomerIdentity, GrantScope, Provider, ProviderSettings, ProviderSource, ProviderState,
+    CustomerIdentity, GrantScope, Provider, ProviderSettings, ProviderSource, ProviderState, SettingsVersion,
 };
 use domain::model::registration::RegistrationStep;
 use domain::rule::authorize::Language;
@@ -465,14 +465,8 @@ pub(crate) fn build_provider(id: i64) -> Provider {
     }))
     .unwrap();
     let (state, source) = (ProviderState::Active, ProviderSource::Config);
-    Provider {
-        id: ProviderId::new(id),
-        state,
-        source,
-        settings,
-        discovered: None,
-        audit: AuditHead::default(),
-    }
+    let (version, audit) = (SettingsVersion::FIRST, AuditHead::default());
+    Provider { id: ProviderId::new(id), state, source, settings, discovered: None, version, audit }
 }
 
 /// Creates a database on the PostgreSQL cluster whose data is in memory, which is fast.

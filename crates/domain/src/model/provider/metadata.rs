@@ -273,6 +273,7 @@ mod tests {
             source: super::super::ProviderSource::Config,
             settings: settings(json!({})),
             discovered: Some(metadata()),
+            version: super::super::SettingsVersion::FIRST,
             audit: super::super::AuditHead::default(),
         }
     }

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 use super::common::{
     AdminOperationExt, JSON_TYPE_REQUIRED, enum_filter, id_filter, merge_objects, provider_filter,
 };
+use crate::admin_api::provider_changes::{
+    self, FROM_CONFIGURATION, ProviderUpdate, ReplaceSecretsRequest, UpdateProviderRequest,
+};
 use crate::admin_api::providers::{
     self, AddProviderRequest, AdminProviderBody, ProviderDetail, ProviderTest,
 };
@@ -35,11 +38,8 @@ fn settings_example() -> Value {
         "grant_scope": "per_token", "customer_identity": "none", "revoke": ["rfc7009"]})
 }
 
-pub(super) fn providers() -> Vec<Route> {
-    const ALL: &str = "/admin/v1/providers";
-    const TAG: OperationTag = OperationTag("Providers");
-    let (one, test) = ("/admin/v1/providers/{provider_id}", "/admin/v1/providers/{provider_id}/test");
-    let detail = merge_objects(
+fn detail_example() -> Value {
+    merge_objects(
         provider_example(),
         json!({
             "settings": settings_example(),
@@ -50,7 +50,14 @@ pub(super) fn providers() -> Vec<Route> {
                 {"path": "accounts[].loanAccount.originatingDate", "reason": "unreadable", "count": 12},
             ],
         }),
-    );
+    )
+}
+
+pub(super) fn providers() -> Vec<Route> {
+    const ALL: &str = "/admin/v1/providers";
+    const TAG: OperationTag = OperationTag("Providers");
+    let (one, test) = ("/admin/v1/providers/{provider_id}", "/admin/v1/providers/{provider_id}/test");
+    let detail = detail_example();
     let with_provider = |operation: OperationSpec| {
         operation
             .with_json_response::<ProviderDetail>(200, "The provider", detail.clone())
@@ -112,6 +119,57 @@ pub(super) fn providers() -> Vec<Route> {
         ))
         .with_description("Like a pause, and registrations with the provider are rejected too, until an operator releases it.")
         .route(Role::Operator, http::act(providers::retire)),
+    ]
+}
+
+pub(super) fn provider_changes() -> Vec<Route> {
+    const TAG: OperationTag = OperationTag("Providers");
+    let update = json!({
+        "outcome": "updated", "changed": ["token_endpoint"],
+        "endpoints": [
+            {"member": "token_endpoint", "old_host": "maple.example.org", "new_host": "id.maple.example.org"},
+        ],
+        "keeps_former_endpoints": true, "provider": detail_example(),
+    });
+    vec![
+        TAG.put(
+            "/admin/v1/providers/{provider_id}",
+            "updateProvider", "Change the settings of a provider")
+            .with_description(
+                "Replaces all settings. A secret that the request does not contain stays as it is; `null` removes it. \
+                 `secret_headers` are replaced together. Operations that are running finish with the former settings. \
+                 After a change of the client, the issuer or another endpoint, grants that the former endpoints issued are \
+                 revoked there. Providers from the configuration cannot be changed here.",
+            )
+            .with_dry_run()
+            .with_json_body("ProviderSettingsUpdate", request_schema::<UpdateProviderRequest>, settings_example())
+            .with_json_response::<ProviderUpdate>(200, "The change", update.clone())
+            .with_not_found("provider")
+            .with_errors([AdminError::invalid("fdx.base_url", "expected an https URL")])
+            .with_conflict(FROM_CONFIGURATION)
+            .with_body_errors(JSON_TYPE_REQUIRED)
+            .route(Role::Admin, http::update_provider),
+        TAG.post(
+            "/admin/v1/providers/{provider_id}/secret",
+            "replaceProviderSecrets",
+            "Replace secrets of a provider",
+        )
+        .with_description(
+            "Replaces the secret of the hub's client, its keys, or other secrets. Those that the request does not \
+             contain stay as they are. A new secret is used for the next call. Secrets of providers from the \
+             configuration are in its files.",
+        )
+        .with_json_body(
+            "ProviderSecrets",
+            request_schema::<ReplaceSecretsRequest>,
+            json!({"client_secret": "the-new-secret"}),
+        )
+        .with_json_response::<ProviderUpdate>(200, "The change", update)
+        .with_not_found("provider")
+        .with_errors([AdminError::invalid("client_secret", "expected this or another secret")])
+        .with_conflict(FROM_CONFIGURATION)
+        .with_body_errors(JSON_TYPE_REQUIRED)
+        .route(Role::Admin, http::act_with_body(provider_changes::replace_secrets)),
     ]
 }
 

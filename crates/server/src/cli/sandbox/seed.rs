@@ -38,7 +38,7 @@ pub(super) async fn seed_hub(
     partner: &SandboxCredentials,
     own: &Secret<String>,
 ) -> Result<(), CliError> {
-    upsert_providers(app).await?;
+    upsert_providers(app, &app.config().provider).await?;
     let ctx = jobs::new_job_context(app, ACTOR)?;
     let purpose = LocalizedText {
         en: "To show your spending and your balances in one place.".into(),

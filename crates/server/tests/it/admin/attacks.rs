@@ -137,15 +137,17 @@ async fn request_of_operator_removed_during_upload_is_rejected(kit: TestHub) {
     assert_eq!(kit.sql("SELECT count(*) FROM operators WHERE name = 'left-behind'").await, ["0"]);
 }
 
-/// Bootstrap is not possible, since an admin exists; failed jobs and new providers have tests of their own; and checks of
+/// Bootstrap is not possible, since an admin exists; failed jobs, and new and changed providers have tests of their own; and checks of
 /// providers change nothing.
-const TESTED_ELSEWHERE: [&str; 6] = [
+const TESTED_ELSEWHERE: [&str; 8] = [
     "POST operators/bootstrap",
     "POST jobs/retry",
     "POST jobs/{job_id}/retry",
     "POST jobs/{job_id}/close",
     "POST providers",
     "POST providers/{provider_id}/test",
+    "PUT providers/{provider_id}",
+    "POST providers/{provider_id}/secret",
 ];
 
 /// The operations that change something and are not tested elsewhere, each with its route, path and body, in an order in which

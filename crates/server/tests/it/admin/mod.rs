@@ -7,6 +7,7 @@ mod jobs;
 mod new_providers;
 mod operators;
 mod partners;
+mod provider_changes;
 mod providers;
 mod recipients;
 mod registrations;
@@ -39,7 +40,14 @@ impl TestHub {
     /// Dumps the database rows that the admin API can change, and the length of the audit log.
     async fn dump_admin_tables(&self) -> Vec<String> {
         let mut all = Vec::new();
-        for table in ["clients", "registrations", "providers", "audit_events", "client_removals"] {
+        for table in [
+            "clients",
+            "registrations",
+            "providers",
+            "former_provider_settings",
+            "audit_events",
+            "client_removals",
+        ] {
             all.extend(self.sql(&format!("SELECT * FROM {table} ORDER BY 1, 2, 3")).await);
         }
         all

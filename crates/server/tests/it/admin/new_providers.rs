@@ -14,7 +14,7 @@ on_both!(
 );
 
 /// Returns the settings of Prairie (a sandbox bank), after removing the provider from the store.
-async fn take_prairie_settings(kit: &TestHub) -> Value {
+pub(super) async fn take_prairie_settings(kit: &TestHub) -> Value {
     let shown = kit.run_admin_operation(Method::GET, "/providers/3000", None).await;
     for statement in [
         "DELETE FROM provider_refresh_stats WHERE provider_id = 3000",

@@ -67,6 +67,7 @@ fn public_route_table_matches_snapshot() {
     POST /api/v1/recipients/{client_id}/secret
     POST /api/v1/revoke
     POST /api/v1/token
+    POST /callback/{provider_id}
     POST /consent/{request_id}
     PUT /api/v1/recipients/{client_id}
     ");
@@ -104,6 +105,7 @@ fn admin_route_table_matches_snapshot() {
     POST /admin/v1/providers/{provider_id}/pause
     POST /admin/v1/providers/{provider_id}/release
     POST /admin/v1/providers/{provider_id}/retire
+    POST /admin/v1/providers/{provider_id}/secret
     POST /admin/v1/providers/{provider_id}/test
     POST /admin/v1/recipients
     POST /admin/v1/recipients/{client_id}/reinstate
@@ -115,6 +117,7 @@ fn admin_route_table_matches_snapshot() {
     POST /admin/v1/registrations/{client_id}/{provider_id}/reinstate
     POST /admin/v1/registrations/{client_id}/{provider_id}/reject
     POST /admin/v1/registrations/{client_id}/{provider_id}/suspend
+    PUT /admin/v1/providers/{provider_id}
     PUT /admin/v1/recipients/{client_id}
     ");
 }

@@ -3,10 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use domain::id::ProviderId;
-use domain::model::audit_event::Actor;
 use domain::model::provider::ProviderSettings;
 use http::{HeaderMap, Method, Request, Response};
-use store::command::UpsertProvider;
+use store::command::OverwriteProviderSettings;
 use store::query::GetProvider;
 
 use super::TestHub;
@@ -75,7 +74,7 @@ pub(crate) fn json_response(status: u16, body: &serde_json::Value) -> Response<S
 }
 
 impl TestHub {
-    /// Changes the stored settings of a provider.
+    /// Changes the stored settings of a provider as if it had always had them: existing grants belong to the new endpoints.
     pub(crate) async fn update_provider_settings(
         &self,
         provider_id: i64,
@@ -84,8 +83,7 @@ impl TestHub {
         let ctx = bowline::jobs::new_job_context(self.app(), "test").unwrap();
         let mut provider = ctx.ask(&GetProvider { id: ProviderId::new(provider_id) }).await.unwrap().unwrap();
         change(&mut provider.settings);
-        let upsert =
-            UpsertProvider { moment: ctx.new_moment().unwrap(), provider, actor: Actor::system("test") };
-        ctx.run(upsert).await.unwrap();
+        let moment = ctx.new_moment().unwrap();
+        ctx.run(OverwriteProviderSettings { moment, provider }).await.unwrap();
     }
 }

@@ -6,6 +6,9 @@ use crate::support::RawRequest;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
+const CONFIGURED: &str =
+    "The provider is defined in the configuration file: change it there, and reload the file with SIGHUP";
+
 fn expected_invalid_field(field: &'static str, expected: &str) -> ExpectedResponse {
     ExpectedResponse::Problem(400, "invalid", Some(field), format!("{field}: {expected}").into())
 }
@@ -79,6 +82,20 @@ fn build_setup_cases(values: &InputValues) -> Vec<InputCase> {
         ),
         ("POST", "/admin/v1/registrations/dc-sandbox/1000/reject".into(), "{}", missing("reason")),
         ("POST", "/admin/v1/providers".into(), "{}", missing("id")),
+        ("PUT", "/admin/v1/providers/1000".into(), "{}", problem(409, "conflict", CONFIGURED)),
+        (
+            "PUT",
+            "/admin/v1/providers/9999".into(),
+            "{}",
+            problem(404, "not_found", "There is no such provider"),
+        ),
+        ("POST", "/admin/v1/providers/1000/secret".into(), "{}", problem(409, "conflict", CONFIGURED)),
+        (
+            "PUT",
+            "/admin/v1/providers/1000?dry_run=1".into(),
+            "{}",
+            expected_invalid_field("dry_run", "expected true, false"),
+        ),
         ("POST", retry(""), "{}", expected_invalid_field("provider_id", SELECTION_EXPECTED)),
         ("POST", retry(""), r#"{"all":false}"#, expected_invalid_field("provider_id", SELECTION_EXPECTED)),
         (

@@ -1,0 +1,169 @@
+//! The comparison of a provider's settings before and after a change.
+
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::model::provider::{Provider, ProviderSettings};
+
+/// The differences between the former and the new settings of a provider. They contain no value of a setting.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SettingsChange {
+    /// The names of the settings with other values, in alphabetical order.
+    pub members: Vec<String>,
+    /// The endpoints with other values.
+    pub endpoints: Vec<EndpointChange>,
+    /// The new settings no longer describe the server or the client that existing grants belong to.
+    pub leaves_endpoints: bool,
+}
+
+/// An endpoint with another value, or the issuer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointChange {
+    /// The name of the setting.
+    pub member: &'static str,
+    /// The former host; `None` if there was no endpoint.
+    pub old_host: Option<String>,
+    /// The new host; `None` if there is no endpoint any more.
+    pub new_host: Option<String>,
+}
+
+impl SettingsChange {
+    /// Returns whether the settings are the same.
+    pub const fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Adds names of settings, such as those of replaced secrets.
+    pub fn add_members(&mut self, names: &[String]) {
+        self.members.extend_from_slice(names);
+        self.members.sort_unstable();
+        self.members.dedup();
+    }
+
+    /// Returns the differences for the audit log.
+    pub fn to_detail(&self) -> Value {
+        let to_json = |change: &EndpointChange| serde_json::json!({"member": change.member, "old_host": change.old_host, "new_host": change.new_host});
+        serde_json::json!({
+            "changed": self.members,
+            "endpoints": self.endpoints.iter().map(to_json).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// Compares the settings of a provider, and the endpoints that result from them and from the metadata of the issuer, with new ones.
+pub fn compare_providers(old: &Provider, new: &Provider) -> SettingsChange {
+    let mut endpoints = Vec::new();
+    // The token of a grant is known only to the client that it was issued to.
+    let mut leaves_endpoints = old.settings.client_id != new.settings.client_id
+        || old.settings.upstream_client != new.settings.upstream_client;
+    for ((member, old_url), (_, new_url)) in old.endpoints().into_iter().zip(new.endpoints()) {
+        if old_url == new_url {
+            continue;
+        }
+        // An endpoint that was missing is one of the same server, and useful for existing grants too.
+        leaves_endpoints |= old_url.is_some();
+        endpoints.push(EndpointChange { member, old_host: host(old_url), new_host: host(new_url) });
+    }
+    let (old, new) = (to_members(&old.settings), to_members(&new.settings));
+    let names = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name)));
+    let mut members: Vec<String> = names.filter(|name| old.get(*name) != new.get(*name)).cloned().collect();
+    members.sort_unstable();
+    SettingsChange { members, endpoints, leaves_endpoints }
+}
+
+fn to_members(settings: &ProviderSettings) -> Map<String, Value> {
+    match serde_json::to_value(settings) {
+        Ok(Value::Object(members)) => members,
+        // Settings are always an object.
+        _ => Map::new(),
+    }
+}
+
+/// Returns the host and the port of a URL.
+fn host(url: Option<&str>) -> Option<String> {
+    let url = Url::parse(url?).ok()?;
+    let host = url.host_str()?;
+    Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::id::ProviderId;
+    use crate::model::audit_event::AuditHead;
+    use crate::model::provider::{ProviderMetadata, ProviderSource, ProviderState, SettingsVersion};
+
+    fn compare(change: &Value) -> SettingsChange {
+        compare_providers(&provider(&json!({})), &provider(change))
+    }
+
+    fn provider(change: &Value) -> Provider {
+        let mut settings = json!({
+            "name": "Maple Trust", "country": "CA", "issuer": "https://maple.example",
+            "authorization_endpoint": "https://maple.example/authorize",
+            "token_endpoint": "https://maple.example/token",
+            "client_id": "bowline", "client_secret": {"env": "MAPLE_SECRET"},
+            "fdx": {"base_url": "https://maple.example/fdx/v5", "version": "5"},
+            "scopes": {"ACCOUNT_BASIC": "accounts"}, "revoke": [],
+        });
+        for (name, value) in change.as_object().unwrap() {
+            settings[name] = value.clone();
+        }
+        Provider {
+            id: ProviderId::new(1),
+            state: ProviderState::Active,
+            source: ProviderSource::Api,
+            settings: serde_json::from_value(settings).unwrap(),
+            discovered: None,
+            version: SettingsVersion::FIRST,
+            audit: AuditHead::default(),
+        }
+    }
+
+    #[test]
+    fn settings_change_names_members_and_hosts() {
+        let change = compare(&json!({
+            "name": "Maple", "token_endpoint": "https://new.example:8443/token",
+            "client_secret": {"file": "secret"},
+        }));
+
+        assert_eq!(change.members, ["client_secret", "name", "token_endpoint"]);
+        let endpoint = EndpointChange {
+            member: "token_endpoint",
+            old_host: Some("maple.example".into()),
+            new_host: Some("new.example:8443".into()),
+        };
+        assert_eq!(change.endpoints, [endpoint]);
+        assert!(change.leaves_endpoints);
+        assert!(!change.to_detail().to_string().contains("MAPLE_SECRET"));
+    }
+
+    #[test]
+    fn grants_stay_at_endpoints_unless_server_or_client_changes() {
+        let leaves = |change: Value| compare(&change).leaves_endpoints;
+
+        assert!(!leaves(json!({})));
+        assert!(!leaves(json!({"name": "Maple", "client_secret": {"file": "other"}})));
+        assert!(!leaves(json!({"revocation_endpoint": "https://maple.example/revoke"})), "it was missing");
+        assert!(leaves(json!({"issuer": "https://new.example"})));
+        assert!(leaves(json!({"issuer": null})));
+        assert!(leaves(json!({"fdx": {"base_url": "https://new.example/fdx", "version": "5"}})));
+        assert!(leaves(json!({"client_id": "other"})));
+    }
+
+    #[test]
+    fn metadata_with_other_endpoint_leave_it() {
+        let discover = |token_endpoint: &str| {
+            let metadata = json!({"issuer": "https://maple.example", "token_endpoint": token_endpoint});
+            let discovered: ProviderMetadata = serde_json::from_value(metadata).unwrap();
+            Provider { discovered: Some(discovered), ..provider(&json!({"token_endpoint": null})) }
+        };
+        let (first, second) = (discover("https://maple.example/a"), discover("https://maple.example/b"));
+
+        assert!(!compare_providers(&provider(&json!({"token_endpoint": null})), &first).leaves_endpoints);
+        assert!(compare_providers(&first, &second).leaves_endpoints);
+        assert!(!compare_providers(&first, &first).leaves_endpoints);
+    }
+}

@@ -1,0 +1,125 @@
+//! Tests that the built program reloads the providers of its configuration, and that the command line changes others.
+
+use serde_json::{Value, json};
+
+use crate::admin_cli::{run_json, run_text};
+use crate::support::{EndpointStub, HubProcess, json_response, wait_until};
+
+impl HubProcess {
+    /// Replaces a text of the configuration file.
+    fn edit_config(&self, from: &str, to: &str) {
+        let file = self.path("bowline.toml");
+        let known = std::fs::read_to_string(&file).unwrap();
+        assert!(known.contains(from), "{from}");
+        std::fs::write(file, known.replacen(from, to, 1)).unwrap();
+    }
+
+    async fn wait_for_log(&self, text: &str, times: usize) {
+        wait_until(text, async || self.log().matches(text).count() >= times).await;
+    }
+}
+
+fn read_name(site: &HubProcess) -> Value {
+    run_json(site, &["provider", "show", "1000"])["name"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sighup_applies_valid_providers_and_names_other_keys() {
+    let site = HubProcess::new(None).await;
+    let mut hub = site.serve(&[]).await;
+    site.edit_config("name = \"Maple Trust\"", "name = \"Maple Savings\"");
+    site.edit_config("[limit]\n", "[limit]\nprovider_share = 60\n");
+
+    hub.signal("HUP");
+    site.wait_for_log("configuration reloaded", 1).await;
+
+    assert_eq!(read_name(&site), "Maple Savings");
+    let log = site.log();
+    assert!(log.contains("only a restart") && log.contains("\"keys\":\"limit.provider_share\""), "{log}");
+    let events = run_json(&site, &["audit", "list", "--subject-kind", "provider", "--subject-id", "1000"]);
+    assert_eq!(events["items"][0]["detail"]["changed"], json!(["name"]), "{events}");
+
+    hub.signal("TERM");
+    assert_eq!(hub.wait_for_exit().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sighup_with_invalid_configuration_changes_nothing() {
+    let site = HubProcess::new(None).await;
+    let mut hub = site.serve(&[]).await;
+    site.edit_config("name = \"Maple Trust\"", "name = \"Maple Savings\"");
+    site.edit_config("country = \"CA\"", "country = \"Canada\"");
+
+    hub.signal("HUP");
+    site.wait_for_log("the configuration was not reloaded", 1).await;
+
+    let log = site.log();
+    assert!(log.contains("bowline.toml: provider 1000: country: expected two letters"), "{log}");
+    site.edit_config("country = \"Canada\"", "country = \"CA\"");
+    assert_eq!(read_name(&site), "Maple Trust");
+    hub.signal("HUP");
+    site.wait_for_log("configuration reloaded", 1).await;
+    assert_eq!(read_name(&site), "Maple Savings");
+
+    hub.signal("TERM");
+    assert_eq!(hub.wait_for_exit().await, Some(0));
+}
+
+/// The built program must keep the former endpoints for the revocation of grants, also for a provider of the configuration.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn grant_before_reload_is_revoked_at_former_endpoints() {
+    let site = HubProcess::new(None).await;
+    site.initialize().await;
+    let acme = site.add_recipient("Acme Budget");
+    let mut hub = site.serve(&[]).await;
+    let tokens = site.connect(&acme, "alice").await;
+    let server = EndpointStub::new(|_| json_response(200, &json!({}))).await;
+    let config = std::fs::read_to_string(site.path("bowline.toml")).unwrap();
+    let bank =
+        config.split("token_endpoint = \"").nth(1).unwrap().split("/token\"").next().unwrap().to_owned();
+    std::fs::write(site.path("bowline.toml"), config.replace(&bank, &server.url)).unwrap();
+    hub.signal("HUP");
+    site.wait_for_log("configuration reloaded", 1).await;
+
+    assert_eq!(site.api().revoke(&tokens.access).await.status, 204);
+    wait_until("the revocation is accepted", async || {
+        run_json(&site, &["connection", "show", tokens.id.as_str()])["provider_revocation"] == "accepted"
+    })
+    .await;
+
+    assert_eq!(server.calls().len(), 0, "the grant belongs to the former endpoints");
+    hub.signal("TERM");
+    assert_eq!(hub.wait_for_exit().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cli_updates_provider_and_replaces_its_secret() {
+    let site = HubProcess::new(None).await;
+    let _hub = site.serve(&[]).await;
+    let configuration = std::fs::read_to_string(site.path("bowline.toml")).unwrap();
+    let (_, own) = configuration.split_once("[[provider]]\n").unwrap();
+    let write = |name: &str, text: &str| {
+        std::fs::write(site.path(name), text).unwrap();
+        site.path(name).display().to_string()
+    };
+    let table = own.replace("id = 1000", "id = 2000");
+    let added = write("added.toml", &table);
+    let keys = table.lines().filter(|line| !line.starts_with("client_secret"));
+    let changed = keys.collect::<Vec<_>>().join("\n").replace("Maple Trust", "Maple Savings");
+    let changed = write("changed.toml", &changed);
+    run_text(&site, &["provider", "add", &added]);
+
+    let preview = run_json(&site, &["provider", "update", &changed, "--dry-run"]);
+    let updated = run_json(&site, &["provider", "update", &changed]);
+    let tested = run_json(&site, &["provider", "test", "2000"]);
+    let wrong = write("wrong.secret", "wrong\n");
+    let replaced = run_json(&site, &["provider", "secret", "2000", "--client-secret-file", &wrong]);
+
+    assert_eq!((&preview["outcome"], &preview["connections"]), (&json!("would_update"), &json!(0)));
+    assert_eq!((&updated["outcome"], &updated["changed"]), (&json!("updated"), &json!(["name"])));
+    assert_eq!(run_json(&site, &["provider", "show", "2000"])["name"], "Maple Savings");
+    assert_eq!(tested["ok"], true, "the stored secret stays: {tested}");
+    assert_eq!((&replaced["id"], &replaced["changed"]), (&json!(2000), &json!(["client_secret"])));
+    let report = site.run(&["--json", "provider", "test", "2000"]);
+    assert_eq!(report.status.code(), Some(1), "the new secret is used");
+}
