@@ -84,10 +84,41 @@ impl<'a> PostgresTx<'a> {
     pub(crate) async fn settle(&mut self) -> Result<()> {
         let Source::Command(session) = self.source else { return Ok(()) };
         self.announced.clear();
+        self.settle_sent(session).await
+    }
+
+    async fn settle_sent(&mut self, session: &PostgresSession) -> Result<()> {
         for read in std::mem::take(&mut self.sent) {
             read.receive(session).await?;
         }
         Ok(())
+    }
+
+    /// Waits for a statement, and receives the rows of the reads that were sent before it. The client passes responses on in their
+    /// order and buffers only a few KiB, so rows that are not received would stop every later response.
+    ///
+    /// The result is boxed because every statement of every command would otherwise contain it: the stack would overflow.
+    fn wait<'s, T: Send + 's>(
+        &'s mut self,
+        session: &'s PostgresSession,
+        statement: impl Future<Output = Result<T>> + Send + 's,
+    ) -> BoxFuture<'s, Result<T>> {
+        let mut statement = statement.boxed();
+        async move {
+            let result = future::poll_fn(|cx| {
+                for read in &mut self.sent {
+                    let _ = read.rows.poll_unpin(cx);
+                }
+                statement.poll_unpin(cx)
+            })
+            .await;
+            if result.is_err() && !self.sent.is_empty() {
+                // After the failure of a read, the server rejects each later statement with an error that does not name the cause.
+                self.settle_sent(session).await?;
+            }
+            result
+        }
+        .boxed()
     }
 
     async fn send_announced(&mut self, session: &'a PostgresSession) -> Result<()> {
@@ -100,7 +131,7 @@ impl<'a> PostgresTx<'a> {
 
     async fn send_all_announced(&mut self, session: &'a PostgresSession) -> Result<()> {
         for (sql, params) in std::mem::take(&mut self.announced) {
-            let (statement, columns) = prepare(session, sql).await?;
+            let (statement, columns) = self.wait(session, prepare(session, sql)).await?;
             let sent_params = Arc::clone(&params);
             let rows = async move {
                 let params = to_sql_params(&sent_params);
@@ -125,12 +156,15 @@ impl<'a> PostgresTx<'a> {
             Source::Command(session) => {
                 self.send_announced(session).await?;
                 if let Some(read) = self.take_sent(sql, params) {
-                    return read.receive(session).boxed().await;
+                    return self.wait(session, read.receive(session)).await;
                 }
-                let (statement, columns) = prepare(session, sql).await?;
+                let (statement, columns) = self.wait(session, prepare(session, sql)).await?;
                 let params = to_sql_params(params);
-                let rows = send_with_begin(session, session.query(&statement, &params)).await;
-                convert_rows(session, columns, rows)
+                let rows = async {
+                    let rows = send_with_begin(session, session.query(&statement, &params)).await;
+                    convert_rows(session, columns, rows)
+                };
+                self.wait(session, rows).await
             }
             Source::Query(session) => {
                 let (statement, columns) = prepare(session, sql).await?;
@@ -154,9 +188,13 @@ impl<'a> PostgresTx<'a> {
             return Err(StoreError::Internal("a query cannot write".into()));
         };
         self.send_announced(session).await?;
-        let (statement, _) = prepare(session, sql).await?;
-        let count = send_with_begin(session, session.execute(&statement, &to_sql_params(params))).await;
-        count.map_err(|error| session.convert_error(error))
+        let (statement, _) = self.wait(session, prepare(session, sql)).await?;
+        let params = to_sql_params(params);
+        let count = async {
+            let count = send_with_begin(session, session.execute(&statement, &params)).await;
+            count.map_err(|error| session.convert_error(error))
+        };
+        self.wait(session, count).await
     }
 }
 

@@ -19,7 +19,21 @@ on_both!(
     concurrent_ends_each_get_their_own_outcome,
     ends_of_shared_grants_revoke_only_with_the_last,
     changed_connection_does_not_affect_other_ends_of_its_set,
+    large_set_of_ends_succeeds_on_new_sessions,
 );
+
+/// The rows of a large set exceed what a client of PostgreSQL buffers, and on a new session each statement is prepared first.
+async fn large_set_of_ends_succeeds_on_new_sessions(kit: TestStore) {
+    kit.fill_connections(0..60).await;
+    let ids: Vec<_> = (0..60).map(filled_connection_id).collect();
+
+    let outcomes = join_all(ids.iter().map(|id| kit.end_connection(id, EndCause::Recipient, None))).await;
+
+    assert!(
+        outcomes.iter().all(|outcome| *outcome == EndOutcome::Ended(EndCause::Recipient)),
+        "{outcomes:?}"
+    );
+}
 
 async fn concurrent_ends_each_get_their_own_outcome(kit: TestStore) {
     let mut active = Vec::new();
