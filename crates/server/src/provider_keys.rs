@@ -25,15 +25,24 @@ pub(crate) struct ProviderKeyCache(
 
 struct RequestedKeys {
     uri: String,
+    /// The time of the last request, whether or not it succeeded.
     requested_at: Timestamp,
-    /// `None` if the request failed.
-    keys: Option<SharedKeys>,
+    /// The keys of the last request that succeeded, and its time.
+    keys: Option<(SharedKeys, Timestamp)>,
+}
+
+impl RequestedKeys {
+    /// Returns the keys, unless they are too old.
+    fn usable_keys(&self, now: Timestamp) -> Option<SharedKeys> {
+        let (keys, received_at) = self.keys.as_ref()?;
+        (now < received_at.plus(KEPT_FOR)).then(|| Arc::clone(keys))
+    }
 }
 
 impl ProviderKeyCache {
     /// Returns the keys that a provider publishes at `uri`, and requests them if they are not known or too old. With
-    /// `is_outdated`, they are also requested if a token names a key that is not among them. Returns `None` if the request
-    /// failed. Concurrent logins wait for one request.
+    /// `is_outdated`, they are also requested if a token names a key that is not among them. If the request fails, the known
+    /// keys remain in use until they are too old; then the result is `None`. Concurrent logins wait for one request.
     pub(crate) async fn find_or_request(
         &self,
         provider: ProviderId,
@@ -44,16 +53,21 @@ impl ProviderKeyCache {
     ) -> Option<SharedKeys> {
         let entry = self.find_entry(provider);
         let mut known = entry.lock().await;
-        if let Some(found) = known.as_ref().filter(|found| found.uri == uri && now >= found.requested_at) {
+        // Keys of another document are not those of the provider any more. A time that lies ahead comes from a clock that was set.
+        known.take_if(|found| found.uri != uri || now < found.requested_at);
+        if let Some(found) = known.as_ref() {
             let is_recent = now < found.requested_at.plus(MIN_REQUEST_INTERVAL);
-            let is_usable = found.keys.is_some() && now < found.requested_at.plus(KEPT_FOR);
-            if is_recent || is_usable && !is_outdated {
-                return found.keys.clone();
+            let usable = found.usable_keys(now);
+            if is_recent || usable.is_some() && !is_outdated {
+                return usable;
             }
         }
-        let keys = request.await.map(Arc::new);
-        *known = Some(RequestedKeys { uri: uri.to_owned(), requested_at: now, keys: keys.clone() });
-        keys
+        let received = request.await.map(|keys| (Arc::new(keys), now));
+        let former = known.take().and_then(|found| found.keys);
+        let found = RequestedKeys { uri: uri.to_owned(), requested_at: now, keys: received.or(former) };
+        let usable = found.usable_keys(now);
+        *known = Some(found);
+        usable
     }
 
     fn find_entry(&self, provider: ProviderId) -> Arc<tokio::sync::Mutex<Option<RequestedKeys>>> {
@@ -111,5 +125,20 @@ mod tests {
         assert_eq!(requests.find("a", 9, false, true).await, (false, 1));
         assert_eq!(requests.find("a", 10, false, true).await, (true, 2));
         assert_eq!(requests.find("a", 3_610, false, false).await, (false, 3), "old keys are not used");
+    }
+
+    #[tokio::test]
+    async fn failed_request_leaves_known_keys_in_use() {
+        let requests = Requests::default();
+
+        assert_eq!(requests.find("a", 0, false, true).await, (true, 1));
+        assert_eq!(requests.find("a", 20, true, false).await, (true, 2), "a token with an unknown key");
+        assert_eq!(requests.find("a", 25, false, true).await, (true, 2), "other logins use the known keys");
+        assert_eq!(
+            requests.find("a", 3_599, false, true).await,
+            (true, 2),
+            "they are not older than an hour"
+        );
+        assert_eq!(requests.find("a", 3_600, false, false).await, (false, 3));
     }
 }
