@@ -66,11 +66,20 @@ impl Vault {
         TokenHash::for_token(GENERATION, &self.pepper, token.as_bytes())
     }
 
-    /// Returns the hash under which a customer's identity at a provider is stored.
-    pub fn hash_identity(&self, provider: domain::id::ProviderId, identity: &str) -> Vec<u8> {
+    /// Returns the hash under which a customer's identity at a provider is stored. `namespace` says where the identity comes
+    /// from: another issuer or source may give the same identity to another customer.
+    pub fn hash_identity(
+        &self,
+        provider: domain::id::ProviderId,
+        namespace: &str,
+        identity: &str,
+    ) -> Vec<u8> {
         let mut context = hmac::Context::with_key(&self.identity);
         // The provider is part of the hash: one customer at two providers must not be linkable.
         context.update(&provider.number().to_be_bytes());
+        // The length separates the two texts.
+        context.update(&namespace.len().to_be_bytes());
+        context.update(namespace.as_bytes());
         context.update(identity.as_bytes());
         context.sign().as_ref().to_vec()
     }

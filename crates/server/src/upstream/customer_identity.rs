@@ -72,7 +72,9 @@ impl ProviderEndpoints<'_> {
             tracing::warn!(provider = %self.provider.id, reason = %error,
                 "the identity of a customer could not be determined");
         })?;
-        Ok(identity.map(|identity| app.vault().hash_identity(self.provider.id, identity.expose())))
+        let settings = &self.provider.settings;
+        let namespace = settings.customer_identity.namespace(settings.issuer.as_deref());
+        Ok(identity.map(|found| app.vault().hash_identity(self.provider.id, &namespace, found.expose())))
     }
 
     async fn find_plain_identity(

@@ -21,6 +21,18 @@ pub enum CustomerIdentity {
 }
 
 impl CustomerIdentity {
+    /// Returns a text for the source and the issuer. Identities from different ones are never those of the same customer.
+    pub fn namespace(&self, issuer: Option<&str>) -> String {
+        let (kind, name) = match self {
+            Self::TokenField(name) => ("token_field", name.as_str()),
+            Self::IdToken(claim) => ("id_token", claim.as_str()),
+            Self::Introspection => ("introspection", ""),
+            Self::FdxCustomer => ("fdx_customer", ""),
+            Self::None => ("none", ""),
+        };
+        serde_json::json!([kind, name, issuer]).to_string()
+    }
+
     /// Returns whether the hub may have to call the provider after the exchange of the code.
     pub const fn needs_calls(&self) -> bool {
         match self {
