@@ -19,6 +19,13 @@ pub(super) async fn reload(globals: &GlobalArgs, flags: &[(&str, String)], app: 
             return;
         }
     };
+    // Settings of `[upstream]` need a restart, so the providers must be valid with those in use.
+    let limits = app.config().upstream.provider_limits();
+    if let Err(error) = config.check_provider_settings(limits) {
+        tracing::error!(%error,
+            "the configuration was not reloaded: a provider needs settings of `upstream` that only a restart applies");
+        return;
+    }
     let keys = config.list_changed_keys(app.config());
     if !keys.is_empty() {
         tracing::warn!(keys = keys.join(" "), "settings have changed that only a restart of the hub applies");

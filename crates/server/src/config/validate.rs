@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::rule::node_lease::MAX_LEASE;
+use domain::rule::provider::ProviderLimits;
 
 use super::sections::Config;
 
@@ -106,6 +107,11 @@ impl Config {
                 "provider: id: {duplicate} is used twice: expected a different id for each provider"
             ));
         }
-        self.provider.iter().try_for_each(|provider| provider.validate(self.upstream.provider_limits()))
+        self.check_provider_settings(self.upstream.provider_limits())
+    }
+
+    /// Validates the settings of each provider. The error names the provider, the field and the expected value.
+    pub(crate) fn check_provider_settings(&self, limits: ProviderLimits) -> Result<(), String> {
+        self.provider.iter().try_for_each(|provider| provider.validate(limits))
     }
 }

@@ -65,6 +65,24 @@ async fn sighup_with_invalid_configuration_changes_nothing() {
     assert_eq!(hub.wait_for_exit().await, Some(0));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sighup_rejects_provider_that_needs_a_restart() {
+    let site = HubProcess::new(None).await;
+    let mut hub = site.serve(&[]).await;
+    // The lease of a refresh in the running hub is shorter than this provider's timeout.
+    site.edit_config("[upstream]\n", "[upstream]\ntimeout = \"30s\"\n");
+    site.edit_config("name = \"Maple Trust\"", "name = \"Maple Savings\"\ntimeout = \"25s\"");
+
+    hub.signal("HUP");
+    site.wait_for_log("the configuration was not reloaded", 1).await;
+
+    assert!(site.log().contains("provider 1000: timeout"), "{}", site.log());
+    assert_eq!(read_name(&site), "Maple Trust");
+
+    hub.signal("TERM");
+    assert_eq!(hub.wait_for_exit().await, Some(0));
+}
+
 /// The built program must keep the former endpoints for the revocation of grants, also for a provider of the configuration.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn grant_before_reload_is_revoked_at_former_endpoints() {
