@@ -31,7 +31,7 @@ use crate::upstream::{self, BrowserFlow, Callback, ConsentPage, LoginError, Requ
 const CALLBACK_PARAMETERS: [&str; 4] = ["code", "error", "state", "iss"];
 /// The parameter that contains a sealed response, with which the browser returns after it has posted the response.
 const POSTED_RESPONSE: &str = "response";
-/// The maximum size of a posted response. Its sealed form must fit into a URL.
+/// The maximum size of the parameters of a posted response. Their sealed form must fit into a URL.
 const MAX_POSTED_BYTES: usize = 4 * 1024;
 
 /// Returns the routes of the pages for customers.
@@ -223,7 +223,6 @@ async fn receive_posted_callback(
     let Ok(provider) = provider.parse::<ProviderId>() else { return reject(StatusCode::BAD_REQUEST) };
     let body = match BoundedBody::read(app, request).await {
         Ok(body) if !body.is_form() => return reject(StatusCode::UNSUPPORTED_MEDIA_TYPE),
-        Ok(body) if body.bytes.len() > MAX_POSTED_BYTES => return reject(StatusCode::PAYLOAD_TOO_LARGE),
         Ok(body) => body,
         Err(error) => return reject(error.to_status_and_error().0),
     };
@@ -231,6 +230,9 @@ async fn receive_posted_callback(
     let kept =
         body.form_fields().into_iter().filter(|(name, _)| CALLBACK_PARAMETERS.contains(&name.as_str()));
     let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish();
+    if form.len() > MAX_POSTED_BYTES {
+        return reject(StatusCode::PAYLOAD_TOO_LARGE);
+    }
     match seal_posted_response(&ctx, provider, &form) {
         Ok(sealed) => redirect_see_other(&format!("/callback/{provider}?{POSTED_RESPONSE}={sealed}")),
         Err(error) => render_internal_error(&error, &locale),

@@ -281,7 +281,7 @@ pub(in super::super) fn build_callback_cases(values: &InputValues) -> Vec<InputC
     let form = "application/x-www-form-urlencoded";
     for (what, media_type, path, body, status) in [
         ("posted JSON", "application/json", "/callback/1000", "{}".to_owned(), 415),
-        ("posted 5 kB", form, "/callback/1000", "x".repeat(5_000), 413),
+        ("posted 5 kB", form, "/callback/1000", format!("state={}", "x".repeat(5_000)), 413),
         ("posted 70 kB", form, "/callback/1000", "x".repeat(70_000), 413),
         ("posted to x", form, "/callback/x", valid_query.clone(), 400),
     ] {
