@@ -214,12 +214,16 @@ async fn last_accepted_metadata_remain_in_use_and_changes_are_audited() {
     .await;
     assert_eq!(authorization_endpoint().await, format!("{base}/explicit"));
 
+    let host = base.strip_prefix("http://").unwrap();
+    let new = |member: &str| json!({"member": member, "old_host": null, "new_host": host});
     assert_eq!(
         kit.list_metadata_events().await,
         [
-            json!({"first": true, "members":
-                ["authorization_endpoint", "issuer", "revocation_endpoint", "token_endpoint"]}),
-            json!({"first": false, "members": ["authorization_endpoint"]}),
+            json!({"first": true,
+                "members": ["authorization_endpoint", "issuer", "revocation_endpoint", "token_endpoint"],
+                "endpoints": [new("authorization_endpoint"), new("token_endpoint"), new("revocation_endpoint")]}),
+            json!({"first": false, "members": ["authorization_endpoint"],
+                "endpoints": [{"member": "authorization_endpoint", "old_host": host, "new_host": host}]}),
         ]
     );
     // A process that can write to the database must not be able to choose endpoints.

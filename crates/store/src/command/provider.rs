@@ -280,7 +280,7 @@ pub struct StoreProviderMetadata {
 }
 
 impl Command for StoreProviderMetadata {
-    /// The names of the members that have changed; empty if there is no such provider.
+    /// The names of the members that have changed; empty if there is no such provider, or if it has another issuer now.
     type Reply = Vec<String>;
 
     fn moment(&self) -> &Moment {
@@ -291,20 +291,29 @@ impl Command for StoreProviderMetadata {
         let Some(provider) = lock_provider(tx, self.provider_id).await? else {
             return Ok(Vec::new());
         };
+        // The settings may have got another issuer while the metadata were requested.
+        if provider.settings.issuer.as_ref() != Some(&self.metadata.issuer) {
+            return Ok(Vec::new());
+        }
         let unknown = ProviderMetadata::default();
         let changed = self.metadata.changed_members(provider.discovered.as_ref().unwrap_or(&unknown));
         if changed.is_empty() {
             return Ok(changed);
         }
         let subject = (SubjectKind::Provider, &provider.id);
-        let detail = json!({"first": provider.discovered.is_none(), "members": describe_list(&changed)});
+        let mut updated = Provider { discovered: Some(self.metadata.clone()), ..provider.clone() };
+        let change = compare_providers(&provider, &updated);
+        let detail = json!({
+            "first": provider.discovered.is_none(),
+            "members": describe_list(&changed),
+            "endpoints": change.describe_endpoints(),
+        });
         let actor = Actor::new(ActorKind::Provider, provider.id.to_string());
         let action = AuditAction::ProviderMetadataChanged;
         let entry = build_audit_entry(subject, &self.moment, action, actor, &detail);
         let head = tx.audit(&provider.audit, entry);
         let columns = ProviderMetadataColumns::new(tx, provider.id, Some(&self.metadata))?;
-        let mut updated = Provider { discovered: Some(self.metadata.clone()), ..provider.clone() };
-        if compare_providers(&provider, &updated).leaves_endpoints {
+        if change.leaves_endpoints {
             keep_former_settings(tx, &self.moment, &provider).await?;
             updated.version = provider.version.after_change(true);
         }

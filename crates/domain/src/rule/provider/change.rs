@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::model::provider::{Provider, ProviderSettings};
+use crate::model::provider::{Provider, ProviderEndpoint, ProviderSettings};
 
 /// The differences between the former and the new settings of a provider. They contain no value of a setting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,12 +42,22 @@ impl SettingsChange {
 
     /// Returns the differences for the audit log.
     pub fn to_detail(&self) -> Value {
-        let to_json = |change: &EndpointChange| serde_json::json!({"member": change.member, "old_host": change.old_host, "new_host": change.new_host});
-        serde_json::json!({
-            "changed": self.members,
-            "endpoints": self.endpoints.iter().map(to_json).collect::<Vec<_>>(),
-        })
+        serde_json::json!({"changed": self.members, "endpoints": self.describe_endpoints()})
     }
+
+    /// Returns the changed endpoints with their hosts for the audit log.
+    pub fn describe_endpoints(&self) -> Vec<Value> {
+        let to_json = |change: &EndpointChange| serde_json::json!({"member": change.member, "old_host": change.old_host, "new_host": change.new_host});
+        self.endpoints.iter().map(to_json).collect()
+    }
+}
+
+/// The endpoints that only new logins use: no grant is used or revoked there. If one of them changes, existing grants stay.
+const LOGIN_ENDPOINTS: [ProviderEndpoint; 3] =
+    [ProviderEndpoint::PushedAuthorizationRequest, ProviderEndpoint::Introspection, ProviderEndpoint::Keys];
+
+fn holds_grants(member: &str) -> bool {
+    LOGIN_ENDPOINTS.iter().all(|endpoint| endpoint.as_str() != member)
 }
 
 /// Compares the settings of a provider, and the endpoints that result from them and from the metadata of the issuer, with new ones.
@@ -61,7 +71,7 @@ pub fn compare_providers(old: &Provider, new: &Provider) -> SettingsChange {
             continue;
         }
         // An endpoint that was missing is one of the same server, and useful for existing grants too.
-        leaves_endpoints |= old_url.is_some();
+        leaves_endpoints |= old_url.is_some() && holds_grants(member);
         endpoints.push(EndpointChange { member, old_host: host(old_url), new_host: host(new_url) });
     }
     let (old, new) = (to_members(&old.settings), to_members(&new.settings));
@@ -165,5 +175,24 @@ mod tests {
         assert!(!compare_providers(&provider(&json!({"token_endpoint": null})), &first).leaves_endpoints);
         assert!(compare_providers(&first, &second).leaves_endpoints);
         assert!(!compare_providers(&first, &first).leaves_endpoints);
+    }
+
+    #[test]
+    fn grants_stay_if_endpoint_of_logins_moves() {
+        let discover = |path: &str| {
+            let discovered: ProviderMetadata = serde_json::from_value(json!({
+                "issuer": "https://maple.example",
+                "jwks_uri": format!("https://maple.example/{path}/keys"),
+                "introspection_endpoint": format!("https://maple.example/{path}/introspect"),
+                "pushed_authorization_request_endpoint": format!("https://maple.example/{path}/par"),
+            }))
+            .unwrap();
+            Provider { discovered: Some(discovered), ..provider(&json!({})) }
+        };
+
+        let change = compare_providers(&discover("a"), &discover("b"));
+
+        assert_eq!(change.endpoints.len(), 3);
+        assert!(!change.leaves_endpoints);
     }
 }
