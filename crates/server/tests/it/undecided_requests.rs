@@ -122,11 +122,12 @@ async fn changed_or_foreign_cookie_begins_nothing() {
     let (_, approve) = kit.open_consent(&at, &cookie).await;
     let (name, value) = cookie.split_once('=').unwrap();
     let foreign = read_set_cookie(&two);
-    let swapped = if value.ends_with('A') { "B" } else { "A" };
+    let other_than = |character: &str| if character == "A" { "B" } else { "A" };
+    let (first, last) = (&value[..1], &value[value.len() - 1..]);
     for wrong in [
         format!("{name}={}", foreign.split_once('=').unwrap().1),
-        format!("{name}={}{swapped}", &value[..value.len() - 1]),
-        format!("{name}={swapped}{}", &value[1..]),
+        format!("{name}={}{}", &value[..value.len() - 1], other_than(last)),
+        format!("{name}={}{}", other_than(first), &value[1..]),
         foreign.clone(),
     ] {
         let page = kit.send_raw(&RawRequest::get(at.clone()).header("cookie", wrong.clone())).await;
