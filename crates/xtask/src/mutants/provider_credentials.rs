@@ -126,7 +126,7 @@ pub(super) const PROVIDER_CREDENTIAL_MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a change of endpoints keeps no former settings",
         file: "crates/domain/src/rule/provider/change.rs",
-        original: "leaves_endpoints |= old_url.is_some();",
+        original: "leaves_endpoints |= old_url.is_some() && holds_grants(member);",
         replacement: "leaves_endpoints |= old_url.is_none();",
         tests: TestTarget::Unit("bowline-domain"),
         test: "rule::provider::change::tests::grants_stay_at_endpoints_unless_server_or_client_changes",
