@@ -1,6 +1,7 @@
 //! The configuration of the hub. It has four layers, each overriding the previous ones: defaults, a file, environment
 //! variables `BOWLINE_<SECTION>__<KEY>`, and flags.
 
+mod changes;
 mod load;
 mod paths;
 mod provider;
