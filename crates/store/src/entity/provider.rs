@@ -187,4 +187,7 @@ static LOCK_PROVIDER: &Sql = sql!(concat!(
     " FROM providers WHERE id = ?1 FOR NO KEY UPDATE"
 ));
 
-pub(crate) static HOT_STATEMENTS: &[&Sql] = &[PROVIDER, LOCK_PROVIDER, FORMER_REVOCATION];
+/// The statements whose rows are kept in the access map.
+pub(crate) static STATEMENTS_IN_MEMORY: &[&Sql] = &[PROVIDER];
+
+pub(crate) static HOT_STATEMENTS: &[&Sql] = &[LOCK_PROVIDER, FORMER_REVOCATION];

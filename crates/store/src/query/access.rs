@@ -274,7 +274,7 @@ mod tests {
         };
         connection.authorizer(Some(record)).unwrap();
 
-        let rows = [HOT_STATEMENTS, entity::client::HOT_STATEMENTS, entity::provider::HOT_STATEMENTS];
+        let rows = [HOT_STATEMENTS, entity::client::HOT_STATEMENTS, entity::provider::STATEMENTS_IN_MEMORY];
         for sql in rows.concat() {
             connection.prepare(sql.sqlite).unwrap();
         }

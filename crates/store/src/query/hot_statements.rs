@@ -14,7 +14,7 @@ use crate::sql::{Sql, Statement};
 
 /// Returns the statements on hot paths: those that run for requests, jobs or searches.
 pub fn hot_statements() -> Vec<Statement> {
-    let groups: [&[&'static Sql]; 42] = [
+    let groups: [&[&'static Sql]; 43] = [
         entity::access_state::HOT_STATEMENTS,
         entity::authorization_code::HOT_STATEMENTS,
         entity::authorization_request::HOT_STATEMENTS,
@@ -22,6 +22,7 @@ pub fn hot_statements() -> Vec<Statement> {
         entity::connection::HOT_STATEMENTS,
         entity::job::HOT_STATEMENTS,
         entity::operator::HOT_STATEMENTS,
+        entity::provider::STATEMENTS_IN_MEMORY,
         entity::provider::HOT_STATEMENTS,
         entity::registration::HOT_STATEMENTS,
         client::HOT_STATEMENTS,
