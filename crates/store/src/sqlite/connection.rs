@@ -36,7 +36,7 @@ pub(super) fn open(path: &Path, flags: OpenFlags) -> Result<Connection> {
     connection.execute_batch(
         "PRAGMA page_size = 2048; PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;
-         PRAGMA trusted_schema = OFF; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -4096;",
+         PRAGMA trusted_schema = OFF; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -2048;",
     )?;
     // This enables the query planner stability guarantee: a plan depends only on the statement. Without it, the plan
     // also depends on the bound values, and SQLite prepares a statement again at each use if a bound value
