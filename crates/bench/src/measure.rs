@@ -108,8 +108,8 @@ pub async fn measure_store<T: BenchmarkTarget>(
         let config_file = target.stop().await;
         show_progress("starting the hub as a process");
         let [public, probes] = find_free_addresses().await?;
-        let serve = T::serve_command(&config_file, &public, &probes)?;
-        let (process, ready_after) = HubProcess::start(serve, &probes).await?;
+        let serve = || T::serve_command(&config_file, &public, &probes);
+        let (process, ready_after) = HubProcess::start_repeatedly(serve, &probes).await?;
         report.add_note(store_url, connections, "ms from start to ready", to_millis(ready_after));
         report.add_note(store_url, connections, "MiB of memory when ready", process.resident_mib());
         let warm_up = WarmUp { public, signer, requests, identities, population: population.clone() };

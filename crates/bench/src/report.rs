@@ -53,6 +53,7 @@ Measured separately:
   length of the log after a truncation; on PostgreSQL, the statistics of the server (`pg_stat_wal`), without full-page images if `pg_walinspect` can be installed. PostgreSQL
   writes an image of a page at its first change after a checkpoint.
 - *percent of updates that are HOT*: updates of rows that changed no index (`n_tup_hot_upd`), during the same ends.
+- *ms from start to ready*: a hub in a process of its own, after the previous one was killed; the median of five starts.
 - *memory*: the resident set of a hub in a process of its own, directly after it became ready, and after a check of each connection (at most a
   million).
 ";
