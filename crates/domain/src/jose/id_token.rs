@@ -109,6 +109,9 @@ pub enum IdTokenError {
     /// The token is not signed, its algorithm is not allowed, or it is no JWT.
     #[error("the id_token is not signed by an allowed algorithm, or is malformed")]
     NotSigned,
+    /// The metadata of the issuer name other algorithms.
+    #[error("the id_token is signed by an algorithm that the metadata of the issuer do not name")]
+    OtherAlgorithm,
     /// The provider's keys contain no key that the token names, or that fits its algorithm.
     #[error("the provider publishes no key for the signature of the id_token")]
     UnknownKey,
@@ -146,6 +149,8 @@ pub struct ExpectedIdToken<'a> {
     pub nonce: Option<&'a str>,
     /// The claim that identifies the customer.
     pub claim: &'a str,
+    /// The algorithms that the metadata of the issuer name (OpenID Connect Discovery §3); empty if they name none.
+    pub announced_algorithms: &'a [String],
     /// The current time.
     pub now: Timestamp,
 }
@@ -164,6 +169,10 @@ impl ExpectedIdToken<'_> {
         // An extension in `crit` that is not understood makes a token invalid (RFC 7515 §4.1.11).
         if !ALGORITHMS.contains(&header.alg) || !is_jwt || header.crit.is_some() {
             return Err(IdTokenError::NotSigned);
+        }
+        let is_announced = |name: &String| name.parse() == Ok(header.alg);
+        if !self.announced_algorithms.is_empty() && !self.announced_algorithms.iter().any(is_announced) {
+            return Err(IdTokenError::OtherAlgorithm);
         }
         let mut validation = Validation::new(header.alg);
         validation.required_spec_claims.clear();

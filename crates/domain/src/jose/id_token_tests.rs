@@ -12,6 +12,7 @@ const EXPECTED: ExpectedIdToken<'static> = ExpectedIdToken {
     client_id: "bowline",
     nonce: Some("n-1"),
     claim: "sub",
+    announced_algorithms: &[],
     now: NOW,
 };
 
@@ -152,6 +153,20 @@ fn rfc8725_unsigned_or_foreign_id_token_is_rejected() {
     assert_eq!(verify(&without_id, &keys), Err(IdTokenError::UnknownKey));
     assert_eq!(verify(&"x".repeat(20_000), &keys), Err(IdTokenError::TooLarge));
     assert_eq!(verify("", &keys), Err(IdTokenError::NotSigned));
+}
+
+#[test]
+fn algorithm_that_metadata_do_not_name_is_rejected() {
+    let key = SigningKey::new(Algorithm::ES256);
+    let keys = ProviderKeys::parse(json!({"keys": [key.publish("a")]}).to_string().as_bytes()).unwrap();
+    let verify = |names: &[&str]| {
+        let announced: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let expected = ExpectedIdToken { announced_algorithms: &announced, ..EXPECTED };
+        expected.verify(&key.sign("a", &claims()), &keys).map(|_| ())
+    };
+
+    assert_eq!(verify(&["RS256", "ES256"]), Ok(()));
+    assert_eq!(verify(&["RS256", "unknown"]), Err(IdTokenError::OtherAlgorithm));
 }
 
 #[test]

@@ -105,11 +105,14 @@ impl ProviderEndpoints<'_> {
         let token = tokens.string_field(MEMBER).ok_or_else(|| IdentityError::NoMember(MEMBER.to_owned()))?;
         let issuer = self.provider.settings.issuer.as_deref();
         let client_id = self.load_client_id().await?;
+        let metadata = self.provider.metadata();
         let expected = ExpectedIdToken {
             issuer: issuer.ok_or(IdentityError::NotConfigured("issuer"))?,
             client_id: &client_id,
             nonce,
             claim,
+            announced_algorithms: metadata
+                .map_or(&[][..], |metadata| metadata.id_token_signing_alg_values_supported.as_slice()),
             now: self.ctx.app().now().unwrap_or(self.ctx.now()),
         };
         let keys = self.load_keys(false).await?;
