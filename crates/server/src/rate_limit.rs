@@ -53,6 +53,8 @@ pub enum LoginStep {
     Decide,
     /// A callback of a provider.
     Callback,
+    /// A response of a provider that the browser posts, before the callback.
+    PostedResponse,
 }
 
 type Limiter<K, C> = RateLimiter<K, DefaultKeyedStateStore<K>, C, NoOpMiddleware<<C as Clock>::Instant>>;

@@ -219,6 +219,10 @@ async fn receive_posted_callback(
     request: Request<Body>,
 ) -> Response {
     let app = state.app();
+    let network = state.caller_network(request.headers());
+    if let Err(error) = app.limits().ensure_login_step_allowed(LoginStep::PostedResponse, network) {
+        return render_rate_limit_error(error, &locale);
+    }
     let reject = |status| render_notice(status, NoticeKind::UnknownLink, &locale);
     let Ok(provider) = provider.parse::<ProviderId>() else { return reject(StatusCode::BAD_REQUEST) };
     let body = match BoundedBody::read(app, request).await {

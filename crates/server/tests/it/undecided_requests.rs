@@ -226,6 +226,13 @@ async fn network_over_login_limit_gets_429_others_unaffected() {
     assert_eq!(kit.send_raw(&callback("invented")).await.status, 400);
     assert_eq!(kit.send_raw(&callback(&state.unwrap())).await.status, 302);
     assert_limited(&kit.send_raw(&callback("invented")).await);
+    let post = || {
+        let form = "application/x-www-form-urlencoded";
+        from(RawRequest::post("/callback/1000", form, "code=a&state=b"), "192.0.2.1")
+    };
+    let posted = [kit.send_raw(&post()).await.status, kit.send_raw(&post()).await.status];
+    assert_eq!(posted, [303, 303], "a response that is posted precedes a callback");
+    assert_limited(&kit.send_raw(&post()).await);
 }
 
 #[tokio::test]
