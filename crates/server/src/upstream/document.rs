@@ -1,7 +1,6 @@
 //! Reads documents, such as statements, and passes them on while they are read.
 
 use bytes::{Bytes, BytesMut};
-use domain::Secret;
 use fdx::ErrorCode;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use http::{HeaderMap, header};
@@ -32,13 +31,13 @@ impl ConnectionSource<'_> {
         path: &[&str],
         kind: &'static str,
     ) -> Result<StreamedDocument, ReadError> {
-        let (base, url) = (self.resource_url(&[], &[])?, self.resource_url(path, &[])?);
-        let endpoints = self.endpoints();
-        let open = |token: Secret<String>| {
-            let (endpoints, base, url) = (&endpoints, &base, &url);
-            async move { endpoints.open_document(base, url, token.expose(), kind).await }
-        };
-        let response = self.call_with_token(open).await?;
+        let open = self.call_with_token(|source, token| async move {
+            let (base, url) = (source.resource_url(&[], &[])?, source.resource_url(path, &[])?);
+            let response = source.endpoints().open_document(&base, &url, token.expose(), kind).await;
+            Ok::<_, ReadError>((source, response.map_err(ReadError::Upstream)?))
+        });
+        let (source, response) = open.await?;
+        let endpoints = source.endpoints();
         let status = response.status;
         let max_bytes = self.ctx.app().config().upstream.max_statement.bytes();
         let reporter = endpoints.read_reporter();

@@ -1,23 +1,25 @@
 //! Reads FDX resources of a connection from its provider, with the connection's access token.
 
+use std::borrow::Cow;
+
 use domain::Secret;
 use domain::model::provider::{DateParameters, FdxVersion, Provider};
 use domain::rule::access::GrantedAccess;
 use fdx::{DropReason, DropReport, ErrorCode, LinkDates, ParseError, Shaped, Version};
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
-use store::query::GetProvider;
 use url::Url;
 
 use super::endpoints::ProviderEndpoints;
 use super::error::{ReadError, UpstreamError};
-use super::refresh::obtain_access_token;
+use super::refresh::{UpstreamAccessToken, load_provider, obtain_access_token};
 use super::urls::build_resource_url;
 use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::rate_limit::RateLimitError;
 
 /// A connection's provider, from which the hub reads with the connection's access token.
+#[derive(Clone)]
 pub struct ConnectionSource<'a> {
     pub(super) ctx: &'a RequestContext,
     access: &'a GrantedAccess,
@@ -27,8 +29,7 @@ pub struct ConnectionSource<'a> {
 impl<'a> ConnectionSource<'a> {
     /// Loads the provider of a connection.
     pub async fn load(ctx: &'a RequestContext, access: &'a GrantedAccess) -> Result<Self, ReadError> {
-        let provider = ctx.ask(&GetProvider { id: access.provider_id() }).await?;
-        let provider = provider.ok_or(InternalError::new("the provider of a connection does not exist"))?;
+        let provider = load_provider(ctx, access.provider_id()).await?;
         Ok(Self { ctx, access, provider })
     }
 
@@ -77,14 +78,13 @@ impl<'a> ConnectionSource<'a> {
         query: &[(&str, &str)],
         parse: impl FnOnce(&[u8], Version, &mut DropReport) -> Result<T, ParseError>,
     ) -> Result<T, ReadError> {
-        let url = self.resource_url(path, query)?;
-        let endpoints = self.endpoints();
-        let read = |token: Secret<String>| {
-            let (endpoints, url) = (&endpoints, &url);
-            async move { endpoints.read_resource(url, token.expose()).await }
-        };
-        let response = self.call_with_token(read).await?;
-        let version = match self.provider.settings.fdx.version {
+        let read = self.call_with_token(|source, token| async move {
+            let url = source.resource_url(path, query)?;
+            let response = source.endpoints().read_resource(&url, token.expose()).await;
+            Ok::<_, ReadError>((source, response.map_err(ReadError::Upstream)?))
+        });
+        let (source, response) = read.await?;
+        let version = match source.provider.settings.fdx.version {
             FdxVersion::V5 => Version::V5,
             FdxVersion::V6 => Version::V6,
         };
@@ -92,7 +92,7 @@ impl<'a> ConnectionSource<'a> {
         let parsed = parse(&response.body, version, &mut report);
         self.count_dropped(&report);
         parsed.map_err(|error| {
-            endpoints.report_unreadable(response.status, error.reason());
+            source.endpoints().report_unreadable(response.status, error.reason());
             ReadError::Upstream(match error {
                 ParseError::OtherVersion => UpstreamError::OtherFdxVersion,
                 _ => UpstreamError::Failed,
@@ -130,34 +130,48 @@ impl<'a> ConnectionSource<'a> {
             .for_connection(self.access.connection_id())
     }
 
-    /// Calls the provider with a valid access token. If the provider rejects the token, the token is refreshed and the
-    /// call is repeated once.
-    pub(super) async fn call_with_token<T, F>(
-        &self,
-        call: impl Fn(Secret<String>) -> F,
+    /// Calls the provider with a valid access token and the settings that belong to it. If the provider rejects the token, the token
+    /// is refreshed and the call is repeated once.
+    pub(super) async fn call_with_token<'s, T, F>(
+        &'s self,
+        call: impl Fn(Cow<'s, Self>, Secret<String>) -> F,
     ) -> Result<T, ReadError>
     where
-        F: Future<Output = Result<T, UpstreamError>>,
+        F: Future<Output = Result<T, ReadError>>,
     {
         // The rate limit is checked first, so that a recipient that exceeds it cannot cause refreshes either.
         let permit = self.ctx.app().limits().ensure_provider_call_allowed(self.access);
         permit.map_err(|RateLimitError(wait)| ReadError::Upstream(UpstreamError::RateLimited(wait)))?;
-        let token = obtain_access_token(self.ctx, &self.provider, self.access, None).await?;
-        let mut response = call(token.token).await;
-        if response.as_ref().is_err_and(|error| *error == UpstreamError::TokenRefused) {
+        let (source, token) = self.obtain_token(None).await?;
+        let mut response = call(source, token.token).await;
+        if matches!(response, Err(ReadError::Upstream(UpstreamError::TokenRefused))) {
             // The provider may have revoked the access token before its expiry.
-            let rejected = Some(token.version);
-            let token = obtain_access_token(self.ctx, &self.provider, self.access, rejected).await?;
-            response = call(token.token).await;
+            let (source, token) = self.obtain_token(Some(token.version)).await?;
+            response = call(source, token.token).await;
         }
         response.map_err(|error| match error {
             // The refreshed token is rejected too, so the customer must authorize again. The connection does not end,
             // because only `invalid_grant` proves that the grant has ended.
-            UpstreamError::TokenRefused => {
+            ReadError::Upstream(UpstreamError::TokenRefused) => {
                 self.endpoints().report_status(StatusCode::UNAUTHORIZED, &HeaderMap::new());
                 ReadError::Upstream(UpstreamError::FdxError(ErrorCode::NotAuthorized))
             }
-            error => ReadError::Upstream(error),
+            error => error,
         })
+    }
+
+    /// Returns a valid access token, with the provider whose endpoints it may be sent to.
+    ///
+    /// If the provider has moved since this request began, another request may have refreshed the token at the new endpoints. It must
+    /// not be sent to the former ones.
+    async fn obtain_token(
+        &self,
+        rejected_version: Option<i64>,
+    ) -> Result<(Cow<'_, Self>, UpstreamAccessToken), ReadError> {
+        let token = obtain_access_token(self.ctx, &self.provider, self.access, rejected_version).await?;
+        if token.endpoints == self.provider.version.endpoints {
+            return Ok((Cow::Borrowed(self), token));
+        }
+        Ok((Cow::Owned(Self::load(self.ctx, self.access).await?), token))
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use domain::Secret;
-use domain::id::{ClientId, ConnectionId};
+use domain::id::{ClientId, ConnectionId, ProviderId};
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::connection::{EndCause, EndDetails};
 use domain::model::job::{AttemptOutcome, Job};
@@ -43,6 +43,8 @@ pub(super) struct UpstreamAccessToken {
     pub(super) token: Secret<String>,
     /// The version of the stored credential that contains the token.
     pub(super) version: i64,
+    /// The version of the provider's endpoints that the token was sealed with.
+    pub(super) endpoints: i64,
 }
 
 enum RefreshError {
@@ -128,8 +130,15 @@ fn open_access_token(
     credential: &UpstreamCredential,
 ) -> Result<UpstreamAccessToken, RefreshError> {
     let owner = SealOwner::for_connection(id, client_id, provider.id);
-    let token = open_token(ctx, owner, SealPurpose::AccessToken, &credential.access_token)?.secret;
-    Ok(UpstreamAccessToken { token, version: credential.version })
+    let opened = open_token(ctx, owner, SealPurpose::AccessToken, &credential.access_token)?;
+    let GrantSecret { secret: token, endpoints } = opened;
+    Ok(UpstreamAccessToken { token, version: credential.version, endpoints })
+}
+
+/// Loads the current settings of the provider of a connection.
+pub(super) async fn load_provider(ctx: &RequestContext, id: ProviderId) -> Result<Provider, InternalError> {
+    let provider = ctx.ask(&GetProvider { id }).await?;
+    provider.ok_or(InternalError::new("the provider of a connection does not exist"))
 }
 
 /// Returns the time until a refresh that was rejected once may be repeated; `None` if it may be sent now.
@@ -176,8 +185,7 @@ async fn end_with_access_token(
 /// Runs one attempt of a job that repeats a refresh which the provider rejected with `invalid_grant`.
 pub async fn confirm_invalid_grant(ctx: &RequestContext, job: &Job) -> Result<AttemptReport, AttemptError> {
     let report = |outcome, description: &str| Ok(AttemptReport::new(outcome, description));
-    let provider = ctx.ask(&GetProvider { id: job.provider_id }).await?;
-    let provider = provider.ok_or(InternalError::new("the provider of a job does not exist"))?;
+    let provider = load_provider(ctx, job.provider_id).await?;
     let id = job.connection_id.as_ref().ok_or(InternalError::new("a job has no connection"))?;
     let client_id = job.client_id.as_ref().ok_or(InternalError::new("a job has no recipient"))?;
     let owner = CredentialOwner { provider: &provider, id, client_id };
@@ -253,11 +261,16 @@ struct RefreshTask {
 }
 
 impl RefreshTask {
-    async fn run(self) -> Result<UpstreamAccessToken, RefreshError> {
+    async fn run(mut self) -> Result<UpstreamAccessToken, RefreshError> {
         let Some(sealed) = &self.lease.refresh_token else {
             return self.release_lease(UpstreamError::TokenRefused, false).await;
         };
         let refresh_token = open_token(&self.ctx, self.owner(), SealPurpose::RefreshToken, sealed)?;
+        // The provider may have moved since this request has loaded it, and another request may have refreshed the grant there. The
+        // token must not be sent to the endpoints that it has left.
+        if refresh_token.endpoints != self.provider.version.endpoints {
+            self.provider = load_provider(&self.ctx, self.provider.id).await?;
+        }
         let endpoints =
             ProviderEndpoints::new(&self.ctx, &self.provider, &self.client_id).for_connection(&self.id);
         match endpoints.request_tokens(TokenGrant::Refresh { token: refresh_token.secret.expose() }).await {
@@ -306,7 +319,8 @@ impl RefreshTask {
         };
         match self.ctx.run(command).await? {
             StoreCredentialOutcome::Stored => {
-                Ok(UpstreamAccessToken { token: tokens.access_token, version: self.lease.version + 1 })
+                let (version, endpoints) = (self.lease.version + 1, self.provider.version.endpoints);
+                Ok(UpstreamAccessToken { token: tokens.access_token, version, endpoints })
             }
             // The connection has ended or another refresh was faster. The next attempt reads the credential again.
             StoreCredentialOutcome::LeaseLost => Err(RefreshError::Busy),
