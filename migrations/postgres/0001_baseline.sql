@@ -74,7 +74,8 @@ CREATE TABLE client_removals (
 );
 
 -- Data providers. `secrets` are the hub's secrets at the provider, sealed under `data_key`. `metadata` are the last accepted ones of
--- the issuer. Each change of the settings or secrets increments `version`; `endpoints_version` is the version with which the current endpoints came into use.
+-- the issuer. Each change of the settings or secrets increments `version`; `endpoints_version` is the version with which the current endpoints
+-- came into use first. `former_revokes`: whether grants may be revoked at endpoints that the provider has no longer.
 CREATE TABLE providers (
     id BIGINT NOT NULL PRIMARY KEY,
     state TEXT NOT NULL,
@@ -83,11 +84,13 @@ CREATE TABLE providers (
     settings TEXT NOT NULL,
     version BIGINT NOT NULL,
     endpoints_version BIGINT NOT NULL,
+    former_revokes BOOLEAN NOT NULL,
     data_key BYTEA,
     secrets BYTEA,
     metadata TEXT,
     audit_head BYTEA NOT NULL,
     metadata_mac BYTEA NOT NULL,
+    secrets_mac BYTEA NOT NULL,
     state_mac BYTEA NOT NULL,
     mac BYTEA NOT NULL,
     created_at BIGINT NOT NULL,
@@ -95,18 +98,20 @@ CREATE TABLE providers (
 );
 
 -- The last settings and secrets of a provider with endpoints that it has no longer. Grants that it issued there are revoked there.
--- `revokes`: whether the settings have a method of revocation.
+-- They are deleted when no grant needs them: `examined_until` is the last connection that was examined, and `unneeded_at` the time
+-- at which no live connection needed them any longer.
 CREATE TABLE former_provider_settings (
     provider_id BIGINT NOT NULL REFERENCES providers (id),
     endpoints_version BIGINT NOT NULL,
     version BIGINT NOT NULL,
     settings TEXT NOT NULL,
     metadata TEXT,
-    revokes BOOLEAN NOT NULL,
     data_key BYTEA,
     secrets BYTEA,
     mac BYTEA NOT NULL,
     replaced_at BIGINT NOT NULL,
+    examined_until BYTEA,
+    unneeded_at BIGINT,
     PRIMARY KEY (provider_id, endpoints_version)
 );
 

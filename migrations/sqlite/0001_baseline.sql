@@ -74,7 +74,8 @@ CREATE TABLE client_removals (
 ) STRICT;
 
 -- Data providers. `secrets` are the hub's secrets at the provider, sealed under `data_key`. `metadata` are the last accepted ones of
--- the issuer. Each change of the settings or secrets increments `version`; `endpoints_version` is the version with which the current endpoints came into use.
+-- the issuer. Each change of the settings or secrets increments `version`; `endpoints_version` is the version with which the current endpoints
+-- came into use first. `former_revokes`: whether grants may be revoked at endpoints that the provider has no longer.
 CREATE TABLE providers (
     id INTEGER NOT NULL PRIMARY KEY,
     state TEXT NOT NULL,
@@ -83,11 +84,13 @@ CREATE TABLE providers (
     settings TEXT NOT NULL,
     version INTEGER NOT NULL,
     endpoints_version INTEGER NOT NULL,
+    former_revokes INTEGER NOT NULL CHECK (former_revokes IN (0, 1)),
     data_key BLOB,
     secrets BLOB,
     metadata TEXT,
     audit_head BLOB NOT NULL,
     metadata_mac BLOB NOT NULL,
+    secrets_mac BLOB NOT NULL,
     state_mac BLOB NOT NULL,
     mac BLOB NOT NULL,
     created_at INTEGER NOT NULL,
@@ -95,18 +98,20 @@ CREATE TABLE providers (
 ) STRICT;
 
 -- The last settings and secrets of a provider with endpoints that it has no longer. Grants that it issued there are revoked there.
--- `revokes`: whether the settings have a method of revocation.
+-- They are deleted when no grant needs them: `examined_until` is the last connection that was examined, and `unneeded_at` the time
+-- at which no live connection needed them any longer.
 CREATE TABLE former_provider_settings (
     provider_id INTEGER NOT NULL REFERENCES providers (id),
     endpoints_version INTEGER NOT NULL,
     version INTEGER NOT NULL,
     settings TEXT NOT NULL,
     metadata TEXT,
-    revokes INTEGER NOT NULL CHECK (revokes IN (0, 1)),
     data_key BLOB,
     secrets BLOB,
     mac BLOB NOT NULL,
     replaced_at INTEGER NOT NULL,
+    examined_until BLOB,
+    unneeded_at INTEGER,
     PRIMARY KEY (provider_id, endpoints_version)
 ) STRICT;
 

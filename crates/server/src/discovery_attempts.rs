@@ -39,6 +39,13 @@ impl DiscoveryError {
         Self { reasons: reasons.join("\n"), is_rejected }
     }
 
+    /// Creates an error for metadata that name other endpoints too often.
+    pub(crate) fn too_many_changes() -> Self {
+        let reasons =
+            "the metadata have named other endpoints too often while connections with earlier ones exist";
+        Self { reasons: reasons.to_owned(), is_rejected: true }
+    }
+
     /// Returns whether there is a document, which is not acceptable.
     pub(crate) const fn is_rejected(&self) -> bool {
         self.is_rejected

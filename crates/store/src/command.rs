@@ -10,6 +10,7 @@ pub(crate) mod delete_tokens;
 pub(crate) mod end_connection;
 pub(crate) mod end_facts;
 pub(crate) mod expiry_brake;
+pub(crate) mod former_settings;
 pub(crate) mod invalid_grant;
 pub(crate) mod job_count;
 mod job_queue;
@@ -34,8 +35,9 @@ pub(crate) mod set_metadata;
 mod terms;
 pub(crate) mod upstream_client;
 
+pub use crate::entity::former_settings::FormerSettings;
 pub use crate::entity::job::JobQueue;
-pub use crate::entity::provider::{FormerSettings, SealedProviderSecrets};
+pub use crate::entity::provider::SealedProviderSecrets;
 pub use crate::entity::registration::SealedUpstreamClient;
 pub use authorization_code::{ReplaceCode, ReplaceCodeOutcome};
 pub use authorization_request::{
@@ -49,6 +51,9 @@ pub use credential::{LeaseCredential, LeaseOutcome, ReleaseLease, StoreCredentia
 pub use delete_tokens::{DeleteEndedTokens, DeletedTokens};
 pub use end_connection::{EndConnection, EndOutcome, ExpireConnection};
 pub use expiry_brake::{BrakeExpiry, RecordSweep};
+pub use former_settings::{
+    DeleteFormerSettings, FormerSettingsDeletion, FormerSettingsUpdate, MAX_FORMER_SETTINGS,
+};
 pub use invalid_grant::{HandleInvalidGrant, InvalidGrantOutcome};
 pub use job_count::FoldJobTransitions;
 pub use job_queue::UnrevokedToken;
@@ -56,8 +61,8 @@ pub use lease::Lease;
 pub use open_connection::{OpenConnection, OpenOutcome, SealedGrant};
 pub use operator::{AddOperator, AddOperatorOutcome, IssueBootstrapToken, OperatorAddedBy, RemoveOperator};
 pub use provider::{
-    AddProvider, SetProviderState, StoreProviderMetadata, UpdateProvider, UpdateProviderOutcome,
-    UpsertProvider,
+    AddProvider, FormerSettingsPlan, SetProviderState, StoreMetadataOutcome, StoreProviderMetadata,
+    UpdateProvider, UpdateProviderOutcome, UpsertOutcome, UpsertProvider,
 };
 pub use purge::Purge;
 pub use record_access_denials::{HUB_SUBJECT_ID, RecordAccessDenials};

@@ -7,6 +7,7 @@ pub(crate) mod authorization_code;
 pub(crate) mod authorization_request;
 pub(crate) mod client;
 pub(crate) mod connection;
+pub(crate) mod former_settings;
 pub(crate) mod job;
 pub(crate) mod operator;
 pub(crate) mod provider;

@@ -91,18 +91,21 @@ pub struct Provider {
 pub struct SettingsVersion {
     /// The number of the version. Each change of the settings or the secrets increments it.
     pub number: i64,
-    /// The number of the version with which the current endpoints came into use.
+    /// The number of the version with which the endpoints came into use first.
     pub endpoints: i64,
+    /// True if grants may exist that are revoked at endpoints which the provider has no longer.
+    pub has_former_revocation: bool,
+    /// True if the provider has these endpoints no longer. Their failures must not affect the calls to the current ones.
+    pub is_former: bool,
 }
 
 impl SettingsVersion {
     /// The version of a new provider.
-    pub const FIRST: Self = Self { number: 1, endpoints: 1 };
+    pub const FIRST: Self = Self { number: 1, endpoints: 1, has_former_revocation: false, is_former: false };
 
-    /// Returns the version after a change. `leaves_endpoints` is true if existing grants stay at the former endpoints.
-    pub const fn after_change(self, leaves_endpoints: bool) -> Self {
-        let number = self.number + 1;
-        Self { number, endpoints: if leaves_endpoints { number } else { self.endpoints } }
+    /// Returns the version after a change that leaves existing grants at the same endpoints.
+    pub const fn next(self) -> Self {
+        Self { number: self.number + 1, ..self }
     }
 }
 

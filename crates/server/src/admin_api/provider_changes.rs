@@ -9,7 +9,7 @@ use domain::rule::validation::ValidationError;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use store::command::{UpdateProvider, UpdateProviderOutcome};
+use store::command::{MAX_FORMER_SETTINGS, UpdateProvider, UpdateProviderOutcome};
 use store::query::CountLiveConnections;
 
 use super::error::AdminError;
@@ -19,7 +19,7 @@ use crate::config::UpstreamSection;
 use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::request::{RequestBody, parse_members};
-use crate::upstream::HubSecrets;
+use crate::upstream::{HubSecrets, plan_former_settings};
 
 /// The request to replace the settings of a provider: the members of the request to add one, without the id. Secrets that it lacks
 /// stay as they are.
@@ -270,6 +270,13 @@ fn from_configuration() -> AdminError {
     AdminError::Conflict(FROM_CONFIGURATION.to_owned())
 }
 
+fn too_many_former_settings() -> AdminError {
+    AdminError::Conflict(format!(
+        "The endpoints of the provider have changed {MAX_FORMER_SETTINGS} times while connections with earlier ones exist; \
+         repeat the change when they have ended or were refreshed"
+    ))
+}
+
 /// The message for a change of a provider that the configuration defines.
 pub(super) const FROM_CONFIGURATION: &str =
     "The provider is defined in the configuration file: change it there, and reload the file with SIGHUP";
@@ -298,6 +305,8 @@ async fn apply(
         return Ok(build_update(ProviderUpdateOutcome::Unchanged, wanted.change, provider));
     }
     let id = stored.id;
+    let changed = Provider { settings: wanted.settings.clone(), ..stored.clone() };
+    let updates = plan_former_settings(ctx, &stored, (&changed, &wanted.secrets)).await?;
     let command = UpdateProvider {
         moment: ctx.new_moment()?,
         provider_id: id,
@@ -305,12 +314,14 @@ async fn apply(
         settings: wanted.settings,
         secrets: wanted.secrets.seal(ctx, id)?,
         replaced_secrets: wanted.replaced_secrets,
+        former: updates,
         actor,
     };
     let change = match ctx.run(command).await? {
         UpdateProviderOutcome::Updated(change) => change,
         UpdateProviderOutcome::NotFound => return Err(NOT_FOUND),
         UpdateProviderOutcome::FromConfiguration => return Err(from_configuration()),
+        UpdateProviderOutcome::TooManyFormerSettings => return Err(too_many_former_settings()),
         UpdateProviderOutcome::Outdated => {
             let message =
                 "Another request has changed the provider in the meantime; read it and repeat the change";

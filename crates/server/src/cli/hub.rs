@@ -6,8 +6,9 @@
 use anyhow::Context;
 use domain::id::ProviderId;
 use domain::model::audit_event::{Actor, AuditKey};
-use store::command::{SetMetadata, UpsertProvider};
-use store::query::GetMetadata;
+use domain::model::provider::Provider;
+use store::command::{FormerSettingsPlan, MAX_FORMER_SETTINGS, SetMetadata, UpsertOutcome, UpsertProvider};
+use store::query::{GetMetadata, GetProvider};
 use store::{
     Location, RowAuthenticator, Store, StoreError, StoreKeys, StorePurpose, StoreSettings, UptimeClock,
 };
@@ -18,8 +19,11 @@ use super::process_protection::protect_memory;
 use crate::app::App;
 use crate::clock::{Clock, uptime};
 use crate::config::{Config, ProviderEntry};
+use crate::context::RequestContext;
+use crate::error::InternalError;
 use crate::jobs;
 use crate::server::KEYS_METADATA_NAME;
+use crate::upstream::{HubSecrets, plan_former_settings};
 use crate::vault::{KeyFile, Vault};
 
 /// The actor id, in the audit log, of commands that use the store without a running hub.
@@ -147,23 +151,52 @@ pub(super) async fn upsert_providers(
     let ctx = jobs::new_job_context(app, ACTOR)?;
     let mut changed = Vec::new();
     for entry in providers {
-        let moment = ctx.new_moment()?;
-        let actor = Actor::system("configuration");
         let provider = entry.to_provider();
         let id = provider.id;
-        match ctx.run(UpsertProvider { moment, provider, actor }).await {
+        match upsert_provider(&ctx, provider).await {
             // Requests for this provider fail. It must not keep the hub from serving the others.
-            Err(StoreError::UnverifiedRow { .. }) => {
+            Err(InternalError::Store(StoreError::UnverifiedRow { .. })) => {
                 tracing::error!(provider = %id, "the configuration of a provider was not applied: its row was changed");
             }
-            written => {
-                if written? {
-                    changed.push(id);
-                }
+            Ok(UpsertOutcome::TooManyFormerSettings) => {
+                tracing::error!(provider = %id, maximum = MAX_FORMER_SETTINGS,
+                    "the configuration of a provider was not applied: its endpoints have changed too often while connections \
+                     with earlier ones exist");
             }
+            Ok(UpsertOutcome::Outdated) => {
+                tracing::error!(provider = %id,
+                    "the configuration of a provider was not applied: another node changes it; reload it again");
+            }
+            Ok(UpsertOutcome::Unchanged) => {}
+            Ok(UpsertOutcome::Written) => changed.push(id),
+            Err(InternalError::Store(error)) => return Err(error.into()),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(changed)
+}
+
+/// The number of attempts to write a provider that other nodes change at the same time.
+const UPSERT_ATTEMPTS: usize = 5;
+
+async fn upsert_provider(ctx: &RequestContext, provider: Provider) -> Result<UpsertOutcome, InternalError> {
+    for _ in 0..UPSERT_ATTEMPTS {
+        let plan = match ctx.ask(&GetProvider { id: provider.id }).await? {
+            Some(stored) if stored.settings != provider.settings => {
+                let wanted = Provider { settings: provider.settings.clone(), ..stored.clone() };
+                let none = HubSecrets::default();
+                let updates = plan_former_settings(ctx, &stored, (&wanted, &none)).await?;
+                Some(FormerSettingsPlan { seen_version: stored.version.number, updates })
+            }
+            _ => None,
+        };
+        let (moment, actor) = (ctx.new_moment()?, Actor::system("configuration"));
+        match ctx.run(UpsertProvider { moment, provider: provider.clone(), actor, plan }).await? {
+            UpsertOutcome::Outdated => {}
+            outcome => return Ok(outcome),
+        }
+    }
+    Ok(UpsertOutcome::Outdated)
 }
 
 /// Migrates the schema of a store and creates a missing SQLite file.

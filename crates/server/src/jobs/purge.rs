@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use store::command::Purge;
+use store::command::{DeleteFormerSettings, FormerSettingsDeletion, Purge};
+use store::query::ListFormerSettings;
 
 use crate::context::RequestContext;
 use crate::error::InternalError;
@@ -13,6 +14,9 @@ use crate::telemetry::monotonic_now;
 const BATCH_SIZE: u32 = 500;
 /// The time after which a round does not start another batch.
 const MAX_ROUND_DURATION: Duration = Duration::from_millis(50);
+
+/// The number of connections of a provider that one round examines for each of its former settings.
+const EXAMINED_CONNECTIONS: u32 = 500;
 
 /// The result of one round of the purge, which decides when the next one starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,5 +45,28 @@ pub async fn purge(ctx: &RequestContext) -> Result<PurgeOutcome, InternalError> 
     if outcome.removed > 0 {
         tracing::debug!(removed = outcome.removed, "rows purged");
     }
+    if !outcome.has_more {
+        delete_former_settings(ctx).await?;
+    }
     Ok(outcome)
+}
+
+/// Deletes former settings of providers that no grant needs any longer. Each call examines some connections.
+async fn delete_former_settings(ctx: &RequestContext) -> Result<(), InternalError> {
+    for former in ctx.ask(&ListFormerSettings).await? {
+        let (provider_id, endpoints_version) = (former.provider_id, former.version.endpoints);
+        let (moment, limit) = (ctx.new_moment()?, EXAMINED_CONNECTIONS);
+        let delete = DeleteFormerSettings { moment, provider_id, endpoints_version, limit };
+        match ctx.run(delete).await {
+            Ok(FormerSettingsDeletion::Deleted) => {
+                tracing::info!(provider = %provider_id, endpoints_version, "former settings of a provider were deleted");
+            }
+            Ok(_) => {}
+            // Those of the other providers are deleted all the same.
+            Err(error) => {
+                tracing::error!(%error, provider = %provider_id, "former settings of a provider could not be deleted");
+            }
+        }
+    }
+    Ok(())
 }

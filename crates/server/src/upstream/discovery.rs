@@ -9,7 +9,7 @@ use domain::rule::authorization_failure::{METADATA_REJECTED, UNAVAILABLE};
 use domain::rule::provider_metadata::{MAX_METADATA_BYTES, metadata_urls};
 use futures_util::{StreamExt, stream};
 use http::header;
-use store::command::StoreProviderMetadata;
+use store::command::{StoreMetadataOutcome, StoreProviderMetadata};
 use store::query::{GetProvider, ListProviders};
 use url::Url;
 
@@ -80,10 +80,7 @@ async fn discover(
         return Ok(result);
     }
     let result = match request_usable_metadata(ctx, provider).await {
-        Ok(metadata) => {
-            store_metadata(ctx, provider, metadata).await?;
-            Ok(())
-        }
+        Ok(metadata) => store_metadata(ctx, provider, metadata).await?,
         Err(error) => Err(error),
     };
     let error = result.as_ref().err();
@@ -111,19 +108,20 @@ async fn store_metadata(
     ctx: &RequestContext,
     provider: &Provider,
     metadata: ProviderMetadata,
-) -> Result<(), InternalError> {
+) -> Result<Result<(), DiscoveryError>, InternalError> {
     let store = StoreProviderMetadata { moment: ctx.new_moment()?, provider_id: provider.id, metadata };
-    let changed = ctx.run(store).await?;
-    if changed.is_empty() {
-        return Ok(());
-    }
+    let changed = match ctx.run(store).await? {
+        StoreMetadataOutcome::Unchanged => return Ok(Ok(())),
+        StoreMetadataOutcome::TooManyFormerSettings => return Ok(Err(DiscoveryError::too_many_changes())),
+        StoreMetadataOutcome::Stored(changed) => changed,
+    };
     let members = changed.join(" ");
     if provider.discovered.is_some() {
         tracing::warn!(provider = %provider.id, members, "the metadata of a provider's issuer have changed");
     } else {
         tracing::info!(provider = %provider.id, members, "the metadata of a provider's issuer are known");
     }
-    Ok(())
+    Ok(Ok(()))
 }
 
 fn report_failure(provider: &Provider, error: &DiscoveryError) {

@@ -34,9 +34,6 @@ pub(super) struct ProviderEndpoints<'a> {
     subject: Option<CallSubject>,
     /// The address of the customer, if the customer waits for the calls.
     customer_address: Option<IpAddr>,
-    /// The calls concern endpoints that the provider has no longer. Only jobs call them, which have a back-off of their own. Their
-    /// failures must not stop the calls to the current endpoints, so they have no circuit breaker.
-    is_former: bool,
 }
 
 impl<'a> ProviderEndpoints<'a> {
@@ -45,7 +42,7 @@ impl<'a> ProviderEndpoints<'a> {
         provider: &'a Provider,
         recipient: &'a ClientId,
     ) -> Self {
-        Self { ctx, provider, recipient, subject: None, customer_address: None, is_former: false }
+        Self { ctx, provider, recipient, subject: None, customer_address: None }
     }
 
     /// Names the connection that the calls concern, to whose audit log failures are added. Its id may be reserved for one that
@@ -57,11 +54,6 @@ impl<'a> ProviderEndpoints<'a> {
     /// Names the address of the customer who waits for the calls.
     pub(super) fn for_present_customer(self, customer_address: Option<IpAddr>) -> Self {
         Self { customer_address, ..self }
-    }
-
-    /// Marks the endpoints as ones that the provider may have no longer.
-    pub(super) fn at_former(self, is_former: bool) -> Self {
-        Self { is_former, ..self }
     }
 
     /// Names the recipient whose client the calls register or delete, to whose audit log failures are added.
@@ -136,9 +128,17 @@ impl<'a> ProviderEndpoints<'a> {
         uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
     }
 
+    /// Returns whether the calls concern endpoints that the provider has no longer.
+    ///
+    /// Only jobs, which have a back-off of their own, and logins that began before the change call them. Their failures must not
+    /// stop the calls to the current endpoints, and those of the current ones not them, so they have no circuit breaker.
+    const fn is_former(&self) -> bool {
+        self.provider.version.is_former
+    }
+
     /// Returns an error while the circuit breaker of an endpoint group is open, for all or for the recipient.
     pub(super) fn ensure_circuit_closed(&self, group: EndpointGroup) -> Result<(), BreakerOpenError> {
-        if self.is_former {
+        if self.is_former() {
             return Ok(());
         }
         let breaker = self.ctx.app().breaker();
@@ -148,7 +148,7 @@ impl<'a> ProviderEndpoints<'a> {
     /// Returns an error while the circuit breaker of an endpoint group is open for all. A job has a back-off of its own, so it
     /// does not wait because of its recipient.
     pub(super) fn ensure_queue_open(&self, group: EndpointGroup) -> Result<(), BreakerOpenError> {
-        if self.is_former {
+        if self.is_former() {
             return Ok(());
         }
         self.ctx.app().breaker().ensure_closed(self.provider.id, group, None, self.ctx.now())
@@ -156,7 +156,7 @@ impl<'a> ProviderEndpoints<'a> {
 
     /// Returns an error while the provider rejects a client.
     pub(super) fn ensure_client_accepted(&self, client: &str) -> Result<(), BreakerOpenError> {
-        if self.is_former {
+        if self.is_former() {
             return Ok(());
         }
         self.ctx.app().breaker().ensure_client_accepted(self.provider.id, client, self.ctx.now())
@@ -168,11 +168,11 @@ impl<'a> ProviderEndpoints<'a> {
         if report.outcome.is_client_rejected() {
             tracing::error!(%provider, client, call = %report.call, status = report.status,
                 "the provider rejects the hub's client: correct its id, secret or permissions");
-            if self.is_former {
+            if self.is_former() {
                 return;
             }
             breaker.reject_client(provider, client, self.ctx.app().now().unwrap_or(self.ctx.now()));
-        } else if !self.is_former && report.status.is_some() && !report.outcome.is_unknown() {
+        } else if !self.is_former() && report.status.is_some() && !report.outcome.is_unknown() {
             breaker.accept_client(provider, client);
         }
     }
@@ -222,7 +222,7 @@ impl<'a> ProviderEndpoints<'a> {
         result: Result<StatusCode, &OutboundError>,
     ) {
         self.ctx.app().telemetry().count_upstream_request(self.provider.id, call, result.ok());
-        if self.is_former {
+        if self.is_former() {
             return;
         }
         let outcome = match result {

@@ -5,6 +5,7 @@
 
 use domain::Secret;
 use domain::model::provider::Provider;
+use domain::rule::provider::detach_secrets;
 use store::command::FormerSettings;
 use store::query::GetFormerSettings;
 
@@ -50,10 +51,11 @@ pub(super) async fn at_endpoints(
     Ok(with_former_settings(provider, former))
 }
 
-/// Returns a provider with its former settings.
+/// Returns a provider with its former settings. Their secrets are those of the client of that time.
 pub(super) fn with_former_settings(provider: Provider, former: FormerSettings) -> Provider {
-    let FormerSettings { settings, discovered, version, .. } = former;
-    Provider { settings, discovered, version, ..provider }
+    let current = provider.settings.clone();
+    let former = former.apply_to(provider);
+    Provider { settings: detach_secrets(former.settings, &current), ..former }
 }
 
 #[cfg(test)]

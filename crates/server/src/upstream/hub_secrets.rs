@@ -18,13 +18,26 @@ use crate::error::InternalError;
 use crate::vault::{SealOwner, SealPurpose};
 
 /// The secrets of a provider that an operator added, by their path in the settings.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct HubSecrets(BTreeMap<String, Secret<String>>);
 
 impl HubSecrets {
     /// Adds a secret. `path` is the name of its setting, such as `tls.key`.
     pub fn insert(&mut self, path: String, secret: Secret<String>) {
         self.0.insert(path, secret);
+    }
+
+    /// Replaces the secret of a setting, or removes it.
+    pub(super) fn set(&mut self, path: &str, secret: Option<Secret<String>>) {
+        match secret {
+            Some(secret) => self.insert(path.to_owned(), secret),
+            None => drop(self.0.remove(path)),
+        }
+    }
+
+    /// Returns the secrets by the paths of their settings.
+    pub(super) const fn as_map(&self) -> &BTreeMap<String, Secret<String>> {
+        &self.0
     }
 
     /// Returns the paths and the secrets.
@@ -84,7 +97,16 @@ impl HubSecrets {
         let endpoints_version = provider.version.endpoints;
         let sealed = ctx.ask(&GetProviderSecrets { provider_id: provider.id, endpoints_version }).await?;
         let sealed = sealed.ok_or(InternalError::new("the store has no secrets of a provider"))?;
-        let owner = SealOwner::for_provider(provider.id);
+        Self::open(ctx, provider.id, &sealed)
+    }
+
+    /// Decrypts secrets of the store.
+    pub(super) fn open(
+        ctx: &RequestContext,
+        provider: ProviderId,
+        sealed: &SealedProviderSecrets,
+    ) -> Result<Self, InternalError> {
+        let owner = SealOwner::for_provider(provider);
         let key = ctx.app().vault().unwrap_data_key(&sealed.data_key, owner, SealPurpose::HubKey)?;
         let text = key.open_text(&owner.bind(SealPurpose::HubSecrets), &sealed.secrets)?;
         let secrets: BTreeMap<String, String> = serde_json::from_str(text.expose())

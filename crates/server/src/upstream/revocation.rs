@@ -39,30 +39,23 @@ pub async fn run_revocation(ctx: &RequestContext, job: &Job) -> Result<AttemptRe
             job.verifier.as_deref().ok_or(InternalError::new("a recovery job has no PKCE verifier"))?;
         let text = key.open_text(&owner.bind(SealPurpose::PkceVerifier), sealed)?;
         let verifier = GrantSecret::from_text(text)?;
-        let (provider, is_former) = load_provider(ctx, job, verifier.endpoints).await?;
-        let revocation =
-            RevocationJob { ctx, job, connection, client, provider: &provider, is_former, owner };
+        let provider = &load_provider(ctx, job, verifier.endpoints).await?;
+        let revocation = RevocationJob { ctx, job, connection, client, provider, owner };
         revocation.recover_authorization_code(&code, &verifier.secret).await
     } else {
         let sealed = SealedValue { key: job.data_key.clone(), sealed: job.token.clone() };
         let token = open_token(ctx, owner, seal_purpose(job.token_type), &sealed)?;
-        let (provider, is_former) = load_provider(ctx, job, token.endpoints).await?;
-        let revocation =
-            RevocationJob { ctx, job, connection, client, provider: &provider, is_former, owner };
+        let provider = &load_provider(ctx, job, token.endpoints).await?;
+        let revocation = RevocationJob { ctx, job, connection, client, provider, owner };
         revocation.revoke(&token.secret).await
     }
 }
 
-/// Loads the provider of a job with the endpoints that its grant belongs to. Also returns whether the provider has others now.
-async fn load_provider(
-    ctx: &RequestContext,
-    job: &Job,
-    endpoints: i64,
-) -> Result<(Provider, bool), InternalError> {
+/// Loads the provider of a job with the endpoints that its grant belongs to.
+async fn load_provider(ctx: &RequestContext, job: &Job, endpoints: i64) -> Result<Provider, InternalError> {
     let provider = ctx.ask(&GetProvider { id: job.provider_id }).await?;
     let provider = provider.ok_or(InternalError::new("the provider of a job does not exist"))?;
-    let is_former = provider.version.endpoints != endpoints;
-    Ok((at_endpoints(ctx, provider, endpoints).await?, is_former))
+    at_endpoints(ctx, provider, endpoints).await
 }
 
 struct RevocationJob<'a> {
@@ -71,15 +64,12 @@ struct RevocationJob<'a> {
     connection: &'a ConnectionId,
     client: &'a ClientId,
     provider: &'a Provider,
-    /// The provider has other endpoints now than those of the grant.
-    is_former: bool,
     owner: SealOwner<'a>,
 }
 
 impl RevocationJob<'_> {
     fn endpoints(&self) -> ProviderEndpoints<'_> {
-        let endpoints = ProviderEndpoints::new(self.ctx, self.provider, self.client);
-        endpoints.for_connection(self.connection).at_former(self.is_former)
+        ProviderEndpoints::new(self.ctx, self.provider, self.client).for_connection(self.connection)
     }
 
     async fn revoke(&self, token: &Secret<String>) -> Result<AttemptReport, AttemptError> {

@@ -104,7 +104,8 @@ async fn connect(app: &App) -> (Secret<String>, String) {
     let ctx = RequestContext::new(app.clone(), "test".into()).unwrap();
     let actor = Actor::system("test");
     let provider = app.config().provider[0].to_provider();
-    let upsert = UpsertProvider { moment: ctx.new_moment().unwrap(), provider, actor: actor.clone() };
+    let upsert =
+        UpsertProvider { moment: ctx.new_moment().unwrap(), provider, actor: actor.clone(), plan: None };
     ctx.run(upsert).await.unwrap();
     let client_id = CLIENT_ID.parse().unwrap();
     let credentials = NewClientCredentials { client_id, client_secret: CLIENT_SECRET.into() };

@@ -62,7 +62,7 @@ fn create_self_signed_certificate() -> (String, String) {
 }
 
 /// Creates a private key in PEM form.
-fn create_signing_key(algorithm: SigningAlgorithm) -> String {
+pub(crate) fn create_signing_key(algorithm: SigningAlgorithm) -> String {
     use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
     use aws_lc_rs::rsa;
     use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};

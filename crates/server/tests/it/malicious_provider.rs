@@ -41,7 +41,7 @@ impl MaliciousProvider {
         provider.settings.token_endpoint = Some(format!("{url}/token"));
         provider.settings.fdx.base_url = url;
         let (moment, actor) = (ctx.new_moment().unwrap(), Actor::system("test"));
-        ctx.run(UpsertProvider { moment, provider, actor }).await.unwrap();
+        ctx.run(UpsertProvider { moment, provider, actor, plan: None }).await.unwrap();
         evil
     }
 

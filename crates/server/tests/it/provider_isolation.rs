@@ -73,7 +73,7 @@ impl TestHub {
         let mut provider = ctx.ask(&GetProvider { id: ProviderId::new(1000) }).await.unwrap().unwrap();
         (provider.id, provider.audit) = (ProviderId::new(provider_id), AuditHead::default());
         let (moment, actor) = (ctx.new_moment().unwrap(), Actor::system("test"));
-        ctx.run(UpsertProvider { moment, provider, actor }).await.unwrap();
+        ctx.run(UpsertProvider { moment, provider, actor, plan: None }).await.unwrap();
     }
 
     /// Queues copies of the only job.

@@ -83,6 +83,12 @@ async fn sighup_rejects_provider_that_needs_a_restart() {
     assert_eq!(hub.wait_for_exit().await, Some(0));
 }
 
+/// Returns the URL of the bank in a configuration.
+fn find_bank(config: &str) -> String {
+    let (_, rest) = config.split_once("token_endpoint = \"").unwrap();
+    rest.split_once("/token\"").unwrap().0.to_owned()
+}
+
 /// The built program must keep the former endpoints for the revocation of grants, also for a provider of the configuration.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn grant_before_reload_is_revoked_at_former_endpoints() {
@@ -93,9 +99,7 @@ async fn grant_before_reload_is_revoked_at_former_endpoints() {
     let tokens = site.connect(&acme, "alice").await;
     let server = EndpointStub::new(|_| json_response(200, &json!({}))).await;
     let config = std::fs::read_to_string(site.path("bowline.toml")).unwrap();
-    let bank =
-        config.split("token_endpoint = \"").nth(1).unwrap().split("/token\"").next().unwrap().to_owned();
-    std::fs::write(site.path("bowline.toml"), config.replace(&bank, &server.url)).unwrap();
+    std::fs::write(site.path("bowline.toml"), config.replace(&find_bank(&config), &server.url)).unwrap();
     hub.signal("HUP");
     site.wait_for_log("configuration reloaded", 1).await;
 
@@ -106,6 +110,34 @@ async fn grant_before_reload_is_revoked_at_former_endpoints() {
     .await;
 
     assert_eq!(server.calls().len(), 0, "the grant belongs to the former endpoints");
+    hub.signal("TERM");
+    assert_eq!(hub.wait_for_exit().await, Some(0));
+}
+
+/// The secret of the former client must stay usable, and its file may get another content.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn file_of_former_client_is_not_read_after_reload() {
+    let site = HubProcess::new(None).await;
+    site.initialize().await;
+    let acme = site.add_recipient("Acme Budget");
+    let mut hub = site.serve(&[]).await;
+    let tokens = site.connect(&acme, "alice").await;
+    let server = EndpointStub::new(|_| json_response(200, &json!({}))).await;
+    std::fs::write(site.path("new.secret"), "new-secret").unwrap();
+    site.edit_config("client_id = \"bowline\"", "client_id = \"new-client\"");
+    site.edit_config("bank.secret", "new.secret");
+    let bank = find_bank(&std::fs::read_to_string(site.path("bowline.toml")).unwrap());
+    site.edit_config(&format!("{bank}/token"), &format!("{}/token", server.url));
+    hub.signal("HUP");
+    site.wait_for_log("configuration reloaded", 1).await;
+    std::fs::write(site.path("bank.secret"), "new-secret").unwrap();
+
+    assert_eq!(site.api().revoke(&tokens.access).await.status, 204);
+    wait_until("the revocation is accepted", async || {
+        run_json(&site, &["connection", "show", tokens.id.as_str()])["provider_revocation"] == "accepted"
+    })
+    .await;
+
     hub.signal("TERM");
     assert_eq!(hub.wait_for_exit().await, Some(0));
 }

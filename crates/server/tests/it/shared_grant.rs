@@ -18,7 +18,12 @@ async fn use_shared_grants(kit: &TestHub) {
     let ctx = jobs::new_job_context(kit.app(), "test").unwrap();
     let mut provider = ctx.ask(&GetProvider { id: ProviderId::new(1000) }).await.unwrap().unwrap();
     provider.settings.grant_scope = GrantScope::PerClientCustomer;
-    let upsert = UpsertProvider { moment: ctx.new_moment().unwrap(), provider, actor: Actor::system("test") };
+    let upsert = UpsertProvider {
+        moment: ctx.new_moment().unwrap(),
+        provider,
+        actor: Actor::system("test"),
+        plan: None,
+    };
     ctx.run(upsert).await.unwrap();
 }
 

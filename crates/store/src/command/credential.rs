@@ -19,7 +19,7 @@ use super::refresh_stats::count_refresh;
 use super::sealed_value::SealedValue;
 use super::terms::narrow_terms;
 use crate::entity::connection::lock_connection;
-use crate::entity::provider::{find_provider, has_former_revocation};
+use crate::entity::provider::find_provider;
 use crate::error::{Result, StoreError};
 use crate::operation::{Command, CommandKind};
 use crate::sql::{Sql, sql};
@@ -147,8 +147,8 @@ impl Command for StoreCredential {
             connection.ok_or_else(|| StoreError::Internal("a leased connection does not exist".into()))?;
         if connection.state != ConnectionState::Active {
             let provider = find_provider(tx, connection.provider_id).await?;
-            let can_revoke = provider.is_some_and(|p| !p.settings.revoke.is_empty())
-                || has_former_revocation(tx, connection.provider_id).await?;
+            let can_revoke =
+                provider.is_some_and(|p| !p.settings.revoke.is_empty() || p.version.has_former_revocation);
             // The revocation at the end of the connection covers only the token that was stored then. This token is
             // newer.
             if let Some(token) = self.refresh_token.clone().filter(|_| can_revoke) {

@@ -12,7 +12,7 @@ use domain::model::provider::{GrantScope, ProviderSettings};
 use super::job_queue::SealedToken;
 use super::sealed_value::SealedValue;
 use crate::entity::connection::lock_customer;
-use crate::entity::provider::{PROVIDER_MAC, has_former_revocation};
+use crate::entity::provider::PROVIDER_MAC;
 use crate::error::{Result, StoreError};
 use crate::row::{FromRow, Row};
 use crate::sql::{Sql, sql};
@@ -152,7 +152,7 @@ async fn load_settings(
     row.verify(&PROVIDER_MAC)?;
     let settings: Arc<ProviderSettings> = Arc::new(row.get_json("settings")?);
     // Which endpoints issued a token is sealed with it, so the job finds out.
-    let supports_revocation = !settings.revoke.is_empty() || has_former_revocation(tx, id).await?;
+    let supports_revocation = !settings.revoke.is_empty() || row.get("former_revokes")?;
     loaded.insert(id, (Arc::clone(&settings), supports_revocation));
     Ok((settings, supports_revocation))
 }
@@ -173,7 +173,8 @@ macro_rules! credentials {
 static CREDENTIALS: &Sql = sql!(sqlite: credentials!("?1"), postgres: credentials!("ANY(?1)"));
 
 static PROVIDER_SETTINGS: &Sql = sql!(
-    "-- find the settings of a provider\nSELECT id, source, settings, version, endpoints_version, mac FROM providers WHERE id = ?1"
+    "-- find the settings of a provider
+    SELECT id, source, settings, version, endpoints_version, former_revokes, mac FROM providers WHERE id = ?1"
 );
 
 struct LastUse {

@@ -12,15 +12,16 @@ use serde_json::{Value as Json, json};
 
 use super::audit_entry::{build_audit_entry, describe_list};
 use super::expiry_brake::release_expiry;
+use super::former_settings::{FormerSettingsUpdate, leave_endpoints, update_former_settings};
 use crate::entity::provider::{
-    FORMER_SETTINGS_MAC, ProviderMetadataColumns, ProviderSettingsColumns, SealedProviderSecrets,
-    compute_provider_state_mac, lock_provider,
+    ProviderMetadataColumns, ProviderSettingsColumns, SealedProviderSecrets, compute_provider_secrets_mac,
+    compute_provider_state_mac, find_provider_secrets, lock_provider,
 };
 use crate::error::Result;
 use crate::operation::Command;
-use crate::sql::{Sql, sql};
+use crate::sql::sql;
 use crate::tx::Tx;
-use crate::value::{to_json, values};
+use crate::value::values;
 
 /// Writes a provider of the configuration. Keeps its stored state, and does nothing if settings and source are
 /// unchanged.
@@ -30,30 +31,55 @@ pub struct UpsertProvider {
     /// The provider; its version and its audit head are ignored.
     pub provider: Provider,
     pub actor: Actor,
+    /// The effects of the change on former settings, if there can be any.
+    pub plan: Option<FormerSettingsPlan>,
+}
+
+/// The effects of a change of a provider on its former settings.
+#[derive(Clone, Debug)]
+pub struct FormerSettingsPlan {
+    /// The number of the version that the change is based on.
+    pub seen_version: i64,
+    pub updates: Vec<FormerSettingsUpdate>,
+}
+
+/// The result of [`UpsertProvider`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpsertOutcome {
+    Unchanged,
+    Written,
+    /// The provider has another version than that of the plan.
+    Outdated,
+    /// The provider has left its endpoints too often while grants at them exist.
+    TooManyFormerSettings,
 }
 
 impl Command for UpsertProvider {
-    /// `false` if nothing was written.
-    type Reply = bool;
+    type Reply = UpsertOutcome;
 
     fn moment(&self) -> &Moment {
         &self.moment
     }
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<UpsertOutcome> {
         let provider = &self.provider;
         let Some(stored) = lock_provider(tx, provider.id).await? else {
             insert_provider(tx, &self.moment, provider, None, &self.actor)?;
-            return Ok(true);
+            return Ok(UpsertOutcome::Written);
         };
         if stored.settings == provider.settings && stored.source == provider.source {
-            return Ok(false);
+            return Ok(UpsertOutcome::Unchanged);
+        }
+        if self.plan.as_ref().is_some_and(|plan| plan.seen_version != stored.version.number) {
+            return Ok(UpsertOutcome::Outdated);
         }
         // The secrets of a provider that an operator added are deleted when the configuration takes it over, because
         // the configuration has its own.
-        let new = NewSettings { source: provider.source, settings: &provider.settings, secrets: None };
-        replace_settings(tx, &self.moment, &stored, &new, (&[], &self.actor)).await?;
-        Ok(true)
+        let former = self.plan.as_ref().map_or(&[][..], |plan| plan.updates.as_slice());
+        let new =
+            NewSettings { source: provider.source, settings: &provider.settings, secrets: None, former };
+        let change = replace_settings(tx, &self.moment, &stored, &new, (&[], &self.actor)).await?;
+        Ok(change.map_or(UpsertOutcome::TooManyFormerSettings, |_| UpsertOutcome::Written))
     }
 }
 
@@ -100,13 +126,14 @@ fn insert_provider(
     let provider = Provider { version: SettingsVersion::FIRST, ..provider.clone() };
     let ProviderSettingsColumns { settings, mac } = ProviderSettingsColumns::new(tx, &provider)?;
     let no_metadata = ProviderMetadataColumns::new(tx, provider.id, None)?;
-    let SettingsVersion { number, endpoints } = provider.version;
+    let SettingsVersion { number, endpoints, .. } = provider.version;
+    let secrets_mac = compute_provider_secrets_mac(tx, (provider.id, endpoints), secrets);
     tx.defer(
         sql!(
             "-- add a provider
-            INSERT INTO providers (id, state, source, settings, version, endpoints_version, data_key, secrets, audit_head,
-                created_at, updated_at, state_mac, mac, metadata_mac)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, ?12, ?13)"
+            INSERT INTO providers (id, state, source, settings, version, endpoints_version, former_revokes, data_key, secrets,
+                audit_head, created_at, updated_at, state_mac, mac, metadata_mac, secrets_mac)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, FALSE, ?7, ?8, ?9, ?10, ?10, ?11, ?12, ?13, ?14)"
         ),
         values![
             provider.id,
@@ -121,7 +148,8 @@ fn insert_provider(
             moment.now,
             state_mac,
             mac,
-            no_metadata.mac
+            no_metadata.mac,
+            secrets_mac
         ],
     );
     Ok(())
@@ -139,6 +167,8 @@ pub struct UpdateProvider {
     pub secrets: SealedProviderSecrets,
     /// The names of the settings whose secrets are replaced.
     pub replaced_secrets: Vec<String>,
+    /// The effects of the change on former settings.
+    pub former: Vec<FormerSettingsUpdate>,
     pub actor: Actor,
 }
 
@@ -150,6 +180,8 @@ pub enum UpdateProviderOutcome {
     FromConfiguration,
     /// The provider has another version in the meantime.
     Outdated,
+    /// The provider has left its endpoints too often while grants at them exist.
+    TooManyFormerSettings,
     Updated(SettingsChange),
 }
 
@@ -170,11 +202,15 @@ impl Command for UpdateProvider {
         if stored.version.number != self.seen_version {
             return Ok(UpdateProviderOutcome::Outdated);
         }
-        let new =
-            NewSettings { source: stored.source, settings: &self.settings, secrets: Some(&self.secrets) };
+        let new = NewSettings {
+            source: stored.source,
+            settings: &self.settings,
+            secrets: Some(&self.secrets),
+            former: &self.former,
+        };
         let change =
             replace_settings(tx, &self.moment, &stored, &new, (&self.replaced_secrets, &self.actor)).await?;
-        Ok(UpdateProviderOutcome::Updated(change))
+        Ok(change.map_or(UpdateProviderOutcome::TooManyFormerSettings, UpdateProviderOutcome::Updated))
     }
 }
 
@@ -183,88 +219,61 @@ struct NewSettings<'a> {
     source: ProviderSource,
     settings: &'a ProviderSettings,
     secrets: Option<&'a SealedProviderSecrets>,
+    former: &'a [FormerSettingsUpdate],
 }
 
 /// Replaces the settings of a locked provider. If they leave the endpoints of existing grants, the former settings are kept, so that
-/// these grants can be revoked.
+/// these grants can be revoked. Returns `None`, and changes nothing, if the provider has too many former settings.
 async fn replace_settings(
     tx: &mut Tx<'_>,
     moment: &Moment,
     stored: &Provider,
     new: &NewSettings<'_>,
     (replaced_secrets, actor): (&[String], &Actor),
-) -> Result<SettingsChange> {
+) -> Result<Option<SettingsChange>> {
     // The metadata are kept, so that the hub can start while the issuer cannot be reached.
     let changed = Provider { source: new.source, settings: new.settings.clone(), ..stored.clone() };
     let mut change = compare_providers(stored, &changed);
-    if change.leaves_endpoints {
-        keep_former_settings(tx, moment, stored).await?;
-    }
+    let version = if change.leaves_endpoints {
+        let Some(version) = leave_endpoints(tx, moment, (stored, &changed), new.former).await? else {
+            return Ok(None);
+        };
+        version
+    } else {
+        stored.version.next()
+    };
+    update_former_settings(tx, stored, new.former, version.number).await?;
     change.add_members(replaced_secrets);
     let mut detail = change.to_detail();
     detail["state"] = json!(stored.state.as_str());
     let head = tx.audit(&stored.audit, build_provider_changed_entry(moment, stored.id, actor, &detail));
-    let changed = Provider { version: stored.version.after_change(change.leaves_endpoints), ..changed };
+    let changed = Provider { version, ..changed };
     let ProviderSettingsColumns { settings, mac } = ProviderSettingsColumns::new(tx, &changed)?;
+    let secrets_mac = compute_provider_secrets_mac(tx, (changed.id, version.endpoints), new.secrets);
     tx.defer(
         sql!(
             "-- replace the settings of a provider
-            UPDATE providers SET source = ?2, settings = ?3, version = ?4, endpoints_version = ?5, mac = ?6, data_key = ?7,
-                secrets = ?8, audit_head = ?9, updated_at = ?10
+            UPDATE providers SET source = ?2, settings = ?3, version = ?4, endpoints_version = ?5, former_revokes = ?6,
+                mac = ?7, data_key = ?8, secrets = ?9, secrets_mac = ?10, audit_head = ?11, updated_at = ?12
             WHERE id = ?1"
         ),
         values![
             changed.id,
             changed.source,
             settings,
-            changed.version.number,
-            changed.version.endpoints,
+            version.number,
+            version.endpoints,
+            version.has_former_revocation,
             mac,
             new.secrets.map(|sealed| sealed.data_key.clone()),
             new.secrets.map(|sealed| sealed.secrets.clone()),
+            secrets_mac,
             head,
             moment.now
         ],
     );
-    Ok(change)
+    Ok(Some(change))
 }
-
-async fn keep_former_settings(tx: &mut Tx<'_>, moment: &Moment, stored: &Provider) -> Result<()> {
-    let secrets: Option<SealedProviderSecrets> =
-        tx.fetch_optional(STORED_SECRETS, values![stored.id]).await?;
-    let settings = to_json(&stored.settings)?;
-    let metadata = stored.discovered.as_ref().map(to_json).transpose()?;
-    let SettingsVersion { number, endpoints } = stored.version;
-    let covered = values![stored.id, endpoints, number, settings, metadata];
-    let mac = tx.compute_mac(&FORMER_SETTINGS_MAC, covered);
-    tx.defer(
-        KEEP_FORMER_SETTINGS,
-        values![
-            stored.id,
-            endpoints,
-            number,
-            settings,
-            metadata,
-            !stored.settings.revoke.is_empty(),
-            secrets.as_ref().map(|sealed| sealed.data_key.clone()),
-            secrets.as_ref().map(|sealed| sealed.secrets.clone()),
-            mac,
-            moment.now
-        ],
-    );
-    Ok(())
-}
-
-static STORED_SECRETS: &Sql = sql!(
-    "-- find the secrets of a provider that is changed
-    SELECT data_key, secrets FROM providers WHERE id = ?1 AND secrets IS NOT NULL"
-);
-static KEEP_FORMER_SETTINGS: &Sql = sql!(
-    "-- keep the former settings of a provider
-    INSERT INTO former_provider_settings (provider_id, endpoints_version, version, settings, metadata, revokes, data_key,
-        secrets, mac, replaced_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
-);
 
 fn build_provider_changed_entry(moment: &Moment, id: ProviderId, actor: &Actor, detail: &Json) -> AuditEntry {
     let subject = (SubjectKind::Provider, &id);
@@ -279,58 +288,94 @@ pub struct StoreProviderMetadata {
     pub metadata: ProviderMetadata,
 }
 
+/// The result of [`StoreProviderMetadata`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreMetadataOutcome {
+    /// The metadata are the stored ones, there is no such provider, or it has another issuer now.
+    Unchanged,
+    /// The names of the members that have changed.
+    Stored(Vec<String>),
+    /// The metadata were not stored: the provider has left its endpoints too often while grants at them exist.
+    TooManyFormerSettings,
+}
+
 impl Command for StoreProviderMetadata {
-    /// The names of the members that have changed; empty if there is no such provider, or if it has another issuer now.
-    type Reply = Vec<String>;
+    type Reply = StoreMetadataOutcome;
 
     fn moment(&self) -> &Moment {
         &self.moment
     }
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<Vec<String>> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<StoreMetadataOutcome> {
         let Some(provider) = lock_provider(tx, self.provider_id).await? else {
-            return Ok(Vec::new());
+            return Ok(StoreMetadataOutcome::Unchanged);
         };
         // The settings may have got another issuer while the metadata were requested.
         if provider.settings.issuer.as_ref() != Some(&self.metadata.issuer) {
-            return Ok(Vec::new());
+            return Ok(StoreMetadataOutcome::Unchanged);
         }
         let unknown = ProviderMetadata::default();
         let changed = self.metadata.changed_members(provider.discovered.as_ref().unwrap_or(&unknown));
         if changed.is_empty() {
-            return Ok(changed);
+            return Ok(StoreMetadataOutcome::Unchanged);
         }
-        let subject = (SubjectKind::Provider, &provider.id);
         let mut updated = Provider { discovered: Some(self.metadata.clone()), ..provider.clone() };
         let change = compare_providers(&provider, &updated);
-        let detail = json!({
-            "first": provider.discovered.is_none(),
-            "members": describe_list(&changed),
-            "endpoints": change.describe_endpoints(),
-        });
-        let actor = Actor::new(ActorKind::Provider, provider.id.to_string());
-        let action = AuditAction::ProviderMetadataChanged;
-        let entry = build_audit_entry(subject, &self.moment, action, actor, &detail);
-        let head = tx.audit(&provider.audit, entry);
-        let columns = ProviderMetadataColumns::new(tx, provider.id, Some(&self.metadata))?;
+        // The client is the same, so its secrets belong to the new endpoints too.
+        let secrets = find_provider_secrets(tx, provider.id, provider.version.endpoints).await?;
         if change.leaves_endpoints {
-            keep_former_settings(tx, &self.moment, &provider).await?;
-            updated.version = provider.version.after_change(true);
+            match leave_endpoints(tx, &self.moment, (&provider, &updated), &[]).await? {
+                Some(version) => updated.version = version,
+                None => return Ok(StoreMetadataOutcome::TooManyFormerSettings),
+            }
         }
+        let head = self.audit(tx, &provider, &changed, &change);
+        let columns = ProviderMetadataColumns::new(tx, provider.id, Some(&self.metadata))?;
         let mac = ProviderSettingsColumns::new(tx, &updated)?.mac;
-        let SettingsVersion { number, endpoints } = updated.version;
+        let SettingsVersion { number, endpoints, has_former_revocation, .. } = updated.version;
+        let secrets_mac = compute_provider_secrets_mac(tx, (provider.id, endpoints), secrets.as_ref());
         tx.defer(
             sql!(
                 "-- store the metadata of a provider's issuer
-                UPDATE providers SET metadata = ?2, metadata_mac = ?3, version = ?4, endpoints_version = ?5, mac = ?6,
-                    audit_head = ?7, updated_at = ?8
+                UPDATE providers SET metadata = ?2, metadata_mac = ?3, version = ?4, endpoints_version = ?5,
+                    former_revokes = ?6, mac = ?7, secrets_mac = ?8, audit_head = ?9, updated_at = ?10
                 WHERE id = ?1"
             ),
             values![
-                provider.id, columns.metadata, columns.mac, number, endpoints, mac, head, self.moment.now
+                provider.id,
+                columns.metadata,
+                columns.mac,
+                number,
+                endpoints,
+                has_former_revocation,
+                mac,
+                secrets_mac,
+                head,
+                self.moment.now
             ],
         );
-        Ok(changed)
+        Ok(StoreMetadataOutcome::Stored(changed))
+    }
+}
+
+impl StoreProviderMetadata {
+    fn audit(
+        &self,
+        tx: &mut Tx<'_>,
+        provider: &Provider,
+        changed: &[String],
+        change: &SettingsChange,
+    ) -> AuditHead {
+        let detail = json!({
+            "first": provider.discovered.is_none(),
+            "members": describe_list(changed),
+            "endpoints": change.describe_endpoints(),
+        });
+        let actor = Actor::new(ActorKind::Provider, provider.id.to_string());
+        let subject = (SubjectKind::Provider, &provider.id);
+        let action = AuditAction::ProviderMetadataChanged;
+        let entry = build_audit_entry(subject, &self.moment, action, actor, &detail);
+        tx.audit(&provider.audit, entry)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use domain::id::ProviderId;
 use domain::model::audit_event::AuditHead;
-use domain::model::provider::{Provider, ProviderMetadata, ProviderSettings, ProviderState, SettingsVersion};
+use domain::model::provider::{Provider, ProviderMetadata, ProviderState, SettingsVersion};
 
 use crate::error::{Result, StoreError};
 use crate::row::{FromRow, Row};
@@ -13,7 +13,7 @@ use crate::value::{Value, to_json, values};
 
 macro_rules! provider_columns {
     () => {
-        "id, state, state_mac, source, settings, version, endpoints_version, mac, metadata, metadata_mac, audit_head"
+        "id, state, state_mac, source, settings, version, endpoints_version, former_revokes, mac, metadata, metadata_mac, audit_head"
     };
 }
 pub(crate) use provider_columns;
@@ -26,7 +26,7 @@ pub(crate) static PROVIDER_STATE_MAC: RowMac =
 pub(crate) static PROVIDER_MAC: RowMac = RowMac {
     table: "providers",
     part: "",
-    columns: &["id", "source", "settings", "version", "endpoints_version"],
+    columns: &["id", "source", "settings", "version", "endpoints_version", "former_revokes"],
     mac: "mac",
     id: ("id", ""),
 };
@@ -40,39 +40,14 @@ pub(crate) static PROVIDER_METADATA_MAC: RowMac = RowMac {
     id: ("id", ""),
 };
 
-/// The MAC over former settings of a provider. Nothing changes them.
-pub(crate) static FORMER_SETTINGS_MAC: RowMac = RowMac {
-    table: "former_provider_settings",
-    part: "",
-    columns: &["provider_id", "endpoints_version", "version", "settings", "metadata"],
-    mac: "mac",
-    id: ("provider_id", ""),
+/// The MAC over the sealed secrets of a provider, which belong to its current endpoints.
+static PROVIDER_SECRETS_MAC: RowMac = RowMac {
+    table: "providers",
+    part: "secrets",
+    columns: &["id", "endpoints_version", "data_key", "secrets"],
+    mac: "secrets_mac",
+    id: ("id", ""),
 };
-
-/// Settings of a provider with endpoints that it has no longer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FormerSettings {
-    pub provider_id: ProviderId,
-    pub settings: ProviderSettings,
-    /// The metadata of the issuer, which may name endpoints.
-    pub discovered: Option<ProviderMetadata>,
-    pub version: SettingsVersion,
-}
-
-impl FromRow for FormerSettings {
-    fn from_row(row: &mut Row) -> Result<Self> {
-        row.verify(&FORMER_SETTINGS_MAC)?;
-        Ok(Self {
-            provider_id: row.get("provider_id")?,
-            settings: row.get_json("settings")?,
-            discovered: row.get_optional_json("metadata")?,
-            version: SettingsVersion {
-                number: row.get("version")?,
-                endpoints: row.get("endpoints_version")?,
-            },
-        })
-    }
-}
 
 /// The values of the columns that a new version of a provider's settings changes.
 pub(crate) struct ProviderSettingsColumns {
@@ -83,8 +58,9 @@ pub(crate) struct ProviderSettingsColumns {
 impl ProviderSettingsColumns {
     pub(crate) fn new(tx: &Tx<'_>, provider: &Provider) -> Result<Self> {
         let settings = to_json(&provider.settings)?;
-        let SettingsVersion { number, endpoints } = provider.version;
-        let covered = values![provider.id, provider.source, settings, number, endpoints];
+        let SettingsVersion { number, endpoints, has_former_revocation, .. } = provider.version;
+        let covered =
+            values![provider.id, provider.source, settings, number, endpoints, has_former_revocation];
         let mac = tx.compute_mac(&PROVIDER_MAC, covered);
         Ok(Self { settings, mac })
     }
@@ -123,6 +99,8 @@ impl FromRow for Provider {
             version: SettingsVersion {
                 number: row.get("version")?,
                 endpoints: row.get("endpoints_version")?,
+                has_former_revocation: row.get("former_revokes")?,
+                is_former: false,
             },
             audit: AuditHead::from_row(row)?,
         })
@@ -140,9 +118,35 @@ pub struct SealedProviderSecrets {
 
 impl FromRow for SealedProviderSecrets {
     fn from_row(row: &mut Row) -> Result<Self> {
+        row.verify(&PROVIDER_SECRETS_MAC)?;
         Ok(Self { data_key: row.get("data_key")?, secrets: row.get("secrets")? })
     }
 }
+
+/// Computes the MAC over the sealed secrets of a provider, or over their absence.
+pub(crate) fn compute_provider_secrets_mac(
+    tx: &Tx<'_>,
+    (id, endpoints_version): (ProviderId, i64),
+    secrets: Option<&SealedProviderSecrets>,
+) -> Value {
+    let (data_key, secrets) = secrets.map(|sealed| (sealed.data_key.clone(), sealed.secrets.clone())).unzip();
+    tx.compute_mac(&PROVIDER_SECRETS_MAC, values![id, endpoints_version, data_key, secrets])
+}
+
+/// Reads the secrets that are stored with a provider.
+pub(crate) async fn find_provider_secrets(
+    tx: &mut Tx<'_>,
+    id: ProviderId,
+    endpoints_version: i64,
+) -> Result<Option<SealedProviderSecrets>> {
+    tx.fetch_optional(PROVIDER_SECRETS, values![id, endpoints_version]).await
+}
+
+static PROVIDER_SECRETS: &Sql = sql!(
+    "-- find the secrets of a provider
+    SELECT id, endpoints_version, data_key, secrets, secrets_mac FROM providers
+    WHERE id = ?1 AND endpoints_version = ?2 AND secrets IS NOT NULL"
+);
 
 /// Announces that the provider is found later, see [`Tx::announce`].
 pub(crate) fn announce_provider(tx: &mut Tx<'_>, id: ProviderId) {
@@ -167,16 +171,6 @@ pub(crate) async fn lock_provider_of_job(tx: &mut Tx<'_>, id: ProviderId) -> Res
     }
 }
 
-/// Returns whether grants may exist that can be revoked at endpoints which the provider has no longer.
-pub(crate) async fn has_former_revocation(tx: &mut Tx<'_>, id: ProviderId) -> Result<bool> {
-    tx.exists(FORMER_REVOCATION, values![id]).await
-}
-
-static FORMER_REVOCATION: &Sql = sql!(
-    "-- find former settings of a provider with a method of revocation
-    SELECT version FROM former_provider_settings WHERE provider_id = ?1 AND revokes = TRUE LIMIT 1"
-);
-
 static PROVIDER: &Sql =
     sql!(concat!("-- find a provider\nSELECT ", provider_columns!(), " FROM providers WHERE id = ?1"));
 
@@ -190,4 +184,4 @@ static LOCK_PROVIDER: &Sql = sql!(concat!(
 /// The statements whose rows are kept in the access map.
 pub(crate) static STATEMENTS_IN_MEMORY: &[&Sql] = &[PROVIDER];
 
-pub(crate) static HOT_STATEMENTS: &[&Sql] = &[LOCK_PROVIDER, FORMER_REVOCATION];
+pub(crate) static HOT_STATEMENTS: &[&Sql] = &[LOCK_PROVIDER, PROVIDER_SECRETS];

@@ -4,7 +4,8 @@ use domain::Timestamp;
 use domain::id::{ClientId, ConnectionId, ProviderId};
 
 use crate::command::SealedValue;
-use crate::entity::provider::SealedProviderSecrets;
+use crate::entity::former_settings::find_former_settings;
+use crate::entity::provider::{SealedProviderSecrets, find_provider_secrets};
 use crate::entity::registration::SealedUpstreamClient;
 use crate::error::Result;
 use crate::operation::Query;
@@ -109,24 +110,14 @@ impl Query for GetProviderSecrets {
     type Reply = Option<SealedProviderSecrets>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let params = values![self.provider_id, self.endpoints_version];
-        let current = tx.fetch_optional(PROVIDER_SECRETS, params).await?;
+        let current = find_provider_secrets(tx, self.provider_id, self.endpoints_version).await?;
         if current.is_some() {
             return Ok(current);
         }
-        tx.fetch_optional(FORMER_SECRETS, params).await
+        let former = find_former_settings(tx, self.provider_id, self.endpoints_version).await?;
+        Ok(former.and_then(|former| former.secrets))
     }
 }
-
-static PROVIDER_SECRETS: &Sql = sql!(
-    "-- find the secrets of a provider
-    SELECT data_key, secrets FROM providers WHERE id = ?1 AND endpoints_version = ?2 AND secrets IS NOT NULL"
-);
-static FORMER_SECRETS: &Sql = sql!(
-    "-- find the former secrets of a provider
-    SELECT data_key, secrets FROM former_provider_settings
-    WHERE provider_id = ?1 AND endpoints_version = ?2 AND secrets IS NOT NULL"
-);
 
 /// Returns whether a live connection uses the grant that a job's token belongs to, at a provider whose grants are shared
 /// by all connections of a customer.
@@ -165,11 +156,5 @@ static LIVE_CONNECTION_BY_IDENTITY: &Sql = sql!(
     WHERE u.provider_id = ?1 AND u.identity = ?2 AND l.status IN ('pending', 'active') LIMIT 1"
 );
 
-pub(super) static HOT_STATEMENTS: &[&Sql] = &[
-    UPSTREAM_CREDENTIAL,
-    UPSTREAM_CLIENT,
-    PROVIDER_SECRETS,
-    FORMER_SECRETS,
-    LIVE_CONNECTION_BY_CONNECTION,
-    LIVE_CONNECTION_BY_IDENTITY,
-];
+pub(super) static HOT_STATEMENTS: &[&Sql] =
+    &[UPSTREAM_CREDENTIAL, UPSTREAM_CLIENT, LIVE_CONNECTION_BY_CONNECTION, LIVE_CONNECTION_BY_IDENTITY];

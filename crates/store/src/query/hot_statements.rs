@@ -5,8 +5,8 @@ use super::{
     recipient, registrations, removal,
 };
 use crate::command::{
-    client, credential as credential_command, delete_tokens, end_connection, end_facts, invalid_grant,
-    job_count, open_connection, purge, record_access_denials, recover_exchange, refresh_stats,
+    client, credential as credential_command, delete_tokens, end_connection, end_facts, former_settings,
+    invalid_grant, job_count, open_connection, purge, record_access_denials, recover_exchange, refresh_stats,
     resolve_failed_job, run_job, set_metadata, upstream_client,
 };
 use crate::entity;
@@ -14,12 +14,13 @@ use crate::sql::{Sql, Statement};
 
 /// Returns the statements on hot paths: those that run for requests, jobs or searches.
 pub fn hot_statements() -> Vec<Statement> {
-    let groups: [&[&'static Sql]; 43] = [
+    let groups: [&[&'static Sql]; 45] = [
         entity::access_state::HOT_STATEMENTS,
         entity::authorization_code::HOT_STATEMENTS,
         entity::authorization_request::HOT_STATEMENTS,
         entity::client::HOT_STATEMENTS,
         entity::connection::HOT_STATEMENTS,
+        entity::former_settings::HOT_STATEMENTS,
         entity::job::HOT_STATEMENTS,
         entity::operator::HOT_STATEMENTS,
         entity::provider::STATEMENTS_IN_MEMORY,
@@ -30,6 +31,7 @@ pub fn hot_statements() -> Vec<Statement> {
         delete_tokens::HOT_STATEMENTS,
         end_connection::HOT_STATEMENTS,
         end_facts::HOT_STATEMENTS,
+        former_settings::HOT_STATEMENTS,
         invalid_grant::HOT_STATEMENTS,
         job_count::HOT_STATEMENTS,
         open_connection::HOT_STATEMENTS,

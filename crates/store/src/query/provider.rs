@@ -7,7 +7,10 @@ use domain::model::provider::{Provider, ProviderState};
 use domain::model::registration::RegistrationState;
 
 use crate::access_map::MapView;
-use crate::entity::provider::{FormerSettings, find_provider, provider_columns};
+use crate::entity::former_settings::{
+    FormerSettings, PROVIDER_FORMER_SETTINGS, find_former_settings, former_settings_columns,
+};
+use crate::entity::provider::{find_provider, provider_columns};
 use crate::error::Result;
 use crate::keyset_search::SearchPage;
 use crate::operation::{Query, QueryKind};
@@ -49,15 +52,23 @@ impl Query for GetFormerSettings {
     type Reply = Option<FormerSettings>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        tx.fetch_optional(FORMER_SETTINGS, values![self.provider_id, self.endpoints_version]).await
+        find_former_settings(tx, self.provider_id, self.endpoints_version).await
     }
 }
 
-static FORMER_SETTINGS: &Sql = sql!(
-    "-- find former settings of a provider
-    SELECT provider_id, endpoints_version, version, settings, metadata, mac FROM former_provider_settings
-    WHERE provider_id = ?1 AND endpoints_version = ?2"
-);
+/// Lists the former settings of a provider.
+#[derive(Clone, Debug)]
+pub struct ListProviderFormerSettings {
+    pub provider_id: ProviderId,
+}
+
+impl Query for ListProviderFormerSettings {
+    type Reply = Vec<FormerSettings>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
+        tx.fetch_all(PROVIDER_FORMER_SETTINGS, values![self.provider_id]).await
+    }
+}
 
 /// Lists the former settings of all providers, at most 10,000. Those that another program has changed are left out.
 #[derive(Clone, Debug)]
@@ -68,11 +79,11 @@ impl Query for ListFormerSettings {
     const KIND: QueryKind = QueryKind::Search;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        let list = sql!(
-            "-- list all former settings of providers
-            SELECT provider_id, endpoints_version, version, settings, metadata, mac FROM former_provider_settings
-            ORDER BY provider_id, endpoints_version LIMIT ?1"
-        );
+        let list = sql!(concat!(
+            "-- list all former settings of providers\nSELECT ",
+            former_settings_columns!(),
+            " FROM former_provider_settings ORDER BY provider_id, endpoints_version LIMIT ?1"
+        ));
         tx.fetch_verified(list, values![MAX_PROVIDERS]).await
     }
 }
@@ -117,8 +128,8 @@ impl Query for ListRecipientProviders {
 
 static RECIPIENT_PROVIDERS: &Sql = sql!(
     "-- list the providers that a recipient is registered with
-    SELECT p.id, p.state, p.state_mac, p.source, p.settings, p.version, p.endpoints_version, p.mac, p.metadata,
-        p.metadata_mac, p.audit_head
+    SELECT p.id, p.state, p.state_mac, p.source, p.settings, p.version, p.endpoints_version, p.former_revokes, p.mac,
+        p.metadata, p.metadata_mac, p.audit_head
     FROM registrations r JOIN providers p ON p.id = r.provider_id
     WHERE r.client_id = ?1 AND r.state = ?2 ORDER BY p.id"
 );
@@ -165,4 +176,4 @@ impl Query for CountProviders {
     }
 }
 
-pub(super) static HOT_STATEMENTS: &[&Sql] = &[RECIPIENT_PROVIDERS, FORMER_SETTINGS, LIVE_CONNECTIONS];
+pub(super) static HOT_STATEMENTS: &[&Sql] = &[RECIPIENT_PROVIDERS, LIVE_CONNECTIONS];

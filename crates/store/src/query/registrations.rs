@@ -49,7 +49,7 @@ pub struct NamedRegistration {
 
 /// [`PROVIDER_MAC`] with the names that columns have next to a registration.
 static JOINED_PROVIDER_MAC: RowMac = RowMac {
-    columns: &["provider_id", "source", "settings", "version", "endpoints_version"],
+    columns: &["provider_id", "source", "settings", "version", "endpoints_version", "former_revokes"],
     mac: "provider_mac",
     id: ("provider_id", ""),
     ..PROVIDER_MAC
@@ -93,7 +93,7 @@ macro_rules! select_partner_registrations {
         concat!(
             "SELECT ",
             registration_columns!(),
-            ", c.name AS client_name, p.source, p.settings, p.version, p.endpoints_version, p.mac AS provider_mac
+            ", c.name AS client_name, p.source, p.settings, p.version, p.endpoints_version, p.former_revokes, p.mac AS provider_mac
     FROM clients c
     JOIN registrations r ON r.client_id = c.id
     JOIN providers p ON p.id = r.provider_id
@@ -138,7 +138,7 @@ macro_rules! select_registration_summaries {
         concat!(
             "SELECT ",
             registration_columns!(),
-            ", c.name AS client_name, p.source, p.settings, p.version, p.endpoints_version, p.mac AS provider_mac, c.owner_id
+            ", c.name AS client_name, p.source, p.settings, p.version, p.endpoints_version, p.former_revokes, p.mac AS provider_mac, c.owner_id
     FROM registrations r
     JOIN clients c ON c.id = r.client_id
     JOIN providers p ON p.id = r.provider_id"

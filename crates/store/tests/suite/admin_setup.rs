@@ -102,7 +102,10 @@ async fn client_filters_and_pages_return_matching_clients(mut kit: TestStore) {
 async fn registration_filters_and_pages_return_matches(mut kit: TestStore) {
     create_partner_with_recipients(&mut kit).await;
     let (moment, second) = (kit.next_moment(), build_provider(2000));
-    kit.store.run(UpsertProvider { moment, provider: second, actor: operator_actor() }).await.unwrap();
+    kit.store
+        .run(UpsertProvider { moment, provider: second, actor: operator_actor(), plan: None })
+        .await
+        .unwrap();
     for id in ["dc-first", "dc-second"] {
         kit.advance_clock(DAY);
         kit.request_registration(id).await;
@@ -217,7 +220,7 @@ async fn configured_provider_replaces_added_one_and_its_secret(kit: TestStore) {
     assert!(!kit.store.run(add(&one)).await.unwrap(), "a provider from the configuration is not replaced");
     assert_eq!(kit.get_provider().await.settings, build_provider(1000).settings);
     let (moment, provider) = (kit.next_moment(), build_provider(3000));
-    kit.store.run(UpsertProvider { moment, provider, actor: operator_actor() }).await.unwrap();
+    kit.store.run(UpsertProvider { moment, provider, actor: operator_actor(), plan: None }).await.unwrap();
     assert_eq!(
         kit.store.query(&get_secret).await.unwrap(),
         None,
@@ -247,6 +250,7 @@ async fn changed_provider_keeps_former_settings_and_secrets(kit: TestStore) {
         settings: moved.clone(),
         secrets: seal(secret),
         replaced_secrets: Vec::new(),
+        former: Vec::new(),
         actor: operator_actor(),
     };
 

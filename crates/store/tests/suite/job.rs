@@ -83,6 +83,7 @@ async fn copy_jobs(kit: &TestStore, provider: i64, number: i64) {
             moment: kit.next_moment(),
             provider: build_provider(provider),
             actor: operator_actor(),
+            plan: None,
         })
         .await
         .unwrap();

@@ -10,6 +10,7 @@ mod crash;
 mod credential;
 mod durable;
 mod end_set;
+mod former_settings;
 mod invalid_grant;
 mod job;
 mod job_counts;

@@ -165,7 +165,10 @@ async fn registration_requests_are_all_or_nothing(kit: TestStore) {
     register_partners(&kit).await;
     kit.register_under_partner("dc-second", "pt-one").await;
     let (moment, second) = (kit.next_moment(), build_provider(2000));
-    kit.store.run(UpsertProvider { moment, provider: second, actor: operator_actor() }).await.unwrap();
+    kit.store
+        .run(UpsertProvider { moment, provider: second, actor: operator_actor(), plan: None })
+        .await
+        .unwrap();
     let bad = |client_id: &str, provider_id, why| RejectedPair {
         client_id: parse_client_id(client_id),
         provider_id: ProviderId::new(provider_id),
@@ -264,7 +267,7 @@ async fn registration_steps_follow_allowed_transitions(kit: TestStore) {
     let mut settings = build_provider(1000);
     settings.settings.upstream_client = domain::model::provider::UpstreamClientMode::PerRegistration;
     let (moment, provider) = (kit.next_moment(), settings);
-    kit.store.run(UpsertProvider { moment, provider, actor: operator_actor() }).await.unwrap();
+    kit.store.run(UpsertProvider { moment, provider, actor: operator_actor(), plan: None }).await.unwrap();
     assert_eq!(
         kit.store.run(build_registration_step(&kit, Activate, None)).await.unwrap(),
         Err(StepRejected::UpstreamClientRequired)
@@ -339,7 +342,7 @@ async fn partner_pages_have_no_gaps_or_duplicates(kit: TestStore) {
         kit.register_under_partner(id, "pt-one").await;
     }
     let (moment, provider) = (kit.next_moment(), build_provider(2000));
-    kit.store.run(UpsertProvider { moment, provider, actor: operator_actor() }).await.unwrap();
+    kit.store.run(UpsertProvider { moment, provider, actor: operator_actor(), plan: None }).await.unwrap();
     let all = ["dc-a", "dc-b", "dc-c", "dc-mine"];
     let requests = build_registration_requests(&kit, "pt-one", &all, &[1000, 2000]);
     kit.store.run(requests).await.unwrap().unwrap();

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use domain::model::connection::EndCause;
-use store::command::{EndOutcome, RedeemOutcome};
+use store::command::{EndOutcome, RedeemOutcome, UpsertProvider};
 use store::{Location, PostgresSettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{TestStore, create_database};
+use crate::support::{TestStore, build_provider, create_database, operator_actor};
 
 /// The time in which everything that a client sends without waiting has arrived.
 const BURST: Duration = Duration::from_millis(5);
@@ -109,7 +109,21 @@ async fn exchange_and_end_need_few_round_trips() {
         assert_eq!(outcome, EndOutcome::Ended(EndCause::Recipient));
     });
     let end = end.await;
+    let mut provider = build_provider(1000);
+    provider.settings.revoke.clear();
+    let (moment, actor) = (kit.next_moment(), operator_actor());
+    kit.store.run(UpsertProvider { moment, provider, actor, plan: None }).await.unwrap();
+    let mut others = Vec::new();
+    for name in ["e", "f", "g"] {
+        others.push(kit.create_pending_connection(name, "dc-acme", Some(name)).await);
+    }
+    let end_without_revocation = proxy.count(async |round| {
+        let outcome = kit.end_connection(&others[round], EndCause::Recipient, None).await;
+        assert_eq!(outcome, EndOutcome::Ended(EndCause::Recipient));
+    });
+    let end_without_revocation = end_without_revocation.await;
 
     assert_eq!(exchange, 4, "the lock, what is read under it, the lock of the customer, and the commit");
     assert_eq!(end, 3, "the lock with the credential, the settings of the provider, and the commit");
+    assert_eq!(end_without_revocation, 3, "former endpoints are not read");
 }

@@ -114,7 +114,7 @@ impl TestStore {
     async fn seed_clients(&self) {
         let provider = build_provider(1000);
         self.store
-            .run(UpsertProvider { moment: self.next_moment(), provider, actor: operator_actor() })
+            .run(UpsertProvider { moment: self.next_moment(), provider, actor: operator_actor(), plan: None })
             .await
             .unwrap();
         for id in ["dc-acme", "dc-other"] {
@@ -421,7 +421,7 @@ impl TestStore {
         provider.settings.grant_scope = GrantScope::PerClientCustomer;
         provider.settings.customer_identity = CustomerIdentity::TokenField("customer_id".into());
         self.store
-            .run(UpsertProvider { moment: self.next_moment(), provider, actor: operator_actor() })
+            .run(UpsertProvider { moment: self.next_moment(), provider, actor: operator_actor(), plan: None })
             .await
             .unwrap();
     }

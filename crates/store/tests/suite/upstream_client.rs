@@ -41,7 +41,7 @@ async fn enable_dynamic_registration(kit: &TestStore) {
     provider.settings.dynamic_registration =
         Some(DynamicRegistration { endpoint: "https://b/register".into(), initial_access_token: None });
     kit.store
-        .run(UpsertProvider { moment: kit.next_moment(), provider, actor: operator_actor() })
+        .run(UpsertProvider { moment: kit.next_moment(), provider, actor: operator_actor(), plan: None })
         .await
         .unwrap();
 }

@@ -81,6 +81,13 @@ pub fn compare_providers(old: &Provider, new: &Provider) -> SettingsChange {
     SettingsChange { members, endpoints, leaves_endpoints }
 }
 
+/// Returns whether two versions of a provider have the same endpoints and the same client, so that a grant of one belongs to the
+/// other too.
+pub fn has_same_endpoints(first: &Provider, second: &Provider) -> bool {
+    // An endpoint that only one of them has is left in one direction.
+    !compare_providers(first, second).leaves_endpoints && !compare_providers(second, first).leaves_endpoints
+}
+
 fn to_members(settings: &ProviderSettings) -> Map<String, Value> {
     match serde_json::to_value(settings) {
         Ok(Value::Object(members)) => members,
@@ -174,6 +181,8 @@ mod tests {
 
         assert!(!compare_providers(&provider(&json!({"token_endpoint": null})), &first).leaves_endpoints);
         assert!(compare_providers(&first, &second).leaves_endpoints);
+        assert!(has_same_endpoints(&first, &discover("https://maple.example/a")));
+        assert!(!has_same_endpoints(&first, &provider(&json!({"token_endpoint": null}))), "one is missing");
         assert!(!compare_providers(&first, &first).leaves_endpoints);
     }
 

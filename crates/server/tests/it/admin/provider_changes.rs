@@ -1,17 +1,22 @@
 //! Tests of changes of providers: settings, secrets, and the endpoints at which existing grants are revoked.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bowline::cli::BrowserRequest;
 use domain::id::{ConnectionId, ProviderId};
 use domain::model::audit_event::Actor;
-use domain::model::provider::ProviderSettings;
-use http::Method;
+use domain::model::provider::{EndpointGroup, ProviderSettings, SigningAlgorithm};
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use store::command::UpsertProvider;
+use store::command::{UpsertOutcome, UpsertProvider};
 use store::query::GetProvider;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 use super::new_providers::take_prairie_settings;
+use crate::independent_provider::create_signing_key;
 use crate::support::{ConnectionTokens, EndpointStub, SCOPE, TestClient, TestHub, json_response, on_both};
 
 on_both!(
@@ -23,6 +28,11 @@ on_both!(
     revocation_goes_to_endpoints_that_issued_the_token,
     refreshed_grant_is_revoked_at_new_endpoints,
     login_before_change_is_exchanged_at_its_endpoints,
+    failures_of_new_endpoints_do_not_stop_login_at_former_ones,
+    token_of_new_endpoints_is_not_sent_to_former_ones,
+    replaced_secret_applies_to_former_endpoints,
+    replaced_key_of_former_endpoints_is_not_published,
+    former_settings_are_deleted_when_no_grant_needs_them,
 );
 
 /// Adds Prairie by the API. Returns its settings with the secret.
@@ -261,7 +271,10 @@ async fn change_configured(kit: &TestHub, change: impl FnOnce(&mut ProviderSetti
     let mut provider = ctx.ask(&GetProvider { id: ProviderId::new(1000) }).await.unwrap().unwrap();
     change(&mut provider.settings);
     let (moment, actor) = (ctx.new_moment().unwrap(), Actor::system("test"));
-    assert!(ctx.run(UpsertProvider { moment, provider, actor }).await.unwrap());
+    assert_eq!(
+        ctx.run(UpsertProvider { moment, provider, actor, plan: None }).await.unwrap(),
+        UpsertOutcome::Written
+    );
 }
 
 async fn login_before_change_is_exchanged_at_its_endpoints(kit: TestHub) {
@@ -285,4 +298,150 @@ async fn login_before_change_is_exchanged_at_its_endpoints(kit: TestHub) {
     })
     .await;
     assert_eq!(server.calls().len(), 0);
+}
+
+async fn failures_of_new_endpoints_do_not_stop_login_at_former_ones(kit: TestHub) {
+    let acme = kit.acme();
+    let tokens = kit.connect(&acme).await;
+    let callback = kit.approve_at_bank(&acme).await;
+    let server = EndpointStub::new(|_| json_response(500, &json!({}))).await;
+    let url = server.url.clone();
+    change_configured(&kit, |settings| settings.token_endpoint = Some(format!("{url}/token"))).await;
+    let client = acme.id.parse().unwrap();
+    let is_open = || {
+        let now = kit.app().now().unwrap();
+        kit.app().breaker().is_open(ProviderId::new(1000), EndpointGroup::Token, &client, now)
+    };
+    for _ in 0..100 {
+        kit.sql("UPDATE upstream_credentials SET access_expires_at = 1").await;
+        kit.read("/accounts", &tokens.access).await;
+        if is_open() {
+            break;
+        }
+    }
+    assert!(is_open(), "the new token endpoint must have failed often enough");
+
+    let back = kit.send(BrowserRequest::new(Method::GET, &callback)).await.location.unwrap();
+
+    assert!(crate::support::query_parameter(&back, "code").is_some(), "{back}");
+}
+
+/// A server of the bank that rejects every call when the test lets it respond.
+struct SlowServer {
+    url: String,
+    arrived: Arc<Notify>,
+    release: Arc<Notify>,
+    calls: Arc<AtomicUsize>,
+}
+
+impl SlowServer {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (arrived, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let calls = Arc::new(AtomicUsize::new(0));
+        let (on_arrival, on_release, count) =
+            (Arc::clone(&arrived), Arc::clone(&release), Arc::clone(&calls));
+        let router = axum::Router::new().fallback(move || async move {
+            if count.fetch_add(1, Ordering::Relaxed) == 0 {
+                on_arrival.notify_one();
+                on_release.notified().await;
+            }
+            StatusCode::UNAUTHORIZED
+        });
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { url, arrived, release, calls }
+    }
+}
+
+async fn token_of_new_endpoints_is_not_sent_to_former_ones(kit: TestHub) {
+    add_prairie(&kit).await;
+    let (_, tokens) = connect_prairie(&kit).await;
+    let (slow, server) = (SlowServer::start().await, start_new_server().await);
+    let mut settings = read_settings(&kit).await;
+    settings["fdx"]["base_url"] = json!(format!("{}/fdx", slow.url));
+    update_prairie(&kit, "", &settings).await;
+
+    let change = async {
+        slow.arrived.notified().await;
+        update_prairie(&kit, "", &move_endpoints(&settings, &server.url)).await;
+        kit.sql("UPDATE upstream_credentials SET access_expires_at = 1").await;
+        let refreshed = kit.read("/accounts", &tokens.access).await;
+        slow.release.notify_one();
+        refreshed
+    };
+    let (waiting, refreshed) = tokio::join!(kit.read("/accounts", &tokens.access), change);
+
+    assert_eq!(slow.calls.load(Ordering::Relaxed), 1, "the token belongs to the new endpoints");
+    assert_eq!((waiting.status, refreshed.status), (200, 200), "{}", waiting.body);
+    let reads = server.calls().into_iter().filter(|call| call.path == "/fdx/accounts");
+    assert_eq!(reads.count(), 2);
+}
+
+async fn replaced_secret_applies_to_former_endpoints(kit: TestHub) {
+    let good = add_prairie(&kit).await["client_secret"].clone();
+    let (_, tokens) = connect_prairie(&kit).await;
+    let server = start_new_server().await;
+    let replace = async |secret: &Value| {
+        let body = Some(json!({"client_secret": secret}));
+        kit.run_admin_operation(Method::POST, "/providers/3000/secret", body).await
+    };
+    // The bank accepts only the secret that comes last.
+    replace(&json!("former-secret")).await;
+    update_prairie(&kit, "", &move_endpoints(&read_settings(&kit).await, &server.url)).await;
+    replace(&good).await;
+
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204);
+    wait_for_accepted_revocation(&kit, &tokens.id).await;
+
+    assert!(list_revocations(&server).is_empty(), "the token belongs to the former endpoints");
+}
+
+async fn replaced_key_of_former_endpoints_is_not_published(kit: TestHub) {
+    let mut body = take_prairie_settings(&kit).await;
+    body.as_object_mut().unwrap().remove("client_secret");
+    (body["auth"], body["auth_algorithm"]) = (json!("private_key_jwt"), json!("ES256"));
+    let create_key = || json!(create_signing_key(SigningAlgorithm::Es256));
+    body["auth_key"] = create_key();
+    kit.run_admin_operation(Method::POST, "/providers", Some(body)).await;
+    update_prairie(&kit, "", &move_endpoints(&read_settings(&kit).await, "http://127.0.0.1:9")).await;
+    let read_key_ids = async || {
+        // The document is kept for some seconds.
+        kit.advance(Duration::from_secs(11));
+        let document = kit.get("/.well-known/jwks.json").await.json();
+        let keys = document["keys"].as_array().unwrap().iter();
+        keys.map(|key| key["kid"].clone()).collect::<Vec<_>>()
+    };
+    let before = read_key_ids().await;
+
+    let replaced = Some(json!({"auth_key": create_key()}));
+    kit.run_admin_operation(Method::POST, "/providers/3000/secret", replaced).await;
+    let after = read_key_ids().await;
+
+    assert_eq!((before.len(), after.len()), (1, 1), "the stolen key must not stay published");
+    assert_ne!(before, after);
+}
+
+async fn former_settings_are_deleted_when_no_grant_needs_them(kit: TestHub) {
+    add_prairie(&kit).await;
+    let (recipient, tokens) = connect_prairie(&kit).await;
+    let server = start_new_server().await;
+    update_prairie(&kit, "", &move_endpoints(&read_settings(&kit).await, &server.url)).await;
+    let purge = async || {
+        kit.advance(Duration::from_hours(3));
+        let ctx = bowline::jobs::new_job_context(kit.app(), "test").unwrap();
+        bowline::jobs::purge(&ctx).await.unwrap();
+    };
+    let count =
+        async || kit.sql("SELECT count(*) FROM former_provider_settings WHERE provider_id = 3000").await;
+
+    purge().await;
+    assert_eq!(count().await, ["1"], "a connection needs them");
+    let refreshed = kit.refresh(&recipient, &tokens.refresh).await.json();
+    assert_eq!(kit.revoke(refreshed["access_token"].as_str().unwrap()).await.status, 204);
+    wait_for_accepted_revocation(&kit, &tokens.id).await;
+    purge().await;
+    purge().await;
+
+    assert_eq!(count().await, ["0"]);
 }

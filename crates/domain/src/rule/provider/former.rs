@@ -1,0 +1,241 @@
+//! The secrets of former settings of a provider: of those with endpoints that it has no longer, at which grants are still revoked.
+//!
+//! Two settings have the same client if its id and the method of its authentication are the same.
+
+use std::collections::BTreeMap;
+
+use crate::Secret;
+use crate::model::provider::{ProviderSettings, SecretSource};
+
+/// Settings of a provider with those of their secrets that are in the store, by the paths of their settings.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredSecrets<'a> {
+    /// The settings.
+    pub settings: &'a ProviderSettings,
+    /// The secrets.
+    pub secrets: &'a BTreeMap<String, Secret<String>>,
+}
+
+/// The effect of a change of a provider on a secret of its former settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FormerSecretChange {
+    /// A secret of the same client was replaced: the former settings get the new one.
+    Replaced,
+    /// The client does not use the file or variable any longer: the secret is copied to the store.
+    Copied(SecretSource),
+    /// Another client uses the file or variable from now on, so the secret must not be read there any more.
+    Lost,
+}
+
+fn is_same_client(first: &ProviderSettings, second: &ProviderSettings) -> bool {
+    first.client_id == second.client_id
+        && first.auth == second.auth
+        && first.upstream_client == second.upstream_client
+}
+
+/// Returns former settings with the locations at which their secrets are read.
+///
+/// A file or a variable may contain the secret of another client since the change. It is read only if the current settings of the
+/// same client name it too. Otherwise, only the copy in the store is used.
+pub fn detach_secrets(mut former: ProviderSettings, current: &ProviderSettings) -> ProviderSettings {
+    let used = if is_same_client(&former, current) { current.secret_sources() } else { BTreeMap::new() };
+    for (path, source) in former.secret_sources_mut() {
+        if used.get(&path) != Some(&*source) {
+            *source = SecretSource::Sealed;
+        }
+    }
+    former
+}
+
+/// Returns the effects of a change from the settings `old` to `new` on the secrets of former settings, by the paths of the secrets.
+///
+/// Only a secret that is that of the old settings follows: a client that has the same id at two servers may have two secrets. With
+/// `leaves_endpoints`, a new secret may be that of the new server, so it is not sent to a former one.
+pub fn follow_change(
+    former: StoredSecrets<'_>,
+    (old, new): (StoredSecrets<'_>, StoredSecrets<'_>),
+    leaves_endpoints: bool,
+) -> BTreeMap<String, FormerSecretChange> {
+    if !is_same_client(former.settings, old.settings) {
+        return BTreeMap::new();
+    }
+    let keeps_client = is_same_client(old.settings, new.settings);
+    let (old_sources, new_sources) = (old.settings.secret_sources(), new.settings.secret_sources());
+    let evaluate = |path: &str, source: SecretSource| {
+        let known = former.secrets.get(path);
+        let is_stored = source == SecretSource::Sealed;
+        let is_shared = old_sources.get(path) == Some(&source)
+            && (!is_stored || known.is_some() && known == old.secrets.get(path));
+        let is_kept = keeps_client
+            && new_sources.get(path) == Some(&source)
+            && (!is_stored || known == new.secrets.get(path))
+            && !is_companion_changed(path, old.settings, new.settings);
+        if !is_shared || is_kept {
+            return None;
+        }
+        if keeps_client && !leaves_endpoints && new_sources.contains_key(path) {
+            return Some(FormerSecretChange::Replaced);
+        }
+        match source {
+            SecretSource::Sealed => None,
+            source if new_sources.values().any(|used| *used == source) => {
+                // The current settings of the same client name it for the same secret.
+                let is_still_shared = keeps_client && new_sources.get(path) == Some(&source);
+                (!is_still_shared).then_some(FormerSecretChange::Lost)
+            }
+            source => Some(FormerSecretChange::Copied(source)),
+        }
+    };
+    let sources = former.settings.secret_sources().into_iter();
+    sources.filter_map(|(path, source)| Some((path.clone(), evaluate(&path, source)?))).collect()
+}
+
+/// Returns whether a setting without which a secret is useless has changed.
+fn is_companion_changed(path: &str, old: &ProviderSettings, new: &ProviderSettings) -> bool {
+    match path {
+        "auth_key" => old.auth_algorithm != new.auth_algorithm,
+        "tls.key" => find_certificate(old) != find_certificate(new),
+        _ => false,
+    }
+}
+
+fn find_certificate(settings: &ProviderSettings) -> Option<&str> {
+    settings.tls.as_ref()?.certificate.as_deref()
+}
+
+/// Returns former settings that have the secrets of `new` at these paths, with the certificate or algorithm that belongs to them.
+pub fn replace_sources<'p>(
+    mut former: ProviderSettings,
+    new: &ProviderSettings,
+    paths: impl Iterator<Item = &'p str>,
+) -> ProviderSettings {
+    let sources = new.secret_sources();
+    for path in paths {
+        let Some(source) = sources.get(path) else { continue };
+        for (name, former_source) in former.secret_sources_mut() {
+            if name == path {
+                former_source.clone_from(source);
+            }
+        }
+        match path {
+            "auth_key" => former.auth_algorithm = new.auth_algorithm,
+            "tls.key" => {
+                if let Some(tls) = &mut former.tls {
+                    tls.certificate = find_certificate(new).map(str::to_owned);
+                }
+            }
+            _ => {}
+        }
+    }
+    former
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn settings(changes: &Value) -> ProviderSettings {
+        let mut value = json!({
+            "name": "Maple Trust", "country": "CA", "client_id": "first", "client_secret": "sealed",
+            "fdx": {"base_url": "https://maple.example/fdx", "version": "6"}, "scopes": {},
+        });
+        value.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn file(name: &str) -> Value {
+        json!({"client_secret": {"file": name}})
+    }
+
+    fn secrets(client_secret: &str) -> BTreeMap<String, Secret<String>> {
+        BTreeMap::from([("client_secret".to_owned(), Secret::from(client_secret))])
+    }
+
+    /// Returns the effect on the client secret. Each argument is the settings, and the secret if it is in the store.
+    fn follow(
+        former: (&Value, &str),
+        old: (&Value, &str),
+        new: (&Value, &str),
+        leaves_endpoints: bool,
+    ) -> Option<FormerSecretChange> {
+        let [former, old, new] =
+            [former, old, new].map(|(changes, secret)| (settings(changes), secrets(secret)));
+        let stored = |(settings, secrets)| StoredSecrets { settings, secrets };
+        let [former, old, new] = [&former, &old, &new].map(|(settings, secrets)| stored((settings, secrets)));
+        follow_change(former, (old, new), leaves_endpoints).remove("client_secret")
+    }
+
+    #[test]
+    fn former_settings_get_replaced_secret_of_same_client() {
+        let client = json!({});
+
+        let replaced =
+            |former: &str, leaves| follow((&client, former), (&client, "a"), (&client, "b"), leaves);
+
+        assert_eq!(replaced("a", false), Some(FormerSecretChange::Replaced));
+        assert_eq!(replaced("x", false), None, "the client has another secret at the former server");
+        assert_eq!(replaced("a", true), None, "the new secret may be that of the new server");
+        let other = json!({"client_id": "second"});
+        assert_eq!(follow((&client, "a"), (&client, "a"), (&other, "b"), false), None);
+        assert_eq!(follow((&other, "a"), (&client, "a"), (&client, "b"), false), None);
+        let moved = follow((&file("a"), ""), (&file("a"), ""), (&file("b"), ""), false);
+        assert_eq!(moved, Some(FormerSecretChange::Replaced));
+    }
+
+    #[test]
+    fn file_of_former_client_is_copied_unless_reused() {
+        let other = |name: &str| json!({"client_id": "second", "client_secret": {"file": name}});
+        let first = file("a");
+
+        let copied = FormerSecretChange::Copied(SecretSource::File("a".into()));
+        assert_eq!(follow((&first, ""), (&first, ""), (&other("b"), ""), true), Some(copied));
+        let lost = follow((&first, ""), (&first, ""), (&other("a"), ""), true);
+        assert_eq!(lost, Some(FormerSecretChange::Lost));
+        assert_eq!(follow((&first, ""), (&first, ""), (&first, ""), true), None, "the same client reads it");
+    }
+
+    #[test]
+    fn file_is_read_for_former_settings_only_if_same_client_uses_it() {
+        let read = |current: &Value| {
+            let former = detach_secrets(settings(&file("a")), &settings(current));
+            former.client_secret.unwrap()
+        };
+
+        assert_eq!(read(&file("a")), SecretSource::File("a".into()));
+        assert_eq!(read(&file("b")), SecretSource::Sealed);
+        assert_eq!(
+            read(&json!({"client_id": "second", "client_secret": {"file": "a"}})),
+            SecretSource::Sealed
+        );
+        let post = json!({"auth": "client_secret_post", "client_secret": {"file": "a"}});
+        assert_eq!(read(&post), SecretSource::Sealed, "the method is another one");
+    }
+
+    #[test]
+    fn replaced_key_brings_its_certificate_and_algorithm() {
+        let with = |name: &str, algorithm: &str| {
+            settings(&json!({
+                "auth": "private_key_jwt", "auth_key": {"file": name}, "auth_algorithm": algorithm,
+                "tls": {"certificate": format!("{name}.pem"), "key": {"file": format!("{name}.key")}},
+            }))
+        };
+        let (old, new) = (with("a", "ES256"), with("b", "PS256"));
+        let none = BTreeMap::new();
+        let stored = |settings| StoredSecrets { settings, secrets: &none };
+        let renewed = {
+            let mut renewed = old.clone();
+            renewed.tls.as_mut().unwrap().certificate = Some("renewed.pem".into());
+            renewed
+        };
+
+        let changes = follow_change(stored(&old), (stored(&old), stored(&new)), false);
+        let replaced = replace_sources(old.clone(), &new, changes.keys().map(String::as_str));
+        let of_renewal = follow_change(stored(&old), (stored(&old), stored(&renewed)), false);
+
+        assert_eq!(replaced, new);
+        let key = BTreeMap::from([("tls.key".to_owned(), FormerSecretChange::Replaced)]);
+        assert_eq!(of_renewal, key, "a certificate can be renewed without its key");
+    }
+}
