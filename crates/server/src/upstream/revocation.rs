@@ -170,6 +170,7 @@ impl RevocationJob<'_> {
         let identity = match self.provider.settings.grant_scope {
             // Each grant belongs to one token, so the customer does not matter.
             GrantScope::PerToken => None,
+            // If the customer is not known, the grant counts as that of another connection.
             GrantScope::PerClientCustomer => endpoints.find_identity(&tokens, None).await.ok().flatten(),
         };
         if self.is_grant_shared(identity.clone()).await? {
@@ -228,6 +229,6 @@ impl RevocationJob<'_> {
 }
 
 fn report_grant_shared() -> AttemptReport {
-    let description = "another active connection of the customer uses the same grant";
+    let description = "another active connection uses the same grant, or the customer is not known";
     AttemptReport::new(AttemptOutcome::Superseded, description)
 }

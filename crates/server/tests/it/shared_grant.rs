@@ -6,13 +6,13 @@ use bowline::jobs;
 use domain::id::ProviderId;
 use domain::model::audit_event::Actor;
 use domain::model::connection::UpstreamRevocation;
-use domain::model::provider::GrantScope;
+use domain::model::provider::{CustomerIdentity, GrantScope};
 use serde_json::json;
 use store::command::UpsertProvider;
 use store::query::GetProvider;
 
 use crate::recovery::{create_interrupted_exchange, run_recovery, wait_for_grant_status};
-use crate::support::{SCOPE, TestHub};
+use crate::support::{SCOPE, TestHub, query_parameter};
 
 async fn use_shared_grants(kit: &TestHub) {
     let ctx = jobs::new_job_context(kit.app(), "test").unwrap();
@@ -83,5 +83,28 @@ async fn recovered_code_leaves_shared_grant_active() {
     run_recovery(&kit).await;
     wait_for_grant_status(&kit, &request, "possibly_active").await;
     assert_eq!(kit.list_grant_states().await, ["active", "active"]);
+    assert_eq!(kit.read("/accounts", &active.access).await.status, 200);
+}
+
+/// A login whose customer cannot be identified must not end the grant of the customer's other connections.
+#[tokio::test]
+async fn login_without_identity_leaves_shared_grant_active() {
+    let kit = TestHub::new().await;
+    use_shared_grants(&kit).await;
+    let active = kit.connect(&kit.acme()).await;
+    kit.update_provider_settings(1000, |settings| {
+        settings.customer_identity = CustomerIdentity::TokenField("missing".into());
+    })
+    .await;
+
+    let query = TestHub::build_authorization_query(&kit.acme());
+    let back = kit.complete_authorization(&query, "alice", &["mt-alice-card"]).await;
+
+    assert!(query_parameter(&back, "error").is_some(), "{back}");
+    kit.wait_until("the job of the login ends", async || {
+        kit.sql("SELECT kind, state FROM jobs").await == ["revoke_orphaned_grant|done"]
+    })
+    .await;
+    assert_eq!(kit.list_grant_states().await, ["active", "active"], "the grant may be shared");
     assert_eq!(kit.read("/accounts", &active.access).await.status, 200);
 }

@@ -119,8 +119,8 @@ impl Query for GetProviderSecrets {
     }
 }
 
-/// Returns whether a live connection uses the grant that a job's token belongs to, at a provider whose grants are shared
-/// by all connections of a customer.
+/// Returns whether a live connection uses, or may use, the grant that a job's token belongs to, at a provider whose grants are
+/// shared by all connections of a customer.
 #[derive(Clone, Debug)]
 pub struct IsGrantShared {
     pub provider_id: ProviderId,
@@ -137,14 +137,19 @@ impl Query for IsGrantShared {
         if tx.exists(LIVE_CONNECTION_BY_CONNECTION, values![self.connection_id]).await? {
             return Ok(true);
         }
-        // Without a connection, only the identity shows which customer the grant belongs to.
+        // Without a connection, only the identity shows which customer the grant belongs to. If it is not known, for example because
+        // the login failed for this reason, the grant may be that of any connection.
         let Some(identity) = &self.identity else {
-            return Ok(false);
+            return Ok(!tx.exists(CONNECTION, values![self.connection_id]).await?);
         };
         tx.exists(LIVE_CONNECTION_BY_IDENTITY, values![self.provider_id, identity]).await
     }
 }
 
+static CONNECTION: &Sql = sql!(
+    "-- find whether a connection was opened
+    SELECT id FROM connections WHERE id = ?1"
+);
 static LIVE_CONNECTION_BY_CONNECTION: &Sql = sql!(
     "-- find a live connection of a connection's customer
     SELECT l.id FROM connections c JOIN connections l ON l.customer_id = c.customer_id
@@ -157,4 +162,4 @@ static LIVE_CONNECTION_BY_IDENTITY: &Sql = sql!(
 );
 
 pub(super) static HOT_STATEMENTS: &[&Sql] =
-    &[UPSTREAM_CREDENTIAL, UPSTREAM_CLIENT, LIVE_CONNECTION_BY_CONNECTION, LIVE_CONNECTION_BY_IDENTITY];
+    &[UPSTREAM_CREDENTIAL, UPSTREAM_CLIENT, CONNECTION, LIVE_CONNECTION_BY_CONNECTION, LIVE_CONNECTION_BY_IDENTITY];

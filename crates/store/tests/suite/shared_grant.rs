@@ -189,9 +189,8 @@ async fn orphaned_grant_shared_with_live_connection_is_detected(kit: TestStore) 
     assert_eq!((job.kind, job.connection_id.as_ref()), (JobKind::RevokeOrphanedGrant, Some(&orphan)));
     assert_eq!(job.identity.as_deref(), Some(&b"alice"[..]));
     assert!(is_grant_shared(&kit, &orphan, Some("alice")).await);
-    assert!(
-        !is_grant_shared(&kit, &orphan, Some("bob")).await && !is_grant_shared(&kit, &orphan, None).await
-    );
+    assert!(!is_grant_shared(&kit, &orphan, Some("bob")).await);
+    assert!(is_grant_shared(&kit, &orphan, None).await, "it may be that of any connection");
     kit.end_connection(&live, EndCause::Recipient, None).await;
     assert!(!is_grant_shared(&kit, &orphan, Some("alice")).await);
 }
