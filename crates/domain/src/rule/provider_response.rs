@@ -12,6 +12,8 @@ pub const REPEATED_FAILURE_INTERVAL: Duration = Duration::from_hours(24);
 crate::str_enum! {
     /// A kind of call to a provider.
     pub enum ProviderCall {
+        /// The request that pushes the parameters of an authorization request (RFC 9126 §2.1).
+        PushedAuthorization = "pushed_authorization",
         /// The exchange of an authorization code for tokens (RFC 6749 §4.1.3).
         CodeExchange = "code_exchange",
         /// The refresh of an access token (RFC 6749 §6).
@@ -238,6 +240,7 @@ const fn is_safe_after_503(call: ProviderCall) -> bool {
         | ProviderCall::ClientCredentials
         | ProviderCall::Introspection
         | ProviderCall::Keys
+        | ProviderCall::PushedAuthorization
         | ProviderCall::Deletion => true,
         ProviderCall::CodeExchange | ProviderCall::Refresh | ProviderCall::Registration => false,
     }
@@ -327,6 +330,10 @@ const fn classify_error_code(call: ProviderCall, code: ProviderErrorCode) -> Cal
             | Code::UnapprovedSoftwareStatement,
         )
         | (ProviderCall::Deletion, Code::AccessDenied | Code::InsufficientScope | Code::UnauthorizedClient)
+        | (
+            ProviderCall::PushedAuthorization,
+            Code::InvalidRequest | Code::InvalidScope | Code::AccessDenied | Code::UnsupportedResponseType,
+        )
         // The client may be accepted for codes and refresh tokens all the same.
         | (
             ProviderCall::ClientCredentials,

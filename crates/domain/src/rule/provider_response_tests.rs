@@ -83,6 +83,7 @@ fn retry_after_proves_nothing_for_calls_that_issue_tokens() {
         ProviderCall::GrantRevocation,
         ProviderCall::ClientCredentials,
         ProviderCall::Introspection,
+        ProviderCall::PushedAuthorization,
         ProviderCall::Keys,
         ProviderCall::Deletion,
     ] {

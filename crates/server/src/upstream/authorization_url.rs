@@ -52,7 +52,8 @@ pub(super) async fn build_provider_url(
     let (provider, request) = (login.provider, login.request);
     let client_id = load_upstream_client_id(ctx, provider, &request.client_id).await?;
     let parameters = build_request(ctx, login, &client_id)?;
-    let endpoints = ProviderEndpoints::new(ctx, provider, &request.client_id);
+    let endpoints =
+        ProviderEndpoints::new(ctx, provider, &request.client_id).for_connection(&request.connection_id);
     let sent = match sign_request(&endpoints, &client_id, parameters).await {
         Ok(parameters) => push_request(&endpoints, &client_id, parameters).await,
         Err(error) => Err(error),
@@ -164,27 +165,54 @@ impl PushFailure {
 }
 
 impl ProviderEndpoints<'_> {
-    /// Pushes an authorization request (RFC 9126 §2). Returns the request URI.
+    /// Pushes an authorization request (RFC 9126 §2). Returns the request URI. A failure counts for the circuit breaker of the token
+    /// endpoint, because both are part of the authorization server.
     async fn push_authorization_request(
         &self,
         endpoint: &str,
         parameters: &[(String, String)],
     ) -> Result<String, PushFailure> {
+        const CALL: ProviderCall = ProviderCall::PushedAuthorization;
         let open = |_| PushFailure::not_sent("the circuit breaker of the provider is open", UNAVAILABLE);
         self.ensure_circuit_closed(EndpointGroup::Token).map_err(open)?;
-        let not_sent = |error| {
-            let report = CallReport::from_error(ProviderCall::CodeExchange, &error);
-            PushFailure::not_sent(&error, describe_exchange_failure(report.outcome))
-        };
-        let credentials = self.load_credentials().await.map_err(not_sent)?;
+        let credentials = self.load_credentials().await;
+        if credentials.as_ref().is_ok_and(|client| self.ensure_client_accepted(&client.id).is_err()) {
+            let report = CallReport::client_blocked(CALL);
+            self.record_failed_push(&report).await;
+            return Err(PushFailure::not_sent(&report, describe_exchange_failure(report.outcome)));
+        }
         // The other methods of authentication add the client id themselves.
         let has_own_client_id = self.provider.settings.auth == ClientAuthentication::ClientSecretBasic;
         let fields = parameters.iter().filter(|(name, _)| name != "client_id" || has_own_client_id);
         let fields = fields.map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let result = self.post_form(&credentials, endpoint, fields).await;
+        let (client, result) = self.post_form_as(credentials, Ok(endpoint), fields).await;
         let status = result.as_ref().and_then(PartialResponse::complete_status);
-        self.ctx.app().telemetry().count_upstream_request(self.provider.id, "par", status.ok());
-        read_request_uri(&result.map_err(not_sent)?)
+        self.record_outcome("par", EndpointGroup::Token, status);
+        let (report, request_uri) = match &result {
+            Ok(response) => {
+                let request_uri = read_request_uri(response);
+                (CallReport::from_response(CALL, response, request_uri.is_ok()), request_uri)
+            }
+            Err(error) => {
+                let report = CallReport::from_error(CALL, error);
+                (report, Err(PushFailure::not_sent(error, describe_exchange_failure(report.outcome))))
+            }
+        };
+        if let Some(client) = client {
+            self.record_client(&client, &report);
+        }
+        self.record_failed_push(&report).await;
+        request_uri
+    }
+
+    /// Logs and counts a pushed request that did not succeed. The audit log gets at most one event in some seconds: untrusted clients can
+    /// begin logins again and again.
+    async fn record_failed_push(&self, report: &CallReport) {
+        let Some(failure) = self.count_failed_call(report) else { return };
+        let (app, call) = (self.ctx.app(), failure.call.as_str());
+        if app.read_diagnostics().count_failure(self.provider.id, call, self.ctx.now()).is_some() {
+            self.audit_failed_call(failure).await;
+        }
     }
 }
 

@@ -55,6 +55,7 @@ impl CallReport {
             | ProviderCall::Revocation
             | ProviderCall::ClientCredentials
             | ProviderCall::Introspection
+            | ProviderCall::PushedAuthorization
             | ProviderCall::Keys
             | ProviderCall::Data => error_code,
         };

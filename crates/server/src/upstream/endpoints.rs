@@ -180,7 +180,14 @@ impl<'a> ProviderEndpoints<'a> {
     /// Logs and counts a call that did not succeed, and adds it to the audit log of its connection or recipient. The
     /// provider's own text is never used.
     pub(super) async fn record_report(&self, report: &CallReport) {
-        let Some(reason) = report.outcome.reason() else { return };
+        if let Some(failure) = self.count_failed_call(report) {
+            self.audit_failed_call(failure).await;
+        }
+    }
+
+    /// Logs and counts a call that did not succeed. Returns the facts for the audit log.
+    pub(super) fn count_failed_call(&self, report: &CallReport) -> Option<CallFailure> {
+        let reason = report.outcome.reason()?;
         let CallReport { call, status, error_code, .. } = *report;
         let provider = self.provider.id;
         tracing::warn!(%provider, %call, %reason, status, error_code = error_code.map(ProviderErrorCode::as_str),
@@ -188,8 +195,13 @@ impl<'a> ProviderEndpoints<'a> {
         let labels =
             [("provider", provider.to_string()), ("call", call.to_string()), ("reason", reason.to_string())];
         self.ctx.app().telemetry().count("bowline_provider_call_failures_total", &labels);
+        Some(CallFailure { call, reason, status, error_code })
+    }
+
+    /// Adds a failed call to the audit log of its connection or recipient.
+    pub(super) async fn audit_failed_call(&self, failure: CallFailure) {
         let Some(subject) = &self.subject else { return };
-        let failure = CallFailure { call, reason, status, error_code };
+        let provider = self.provider.id;
         // The consequences of the failure do not depend on this event.
         if let Err(error) = self.record_in_audit_log(subject.clone(), failure).await {
             tracing::error!(%error, %provider, "a failed call could not be added to the audit log");

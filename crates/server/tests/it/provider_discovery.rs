@@ -305,11 +305,11 @@ async fn pushed_request_without_usable_response_ends_with_page() {
         (json(201, json!({})), "server_error"),
         (json(201, json!({"request_uri": "urn:x:1", "expires_in": 0})), "server_error"),
         (json(400, json!({"error": "invalid_request", "error_description": "SECRET"})), "server_error"),
-        (json(401, json!({"error": "invalid_client"})), "temporarily_unavailable"),
         (
             Response::builder().status(302).header("location", "/other").body(String::new()).unwrap(),
             "server_error",
         ),
+        (json(401, json!({"error": "invalid_client"})), "temporarily_unavailable"),
     ] {
         let text = format!("{answer:?}");
         *response.lock().unwrap() = answer;
@@ -321,6 +321,18 @@ async fn pushed_request_without_usable_response_ends_with_page() {
         assert_eq!(find_returned_error(&page), error, "{text}");
         assert!(!page.body.contains("SECRET"));
     }
+    let blocked_after = bank.calls().len();
+    assert_eq!(kit.consent().await.status, 503);
+    assert_eq!(bank.calls().len(), blocked_after, "a rejected client is not used for some time");
+    let events = kit.run_admin_operation(Method::GET, "/audit?action=provider.call_failed", None).await;
+    let [event] = events["items"].as_array().unwrap().as_slice() else { panic!("{events}") };
+    let facts = ["call", "reason", "status"].map(|name| event["detail"][name].clone());
+    assert_eq!(
+        facts,
+        [json!("pushed_authorization"), json!("server_error"), json!(503)],
+        "one in some seconds"
+    );
+    kit.advance(Duration::from_hours(1));
     *response.lock().unwrap() = json(201, json!({"request_uri": "urn:x:1", "expires_in": 60}));
 
     let location = kit.consent().await.location.unwrap();
