@@ -12,8 +12,8 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
 use crate::support::{
-    AuthorizationFlow, ConnectionTokens, EndpointStub, RecordedRequest, TestHub, authorize_url,
-    json_response, query_parameter,
+    AuthorizationFlow, ConnectionTokens, EndpointStub, HubProcess, RecordedRequest, SCOPE, TestHub,
+    authorize_url, json_response, query_parameter,
 };
 
 /// The responses of the bank, which each test changes.
@@ -326,6 +326,26 @@ async fn introspection_without_identity_opens_no_connection() {
         bank.change(|state| state.introspection = introspection.clone());
         bank.fail_login(&kit, &introspection.to_string()).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn built_program_logs_why_no_customer_is_identified() {
+    let site = HubProcess::new(None).await;
+    let file = site.path("bowline.toml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, config.replace("token_field = \"customer_id\"", "token_field = \"absent\""))
+        .unwrap();
+    site.initialize().await;
+    let acme = site.add_recipient("Acme Budget");
+    let _hub = site.serve(&[]).await;
+
+    let back = site.complete_authorization(&acme, "alice", SCOPE).await;
+
+    assert!(query_parameter(&back, "error").is_some(), "{back}");
+    let log = site.log();
+    let line = log.lines().find(|line| line.contains("the identity of a customer could not be determined"));
+    let line = line.unwrap_or_else(|| panic!("no reason in the log: {log}"));
+    assert!(line.contains("WARN") && line.contains("no usable member `absent`"), "{line}");
 }
 
 #[tokio::test]

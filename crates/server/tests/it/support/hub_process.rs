@@ -343,6 +343,17 @@ impl HubProcess {
         username: &str,
         scope: &str,
     ) -> String {
+        let back = self.complete_authorization(recipient, username, scope).await;
+        query_parameter(&back, "code").unwrap_or_else(|| panic!("no code: {back}"))
+    }
+
+    /// Completes an authorization, and returns the URL to which the browser goes back.
+    pub(crate) async fn complete_authorization(
+        &self,
+        recipient: &TestClient,
+        username: &str,
+        scope: &str,
+    ) -> String {
         let walk = AuthorizationFlow {
             browser: &self.browser,
             origins: vec![self.hub_url.clone(), self.bank_url.clone()],
@@ -355,8 +366,7 @@ impl HubProcess {
         let mut query = TestHub::build_authorization_query(recipient);
         query.retain(|(name, _)| *name != "scope");
         query.push(("scope", scope.to_owned()));
-        let back = walk.complete(&authorize_url(&self.hub_url, &query), &customer).await;
-        query_parameter(&back, "code").unwrap_or_else(|| panic!("no code: {back}"))
+        walk.complete(&authorize_url(&self.hub_url, &query), &customer).await
     }
 
     /// Returns a customer's password at the bank.
