@@ -1,7 +1,8 @@
 //! The HTTP client for calls to providers. Nothing else in the hub builds one.
 //!
 //! It follows no redirect, uses only a proxy of the provider's settings, limits time and size, and calls no address of an
-//! internal network that the settings do not allow.
+//! internal network that the settings do not allow. It uses HTTP/2 with servers that offer it, and decodes `gzip` and `br`: every
+//! limit counts decoded bytes, which arrive in small chunks, so that a small response cannot become a large one in memory.
 
 mod guard;
 mod provider_clients;
@@ -24,6 +25,11 @@ pub use tls::TlsFailure;
 pub use transport_material::TransportMaterial;
 
 use crate::config::UpstreamSection;
+
+/// The interval at which an HTTP/2 connection with open requests is checked.
+const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(5);
+/// The time in which the server must respond to the check.
+const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The HTTP client for calls to providers, with its limits of time and size. Clones share their connections.
 #[derive(Clone)]
@@ -214,9 +220,11 @@ impl Outbound {
             .redirect(reqwest::redirect::Policy::none())
             // A proxy that is set in the environment would resolve names itself and bypass the guard.
             .no_proxy()
-            // The client could only retry requests that an HTTP/2 server has refused, and it does not use HTTP/2. Jobs
-            // and refreshes have retries of their own.
+            // The client could only retry requests that an HTTP/2 server has refused. Jobs and refreshes have retries of their own.
             .retry(reqwest::retry::never())
+            // All requests to an HTTP/2 server share one connection. One that is lost must not delay them until their timeouts.
+            .http2_keep_alive_interval(Some(HTTP2_PING_INTERVAL))
+            .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)
             .user_agent(concat!("bowline/", env!("CARGO_PKG_VERSION")))
             .dns_resolver(Arc::new(guard::GuardedResolver(policy.clone())))
     }

@@ -36,7 +36,7 @@ pub(super) async fn apply_data_fault(State(bank): State<Bank>, request: Request,
         }
         DataFault::Encoded => {
             let mut response = next.run(request).await;
-            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("deflate"));
             response
         }
         DataFault::NullPage

@@ -32,6 +32,10 @@ impl TlsFailure {
         if let Some(error) = error.downcast_ref::<rustls::Error>() {
             return Some(Self::from_error(error));
         }
+        // An error of an HTTP/2 connection names no source.
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            return error.get_io().and_then(|error| Self::find(error));
+        }
         // An I/O error hides the error that it wraps: its source is the source of that error.
         let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         inner.and_then(|inner| Self::find(inner)).or_else(|| error.source().and_then(Self::find))

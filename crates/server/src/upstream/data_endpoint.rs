@@ -42,8 +42,8 @@ impl ProviderEndpoints<'_> {
         }
     }
 
-    /// Returns an error for a response with a `Content-Encoding`: the hub accepts none, and would pass on or read encoded
-    /// bytes as if they were the content.
+    /// Returns an error for a response with a `Content-Encoding` that the HTTP client has not removed: the hub did not ask for it,
+    /// and would pass on or read encoded bytes as if they were the content.
     fn ensure_not_encoded(&self, status: StatusCode, headers: &HeaderMap) -> Result<(), UpstreamError> {
         let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
         if encodings.all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {

@@ -14,12 +14,12 @@ use domain::model::provider::{
     TlsSettings,
 };
 use http::Method;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::support::{ConnectionTokens, TestHub, query_parameter, test_variable};
+use crate::support::{ConnectionTokens, TestAuthority, TestHub, query_parameter, test_variable};
 
 /// The bank, which ends when it is dropped.
 struct IndependentBank {
@@ -28,30 +28,6 @@ struct IndependentBank {
     /// The origin that requests a client certificate.
     https: String,
     _process: Child,
-}
-
-/// An authority with a certificate that it issued, in PEM form.
-struct TestAuthority(CertifiedIssuer<'static, KeyPair>);
-
-impl TestAuthority {
-    fn new() -> Self {
-        let mut params = CertificateParams::default();
-        // The name must differ from that of its certificates. Two authorities with one name must not be confused.
-        params.distinguished_name.push(DnType::CommonName, "Test authority");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    fn pem(&self) -> String {
-        self.0.as_ref().pem()
-    }
-
-    /// Issues a certificate for a name; returns it and its key.
-    fn issue(&self, name: &str) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
-    }
 }
 
 /// Creates a self-signed certificate; returns it and its key.

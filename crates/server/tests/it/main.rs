@@ -52,6 +52,7 @@ mod provider_discovery;
 mod provider_isolation;
 mod provider_outcomes;
 mod provider_responses;
+mod provider_transfer;
 mod provider_transport;
 mod race;
 mod read_failures;

@@ -15,6 +15,7 @@ mod pgbouncer;
 mod raw_http;
 mod recorder;
 mod tcp_proxy;
+mod tls_stub;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -44,6 +45,7 @@ pub(crate) use pgbouncer::Pgbouncer;
 pub(crate) use raw_http::{RawRequest, read_set_cookie, spawn_listener};
 pub(crate) use recorder::RecordedExchange;
 pub(crate) use tcp_proxy::TcpProxy;
+pub(crate) use tls_stub::{TestAuthority, TlsStub};
 
 /// Declares two tests for each function: one on SQLite and one on PostgreSQL.
 macro_rules! on_both {
