@@ -11,6 +11,7 @@ mod entity;
 mod error;
 mod investment;
 mod meta;
+mod observe;
 mod page;
 mod parse;
 mod payment;
@@ -50,6 +51,7 @@ pub use investment::{
 pub use meta::{
     Availability, AvailabilityList, Capability, CertificationMetric, CertificationMetrics, Operation,
 };
+pub use observe::{DateForm, MAX_OBSERVED_BYTES, Observation, observe};
 pub use page::{Accounts, PageLinks, PageMetadata, PaymentNetworks, Statements, Transactions};
 pub use parse::{ParseError, Parsed, parse, parse_object};
 pub use payment::PaymentNetwork;

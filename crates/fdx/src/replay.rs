@@ -46,6 +46,27 @@ impl ReplayCall {
     ];
 }
 
+impl ReplayCall {
+    /// Returns the call that reads a path below the base URL of the FDX API.
+    pub fn of_path(path: &[&str]) -> Option<Self> {
+        match path {
+            ["accounts"] => Some(Self::Accounts),
+            ["accounts", _] => Some(Self::Account),
+            ["accounts", _, "transactions"] => Some(Self::Transactions),
+            ["accounts", _, "payment-networks"] => Some(Self::PaymentNetworks),
+            ["accounts", _, "statements"] => Some(Self::Statements),
+            ["accounts", _, "contact"] => Some(Self::Contact),
+            ["customers", "current"] => Some(Self::Customer),
+            _ => None,
+        }
+    }
+
+    /// Returns the name of the call.
+    pub fn name(self) -> &'static str {
+        Self::ALL.into_iter().find(|(_, call)| *call == self).map_or("", |(name, _)| name)
+    }
+}
+
 impl FromStr for ReplayCall {
     type Err = ();
 

@@ -10,10 +10,12 @@ use std::time::Duration;
 use domain::Timestamp;
 use domain::id::ProviderId;
 use domain::model::provider::DateParameters;
-use fdx::{DropReason, DropReport};
+use fdx::{DropReason, DropReport, Observation, ReplayCall};
 
 /// The time in which failed reads of one provider for one reason are written as one line.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
+/// The time after which the forms of a provider's responses to one call are observed again.
+const OBSERVATION_INTERVAL: Duration = Duration::from_mins(1);
 /// The maximum number of paths that are counted for one provider. Further paths are counted together.
 const MAX_PATHS: usize = 256;
 
@@ -25,6 +27,17 @@ pub(crate) struct ReadDiagnostics {
     dropped: Mutex<HashMap<ProviderId, DroppedCounts>>,
     /// The date parameters of providers whose links have others than the requests had.
     date_parameters: Mutex<HashMap<ProviderId, DateParameters>>,
+    /// The last observed response of each provider to each call.
+    observed: Mutex<HashMap<ProviderId, BTreeMap<&'static str, ObservedResponse>>>,
+}
+
+/// The forms of a response, and the time at which it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct ObservedResponse {
+    pub(crate) call: &'static str,
+    pub(crate) at: Timestamp,
+    /// `None` if the response could not be observed.
+    pub(crate) observation: Option<Observation>,
 }
 
 struct FailureWindow {
@@ -74,6 +87,30 @@ impl ReadDiagnostics {
             add(counts, without_indexes(&field.path), field.reason, field.count);
         }
         add(counts, OTHER_PATHS.to_owned(), DropReason::Unreadable, report.dropped() - listed);
+    }
+
+    /// Observes the forms of a response, unless one to the same call was observed within the last minute: it costs about as much
+    /// as reading the response.
+    pub(crate) fn observe(&self, provider: ProviderId, call: ReplayCall, body: &[u8], now: Timestamp) {
+        let name = call.name();
+        {
+            let mut observed = lock(&self.observed);
+            let calls = observed.entry(provider).or_default();
+            if calls.get(name).is_some_and(|last| now < last.at.plus(OBSERVATION_INTERVAL)) {
+                return;
+            }
+            // Other reads need not wait, and do not observe too.
+            calls.insert(name, ObservedResponse { call: name, at: now, observation: None });
+        }
+        let observation = fdx::observe(call, body);
+        let response = ObservedResponse { call: name, at: now, observation };
+        lock(&self.observed).entry(provider).or_default().insert(name, response);
+    }
+
+    /// Returns the last observed response of a provider to each call.
+    pub(crate) fn list_observed(&self, provider: ProviderId) -> Vec<ObservedResponse> {
+        let observed = lock(&self.observed);
+        observed.get(&provider).into_iter().flat_map(|calls| calls.values().cloned()).collect()
     }
 
     /// Stores the date parameters that the links of a provider have. Returns true if none were known.
@@ -134,7 +171,7 @@ mod tests {
     const PROVIDER: ProviderId = ProviderId::new(7);
 
     fn report_of(body: &str) -> DropReport {
-        fdx::replay(fdx::ReplayCall::Accounts, fdx::Version::V5, body.as_bytes()).unwrap().report
+        fdx::replay(ReplayCall::Accounts, fdx::Version::V5, body.as_bytes()).unwrap().report
     }
 
     #[test]
@@ -169,6 +206,21 @@ mod tests {
                 ("accounts[].loanAccount.originatingDate", "unreadable", 4),
             ]
         );
+    }
+
+    #[test]
+    fn response_to_a_call_is_observed_once_a_minute() {
+        let diagnostics = ReadDiagnostics::default();
+        let observe = |body: &str, seconds: i64| {
+            let now = Timestamp::from_millis(1_000_000 + seconds * 1000);
+            diagnostics.observe(PROVIDER, ReplayCall::Accounts, body.as_bytes(), now);
+            let observed = diagnostics.list_observed(PROVIDER);
+            observed[0].observation.as_ref().map(|observation| observation.elements)
+        };
+
+        assert_eq!(observe(r#"{"accounts":[{}]}"#, 0), Some(1));
+        assert_eq!(observe("{}", 59), Some(1));
+        assert_eq!(observe("{}", 60), Some(0));
     }
 
     #[test]

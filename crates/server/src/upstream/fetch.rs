@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use domain::Secret;
 use domain::model::provider::{DateParameters, FdxVersion, Provider};
 use domain::rule::access::GrantedAccess;
-use fdx::{DropReason, DropReport, ErrorCode, LinkDates, ParseError, Shaped, Version};
+use fdx::{DropReason, DropReport, ErrorCode, LinkDates, ParseError, ReplayCall, Shaped, Version};
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -88,6 +88,10 @@ impl<'a> ConnectionSource<'a> {
             FdxVersion::V5 => Version::V5,
             FdxVersion::V6 => Version::V6,
         };
+        if let Some(call) = ReplayCall::of_path(path) {
+            let diagnostics = self.ctx.app().read_diagnostics();
+            diagnostics.observe(self.provider.id, call, &response.body, self.ctx.now());
+        }
         let mut report = DropReport::default();
         let parsed = parse(&response.body, version, &mut report);
         self.count_dropped(&report);
