@@ -17,6 +17,7 @@ pub mod operator;
 pub mod pkce;
 pub mod provider;
 pub mod provider_authorization;
+pub mod provider_check;
 pub mod provider_metadata;
 pub mod provider_response;
 pub mod revocation_methods;

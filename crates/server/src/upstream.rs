@@ -4,7 +4,7 @@ mod attempt_report;
 mod authorization_url;
 mod call_report;
 mod callback;
-mod check_result;
+mod check_problem;
 mod client;
 mod client_authentication;
 mod client_redirect;
@@ -40,7 +40,6 @@ mod urls;
 
 pub use attempt_report::{AttemptError, AttemptReport};
 pub use callback::{Callback, receive_callback};
-pub use check_result::CheckResult;
 pub use client::{SealedClientConfiguration, seal_client};
 pub(crate) use client_authentication::UpstreamClientCredentials;
 pub use client_redirect::{build_redirect_url, may_redirect};

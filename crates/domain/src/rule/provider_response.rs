@@ -65,6 +65,9 @@ crate::str_enum! {
         InvalidClientMetadata = "invalid_client_metadata",
         InvalidSoftwareStatement = "invalid_software_statement",
         UnapprovedSoftwareStatement = "unapproved_software_statement",
+        // RFC 9396 §5 and RFC 9101 §6.2, in responses to pushed authorization requests
+        InvalidAuthorizationDetails = "invalid_authorization_details",
+        InvalidRequestObject = "invalid_request_object",
     }
 }
 

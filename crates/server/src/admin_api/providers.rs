@@ -12,6 +12,7 @@ use domain::model::provider::{
 };
 use domain::rule::expiry_brake::ExpiryState;
 use domain::rule::provider::{check, validate_secret};
+use domain::rule::provider_check::CheckResult;
 use domain::rule::validation::ValidationError;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, Serializer};
@@ -20,6 +21,7 @@ use store::command::{AddProvider, SetProviderState};
 use store::query::{GetProvider, GetSweepStatus, ListProviders, SweepStatus};
 
 use super::error::AdminError;
+use super::observed_responses::ObservedResponseBody;
 use super::page::{AdminPage, PageRequest};
 use super::params::Params;
 use crate::config::UpstreamSection;
@@ -28,7 +30,7 @@ use crate::error::InternalError;
 use crate::read_diagnostics::DroppedCount;
 use crate::request::{RequestBody, parse_members};
 use crate::response::EnumValue;
-use crate::upstream::{CheckResult, HubSecrets, check_provider};
+use crate::upstream::{HubSecrets, check_provider};
 
 pub(super) const NOT_FOUND: AdminError = AdminError::NotFound("provider");
 
@@ -75,6 +77,8 @@ pub struct ProviderDetail {
     endpoints: BTreeMap<&'static str, String>,
     /// The parts of responses that the responding node left out since its start, ordered by path.
     dropped_fields: Vec<DroppedFieldBody>,
+    /// The forms of the last responses that the responding node has observed, ordered by call.
+    observed_responses: Vec<ObservedResponseBody>,
 }
 
 /// A part of the provider's responses that was left out.
@@ -98,7 +102,9 @@ impl ProviderDetail {
             reason: field.reason.as_str(),
             count: field.count,
         };
+        let observed = ctx.app().read_diagnostics().list_observed(provider.id);
         Ok(Self {
+            observed_responses: observed.into_iter().map(ObservedResponseBody::from_observed).collect(),
             provider: AdminProviderBody::from_provider(&provider, &sweep),
             endpoints: list_endpoints(&provider),
             settings: RedactedSettings(provider.settings),
@@ -326,7 +332,7 @@ impl JsonSchema for AddProviderRequest {
 /// The results of the checks of a provider's secrets and endpoints.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ProviderTest {
-    /// Whether every check has passed.
+    /// Whether no check has failed. Warnings are no failures.
     ok: bool,
     checks: Vec<CheckResult>,
 }

@@ -222,8 +222,17 @@ async fn check_configured_provider(
     };
     let (public_url, now) = (&config.server.public_url, Clock::system().now());
     let allow_http = config.upstream.allow_loopback;
-    let check =
-        ProviderCheck { outbound: &outbound, public_url, id, settings, metadata: None, allow_http, now };
+    let check = ProviderCheck {
+        outbound: &outbound,
+        public_url,
+        id,
+        settings,
+        metadata: None,
+        allow_http,
+        now,
+        max_duration: config.connection.max_duration.duration(),
+        history: config.connection.history.span(),
+    };
     check_provider_secrets_and_endpoints(&check).await
 }
 
@@ -259,12 +268,10 @@ async fn check_provider_secrets_and_endpoints(provider: &ProviderCheck<'_>) -> V
     let credentials = credentials.filter(|_| is_shared_client);
     for result in provider.check_endpoints(credentials.as_ref(), initial_access_token.as_ref()).await {
         let check = format!("{label} {}", result.name);
-        findings.push(if result.ok {
-            CheckFinding::ok(check, result.detail)
-        } else {
-            let fix = "check the address, the client, the network and the certificate, and ask the provider whether \
-                       it is down; private addresses are called only with upstream.allow_loopback";
-            CheckFinding::problem(check, result.detail, fix)
+        findings.push(match result.change {
+            Some(change) if !result.ok => CheckFinding::problem(check, result.detail, change),
+            Some(change) => CheckFinding::ok(check, format!("{}; {change}", result.detail)),
+            None => CheckFinding::ok(check, result.detail),
         });
     }
     findings

@@ -3,12 +3,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::Timestamp;
 use domain::error::OAuthError;
 use domain::model::authorization_request::AuthorizationRequest;
 use domain::model::client::Client;
 use domain::model::connection::consent_expiry;
 use domain::model::provider::{
-    ClientAuthentication, EndpointGroup, Provider, ProviderEndpoint, RequestObject,
+    ClientAuthentication, EndpointGroup, Provider, ProviderEndpoint, ProviderSettings, RequestObject,
 };
 use domain::rule::authorization_failure::{
     METADATA_REJECTED, NOT_CONFIGURED, UNAVAILABLE, describe_exchange_failure,
@@ -22,7 +23,7 @@ use serde_json::{Map, Value};
 
 use super::call_report::CallReport;
 use super::client::load_upstream_client_id;
-use super::client_authentication::ClientProof;
+use super::client_authentication::{ClientProof, UpstreamClientCredentials};
 use super::endpoints::ProviderEndpoints;
 use super::login::{login_owner, max_consent_duration, open_verifier};
 use super::urls::{authorization_url, callback_uri};
@@ -54,7 +55,7 @@ pub(super) async fn build_provider_url(
     let parameters = build_request(ctx, login, &client_id)?;
     let endpoints =
         ProviderEndpoints::new(ctx, provider, &request.client_id).for_connection(&request.connection_id);
-    let sent = match sign_request(&endpoints, &client_id, parameters).await {
+    let sent = match sign_request(&endpoints, parameters).await {
         Ok(parameters) => push_request(&endpoints, &client_id, parameters).await,
         Err(error) => Err(error),
     };
@@ -96,7 +97,6 @@ fn build_request(
 /// Signs the parameters, if the provider requires it. The object then replaces them.
 async fn sign_request(
     endpoints: &ProviderEndpoints<'_>,
-    client_id: &str,
     parameters: Parameters,
 ) -> Result<Parameters, OAuthError> {
     let settings = &endpoints.provider.settings;
@@ -108,18 +108,39 @@ async fn sign_request(
         NOT_CONFIGURED
     };
     let credentials = endpoints.load_credentials().await.map_err(|error| not_signed(&error))?;
-    let ClientProof::Keys(keys) = &credentials.proof else {
-        return Err(not_signed(&"there is no key"));
-    };
-    let mut random = [0; 16];
-    fill_random(&mut random).map_err(|error| not_signed(&error))?;
-    let id = URL_SAFE_NO_PAD.encode(random);
     // RFC 9101 §5.2.1: the audience is the issuer identifier. A provider without one expects its endpoint.
     let endpoint = endpoints.provider.endpoint(ProviderEndpoint::Authorization).unwrap_or_default();
     let audience = settings.issuer.as_deref().unwrap_or(endpoint);
-    let object = keys.sign_request_object(&parameters, audience, endpoints.ctx.now(), &id);
-    let object = object.map_err(|error| not_signed(&error))?;
-    Ok(vec![("client_id".to_owned(), client_id.to_owned()), ("request".to_owned(), object.expose().clone())])
+    build_request_object(&credentials, &parameters, audience, endpoints.ctx.now())
+        .map_err(|error| not_signed(&error))
+}
+
+/// Signs the parameters of an authorization request, and returns those that replace them.
+pub(super) fn build_request_object(
+    credentials: &UpstreamClientCredentials,
+    parameters: &[(String, String)],
+    audience: &str,
+    now: Timestamp,
+) -> Result<Parameters, String> {
+    let ClientProof::Keys(keys) = &credentials.proof else {
+        return Err("there is no key".to_owned());
+    };
+    let mut random = [0; 16];
+    fill_random(&mut random).map_err(|error| error.to_string())?;
+    let object = keys.sign_request_object(parameters, audience, now, &URL_SAFE_NO_PAD.encode(random));
+    let object = object.map_err(|error| error.to_string())?.expose().clone();
+    Ok(vec![("client_id".to_owned(), credentials.id.clone()), ("request".to_owned(), object)])
+}
+
+/// Returns the fields of the form that pushes an authorization request.
+pub(super) fn pushed_fields<'p>(
+    settings: &ProviderSettings,
+    parameters: &'p [(String, String)],
+) -> Vec<(&'p str, &'p str)> {
+    // The other methods of authentication add the client id themselves.
+    let has_own_client_id = settings.auth == ClientAuthentication::ClientSecretBasic;
+    let fields = parameters.iter().filter(|(name, _)| name != "client_id" || has_own_client_id);
+    fields.map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
 /// Pushes the parameters, if the provider requires or offers it. The request URI then replaces them.
@@ -181,10 +202,7 @@ impl ProviderEndpoints<'_> {
             self.record_failed_push(&report).await;
             return Err(PushFailure::not_sent(&report, describe_exchange_failure(report.outcome)));
         }
-        // The other methods of authentication add the client id themselves.
-        let has_own_client_id = self.provider.settings.auth == ClientAuthentication::ClientSecretBasic;
-        let fields = parameters.iter().filter(|(name, _)| name != "client_id" || has_own_client_id);
-        let fields = fields.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let fields = pushed_fields(&self.provider.settings, parameters);
         let (client, result) = self.post_form_as(credentials, Ok(endpoint), fields).await;
         let status = result.as_ref().and_then(PartialResponse::complete_status);
         self.record_outcome("par", EndpointGroup::Token, status);
@@ -214,6 +232,11 @@ impl ProviderEndpoints<'_> {
             self.audit_failed_call(failure).await;
         }
     }
+}
+
+/// Returns whether a response to a pushed authorization request has a request URI that can be used.
+pub(super) fn has_request_uri(response: &PartialResponse) -> bool {
+    read_request_uri(response).is_ok()
 }
 
 /// Reads the response to a pushed authorization request (RFC 9126 §2.2).

@@ -167,11 +167,11 @@ async fn doctor_reports_problems_with_fixes() {
     let unreachable = configuration
         .replace("revocation_endpoint = \"http://127.0.0.1:", "revocation_endpoint = \"http://127.0.0.1:1/#");
     std::fs::write(site.path("bowline.toml"), unreachable).unwrap();
-    assert_eq!(assert_fix("provider 1000 revocation", "check the address"), 1);
+    assert_eq!(assert_fix("provider 1000 revocation", "host and port of revocation_endpoint"), 1);
     let missing = configuration.replace("/revoke\"", "/unknown\"");
     assert_ne!(missing, configuration);
     std::fs::write(site.path("bowline.toml"), missing).unwrap();
-    assert_eq!(assert_fix("provider 1000 revocation", "check the address"), 1, "the endpoint does not exist");
+    assert_eq!(assert_fix("provider 1000 revocation", "correct revocation_endpoint"), 1);
     std::fs::write(site.path("bowline.toml"), configuration.replace("[server]", "[sever]")).unwrap();
     assert_eq!(assert_fix("configuration", "config check"), 1);
 }

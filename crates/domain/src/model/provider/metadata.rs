@@ -29,6 +29,7 @@ crate::str_enum! {
 /// The members of the metadata that concern the hub.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent members of the document")]
 pub struct ProviderMetadata {
     /// Issuer identifier of the server.
     pub issuer: String,
@@ -62,6 +63,12 @@ pub struct ProviderMetadata {
     /// True if the server accepts authorization requests only as signed objects (RFC 9101 §10.5).
     #[serde(skip_serializing_if = "is_false")]
     pub require_signed_request_object: bool,
+    /// True if the server accepts only authorization requests that are pushed (RFC 9126 §5).
+    #[serde(skip_serializing)]
+    pub require_pushed_authorization_requests: bool,
+    /// Types of rich authorization requests (RFC 9396 §10).
+    #[serde(skip_serializing)]
+    pub authorization_details_types_supported: Vec<String>,
     /// True if access tokens are bound to the certificate of the client (RFC 8705 §3.3).
     #[serde(skip_serializing_if = "is_false")]
     pub tls_client_certificate_bound_access_tokens: bool,

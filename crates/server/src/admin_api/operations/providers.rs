@@ -49,6 +49,10 @@ fn detail_example() -> Value {
             "dropped_fields": [
                 {"path": "accounts[].loanAccount.originatingDate", "reason": "unreadable", "count": 12},
             ],
+            "observed_responses": [
+                {"call": "transactions", "observed_at": "2026-11-24T06:00:00.000Z", "fdx_version": "5", "elements": 25,
+                    "has_next_page": true, "dates": ["postedTimestamp: date-time"], "absent_members": ["description: 2"]},
+            ],
         }),
     )
 }
@@ -63,7 +67,13 @@ pub(super) fn providers() -> Vec<Route> {
             .with_json_response::<ProviderDetail>(200, "The provider", detail.clone())
             .with_not_found("provider")
     };
-    let checks = json!({"ok": true, "checks": [{"name": "token", "ok": true, "detail": "the provider knows the hub's client"}]});
+    let checks = json!({"ok": true, "checks": [
+        {"name": "token", "verdict": "passed", "ok": true, "detail": "HTTP 400 invalid_grant: the client is accepted",
+            "change": null},
+        {"name": "revoke", "verdict": "warning", "ok": true,
+            "detail": "no method is set, so tokens of ended connections stay valid at the provider",
+            "change": "set revoke = [\"rfc7009\"]"},
+    ]});
     vec![
         TAG.get(ALL, "listProviders", "List providers")
             .with_list::<AdminProviderBody>([], &provider_example())
@@ -90,7 +100,9 @@ pub(super) fn providers() -> Vec<Route> {
             .route(Role::Viewer, http::show(providers::show)),
         TAG.post(test, "testProvider", "Test a provider")
             .with_description(
-                "Calls the provider's endpoints to check what a connection needs. Nothing is changed.",
+                "Calls the provider's endpoints to check what a connection needs, compares the settings with the metadata \
+                 of its issuer, and names what to change. Nothing is changed in the hub. At the provider, a pushed \
+                 authorization request expires unused.",
             )
             .with_json_response::<ProviderTest>(200, "The results of the checks", checks)
             .with_not_found("provider")
