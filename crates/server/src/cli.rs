@@ -24,6 +24,7 @@ mod private_files;
 mod process_protection;
 mod provider;
 mod provider_template;
+mod provider_test;
 mod recipient;
 mod registration;
 mod reload;

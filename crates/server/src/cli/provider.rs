@@ -18,6 +18,7 @@ use super::error::CliError;
 use super::globals::GlobalArgs;
 use super::output::Output;
 use super::provider_template::build_from_issuer;
+use super::provider_test::{self, TestProviderArgs};
 use super::replay::{self, ReplayArgs};
 use super::terminal::print_line;
 
@@ -43,9 +44,11 @@ pub(super) enum ProviderCommand {
     /// Show a provider and its settings, without secrets
     #[command(after_help = "Example:\n  bowline provider show 1000")]
     Show(ProviderIdArgs),
-    /// Test the endpoints and the credentials of a provider; changes nothing
-    #[command(after_help = "Example:\n  bowline provider test 1000")]
-    Test(ProviderIdArgs),
+    /// Test the endpoints, the credentials and the settings of a provider, and show what to change; fails if a check fails
+    #[command(
+        after_help = "Examples:\n  bowline provider test 1000\n  bowline provider test 1000 --interactive\n\nA warning does not fail the command. Without --interactive, nothing is changed."
+    )]
+    Test(TestProviderArgs),
     /// Show how a saved response of a provider is read, and what is left out; needs no hub
     #[command(
         after_help = "Example:\n  bowline provider replay accounts.json --call accounts --fdx-version 6"
@@ -148,13 +151,9 @@ pub(super) async fn run(globals: &GlobalArgs, args: WithHub<ProviderCommand>) ->
         ProviderCommand::Show(provider) => {
             admin.output.print_object(&admin.get(&format!("/providers/{}", provider.id)).await?);
         }
-        ProviderCommand::Test(provider) => {
-            let report = admin.post(&format!("/providers/{}/test", provider.id)).await?;
-            admin.output.print_object(&report);
-            if report["ok"] != true {
-                let id = provider.id;
-                return Err(CliError::Failed(format!("provider {id} failed at least one check, see above")));
-            }
+        ProviderCommand::Test(args) => {
+            let public_url = args.find_public_url(globals)?;
+            provider_test::run(admin, &args, public_url.as_deref()).await?;
         }
         ProviderCommand::Pause(provider) => change_provider_state(admin, &provider, "pause").await?,
         ProviderCommand::Release(provider) => change_provider_state(admin, &provider, "release").await?,

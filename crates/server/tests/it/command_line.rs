@@ -78,7 +78,7 @@ fn command_names_and_flags_are_unchanged() {
     bowline provider secret <VALUE> [--client-secret-file <VALUE>] [--auth-key-file <VALUE>] [--tls-certificate-file <VALUE>] [--tls-key-file <VALUE>]
     bowline provider list [--limit <VALUE>] [--after <VALUE>]
     bowline provider show <VALUE>
-    bowline provider test <VALUE>
+    bowline provider test <VALUE> [--interactive] [--public-url <VALUE>]
     bowline provider replay <VALUE> --call <VALUE> [--fdx-version <VALUE>]
     bowline provider pause <VALUE>
     bowline provider release <VALUE>

@@ -2,6 +2,7 @@
 //! certificates, rotates refresh tokens, and confirms revocations by introspection.
 
 mod authorization;
+mod checks;
 
 use std::path::Path;
 use std::process::Stdio;

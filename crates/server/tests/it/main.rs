@@ -48,6 +48,7 @@ mod matrix;
 mod missing_hub;
 mod oauth_libraries;
 mod openapi;
+mod provider_checks;
 mod provider_discovery;
 mod provider_isolation;
 mod provider_outcomes;

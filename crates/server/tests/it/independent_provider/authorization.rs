@@ -8,11 +8,11 @@ use domain::model::provider::{
 use http::Method;
 use serde_json::Value;
 
-use super::{IndependentBank, TestAuthority, create_signing_key, jwt_settings, remove_endpoints};
-use crate::support::{ConnectionTokens, TestHub, query_parameter};
+use super::{IndependentBank, create_signing_key, jwt_settings, remove_endpoints};
+use crate::support::{ConnectionTokens, TestAuthority, TestHub, query_parameter};
 
 /// Creates a key, and lets Maple Trust be the bank with discovered endpoints and this client.
-async fn discover_bank(
+pub(super) async fn discover_bank(
     kit: &TestHub,
     bank: &IndependentBank,
     client: &str,
@@ -29,7 +29,7 @@ async fn discover_bank(
     .await;
 }
 
-fn use_consent_requests(settings: &mut ProviderSettings) {
+pub(super) fn use_consent_requests(settings: &mut ProviderSettings) {
     settings.authorization_details = AuthorizationDetails::Fdx;
     settings.authorize_parameters = [("resource".to_owned(), "https://bank.example/fdx".to_owned())].into();
 }

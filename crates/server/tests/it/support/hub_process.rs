@@ -354,6 +354,15 @@ impl HubProcess {
         username: &str,
         scope: &str,
     ) -> String {
+        let mut query = TestHub::build_authorization_query(recipient);
+        query.retain(|(name, _)| *name != "scope");
+        query.push(("scope", scope.to_owned()));
+        self.complete_login(&authorize_url(&self.hub_url, &query), username).await
+    }
+
+    /// Opens the URL of an authorization request as a customer, who shares one account. Returns the URL at which the browser
+    /// leaves the hub and the bank.
+    pub(crate) async fn complete_login(&self, url: &str, username: &str) -> String {
         let walk = AuthorizationFlow {
             browser: &self.browser,
             origins: vec![self.hub_url.clone(), self.bank_url.clone()],
@@ -363,10 +372,7 @@ impl HubProcess {
             password: self.password(username),
             accounts: vec![format!("mt-{username}-chequing")],
         };
-        let mut query = TestHub::build_authorization_query(recipient);
-        query.retain(|(name, _)| *name != "scope");
-        query.push(("scope", scope.to_owned()));
-        walk.complete(&authorize_url(&self.hub_url, &query), &customer).await
+        walk.complete(url, &customer).await
     }
 
     /// Returns a customer's password at the bank.
