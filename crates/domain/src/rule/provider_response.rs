@@ -335,7 +335,12 @@ const fn classify_error_code(call: ProviderCall, code: ProviderErrorCode) -> Cal
         | (ProviderCall::Deletion, Code::AccessDenied | Code::InsufficientScope | Code::UnauthorizedClient)
         | (
             ProviderCall::PushedAuthorization,
-            Code::InvalidRequest | Code::InvalidScope | Code::AccessDenied | Code::UnsupportedResponseType,
+            Code::InvalidRequest
+            | Code::InvalidScope
+            | Code::AccessDenied
+            | Code::UnsupportedResponseType
+            | Code::InvalidAuthorizationDetails
+            | Code::InvalidRequestObject,
         )
         // The client may be accepted for codes and refresh tokens all the same.
         | (
