@@ -214,8 +214,9 @@ CREATE INDEX authorization_requests_exchange ON authorization_requests (COALESCE
 
 -- Connections: the permission of one recipient to read the data of one customer at one provider. `job_id` is the newest job
 -- of the connection. `refresh_token_hash` is the key of its token in `refresh_tokens`. `access_key` and `refresh_key` are
--- the wrapped keys of the tokens in `upstream_credentials`; the end of the connection deletes them, which makes these tokens
--- unreadable. `upstream_grant_id` is the id of the grant at the provider, sealed, with its wrapped key in front.
+-- the wrapped keys of the tokens in `upstream_credentials`, `accounts_key` that of the accounts in `connection_terms`; the end of the
+-- connection deletes these keys, which makes the tokens and the accounts unreadable. `upstream_grant_id` is the id of the grant at
+-- the provider, sealed, with its wrapped key in front.
 CREATE TABLE connections (
     id BYTEA NOT NULL PRIMARY KEY,
     client_id BYTEA NOT NULL,
@@ -236,6 +237,7 @@ CREATE TABLE connections (
     upstream_grant_id BYTEA,
     access_key BYTEA,
     refresh_key BYTEA,
+    accounts_key BYTEA,
     refresh_token_hash BYTEA,
     provider_revocation TEXT NOT NULL,
     recipient_notification TEXT NOT NULL,
@@ -271,12 +273,14 @@ CREATE TABLE ended_connections (
     ended_at BIGINT NOT NULL
 );
 
--- What the customer agreed to. A change of the terms is a new version; earlier versions are kept as evidence.
+-- What the customer agreed to. A change of the terms is a new version; earlier versions are kept as evidence. `accounts` are the
+-- provider's ids of the accounts, sealed under `accounts_key` of the connection. It is NULL if the provider names no accounts.
 CREATE TABLE connection_terms (
     connection_id BYTEA NOT NULL REFERENCES connections (id),
     version BIGINT NOT NULL,
     clusters TEXT NOT NULL,
-    accounts TEXT,
+    accounts BYTEA,
+    account_count BIGINT,
     mac BYTEA NOT NULL,
     purpose TEXT NOT NULL,
     language TEXT NOT NULL,

@@ -36,7 +36,7 @@ struct Parts {
     config: Config,
     store: Store,
     purpose: StorePurpose,
-    vault: Vault,
+    vault: Arc<Vault>,
     access_keys: AccessTokenKeys,
     opaque_ids: OpaqueIds,
     outbound: Outbound,
@@ -81,6 +81,7 @@ impl App {
     /// Opens the store, derives the keys and builds all parts.
     pub async fn build(config: Config, vault: Vault, clock: Clock) -> Result<Self, BuildError> {
         let location = config.store_location().map_err(StoreError::Incompatible)?;
+        let vault = Arc::new(vault);
         let settings = store::StoreSettings {
             location,
             connections: config.store.connections,
@@ -88,7 +89,7 @@ impl App {
             access_map_bytes: config.store.access_map_size.bytes() as u64,
             node_lease: config.store.lease.duration(),
             uptime: UptimeClock::new(uptime),
-            keys: vault.store_keys(),
+            keys: vault.store_keys_with_accounts(),
         };
         // To read the certificates of the system takes about as long as to open the store.
         let upstream = config.upstream.clone();

@@ -4,6 +4,7 @@
 
 pub mod access_attempt;
 mod access_denials;
+mod account_list;
 pub mod admin_api;
 mod api_docs;
 pub mod app;

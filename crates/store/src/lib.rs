@@ -4,6 +4,7 @@
 //! both databases. The store never reads the clock: every command contains its [`domain::Moment`].
 
 mod access_map;
+mod account_list;
 mod commit_effect;
 mod deferred_statement;
 mod end_queue;
@@ -29,6 +30,7 @@ pub mod command;
 pub mod query;
 
 pub use access_map::{AccessMapStats, MapView};
+pub use account_list::{AccountListOpener, AccountListOwner};
 pub use error::{Result, StoreError};
 pub use migrate::{Migration, SCHEMA_VERSION, StorePurpose};
 pub use operation::{Command, CommandKind, Query, QueryKind};

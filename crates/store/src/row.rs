@@ -5,6 +5,7 @@
 
 use serde::de::DeserializeOwned;
 
+use crate::account_list::AccountListOwner;
 use crate::error::{Result, StoreError};
 use crate::row_mac::{RowAuthenticator, RowMac};
 use crate::value::{FromValue, Value};
@@ -66,11 +67,24 @@ impl Row {
         self.authenticator = Some(authenticator.clone());
     }
 
+    fn authenticator(&self) -> Result<&RowAuthenticator> {
+        let error = || StoreError::Internal("a row cannot be verified without a key".into());
+        self.authenticator.as_ref().ok_or_else(error)
+    }
+
+    /// Opens a sealed list of accounts. Returns `None` if it was changed or belongs to another owner.
+    pub(crate) fn open_accounts(
+        &self,
+        owner: AccountListOwner<'_>,
+        key: &[u8],
+        sealed: &[u8],
+    ) -> Result<Option<Vec<String>>> {
+        Ok(self.authenticator()?.open_accounts(owner, key, sealed))
+    }
+
     /// Ensures that the hub has written the columns that a MAC covers. Their values must not have been taken yet.
     pub(crate) fn verify(&mut self, mac: &RowMac) -> Result<()> {
-        let Some(authenticator) = &self.authenticator else {
-            return Err(StoreError::Internal("a row cannot be verified without a key".into()));
-        };
+        let authenticator = self.authenticator()?;
         let mut computation = authenticator.begin(mac);
         let mut next = 0;
         for column in mac.columns {
@@ -118,6 +132,12 @@ impl Row {
         let value = self.values.get_mut(index).and_then(Option::take);
         let value = value.ok_or_else(|| self.columns.error(column, "was read before"))?;
         T::from_value(value).map_err(|error| self.columns.error(column, error))
+    }
+
+    /// Reads the value of a column, and leaves it in the row.
+    pub(crate) fn peek<T: FromValue>(&self, column: &str) -> Result<T> {
+        let value = self.value_at(self.find_column(column, self.next)?, column)?;
+        T::from_value(value.clone()).map_err(|error| self.columns.error(column, error))
     }
 
     /// Takes the value of a column without a conversion, for a column whose type depends on another one.

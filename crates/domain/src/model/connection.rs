@@ -140,8 +140,9 @@ pub struct Connection {
 pub struct Terms {
     /// The data clusters that the recipient may read.
     pub clusters: Clusters,
-    /// The accounts, by the provider's ids; if absent, every account that the provider returns.
-    pub accounts: Option<Vec<String>>,
+    /// The number of accounts that the customer selected; if absent, every account that the provider returns. The ids of the
+    /// accounts are stored sealed, and only the access check opens them.
+    pub account_count: Option<u32>,
     /// The purpose that the consent page showed.
     pub purpose: String,
     /// The language of the consent page.

@@ -146,7 +146,7 @@ pub struct TermsBody {
     /// The data clusters that the customer consented to, space-delimited.
     clusters: String,
     /// The number of accounts that the customer selected; `null` if the provider does not report it.
-    accounts: Option<usize>,
+    accounts: Option<u32>,
     /// The purpose of reading data, as the consent page showed it.
     purpose: String,
     /// The language of the consent page.
@@ -164,7 +164,7 @@ impl TermsBody {
         Self {
             version,
             clusters: terms.clusters.to_string(),
-            accounts: terms.accounts.map(|accounts| accounts.len()),
+            accounts: terms.account_count,
             purpose: terms.purpose,
             language: terms.language,
             page_version: terms.page_version,

@@ -299,9 +299,9 @@ impl CodeExchange {
         tokens: &TokenResponse,
         grant: SealedGrant,
     ) -> Result<String, OAuthError> {
-        let terms = self.build_terms(tokens)?;
+        let (terms, accounts) = self.build_terms(tokens)?;
         self.ensure_revocable(tokens)?;
-        match self.store_connection(terms, grant).await.map_err(to_server_error)? {
+        match self.store_connection(terms, accounts.as_deref(), grant).await.map_err(to_server_error)? {
             (code, OpenOutcome::Opened) => Ok(code.expose().clone()),
             (_, OpenOutcome::Refused(error)) => Err(error),
         }
@@ -324,6 +324,7 @@ impl CodeExchange {
     async fn store_connection(
         &self,
         terms: Terms,
+        accounts: Option<&[String]>,
         grant: SealedGrant,
     ) -> Result<(Secret<String>, OpenOutcome), InternalError> {
         // The exchange took time. The lifetime of the recipient's code must start now, not when the callback arrived.
@@ -332,6 +333,7 @@ impl CodeExchange {
             moment: self.ctx.new_moment()?,
             request_id: self.request.id.clone(),
             terms,
+            accounts: accounts.map(|accounts| self.seal_accounts(accounts)).transpose()?,
             grant,
             code_hash: hash,
             code_expires_at: expires_at,
@@ -339,8 +341,9 @@ impl CodeExchange {
         Ok((code, self.ctx.run(command).await?))
     }
 
-    /// Builds the terms of the connection: what the customer consented to, limited to what the provider granted.
-    fn build_terms(&self, tokens: &TokenResponse) -> Result<Terms, OAuthError> {
+    /// Builds the terms of the connection: what the customer consented to, limited to what the provider granted. Also returns the
+    /// ids of the accounts, which the terms do not contain.
+    fn build_terms(&self, tokens: &TokenResponse) -> Result<(Terms, Option<Vec<String>>), OAuthError> {
         let (settings, request) = (&self.provider.settings, &self.request);
         // RFC 6749 §5.1: `scope` may be omitted if it is identical to the requested scope.
         let provider_clusters =
@@ -351,29 +354,38 @@ impl CodeExchange {
             self.client.scope,
             settings.clusters(),
         )?;
-        let accounts = match &settings.accounts_field {
-            None => None,
-            // A list that is missing or invalid must not be taken for consent to all accounts.
-            Some(name) => {
-                Some(tokens.string_list(name).filter(|ids| is_valid_account_list(ids)).ok_or(FAILED)?)
-            }
-        };
-        if accounts.as_ref().is_some_and(Vec::is_empty) {
-            return Err(NO_ACCOUNT_SELECTED);
-        }
+        let accounts = self.find_accounts(tokens)?;
+        let account_count =
+            accounts.as_ref().map(|accounts| u32::try_from(accounts.len()).unwrap_or(u32::MAX));
         let agreed_at = request.agreed_at.ok_or(FAILED)?;
         let max_duration = max_consent_duration(&self.ctx);
         let expires_at = consent_expiry(agreed_at, self.client.max_duration_days, max_duration);
-        Ok(Terms {
+        let terms = Terms {
             clusters,
-            accounts,
+            account_count,
             purpose: request.purpose.clone().unwrap_or_default(),
             language: request.language.clone(),
             page_version: request.page_version.clone().unwrap_or_default(),
             // When the refresh token has expired, the hub cannot read any more. The consent must not seem to last longer.
             expires_at: tokens.refresh_expires_at.map_or(expires_at, |end| end.min(expires_at)),
             agreed_at,
-        })
+        };
+        Ok((terms, accounts))
+    }
+
+    /// Returns the ids of the accounts that the customer selected; `None` if the provider does not name them.
+    fn find_accounts(&self, tokens: &TokenResponse) -> Result<Option<Vec<String>>, OAuthError> {
+        let Some(name) = &self.provider.settings.accounts_field else { return Ok(None) };
+        // A list that is missing or invalid must not be taken for consent to all accounts.
+        let accounts = tokens.string_list(name).filter(|ids| is_valid_account_list(ids)).ok_or(FAILED)?;
+        if accounts.is_empty() { Err(NO_ACCOUNT_SELECTED) } else { Ok(Some(accounts)) }
+    }
+
+    fn seal_accounts(&self, accounts: &[String]) -> Result<SealedValue, InternalError> {
+        let random = self.ctx.random_bytes()?;
+        let (key, sealed) =
+            self.ctx.app().vault().seal_accounts(random, login_owner(&self.request), accounts)?;
+        Ok(SealedValue { key, sealed })
     }
 
     fn seal(&self, purpose: SealPurpose, token: &Secret<String>) -> Result<SealedValue, InternalError> {

@@ -19,6 +19,8 @@ pub enum SealPurpose {
     RefreshToken,
     /// The id of the grant of a connection at its provider, and the key of this id.
     GrantId,
+    /// The ids of the accounts of a connection, and the key of these ids.
+    Accounts,
     /// The key of the values of a login: the provider's code and the PKCE verifier.
     LoginKey,
     /// An authorization code of a provider.
@@ -43,6 +45,7 @@ impl SealPurpose {
             Self::AccessToken => "access_token",
             Self::RefreshToken => "refresh_token",
             Self::GrantId => "grant_id",
+            Self::Accounts => "accounts",
             Self::LoginKey => "login_key",
             Self::ProviderCode => "provider_code",
             Self::PkceVerifier => "pkce_verifier",

@@ -169,17 +169,20 @@ async fn changed_connection_gives_no_access(hub: AttackedHub) {
         ("connections.expires_at", "expires_at + 1".into()),
         ("connections.token_generation", "2".into()),
         ("connections.mac", format!("(SELECT mac FROM connections WHERE {bob})")),
+        ("connections.accounts_key", format!("(SELECT accounts_key FROM connections WHERE {bob})")),
+        ("connections.accounts_key", "NULL".into()),
     ] {
         let change = || Change::new(path, &value, ("id", &alice));
         hub.assert_rejected(change(), 200, async || hub.read(&hub.alice).await).await;
         hub.assert_rejected(change(), 200, async || hub.refresh(&hub.victim, &hub.alice).await).await;
     }
+    let of_bob = format!("connection_id = '{}'", hub.bob.id);
     for (path, value) in [
-        ("connection_terms.accounts", "'[\"mt-alice-chequing\",\"mt-alice-savings\"]'"),
-        ("connection_terms.accounts", "NULL"),
-        ("connection_terms.clusters", "'ACCOUNT_BASIC'"),
+        ("connection_terms.accounts", format!("(SELECT accounts FROM connection_terms WHERE {of_bob})")),
+        ("connection_terms.accounts", "NULL".into()),
+        ("connection_terms.clusters", "'ACCOUNT_BASIC'".into()),
     ] {
-        let change = Change::new(path, value, ("connection_id", "version = 1"));
+        let change = Change::new(path, &value, ("connection_id", "version = 1"));
         hub.assert_rejected(change, 200, async || hub.read(&hub.alice).await).await;
     }
 

@@ -53,15 +53,20 @@ fn find_secrets<'s>(place: &[u8], secrets: &'s BTreeSet<(String, String)>) -> Ve
 async fn deleted_credentials_are_erased_from_database_and_wal() {
     let kit = TestHub::new().await;
     let tokens = kit.connect(&kit.acme()).await;
-    let sealed = kit.sql("SELECT refresh_token, access_token FROM upstream_credentials").await.remove(0);
+    let sealed = "SELECT refresh_token, access_token, accounts_key FROM upstream_credentials, connections";
+    let sealed = kit.sql(sealed).await.remove(0);
     let written = || {
         let read = |name| hex(&std::fs::read(kit.data_folder().join(name)).unwrap());
         let both = [read("bowline.db"), read("bowline.db-wal")].join(" ");
         sealed.split('|').filter(|token| both.contains(token)).count()
     };
-    assert_eq!(written(), 2, "the search must find what is written");
+    assert_eq!(written(), 3, "the search must find what is written");
     assert_eq!(kit.revoke(&tokens.access).await.status, 204);
-    kit.wait_until("the tokens are deleted and the provider is notified", async || written() == 0).await;
+    kit.wait_until(
+        "the tokens and the key of the accounts are deleted and the provider is notified",
+        async || written() == 0,
+    )
+    .await;
     // Background tasks may write after the deletion, so the log is not empty at every moment.
     let log_size = || std::fs::metadata(kit.data_folder().join("bowline.db-wal")).unwrap().len();
     kit.wait_until("the log is emptied", async || log_size() == 0).await;
@@ -144,12 +149,13 @@ impl SecretScenario {
     }
 
     fn add_response_secrets(&mut self, response: &Value) {
-        const PERSONAL: [&str; 11] = [
+        const PERSONAL: [&str; 12] = [
             "client_secret",
             "registration_access_token",
             "access_token",
             "refresh_token",
             "customer_id",
+            "accountId",
             "accountNumber",
             "first",
             "last",
@@ -163,6 +169,15 @@ impl SecretScenario {
                     match value.as_str() {
                         Some(text) if PERSONAL.contains(&name.as_str()) && text.len() >= 5 => {
                             self.add_secret(&format!("{name} of the bank"), text);
+                        }
+                        // A token response lists the ids of the accounts, other responses the accounts.
+                        _ if name == "accounts" => {
+                            for item in value.as_array().into_iter().flatten() {
+                                match item.as_str() {
+                                    Some(id) => self.add_secret("accountId of the bank", id),
+                                    None => self.add_response_secrets(item),
+                                }
+                            }
                         }
                         _ if name == "email" => value.as_array().into_iter().flatten().for_each(|address| {
                             self.add_secret("e-mail of the bank", address.as_str().unwrap());
@@ -339,6 +354,7 @@ async fn check_no_secret_written(database: Option<String>) {
         "registration_access_token of the bank",
         "refresh_token of the bank",
         "customer_id of the bank",
+        "accountId of the bank",
         "accountNumber of the bank",
         "e-mail of the bank",
     ] {

@@ -325,8 +325,8 @@ fn decide_end<'a>(
 }
 
 /// Writes ends: the connections, an audit event and a job for each, and the list of what a background task must delete. The
-/// tokens become unreadable with the commit, because it deletes their keys; the key of a token that must be revoked at the
-/// provider moves to the job.
+/// tokens and the list of accounts become unreadable with the commit, because it deletes their keys; the key of a token that must
+/// be revoked at the provider moves to the job.
 fn write_ends(tx: &mut Tx<'_>, ends: Vec<DecidedEnd<'_>>) {
     if ends.is_empty() {
         return;
@@ -398,13 +398,13 @@ static END_CONNECTIONS: &Sql = sql!(
     sqlite: "-- end connections
         UPDATE OR FAIL connections SET status = ?2, cause = ?3, actor_kind = ?4, actor_id = ?5, ended_at = ?6,
             provider_revocation = ?7, replaced_by = ?8, audit_head = ?9, mac = ?11, job_id = ?10, access_key = NULL,
-            refresh_key = NULL, pending_until = NULL, updated_at = ?6
+            refresh_key = NULL, accounts_key = NULL, pending_until = NULL, updated_at = ?6
         WHERE id = ?1 AND status IN ('pending', 'active')",
     postgres: "-- end connections
         UPDATE connections c SET status = e.status, cause = e.cause, actor_kind = e.actor_kind, actor_id = e.actor_id,
             ended_at = e.ended_at, provider_revocation = e.provider_revocation, replaced_by = e.replaced_by,
             audit_head = e.audit_head, job_id = e.job_id, mac = e.mac, access_key = NULL, refresh_key = NULL,
-            pending_until = NULL, updated_at = e.ended_at
+            accounts_key = NULL, pending_until = NULL, updated_at = e.ended_at
         FROM unnest(?1::bytea[], ?2::text[], ?3::text[], ?4::text[], ?5::bytea[], ?6::bigint[], ?7::text[],
             ?8::bytea[], ?9::bytea[], ?10::bytea[], ?11::bytea[])
             AS e (id, status, cause, actor_kind, actor_id, ended_at, provider_revocation, replaced_by, audit_head, job_id,

@@ -18,7 +18,7 @@ use super::job_queue::UnrevokedToken;
 use super::sealed_value::SealedValue;
 use super::terms::write_terms;
 use crate::entity::authorization_request::lock_request;
-use crate::entity::connection::CONNECTION_MAC;
+use crate::entity::connection::{CONNECTION_MAC, StoredTerms};
 use crate::error::{Result, StoreError};
 use crate::operation::Command;
 use crate::sql::{Sql, sql};
@@ -65,6 +65,8 @@ pub struct OpenConnection {
     pub request_id: AuthorizationRequestId,
     /// The terms that the customer consented to.
     pub terms: Terms,
+    /// The consented accounts, sealed; `None` if the provider names none.
+    pub accounts: Option<SealedValue>,
     pub grant: SealedGrant,
     /// The hash of the authorization code for the recipient.
     pub code_hash: TokenHash,
@@ -99,7 +101,7 @@ impl Command for OpenConnection {
         }
         let customer = self.find_or_create_customer(tx, &request).await?;
         let sub = find_or_create_subject(tx, &self.moment, &request, &customer).await?;
-        self.write_connection(tx, &request, &customer, &sub)?;
+        self.write_connection(tx, &request, &customer, &sub);
         Ok(OpenOutcome::Opened)
     }
 }
@@ -132,7 +134,7 @@ impl OpenConnection {
         request: &AuthorizationRequest,
         customer: &CustomerId,
         sub: &str,
-    ) -> Result<()> {
+    ) {
         let id = &request.connection_id;
         let detail = json!({"client": request.client_id.as_str(), "provider": request.provider_id,
             "clusters": self.terms.clusters.to_string()});
@@ -140,6 +142,7 @@ impl OpenConnection {
         let action = AuditAction::ConnectionOpened;
         let entry = build_audit_entry(subject, &self.moment, action, Actor::customer(), &detail);
         let head = tx.audit(&AuditHead::default(), entry);
+        let (accounts_key, accounts) = self.accounts.clone().map(|list| (list.key, list.sealed)).unzip();
         let refresh_key = self.grant.refresh_token.as_ref().map(|token| token.key.clone());
         let covered = values![
             id,
@@ -158,20 +161,22 @@ impl OpenConnection {
                 "-- open a connection
                 INSERT INTO connections (id, client_id, provider_id, customer_id, sub, status, pending_until,
                     terms_version, token_generation, credential_version, expires_at, upstream_grant_id, access_key,
-                    refresh_key, provider_revocation, recipient_notification, audit_head, created_at, updated_at, mac)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?15, ?16, 1, ?8, ?9, ?10, ?11, ?12, 'none', ?13, ?14, ?14, ?17)"
+                    refresh_key, accounts_key, provider_revocation, recipient_notification, audit_head, created_at,
+                    updated_at, mac)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?15, ?16, 1, ?8, ?9, ?10, ?11, ?18, ?12, 'none', ?13, ?14, ?14,
+                    ?17)"
             ),
             values![
                 id, request.client_id, request.provider_id, customer, sub, ConnectionStatus::Pending, self.code_expires_at,
                 self.terms.expires_at, self.grant.grant_id, self.grant.access_token.key, refresh_key,
-                UpstreamRevocation::NotNeeded, head, self.moment.now, FIRST_TERMS, FIRST_GENERATION, mac
+                UpstreamRevocation::NotNeeded, head, self.moment.now, FIRST_TERMS, FIRST_GENERATION, mac,
+                accounts_key
             ],
         );
-        write_terms(tx, id, FIRST_TERMS, &self.terms)?;
+        write_terms(tx, id, FIRST_TERMS, &StoredTerms { terms: self.terms.clone(), accounts });
         self.write_credential(tx, id);
         finish_request(tx, &request.id);
         write_code(tx, request, &self.code_hash, self.code_expires_at);
-        Ok(())
     }
 
     fn write_credential(&self, tx: &mut Tx<'_>, id: &ConnectionId) {

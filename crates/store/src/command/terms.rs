@@ -9,28 +9,29 @@ use domain::scope::Clusters;
 use serde_json::json;
 
 use super::audit_entry::build_audit_entry;
-use crate::entity::connection::{TERMS_MAC, compute_connection_mac, find_terms};
+use crate::entity::connection::{StoredTerms, TERMS_MAC, compute_connection_mac, find_terms};
 use crate::error::{Result, StoreError};
 use crate::sql::sql;
 use crate::tx::Tx;
-use crate::value::{to_json, values};
+use crate::value::values;
 
 /// Stores a version of the terms of a connection. The caller stores the version in the connection.
-pub(super) fn write_terms(tx: &mut Tx<'_>, id: &ConnectionId, version: i64, terms: &Terms) -> Result<()> {
-    let accounts = terms.accounts.as_ref().map(to_json).transpose()?;
+pub(super) fn write_terms(tx: &mut Tx<'_>, id: &ConnectionId, version: i64, stored: &StoredTerms) {
+    let StoredTerms { terms, accounts } = stored;
     let mac = tx.compute_mac(&TERMS_MAC, values![id, version, terms.clusters, accounts]);
     tx.defer(
         sql!(
             "-- store the terms of a connection
-            INSERT INTO connection_terms (connection_id, version, clusters, accounts, purpose, language,
+            INSERT INTO connection_terms (connection_id, version, clusters, accounts, account_count, purpose, language,
                 page_version, expires_at, agreed_at, mac)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
         ),
         values![
             id,
             version,
             terms.clusters,
             accounts,
+            terms.account_count,
             terms.purpose,
             terms.language,
             terms.page_version,
@@ -39,7 +40,6 @@ pub(super) fn write_terms(tx: &mut Tx<'_>, id: &ConnectionId, version: i64, term
             mac
         ],
     );
-    Ok(())
 }
 
 /// Removes the data clusters from the terms of a locked, active connection that the provider no longer grants. A provider
@@ -55,12 +55,15 @@ pub(super) async fn narrow_terms(
         Err(StoreError::UnverifiedRow { .. }) => return Ok(()),
         terms => terms?.ok_or_else(|| StoreError::Internal("a connection has no terms".into()))?,
     };
+    let StoredTerms { terms, accounts } = terms;
     let Some(clusters) = narrow_scope(terms.clusters, granted) else {
         return Ok(());
     };
     let version = connection.terms_version + 1;
     let detail = json!({"clusters": clusters.to_string(), "clusters_before": terms.clusters.to_string()});
-    write_terms(tx, &connection.id, version, &Terms { clusters, ..terms })?;
+    // The MAC binds the sealed list to the version, so that the list needs no new seal.
+    let narrowed = StoredTerms { terms: Terms { clusters, ..terms }, accounts };
+    write_terms(tx, &connection.id, version, &narrowed);
     let narrowed = Connection { terms_version: version, ..connection.clone() };
     let mac = compute_connection_mac(tx, &narrowed, ConnectionStatus::Active);
     let actor = Actor::new(ActorKind::Provider, connection.provider_id.to_string());

@@ -1,5 +1,7 @@
 //! The stored facts about a connection on which the access check decides.
 
+use std::sync::Arc;
+
 use domain::id::{ClientId, ConnectionId};
 use domain::model::connection::ConnectionStatus;
 use domain::rule::access::AccessState;
@@ -8,7 +10,8 @@ use super::client::CLIENT_STATE_MAC;
 use super::connection::{CONNECTION_MAC, TERMS_MAC};
 use super::provider::PROVIDER_STATE_MAC;
 use super::registration::REGISTRATION_MAC;
-use crate::error::Result;
+use crate::account_list::AccountListOwner;
+use crate::error::{Result, StoreError};
 use crate::row::{FromRow, Row};
 use crate::row_mac::RowMac;
 use crate::sql::{Sql, sql};
@@ -19,10 +22,10 @@ use crate::value::values;
 macro_rules! access_state_columns {
     () => {
         "c.id AS connection_id, c.client_id, c.provider_id, c.customer_id, c.sub, c.status, c.terms_version,
-        c.token_generation, c.expires_at, c.mac AS connection_mac, t.clusters, t.accounts, t.mac AS terms_mac, l.profile,
-        l.state AS client_state, l.state_mac AS client_mac, r.state AS registration_state, r.mac AS registration_mac,
-        p.state AS provider_state, p.state_mac AS provider_mac, c.cause, s.status AS successor_status,
-        c.provider_revocation"
+        c.token_generation, c.expires_at, c.mac AS connection_mac, t.clusters, t.accounts, t.mac AS terms_mac,
+        c.accounts_key, l.profile, l.state AS client_state, l.state_mac AS client_mac, r.state AS registration_state,
+        r.mac AS registration_mac, p.state AS provider_state, p.state_mac AS provider_mac, c.cause,
+        s.status AS successor_status, c.provider_revocation"
     };
 }
 pub(crate) use access_state_columns;
@@ -99,9 +102,32 @@ fn verify_access_state(row: &mut Row) -> Result<()> {
     row.verify(&JOINED_PROVIDER_MAC)
 }
 
+/// Takes the accounts of a connection from a row that contains the connection and its terms, by the provider's ids; `None` if
+/// the customer consented to all accounts.
+///
+/// Only the list of an active connection is opened. Another connection serves no data, and the end has deleted the key, so its
+/// list is empty.
+pub(crate) fn take_accounts(row: &mut Row) -> Result<Option<Arc<[String]>>> {
+    let (sealed, key): (Option<Vec<u8>>, Option<Vec<u8>>) = (row.get("accounts")?, row.get("accounts_key")?);
+    let Some(sealed) = sealed else { return Ok(None) };
+    if row.peek::<ConnectionStatus>("status")? != ConnectionStatus::Active {
+        return Ok(Some(Arc::from([])));
+    }
+    let (connection, client): (ConnectionId, ClientId) = (row.peek("connection_id")?, row.peek("client_id")?);
+    let owner =
+        AccountListOwner { connection: &connection, client: &client, provider: row.peek("provider_id")? };
+    // A missing key cannot be unwrapped, and is reported like a changed one.
+    let accounts = row.open_accounts(owner, &key.unwrap_or_default(), &sealed)?;
+    // Neither all accounts nor none would be what the customer consented to. The MAC of the terms covers the list, so the key in the
+    // row of the connection was changed.
+    let error = || StoreError::UnverifiedRow { table: "connections", id: connection.to_string() };
+    accounts.map(|accounts| Some(accounts.into())).ok_or_else(error)
+}
+
 impl FromRow for AccessState {
     fn from_row(row: &mut Row) -> Result<Self> {
         verify_access_state(row)?;
+        let accounts = take_accounts(row)?;
         Ok(Self {
             connection_id: row.get("connection_id")?,
             client_id: row.get("client_id")?,
@@ -114,7 +140,7 @@ impl FromRow for AccessState {
             expires_at: row.get("expires_at")?,
             token_generation: row.get("token_generation")?,
             clusters: row.get("clusters")?,
-            accounts: row.get_optional_json::<Vec<String>>("accounts")?.map(Into::into),
+            accounts,
             client_state: row.get("client_state")?,
             profile: row.get("profile")?,
             registration_state: row.get("registration_state")?,

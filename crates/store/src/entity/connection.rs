@@ -108,29 +108,42 @@ impl FromRow for ConnectionState {
     }
 }
 
-impl FromRow for Terms {
+/// The terms of a connection, with the sealed list of accounts.
+pub(crate) struct StoredTerms {
+    pub(crate) terms: Terms,
+    pub(crate) accounts: Option<Vec<u8>>,
+}
+
+impl FromRow for StoredTerms {
     fn from_row(row: &mut Row) -> Result<Self> {
         row.verify(&TERMS_MAC)?;
-        Ok(Self {
+        let accounts = row.get("accounts")?;
+        let terms = Terms {
             clusters: row.get("clusters")?,
-            accounts: row.get_optional_json("accounts")?,
+            account_count: row.get("account_count")?,
             purpose: row.get("purpose")?,
             language: row.get("language")?,
             page_version: row.get("page_version")?,
             expires_at: row.get("expires_at")?,
             agreed_at: row.get("agreed_at")?,
-        })
+        };
+        Ok(Self { terms, accounts })
     }
 }
 
 /// Finds one version of the terms of a connection.
-pub(crate) async fn find_terms(tx: &mut Tx<'_>, id: &ConnectionId, version: i64) -> Result<Option<Terms>> {
+pub(crate) async fn find_terms(
+    tx: &mut Tx<'_>,
+    id: &ConnectionId,
+    version: i64,
+) -> Result<Option<StoredTerms>> {
     tx.fetch_optional(TERMS, values![id, version]).await
 }
 
 static TERMS: &Sql = sql!(
     "-- find the terms of a connection
-    SELECT connection_id, version, clusters, accounts, mac, purpose, language, page_version, expires_at, agreed_at
+    SELECT connection_id, version, clusters, accounts, mac, account_count, purpose, language, page_version, expires_at,
+        agreed_at
     FROM connection_terms WHERE connection_id = ?1 AND version = ?2"
 );
 

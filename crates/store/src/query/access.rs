@@ -7,7 +7,7 @@ use domain::secret::{TokenHash, TokenHashes};
 
 use crate::access_map::{ConnectionRow, Fill, MapView};
 use crate::entity::access_state::{
-    JOINED_CONNECTION_MAC, JOINED_TERMS_MAC, access_state_columns, access_state_joins,
+    JOINED_CONNECTION_MAC, JOINED_TERMS_MAC, access_state_columns, access_state_joins, take_accounts,
 };
 use crate::entity::refresh_token::REFRESH_TOKEN_MAC;
 use crate::error::Result;
@@ -57,8 +57,8 @@ impl Query for GetAccessState {
 macro_rules! connection_columns {
     () => {
         "c.id AS connection_id, c.client_id, c.provider_id, c.customer_id, c.sub, c.status, c.terms_version,
-        c.token_generation, c.expires_at, c.mac AS connection_mac, t.clusters, t.accounts, t.mac AS terms_mac, c.cause,
-        c.replaced_by, c.provider_revocation"
+        c.token_generation, c.expires_at, c.mac AS connection_mac, t.clusters, t.accounts, t.mac AS terms_mac,
+        c.accounts_key, c.cause, c.replaced_by, c.provider_revocation"
     };
 }
 
@@ -67,6 +67,7 @@ impl FromRow for ConnectionRow {
         // A row is verified when it is read into memory, and not again at each check.
         row.verify(&JOINED_CONNECTION_MAC)?;
         row.verify(&JOINED_TERMS_MAC)?;
+        let accounts = take_accounts(row)?;
         Ok(Self {
             client_id: row.get("client_id")?,
             provider_id: row.get("provider_id")?,
@@ -78,7 +79,7 @@ impl FromRow for ConnectionRow {
             expires_at: row.get("expires_at")?,
             token_generation: row.get("token_generation")?,
             clusters: row.get("clusters")?,
-            accounts: row.get_optional_json::<Vec<String>>("accounts")?.map(Into::into),
+            accounts,
         })
     }
 }

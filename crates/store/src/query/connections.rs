@@ -163,7 +163,7 @@ impl Query for GetConnectionSummary {
             tx.fetch_optional(CONNECTION_SUMMARY, values![self.id]).await?;
         let Some(summary) = summary else { return Ok(None) };
         let terms = find_terms(tx, &self.id, summary.connection.terms_version).await?;
-        Ok(terms.map(|terms| (summary, terms)))
+        Ok(terms.map(|stored| (summary, stored.terms)))
     }
 }
 

@@ -12,7 +12,7 @@ use store::AccessMapStats;
 use store::command::ClientUpdate;
 use store::query::{FindRefreshToken, GetAccessState, GetClient};
 
-use crate::support::{TestStore, connection_id, hashes, on_both, parse_client_id};
+use crate::support::{TestStore, connection_id, hashes, on_both, parse_client_id, seal_accounts};
 
 on_both!(
     acknowledged_change_of_each_row_is_seen_by_next_question,
@@ -173,7 +173,7 @@ async fn access_map_stays_below_its_limit(kit: TestStore) {
         let name = format!("n{round}");
         kit.create_exchanging_request(&name, "dc-acme").await;
         let mut open = kit.build_open_connection(&name, None);
-        open.terms.accounts = Some(vec!["an-account-of-the-provider".repeat(8); 100]);
+        open.accounts = Some(seal_accounts(&vec!["an-account-of-the-provider".repeat(8); 100]));
         kit.store.run(open).await.unwrap();
         kit.redeem_code(&name, "dc-acme").await;
         ids.push(connection_id(&name));

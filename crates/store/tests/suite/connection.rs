@@ -12,14 +12,15 @@ use store::command::{
     RecordRefreshTokenUse, RedeemCode, RedeemOutcome, SetProviderState,
 };
 use store::query::{
-    FindRefreshToken, GetAccessState, GetAuthorizationRequest, GetUpstreamCredential, ListDueConnections,
-    SweepPosition,
+    FindRefreshToken, GetAccessState, GetAuthorizationRequest, GetConnectionSummary, GetUpstreamCredential,
+    ListDueConnections, SweepPosition,
 };
 
 use crate::support::{DAY, TestStore, hash, hashes, on_both, operator_actor, parse_client_id};
 
 on_both!(
     connection_end_deletes_tokens_and_credentials,
+    accounts_are_readable_only_while_connection_is_active,
     data_key_of_request_is_erased_after_exchange,
     code_exchange_replaces_older_connection_of_customer,
     login_without_customer_identity_replaces_no_connection,
@@ -37,6 +38,27 @@ fn expect_refusal(redeemed: &RedeemOutcome) -> &domain::OAuthError {
         RedeemOutcome::Refused(error) => error,
         RedeemOutcome::Activated(_) => panic!("the exchange must be rejected"),
     }
+}
+
+/// The list is never stored in a form that can be read, and its key is deleted with the end.
+async fn accounts_are_readable_only_while_connection_is_active(kit: TestStore) {
+    let id = kit.create_pending_connection("a", "dc-acme", Some("alice")).await;
+    let get_accounts = async || {
+        let state = kit.store.query(&GetAccessState { connection_id: id.clone() }).await.unwrap().unwrap();
+        state.accounts.map(|accounts| accounts.to_vec())
+    };
+    let get_count = async || {
+        let summary = kit.store.query(&GetConnectionSummary { id: id.clone() }).await.unwrap();
+        summary.unwrap().1.account_count
+    };
+    let pending = get_accounts().await;
+
+    kit.redeem_code("a", "dc-acme").await;
+    let active = get_accounts().await;
+    kit.end_connection(&id, EndCause::Recipient, None).await;
+
+    assert_eq!((pending, active), (Some(Vec::new()), Some(vec!["a1".to_owned()])));
+    assert_eq!((get_accounts().await, get_count().await), (Some(Vec::new()), Some(1)));
 }
 
 async fn connection_end_deletes_tokens_and_credentials(kit: TestStore) {

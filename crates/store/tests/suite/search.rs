@@ -83,7 +83,7 @@ async fn connection_filters_return_matching_connections(mut kit: TestStore) {
     }
     let (found, terms) = kit.store.query(&GetConnectionSummary { id: b.clone() }).await.unwrap().unwrap();
     assert_eq!((found.created_at, found.activated_at), (begun.plus(DAY), Some(begun.plus(DAY))));
-    assert_eq!(terms.accounts.map(|accounts| accounts.len()), Some(1));
+    assert_eq!(terms.account_count, Some(1));
     let unknown_id = "con_nobody".parse::<ConnectionId>().unwrap();
     assert!(kit.store.query(&GetConnectionSummary { id: unknown_id }).await.unwrap().is_none());
 }

@@ -24,7 +24,8 @@ use store::command::{
 };
 use store::query::{CountJobs, GetAuditChain, GetClient, GetConnection, GetProvider};
 use store::{
-    Location, PostgresSettings, RowAuthenticator, Store, StoreKeys, StorePurpose, StoreSettings, UptimeClock,
+    AccountListOpener, Location, PostgresSettings, RowAuthenticator, Store, StoreKeys, StorePurpose,
+    StoreSettings, UptimeClock,
 };
 
 pub(crate) const DAY: Duration = Duration::from_hours(24);
@@ -284,13 +285,14 @@ impl TestStore {
             request_id: format!("arq_{name}").parse().unwrap(),
             terms: Terms {
                 clusters: test_clusters(),
-                accounts: Some(vec!["a1".into()]),
+                account_count: Some(1),
                 purpose: "why".into(),
                 language: "en".into(),
                 page_version: "1".into(),
                 expires_at: self.now.plus(DAY * 90),
                 agreed_at: self.now,
             },
+            accounts: Some(seal_accounts(&["a1".into()])),
             grant: SealedGrant {
                 identity: identity.map(|i| i.as_bytes().to_vec()),
                 grant_id: Some(b"sealed grant".to_vec()),
@@ -501,7 +503,17 @@ pub(crate) fn audit_key() -> AuditKey {
 }
 
 pub(crate) fn store_keys() -> StoreKeys {
-    StoreKeys { audit: audit_key(), rows: RowAuthenticator::new(&[9; 32]) }
+    // The lists of these tests are not encrypted, but open only with their key.
+    let accounts = AccountListOpener::new(|_, key, sealed| {
+        (key == ACCOUNTS_KEY).then(|| serde_json::from_slice(sealed).ok())?
+    });
+    StoreKeys { audit: audit_key(), rows: RowAuthenticator::new(&[9; 32]).with_accounts(accounts) }
+}
+
+const ACCOUNTS_KEY: &[u8] = b"key of accounts";
+
+pub(crate) fn seal_accounts(accounts: &[String]) -> SealedValue {
+    SealedValue { key: ACCOUNTS_KEY.to_vec(), sealed: serde_json::to_vec(accounts).unwrap() }
 }
 
 pub(crate) fn operator_actor() -> Actor {

@@ -219,6 +219,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
+        name: "an end keeps the key of the accounts",
+        file: "crates/store/src/command/end_connection.rs",
+        original: "refresh_key = NULL, accounts_key = NULL, pending_until = NULL, updated_at = ?6",
+        replacement: "refresh_key = NULL, pending_until = NULL, updated_at = ?6",
+        tests: TestTarget::Integration,
+        test: "ended_tokens::tokens_left_by_an_end_are_useless_sqlite",
+        expected_failure: "and of the accounts",
+        always: false,
+    },
+    Mutant {
         name: "a set of ends includes connections that share a grant",
         file: "crates/store/src/command/end_connection.rs",
         original: "if facts.settings.grant_scope == GrantScope::PerClientCustomer {",

@@ -453,7 +453,8 @@ impl HubProcess {
         let ended = matches!(connection.state, ConnectionState::Ended(_));
         // The tokens of an ended connection are deleted later, but their keys are deleted with the end.
         let counted = format!(
-            "SELECT (SELECT COUNT(*) FROM connections WHERE id = '{id}' AND access_key IS NULL AND refresh_key IS NULL),
+            "SELECT (SELECT COUNT(*) FROM connections WHERE id = '{id}' AND access_key IS NULL AND refresh_key IS NULL
+                    AND accounts_key IS NULL),
                 (SELECT COUNT(*) FROM jobs WHERE connection_id = '{id}' AND kind = 'revoke_at_provider')"
         );
         let counted = self.sql(&counted).await;
