@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod access_denial;
+pub mod authority;
 pub mod authorization_code;
 pub mod authorization_failure;
 pub mod authorization_progress;

@@ -1,10 +1,11 @@
 //! A request that needs authentication. If it is refused, it is counted for the audit log.
 
+use domain::Timestamp;
 use domain::rule::access_denial::{DenialPlace, DenialReason, DeniedCaller, shorten_claimed_client};
 use domain::rule::operator::LocalPeer;
 use http::Method;
 
-use crate::context::RequestContext;
+use crate::app::App;
 use crate::rate_limit::Network;
 
 /// The operation and the source of a request.
@@ -20,15 +21,15 @@ pub struct AccessAttempt {
 
 impl AccessAttempt {
     /// Counts the request as refused. The audit log records the counts.
-    pub fn deny(&self, ctx: &RequestContext, caller: DeniedCaller, reason: DenialReason) {
-        ctx.app().access_denials().lock().add(caller, reason, self.place(), None, ctx.now());
+    pub fn deny(&self, app: &App, now: Timestamp, caller: DeniedCaller, reason: DenialReason) {
+        app.access_denials().lock().add(caller, reason, self.place(), None, now);
     }
 
     /// Counts the request as refused, because no client has the id that it contains.
-    pub fn deny_unknown_client(&self, ctx: &RequestContext, claimed: &str) {
+    pub fn deny_unknown_client(&self, app: &App, now: Timestamp, claimed: &str) {
         let (caller, reason) = (DeniedCaller::Unknown, DenialReason::UnknownClient);
         let claimed = shorten_claimed_client(claimed);
-        ctx.app().access_denials().lock().add(caller, reason, self.place(), claimed, ctx.now());
+        app.access_denials().lock().add(caller, reason, self.place(), claimed, now);
     }
 
     fn place(&self) -> DenialPlace {

@@ -1,15 +1,17 @@
-//! The context of one request or job: the app, the time, the random seed, and the operator if it is the request of one.
+//! The context of one request or job: the app, the time, the random seed, and the caller whose authority its commands verify.
 
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::id::{IdSource, Seed};
-use domain::rule::operator::{Operator, OperatorAuthority};
+use domain::rule::access_denial::{DenialReason, DeniedCaller};
+use domain::rule::authority::Authority;
 use domain::{Moment, Secret, Timestamp};
 use store::command::{EndConnection, EndOutcome};
 use store::{Command, Query, StoreError};
 
+use crate::access_attempt::AccessAttempt;
 use crate::app::App;
 use crate::error::ContextError;
 
@@ -20,8 +22,14 @@ use crate::error::ContextError;
 pub struct RequestContext {
     app: App,
     moment: Moment,
-    /// The operator whose request this is, with the role that the operation requires. Every command verifies it again.
-    operator: Option<OperatorAuthority>,
+    /// The operator or partner whose request this is. Every command verifies its authority again.
+    caller: Option<Arc<Caller>>,
+}
+
+/// The caller of a request, whose authority can end before its commands are committed.
+struct Caller {
+    authority: Authority,
+    attempt: AccessAttempt,
 }
 
 impl RequestContext {
@@ -39,13 +47,14 @@ impl RequestContext {
         seed: [u8; 16],
     ) -> Result<Self, ContextError> {
         let now = app.now()?;
-        Ok(Self { app, moment: Moment { now, seed: Seed::new(seed), correlation_id }, operator: None })
+        Ok(Self { app, moment: Moment { now, seed: Seed::new(seed), correlation_id }, caller: None })
     }
 
-    /// Returns the context for the commands of an authenticated operator. Each of them does nothing if the operator was removed
-    /// in the meantime.
-    pub fn for_operator(&self, operator: &Operator) -> Self {
-        Self { operator: operator.authority().cloned(), ..self.clone() }
+    /// Returns the context for the commands of an authenticated caller. Each of them does nothing if the caller was removed or
+    /// suspended in the meantime; the request then counts as refused. A caller without an authority is not verified again.
+    pub fn for_caller(&self, authority: Option<Authority>, attempt: &AccessAttempt) -> Self {
+        let caller = authority.map(|authority| Arc::new(Caller { authority, attempt: attempt.clone() }));
+        Self { caller, ..self.clone() }
     }
 
     pub const fn app(&self) -> &App {
@@ -67,7 +76,7 @@ impl RequestContext {
     /// Returns the context of the same request with the current time, for use after a call to a provider.
     pub fn refreshed(&self) -> Result<Self, ContextError> {
         let refreshed = Self::new(self.app.clone(), Arc::clone(&self.moment.correlation_id))?;
-        Ok(Self { operator: self.operator.clone(), ..refreshed })
+        Ok(Self { caller: self.caller.clone(), ..refreshed })
     }
 
     pub fn correlation_id(&self) -> &str {
@@ -94,17 +103,27 @@ impl RequestContext {
 
     /// Runs a command in a transaction of its own.
     pub async fn run<C: Command>(&self, command: C) -> Result<C::Reply, StoreError> {
-        match &self.operator {
-            Some(operator) => self.app.store().run_for_operator(operator.clone(), command).await,
-            None => self.app.store().run(command).await,
-        }
+        let Some(caller) = &self.caller else { return self.app.store().run(command).await };
+        let reply = self.app.store().run_authorized(caller.authority.clone(), command).await;
+        reply.inspect_err(|error| self.count_refusal(caller, error))
     }
 
-    /// Runs the request to end a connection. Requests that wait at the same time share a transaction, except those of operators.
+    /// Runs the request to end a connection. Requests that wait at the same time share a transaction, except those of operators
+    /// and partners.
     pub async fn end_connection(&self, request: EndConnection) -> Result<EndOutcome, StoreError> {
-        match &self.operator {
-            Some(operator) => self.app.store().end_connection_for_operator(operator.clone(), request).await,
-            None => self.app.store().end_connection(request).await,
+        let Some(caller) = &self.caller else { return self.app.store().end_connection(request).await };
+        let outcome = self.app.store().end_connection_authorized(caller.authority.clone(), request).await;
+        outcome.inspect_err(|error| self.count_refusal(caller, error))
+    }
+
+    /// Counts the request as refused if its caller has lost its authority.
+    fn count_refusal(&self, caller: &Caller, error: &StoreError) {
+        if matches!(error, StoreError::CallerRefused(_)) {
+            let denied = match &caller.authority {
+                Authority::Operator(operator) => DeniedCaller::Operator(operator.id.clone()),
+                Authority::Partner(partner) => DeniedCaller::Client(partner.id.clone()),
+            };
+            caller.attempt.deny(&self.app, self.now(), denied, DenialReason::AuthorityLost);
         }
     }
 

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::rule::operator::OperatorAuthError;
+use domain::rule::authority::AuthorityError;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::time::timeout;
 
@@ -26,10 +26,10 @@ const MAX_PERMIT_WAIT: Duration = Duration::from_secs(3);
 pub(crate) trait RunEnds: Send + Sync + 'static {
     fn run_set(&self, ends: EndConnections) -> impl Future<Output = Result<Vec<Option<EndOutcome>>>> + Send;
     fn run_single(&self, end: EndSingleConnection) -> impl Future<Output = Result<EndOutcome>> + Send;
-    fn run_for_operator(
+    fn run_authorized(
         &self,
         end: AuthorizedCommand<EndSingleConnection>,
-    ) -> impl Future<Output = Result<Result<EndOutcome, OperatorAuthError>>> + Send;
+    ) -> impl Future<Output = Result<Result<EndOutcome, AuthorityError>>> + Send;
 }
 
 pub(crate) struct EndQueue {
@@ -68,14 +68,15 @@ impl EndQueue {
         receiver.await.unwrap_or_else(|_| Err(StoreError::Internal("an end was abandoned".into())))
     }
 
-    /// Ends a connection at the request of an operator, individually, because the operator is verified in the same transaction.
-    pub(crate) async fn run_for_operator<B: RunEnds>(
+    /// Ends a connection at the request of an operator or partner, individually, because the caller is verified in the same
+    /// transaction.
+    pub(crate) async fn run_authorized<B: RunEnds>(
         &self,
         backend: &B,
         end: AuthorizedCommand<EndSingleConnection>,
-    ) -> Result<Result<EndOutcome, OperatorAuthError>> {
+    ) -> Result<Result<EndOutcome, AuthorityError>> {
         let _permit = self.acquire_single_end().await?;
-        backend.run_for_operator(end).await
+        backend.run_authorized(end).await
     }
 
     async fn acquire_single_end(&self) -> Result<SemaphorePermit<'_>> {

@@ -1,11 +1,11 @@
 //! Errors of the store, distinguished by what the caller or the operator can do about them.
 
-use domain::rule::operator::OperatorAuthError;
+use domain::rule::authority::AuthorityError;
 
 /// The result of a store operation.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// The reason why a command or query has no reply. Only `Busy` and `OperatorRefused` guarantee that a command had no effect.
+/// The reason why a command or query has no reply. Only `Busy` and `CallerRefused` guarantee that a command had no effect.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The queue of waiting commands is full; nothing was done.
@@ -26,9 +26,9 @@ pub enum StoreError {
     /// A row that the hub has not written in this form: its MAC does not verify. The row was not used.
     #[error("row `{id}` of table `{table}` was changed by another program")]
     UnverifiedRow { table: &'static str, id: String },
-    /// The operator whose request the command carries out may no longer perform it; nothing was done.
-    #[error("the operator may not perform the command: {0}")]
-    OperatorRefused(OperatorAuthError),
+    /// The operator or partner whose request the command carries out may no longer perform it; nothing was done.
+    #[error("the caller may not perform the command: {0}")]
+    CallerRefused(AuthorityError),
     /// A bug in the store, or stored rows that contradict each other.
     #[error("internal store error: {0}")]
     Internal(String),
@@ -57,7 +57,7 @@ impl StoreError {
             Self::FileFailed(reason) => Self::FileFailed(reason.clone()),
             Self::Incompatible(reason) => Self::Incompatible(reason.clone()),
             Self::UnverifiedRow { table, id } => Self::UnverifiedRow { table, id: id.clone() },
-            Self::OperatorRefused(error) => Self::OperatorRefused(*error),
+            Self::CallerRefused(error) => Self::CallerRefused(*error),
             Self::Internal(reason) => Self::Internal(reason.clone()),
         }
     }

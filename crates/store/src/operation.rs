@@ -47,6 +47,8 @@ pub trait Command: Send + Sync + 'static {
     /// The result that the caller receives after the commit.
     type Reply: Send + 'static;
     const KIND: CommandKind = CommandKind::Other;
+    /// True if the command locks the row of the partner whose request it carries out.
+    const LOCKS_PARTNER: bool = false;
 
     /// Returns the time of the command and the seed that its ids are derived from.
     fn moment(&self) -> &Moment;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::rule::operator::{OperatorAuthError, OperatorAuthority};
+use domain::rule::authority::{Authority, AuthorityError};
 use domain::{Moment, Timestamp};
 
 use crate::access_map::AccessMapStats;
@@ -41,10 +41,10 @@ impl RunEnds for Backend {
         self.run(end).await
     }
 
-    async fn run_for_operator(
+    async fn run_authorized(
         &self,
         end: AuthorizedCommand<EndSingleConnection>,
-    ) -> Result<Result<EndOutcome, OperatorAuthError>> {
+    ) -> Result<Result<EndOutcome, AuthorityError>> {
         self.run(end).await
     }
 }
@@ -95,26 +95,23 @@ impl Store {
         self.backend.run(command).await
     }
 
-    /// Runs a command of an operator, like [`Store::run`]. The same transaction verifies that the operator may still perform it.
-    pub async fn run_for_operator<C: Command>(
-        &self,
-        operator: OperatorAuthority,
-        command: C,
-    ) -> Result<C::Reply> {
-        let reply = self.backend.run(AuthorizedCommand { operator, command }).await?;
-        reply.map_err(StoreError::OperatorRefused)
+    /// Runs a command of an operator or partner, like [`Store::run`]. The same transaction verifies that the caller may still
+    /// perform it.
+    pub async fn run_authorized<C: Command>(&self, authority: Authority, command: C) -> Result<C::Reply> {
+        let reply = self.backend.run(AuthorizedCommand { authority, command }).await?;
+        reply.map_err(StoreError::CallerRefused)
     }
 
-    /// Ends a connection at the request of an operator, like [`Store::run_for_operator`].
-    pub async fn end_connection_for_operator(
+    /// Ends a connection at the request of an operator or partner, like [`Store::run_authorized`].
+    pub async fn end_connection_authorized(
         &self,
-        operator: OperatorAuthority,
+        authority: Authority,
         request: EndConnection,
     ) -> Result<EndOutcome> {
         let command = EndSingleConnection(EndRequest::End(request));
         let outcome =
-            self.ends.run_for_operator(&*self.backend, AuthorizedCommand { operator, command }).await?;
-        outcome.map_err(StoreError::OperatorRefused)
+            self.ends.run_authorized(&*self.backend, AuthorizedCommand { authority, command }).await?;
+        outcome.map_err(StoreError::CallerRefused)
     }
 
     /// Ends a connection, and returns once the end is durable. Requests that wait at the same time share a transaction.

@@ -43,6 +43,8 @@ crate::str_enum! {
         InsufficientScope = "insufficient_scope",
         /// The operator's role does not cover the operation.
         InsufficientRole = "insufficient_role",
+        /// The caller was removed or suspended, or lost its role, between its authentication and the commit of the operation.
+        AuthorityLost = "authority_lost",
         /// The bootstrap token was presented for another operation than adding the first administrator.
         BootstrapTokenOnly = "bootstrap_token_only",
         /// The caller is another user of the hub's machine.

@@ -3,6 +3,7 @@
 use domain::Secret;
 use domain::model::operator::{OperatorToken, Role};
 use domain::rule::access_denial::{DenialReason, DeniedCaller};
+use domain::rule::authority::Authority;
 use domain::rule::operator::{self, Operator, OperatorAuthError, admit_local, verify_bootstrap_token};
 use domain::secret::TokenHashes;
 use store::command::OperatorAddedBy;
@@ -43,7 +44,9 @@ pub async fn authenticate_adder(
     let found = find_token(ctx, credential).await?;
     let error = match admit(ctx, credential, found.as_ref(), Role::Admin) {
         Ok(operator) => {
-            return Ok((ctx.for_operator(&operator), OperatorAddedBy::Actor(operator.actor())));
+            let authority = operator.authority().cloned().map(Authority::Operator);
+            let ctx = ctx.for_caller(authority, &credential.attempt);
+            return Ok((ctx, OperatorAddedBy::Actor(operator.actor())));
         }
         Err(error) => error,
     };
@@ -108,6 +111,6 @@ fn deny(
         OperatorAuthError::OtherLocalUser => DenialReason::OtherLocalUser,
     };
     let caller = stored.map_or(DeniedCaller::Unknown, |token| DeniedCaller::Operator(token.id.clone()));
-    credential.attempt.deny(ctx, caller, reason);
+    credential.attempt.deny(ctx.app(), ctx.now(), caller, reason);
     error.into()
 }

@@ -1,6 +1,7 @@
 //! The errors of the admin API with their HTTP statuses, and their conversions from other errors.
 
 use domain::model::operator::Role;
+use domain::rule::authority::AuthorityError;
 use domain::rule::operator::OperatorAuthError;
 use domain::rule::validation::ValidationError;
 use store::StoreError;
@@ -122,7 +123,7 @@ impl<E: Into<InternalError>> From<E> for AdminError {
         let error: InternalError = error.into();
         match error {
             // The operator was removed after the authentication.
-            InternalError::Store(StoreError::OperatorRefused(error)) => error.into(),
+            InternalError::Store(StoreError::CallerRefused(AuthorityError::Operator(error))) => error.into(),
             error => Self::Internal(error),
         }
     }

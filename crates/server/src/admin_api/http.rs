@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use domain::Secret;
 use domain::model::audit_event::Actor;
 use domain::model::operator::Role;
+use domain::rule::authority::Authority;
 use domain::rule::operator::Operator;
 use domain::rule::validation::ValidationError;
 use serde::Serialize;
@@ -271,7 +272,9 @@ impl<B: RequestBody> FromRequest<RequestState> for OperatorRequest<B> {
                 members = body.json_members().map_err(|error| body_problem(&error).into_response())?;
             }
         }
-        let (ctx, actor) = (check.ctx.for_operator(&operator), operator.actor());
+        let authority = operator.authority().cloned().map(Authority::Operator);
+        let ctx = check.ctx.for_caller(authority, &check.credential.attempt);
+        let actor = operator.actor();
         parse_members(members)
             .map(|body| Self { ctx, actor, body })
             .map_err(|invalid| error_response(invalid.into()))

@@ -157,10 +157,9 @@ fn suggest_fix(error: &StoreError) -> &'static str {
         StoreError::UnverifiedRow { .. } => {
             "find out which program wrote to the database, and restore the row from a backup"
         }
-        StoreError::Busy
-        | StoreError::Conflict
-        | StoreError::OperatorRefused(_)
-        | StoreError::Internal(_) => "try again; if the problem remains, the file may be damaged",
+        StoreError::Busy | StoreError::Conflict | StoreError::CallerRefused(_) | StoreError::Internal(_) => {
+            "try again; if the problem remains, the file may be damaged"
+        }
     }
 }
 

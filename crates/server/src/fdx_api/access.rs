@@ -43,7 +43,12 @@ impl FdxCaller {
         let TokenSubject::Connection { id, .. } = &claims.subject else {
             let client = ctx.ask(&GetClient { id: claims.client_id.clone() }).await?;
             check_client_access(&claims, client).map_err(|_| {
-                attempt.deny(ctx, DeniedCaller::Client(claims.client_id.clone()), DenialReason::EndedToken);
+                attempt.deny(
+                    ctx.app(),
+                    ctx.now(),
+                    DeniedCaller::Client(claims.client_id.clone()),
+                    DenialReason::EndedToken,
+                );
                 DataError::InvalidToken
             })?;
             limits.ensure_read_allowed(&claims.client_id, None)?;

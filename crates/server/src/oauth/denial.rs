@@ -28,7 +28,7 @@ impl AccessAttempt {
                 (TokenError::Forged, None) => Some(DenialReason::MissingToken),
             };
             if let Some(reason) = reason {
-                self.deny(ctx, DeniedCaller::Unknown, reason);
+                self.deny(ctx.app(), ctx.now(), DeniedCaller::Unknown, reason);
             }
             AuthzError::InvalidToken(INVALID_BEARER)
         })
@@ -41,7 +41,7 @@ impl AccessAttempt {
             Ok(claims) => DeniedCaller::Client(claims.client_id),
             Err(_) => DeniedCaller::Unknown,
         };
-        self.deny(ctx, caller, DenialReason::EndedToken);
+        self.deny(ctx.app(), ctx.now(), caller, DenialReason::EndedToken);
     }
 
     /// Counts the request of an authenticated client as refused, if the error means that the client may not send it.
@@ -50,7 +50,7 @@ impl AccessAttempt {
             let is_suspended = *error == CLIENT_SUSPENDED;
             let reason =
                 if is_suspended { DenialReason::Suspended } else { DenialReason::UnauthorizedClient };
-            self.deny(ctx, DeniedCaller::Client(client.id.clone()), reason);
+            self.deny(ctx.app(), ctx.now(), DeniedCaller::Client(client.id.clone()), reason);
         }
     }
 }

@@ -1,7 +1,11 @@
 //! The errors of the authorization server, and their conversions from other errors.
 
 use domain::error::{OAuthCode, OAuthError};
+use domain::rule::authority::AuthorityError;
+use domain::rule::client_auth::CLIENT_SUSPENDED;
+use store::StoreError;
 
+use super::bearer::INVALID_BEARER;
 use crate::error::InternalError;
 use crate::rate_limit::RateLimitError;
 
@@ -34,7 +38,16 @@ impl From<RateLimitError> for AuthzError {
 
 impl<E: Into<InternalError>> From<E> for AuthzError {
     fn from(error: E) -> Self {
-        Self::Internal(error.into())
+        match error.into() {
+            // The partner was removed or suspended after its authentication.
+            InternalError::Store(StoreError::CallerRefused(AuthorityError::PartnerEnded)) => {
+                Self::InvalidToken(INVALID_BEARER)
+            }
+            InternalError::Store(StoreError::CallerRefused(AuthorityError::PartnerSuspended)) => {
+                Self::Rejected(CLIENT_SUSPENDED)
+            }
+            error => Self::Internal(error),
+        }
     }
 }
 

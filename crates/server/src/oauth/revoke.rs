@@ -38,7 +38,7 @@ pub async fn revoke_by_bearer(
     let claims = attempt.verify_bearer(ctx, bearer)?;
     let TokenSubject::Connection { id, .. } = &claims.subject else {
         let caller = DeniedCaller::Client(claims.client_id.clone());
-        attempt.deny(ctx, caller, DenialReason::InsufficientScope);
+        attempt.deny(ctx.app(), ctx.now(), caller, DenialReason::InsufficientScope);
         return Err(AuthzError::Rejected(NOT_A_CONNECTION_TOKEN));
     };
     let id = id.clone();

@@ -101,8 +101,13 @@ pub(super) async fn authenticate_client(
         Ok(authenticated) => Ok(authenticated),
         Err(error) => {
             match &id {
-                Some(id) => attempt.deny(ctx, DeniedCaller::Client(id.clone()), DenialReason::WrongSecret),
-                None => attempt.deny_unknown_client(ctx, &credentials.client_id),
+                Some(id) => attempt.deny(
+                    ctx.app(),
+                    ctx.now(),
+                    DeniedCaller::Client(id.clone()),
+                    DenialReason::WrongSecret,
+                ),
+                None => attempt.deny_unknown_client(ctx.app(), ctx.now(), &credentials.client_id),
             }
             let limits = ctx.app().limits();
             limits.ensure_auth_attempt_allowed(id.as_ref(), attempt.network)?;

@@ -6,6 +6,7 @@ use domain::model::access_token::TokenSubject;
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::rule::access::{ClientAccess, check_client_access};
 use domain::rule::access_denial::{DenialReason, DeniedCaller};
+use domain::rule::authority::{Authority, PartnerAuthority};
 use domain::scope::ClientScope;
 use store::query::GetClient;
 
@@ -26,6 +27,15 @@ impl AuthenticatedPartner {
     pub fn actor(&self) -> Actor {
         Actor::new(ActorKind::Partner, self.id().as_str())
     }
+
+    /// Returns what every command of an operation with this level verifies again in its transaction.
+    pub fn authority(&self, level: AccessLevel) -> Option<Authority> {
+        Some(Authority::Partner(PartnerAuthority {
+            id: self.id().clone(),
+            credential_generation: self.0.client().credential_generation,
+            may_be_suspended: level != AccessLevel::Full,
+        }))
+    }
 }
 
 /// A recipient with a valid token from the client credentials grant.
@@ -41,6 +51,11 @@ impl AuthenticatedRecipient {
     pub fn actor(&self) -> Actor {
         Actor::new(ActorKind::Recipient, self.id().as_str())
     }
+
+    /// Returns `None`: a recipient can only end its own connections, which its suspension permits and its removal does anyway.
+    pub const fn authority(&self, _: AccessLevel) -> Option<Authority> {
+        None
+    }
 }
 
 /// The client of an authenticated request: a partner, or a recipient that acts for itself.
@@ -55,6 +70,14 @@ impl AuthenticatedClientKind {
         match self {
             Self::Partner(partner) => partner.id(),
             Self::Recipient(recipient) => recipient.id(),
+        }
+    }
+
+    /// Returns what every command of an operation with this level verifies again in its transaction.
+    pub fn authority(&self, level: AccessLevel) -> Option<Authority> {
+        match self {
+            Self::Partner(partner) => partner.authority(level),
+            Self::Recipient(recipient) => recipient.authority(level),
         }
     }
 }
@@ -134,7 +157,8 @@ async fn authorize_client(
     level: AccessLevel,
 ) -> Result<ClientAccess, AuthzError> {
     let claims = attempt.verify_bearer(ctx, bearer)?;
-    let deny = |reason| attempt.deny(ctx, DeniedCaller::Client(claims.client_id.clone()), reason);
+    let deny =
+        |reason| attempt.deny(ctx.app(), ctx.now(), DeniedCaller::Client(claims.client_id.clone()), reason);
     let TokenSubject::Client { scope, .. } = &claims.subject else {
         deny(DenialReason::InsufficientScope);
         // This is the token of a connection. It is valid, but only for the data of one customer.

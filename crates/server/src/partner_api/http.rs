@@ -31,11 +31,12 @@ pub(super) const OWN_CONNECTIONS: &str = "/api/v1/connections";
 pub(super) const RECIPIENTS: &str = "/api/v1/recipients";
 pub(super) const ALL_REGISTRATIONS: &str = "/api/v1/recipients/providers/requests";
 
-/// Declares axum extractors that authenticate the caller, and count its request, or reject the request with an OAuth error.
+/// Declares axum extractors that authenticate the caller, and count its request, or reject the request with an OAuth error. Each
+/// contains the context in which every command verifies the caller again.
 macro_rules! caller_extractors {
     ($($(#[$doc:meta])* $name:ident($type:ty) = $authenticate:path, $level:ident;)+) => {$(
         $(#[$doc])*
-        pub(super) struct $name($type);
+        pub(super) struct $name(RequestContext, $type);
 
         impl FromRequestParts<RequestState> for $name {
             type Rejection = Response;
@@ -48,7 +49,7 @@ macro_rules! caller_extractors {
                 let caller = caller.map_err(|error| render_authz_error(&error))?;
                 // Counted only now: before authentication, anyone could use up another client's limit.
                 level.count_request(&ctx, caller.id()).map_err(|error| render_authz_error(&error))?;
-                Ok(Self(caller))
+                Ok(Self(ctx.for_caller(caller.authority(level), &attempt), caller))
             }
         }
     )+};
@@ -71,8 +72,9 @@ caller_extractors! {
     AsClient(AuthenticatedClientKind) = super::authenticate_client, Full;
 }
 
-/// The authenticated partner, which is not suspended, and the parsed body of its request.
-pub(super) struct PartnerRequest<B>(AuthenticatedPartner, B);
+/// The context in which every command verifies the partner again, the authenticated partner, which is not suspended, and the parsed
+/// body of its request.
+pub(super) struct PartnerRequest<B>(RequestContext, AuthenticatedPartner, B);
 
 impl<B: RequestBody> FromRequest<RequestState> for PartnerRequest<B> {
     type Rejection = Response;
@@ -92,19 +94,20 @@ impl<B: RequestBody> FromRequest<RequestState> for PartnerRequest<B> {
         // The partner is authenticated again with the current time: it may have been suspended, or its token may have
         // expired, while the body was being received.
         let ctx = ctx.refreshed().map_err(|error| render_authz_error(&error.into()))?;
-        let partner = super::authenticate_partner(&ctx, &attempt, bearer.as_ref(), AccessLevel::Full)
+        let level = AccessLevel::Full;
+        let partner = super::authenticate_partner(&ctx, &attempt, bearer.as_ref(), level)
             .await
             .map_err(|error| render_authz_error(&error))?;
+        let ctx = ctx.for_caller(partner.authority(level), &attempt);
         let members = body.json_members().map_err(|error| render_body_error(&error))?;
         parse_members(members)
-            .map(|body| Self(partner, body))
+            .map(|body| Self(ctx, partner, body))
             .map_err(|invalid| render_error(&invalid.into()))
     }
 }
 
 pub(super) async fn create_recipient(
-    ctx: RequestContext,
-    PartnerRequest(partner, body): PartnerRequest<CreateDataRecipientRequest>,
+    PartnerRequest(ctx, partner, body): PartnerRequest<CreateDataRecipientRequest>,
 ) -> Response {
     render(recipients::create(&ctx, &partner, body).await, |(recipient, secret)| {
         json(&RecipientBody::from_created(recipient, secret))
@@ -112,9 +115,8 @@ pub(super) async fn create_recipient(
 }
 
 pub(super) async fn list_recipients(
-    ctx: RequestContext,
     // A suspended partner must find the recipients whose connections it may end.
-    AsReadingPartner(partner): AsReadingPartner,
+    AsReadingPartner(ctx, partner): AsReadingPartner,
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = ListQuery::parse(query.as_deref());
@@ -123,47 +125,33 @@ pub(super) async fn list_recipients(
     })
 }
 
-pub(super) async fn show_recipient(
-    ctx: RequestContext,
-    AsPartner(partner): AsPartner,
-    Segment(id): Segment,
-) -> Response {
+pub(super) async fn show_recipient(AsPartner(ctx, partner): AsPartner, Segment(id): Segment) -> Response {
     render(recipients::find_active(&ctx, &partner, &id).await, |recipient| {
         json(&RecipientBody::from_recipient(recipient))
     })
 }
 
 pub(super) async fn update_recipient(
-    ctx: RequestContext,
     Segment(id): Segment,
-    PartnerRequest(partner, body): PartnerRequest<UpdateDataRecipientRequest>,
+    PartnerRequest(ctx, partner, body): PartnerRequest<UpdateDataRecipientRequest>,
 ) -> Response {
     render(recipients::update(&ctx, &partner, &id, body).await, |recipient| {
         json(&RecipientBody::from_recipient(recipient))
     })
 }
 
-pub(super) async fn remove_recipient(
-    ctx: RequestContext,
-    AsPartner(partner): AsPartner,
-    Segment(id): Segment,
-) -> Response {
+pub(super) async fn remove_recipient(AsPartner(ctx, partner): AsPartner, Segment(id): Segment) -> Response {
     render(recipients::remove(&ctx, &partner, &id).await, no_content)
 }
 
-pub(super) async fn rotate_secret(
-    ctx: RequestContext,
-    AsPartner(partner): AsPartner,
-    Segment(id): Segment,
-) -> Response {
+pub(super) async fn rotate_secret(AsPartner(ctx, partner): AsPartner, Segment(id): Segment) -> Response {
     render(recipients::rotate_secret(&ctx, &partner, &id).await, |(client_id, secret)| {
         json(&SecretBody::new(client_id, secret))
     })
 }
 
 pub(super) async fn request_registrations(
-    ctx: RequestContext,
-    AsPartner(partner): AsPartner,
+    AsPartner(ctx, partner): AsPartner,
     Segments([recipient_ids, provider_ids]): Segments<2>,
 ) -> Response {
     render(registrations::request(&ctx, &partner, &recipient_ids, &provider_ids).await, |all| {
@@ -172,8 +160,7 @@ pub(super) async fn request_registrations(
 }
 
 pub(super) async fn list_all_registrations(
-    ctx: RequestContext,
-    AsPartner(partner): AsPartner,
+    AsPartner(ctx, partner): AsPartner,
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = ListQuery::parse(query.as_deref());
@@ -183,8 +170,7 @@ pub(super) async fn list_all_registrations(
 }
 
 pub(super) async fn list_registrations(
-    ctx: RequestContext,
-    AsPartner(partner): AsPartner,
+    AsPartner(ctx, partner): AsPartner,
     Segment(id): Segment,
     RawQuery(query): RawQuery,
 ) -> Response {
@@ -195,8 +181,7 @@ pub(super) async fn list_registrations(
 }
 
 pub(super) async fn show_registration(
-    ctx: RequestContext,
-    AsPartner(partner): AsPartner,
+    AsPartner(ctx, partner): AsPartner,
     Segments([id, provider]): Segments<2>,
 ) -> Response {
     render(registrations::find(&ctx, &partner, &id, &provider).await, |registration| {
@@ -204,25 +189,20 @@ pub(super) async fn show_registration(
     })
 }
 
-pub(super) async fn list_providers(ctx: RequestContext, AsClient(client): AsClient) -> Response {
+pub(super) async fn list_providers(AsClient(ctx, client): AsClient) -> Response {
     render(providers::list_visible(&ctx, &client).await, |all| json(&ProviderBody::list_from(all)))
 }
 
-pub(super) async fn list_own_providers(ctx: RequestContext, AsRecipient(recipient): AsRecipient) -> Response {
+pub(super) async fn list_own_providers(AsRecipient(ctx, recipient): AsRecipient) -> Response {
     render(providers::list_active(&ctx, &recipient).await, |all| json(&ProviderBody::list_from(all)))
 }
 
-pub(super) async fn show_provider(
-    ctx: RequestContext,
-    AsPartner(_): AsPartner,
-    Segment(id): Segment,
-) -> Response {
+pub(super) async fn show_provider(AsPartner(ctx, _): AsPartner, Segment(id): Segment) -> Response {
     render(providers::find(&ctx, &id).await, |provider| json(&ProviderDetailBody::new(provider)))
 }
 
 pub(super) async fn list_providers_v2(
-    ctx: RequestContext,
-    AsClient(client): AsClient,
+    AsClient(ctx, client): AsClient,
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = ListQuery::parse(query.as_deref());
@@ -230,8 +210,7 @@ pub(super) async fn list_providers_v2(
 }
 
 pub(super) async fn list_own_connections(
-    ctx: RequestContext,
-    AsReadingRecipient(recipient): AsReadingRecipient,
+    AsReadingRecipient(ctx, recipient): AsReadingRecipient,
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = ListQuery::parse(query.as_deref());
@@ -241,8 +220,7 @@ pub(super) async fn list_own_connections(
 }
 
 pub(super) async fn show_own_connection(
-    ctx: RequestContext,
-    AsReadingRecipient(recipient): AsReadingRecipient,
+    AsReadingRecipient(ctx, recipient): AsReadingRecipient,
     Segment(id): Segment,
 ) -> Response {
     render(connections::find(&ctx, recipient.id(), &id).await, |connection| {
@@ -251,8 +229,7 @@ pub(super) async fn show_own_connection(
 }
 
 pub(super) async fn end_own_connection(
-    ctx: RequestContext,
-    AsEndingRecipient(recipient): AsEndingRecipient,
+    AsEndingRecipient(ctx, recipient): AsEndingRecipient,
     Segment(id): Segment,
 ) -> Response {
     let (cause, actor) = (EndCause::Recipient, recipient.actor());
@@ -260,8 +237,7 @@ pub(super) async fn end_own_connection(
 }
 
 pub(super) async fn list_connections(
-    ctx: RequestContext,
-    AsReadingPartner(partner): AsReadingPartner,
+    AsReadingPartner(ctx, partner): AsReadingPartner,
     Segment(client_id): Segment,
     RawQuery(query): RawQuery,
 ) -> Response {
@@ -272,8 +248,7 @@ pub(super) async fn list_connections(
 }
 
 pub(super) async fn show_connection(
-    ctx: RequestContext,
-    AsReadingPartner(partner): AsReadingPartner,
+    AsReadingPartner(ctx, partner): AsReadingPartner,
     Segments([client_id, id]): Segments<2>,
 ) -> Response {
     render(connections::find_for_partner(&ctx, &partner, &client_id, &id).await, |connection| {
@@ -282,8 +257,7 @@ pub(super) async fn show_connection(
 }
 
 pub(super) async fn end_connection(
-    ctx: RequestContext,
-    AsEndingPartner(partner): AsEndingPartner,
+    AsEndingPartner(ctx, partner): AsEndingPartner,
     Segments([client_id, id]): Segments<2>,
 ) -> Response {
     render(connections::end_for_partner(&ctx, &partner, &client_id, &id).await, no_content)

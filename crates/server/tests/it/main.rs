@@ -25,6 +25,7 @@ mod docs;
 mod document_streams;
 mod durability_settings;
 mod dynamic_registration;
+mod ended_partners;
 mod ended_tokens;
 mod expiry;
 mod fail_over;

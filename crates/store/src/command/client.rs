@@ -41,6 +41,7 @@ pub enum RegisterClientOutcome {
 
 impl Command for RegisterClient {
     type Reply = RegisterClientOutcome;
+    const LOCKS_PARTNER: bool = true;
 
     fn moment(&self) -> &Moment {
         &self.moment

@@ -1,22 +1,25 @@
-//! Tests of operators: use of the bootstrap token, and adding and removing operators.
+//! Tests of operators: use of the bootstrap token, and adding and removing operators; and of commands whose caller, an operator or a
+//! partner, may not perform them any more.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use domain::id::OperatorId;
+use domain::id::{ConnectionId, OperatorId};
 use domain::model::audit_event::{Actor, ActorKind, AuditHead, SubjectKind};
+use domain::model::client::ClientKind;
 use domain::model::connection::EndCause;
 use domain::model::operator::{OperatorToken, Role};
 use domain::model::provider::ProviderState;
+use domain::rule::authority::{Authority, AuthorityError, PartnerAuthority};
 use domain::rule::operator::{LOCAL_ACTOR_ID, OperatorAuthError, OperatorAuthority};
 use store::StoreError;
 use store::command::{
-    AddOperator, AddOperatorOutcome, EndConnection, EndOutcome, IssueBootstrapToken, OperatorAddedBy,
-    RemoveOperator, SetProviderState,
+    AddOperator, AddOperatorOutcome, ClientSelector, ClientUpdate, EndConnection, EndOutcome,
+    IssueBootstrapToken, OperatorAddedBy, RemoveOperator, SetProviderState, UpdateClient,
 };
 use store::query::{FindOperator, ListOperators};
 
-use crate::support::{DAY, TestStore, hash, hashes, on_both, operator_actor};
+use crate::support::{DAY, TestStore, hash, hashes, on_both, operator_actor, parse_client_id};
 
 on_both!(
     bootstrap_token_adds_first_admin_once,
@@ -24,6 +27,7 @@ on_both!(
     concurrent_bootstrap_uses_add_one_admin,
     removed_or_expired_admin_cannot_add_operators,
     command_of_removed_operator_has_no_effect,
+    command_of_ended_partner_has_no_effect,
     operator_name_is_reusable_after_removal_or_expiry
 );
 
@@ -70,8 +74,8 @@ impl TestStore {
         let authority = OperatorAuthority { id: caller.clone(), required_role: Role::Admin };
         let added_by = OperatorAddedBy::Actor(Actor::new(ActorKind::Operator, caller.as_str()));
         let add = AddOperator { moment: self.next_moment(), token, added_by };
-        match self.store.run_for_operator(authority, add).await {
-            Err(StoreError::OperatorRefused(error)) => Err(error),
+        match self.store.run_authorized(Authority::Operator(authority), add).await {
+            Err(StoreError::CallerRefused(AuthorityError::Operator(error))) => Err(error),
             outcome => Ok(outcome.unwrap()),
         }
     }
@@ -156,12 +160,13 @@ async fn command_of_removed_operator_has_no_effect(mut kit: TestStore) {
             actor: operator_actor(),
             fence: None,
         };
-        let paused = kit.store.run_for_operator(authority.clone(), pause).await;
-        let ended = kit.store.end_connection_for_operator(authority, end).await;
+        let authority = Authority::Operator(authority);
+        let paused = kit.store.run_authorized(authority.clone(), pause).await;
+        let ended = kit.store.end_connection_authorized(authority, end).await;
         (paused, ended)
     };
-    let is_refused =
-        |error: StoreError| matches!(error, StoreError::OperatorRefused(OperatorAuthError::Unknown));
+    let unknown = AuthorityError::Operator(OperatorAuthError::Unknown);
+    let is_refused = |error: StoreError| matches!(error, StoreError::CallerRefused(e) if e == unknown);
 
     let remove = RemoveOperator { moment: kit.next_moment(), id: ann.id.clone(), actor: operator_actor() };
     assert!(kit.store.run(remove).await.unwrap());
@@ -238,4 +243,53 @@ async fn operator_name_is_reusable_after_removal_or_expiry(mut kit: TestStore) {
     let first = kit.store.query(&page(None, 2)).await.unwrap();
     let rest = kit.store.query(&page(Some(first.rows[1].id.clone()), 100)).await.unwrap();
     assert_eq!((first.rows.len(), rest.rows.len()), (2, 1));
+}
+
+/// A suspended partner can still end connections. One whose secret was replaced, or that was removed, can do nothing.
+async fn command_of_ended_partner_has_no_effect(kit: TestStore) {
+    assert!(kit.register("dc-partner", ClientKind::Partner, None).await);
+    kit.register_under_partner("dc-recipient", "dc-partner").await;
+    let mut ids = Vec::new();
+    for name in ["a", "b"] {
+        ids.push(kit.create_active_connection(name, "dc-acme", Some(name)).await);
+    }
+    let attempt = async |level, connection: &ConnectionId| {
+        let authority = |may_be_suspended| {
+            let id = parse_client_id("dc-partner");
+            Authority::Partner(PartnerAuthority { id, credential_generation: 1, may_be_suspended })
+        };
+        let (partner, recipient) = (parse_client_id("dc-partner"), parse_client_id("dc-recipient"));
+        let update = UpdateClient {
+            moment: kit.next_moment(),
+            selector: ClientSelector::for_partner(partner, recipient),
+            update: ClientUpdate::RedirectUris(vec![format!("https://{level}.example/")]),
+            actor: operator_actor(),
+        };
+        let end = EndConnection {
+            moment: kit.next_moment(),
+            connection_id: connection.clone(),
+            cause: EndCause::Partner,
+            actor: operator_actor(),
+            fence: None,
+        };
+        let refusal = |error: StoreError| match error {
+            StoreError::CallerRefused(error) => error,
+            other => panic!("{other}"),
+        };
+        let updated = kit.store.run_authorized(authority(false), update).await.map_err(refusal);
+        let ended = kit.store.end_connection_authorized(authority(true), end).await.map_err(refusal);
+        (updated, ended)
+    };
+
+    let active = attempt("active", &ids[0]).await;
+    assert!(kit.update_client("dc-partner", ClientUpdate::Suspended(true)).await);
+    let suspended = attempt("suspended", &ids[1]).await;
+    assert!(kit.update_client("dc-partner", ClientUpdate::Suspended(false)).await);
+    assert!(kit.update_client("dc-partner", ClientUpdate::Secret(hash("new secret"))).await);
+    let renewed = attempt("renewed", &ids[1]).await;
+
+    assert_eq!(active, (Ok(true), Ok(EndOutcome::Ended(EndCause::Partner))));
+    let ended = Ok(EndOutcome::Ended(EndCause::Partner));
+    assert_eq!(suspended, (Err(AuthorityError::PartnerSuspended), ended));
+    assert_eq!(renewed, (Err(AuthorityError::PartnerEnded), Err(AuthorityError::PartnerEnded)));
 }
