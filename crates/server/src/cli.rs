@@ -45,7 +45,7 @@ use admin_client::WithHub;
 pub use browser::{Browser, BrowserRequest, BrowserResponse, find_hidden_field, resolve_url};
 pub use error::CliError;
 use globals::GlobalArgs;
-pub use sandbox::{BankSite, SandboxArgs, SandboxCredentials, SandboxEnvironment};
+pub use sandbox::{BankSecurity, BankSite, SandboxArgs, SandboxCredentials, SandboxEnvironment};
 
 /// The time that blocking calls have to end after a command.
 const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);

@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The permission that a customer gave to a client: accounts and scope.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -23,6 +24,9 @@ pub(super) struct CustomerGrant {
     /// The time of the consent, in milliseconds since the epoch.
     #[serde(default)]
     pub(super) granted_at: i64,
+    /// The consent request that the customer has agreed to (RFC 9396), at a bank that requires one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) details: Option<Value>,
 }
 
 /// A dynamically registered client (RFC 7591).

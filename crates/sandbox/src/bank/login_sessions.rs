@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use crate::language::SandboxLanguage;
 
 const SESSION_TTL_MS: i64 = 600_000;
@@ -19,6 +21,11 @@ pub(super) struct AuthorizeParams {
     pub(super) scope: String,
     pub(super) state: Option<String>,
     pub(super) challenge: String,
+    /// The value that the id token repeats.
+    pub(super) nonce: Option<String>,
+    pub(super) has_refresh_token: bool,
+    /// The consent request (RFC 9396), at a bank that requires one.
+    pub(super) details: Option<Value>,
 }
 
 #[derive(Clone, Debug)]
@@ -80,7 +87,7 @@ pub(super) struct CodeRedemption<'a> {
 
 /// The result of checking an authorization code.
 pub(super) enum CodeOutcome {
-    Valid(IssuedCode),
+    Valid(Box<IssuedCode>),
     Reused { grant_id: Option<String> },
     Invalid,
 }
@@ -189,6 +196,6 @@ impl SignInSessions {
             return CodeOutcome::Invalid;
         }
         code.grant_id = Some(redemption.grant_id.to_owned());
-        CodeOutcome::Valid(code.clone())
+        CodeOutcome::Valid(Box::new(code.clone()))
     }
 }

@@ -14,10 +14,10 @@ use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use super::form_fields::FormFields;
 use super::state::Bank;
 use crate::browser;
 use crate::language::SandboxLanguage;
-use form::FormFields;
 use page::{BankPageFrame, accepts_html, render_page};
 
 pub(super) fn routes(bank: &Bank) -> Router<Bank> {

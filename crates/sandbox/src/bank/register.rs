@@ -75,7 +75,8 @@ impl Bank {
     /// Returns the initial access token for client registration; none at a bank without registration.
     pub fn initial_access_token(&self) -> Option<String> {
         let label = format!("initial-access-token/{}", self.profile().key);
-        self.profile().supports_registration.then(|| derive_text(&self.settings().secret_key, &label))
+        let is_supported = self.profile().supports_registration && self.settings().security.accepts_secrets();
+        is_supported.then(|| derive_text(&self.settings().secret_key, &label))
     }
 
     /// Returns the ids of the dynamically registered clients.

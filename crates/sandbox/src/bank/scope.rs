@@ -40,6 +40,11 @@ pub(super) fn filter_supported(scope: &str) -> String {
     supported.collect::<Vec<_>>().join(" ")
 }
 
+/// Returns the supported scopes in the order of the pages.
+pub(super) fn supported_scopes() -> impl Iterator<Item = &'static str> {
+    SCOPE_LABELS.iter().map(|label| label.scope)
+}
+
 /// Returns true if a scope contains the value `fdx:CLUSTER:read` for one of the clusters.
 pub(super) fn covers(scope: &str, clusters: &[&str]) -> bool {
     let cluster = |value: &str| {

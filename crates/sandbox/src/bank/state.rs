@@ -7,12 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::client_assertion::AssertionVerifier;
 use super::consent_sessions::ConsentSessions;
 use super::fault_settings::FaultSettings;
 use super::grants::Grants;
+use super::id_token_key::IdTokenKey;
 use super::ledger::{BankCustomer, Ledger, PostingCache};
 use super::login_sessions::SignInSessions;
 use super::profile::BankProfile;
+use super::pushed_requests::PushedRequestStore;
+use super::security::SecurityProfile;
 
 /// The settings that a bank is opened with.
 pub struct BankSettings {
@@ -31,6 +35,7 @@ pub struct BankSettings {
     /// The journal file in which grants and registered clients are stored.
     pub journal: PathBuf,
     pub clock: BankClock,
+    pub security: SecurityProfile,
 }
 
 /// A function that returns the current time in milliseconds since the epoch.
@@ -47,6 +52,9 @@ struct BankInner {
     grants: Mutex<Grants>,
     sign_in_sessions: Mutex<SignInSessions>,
     consent_sessions: Mutex<ConsentSessions>,
+    pushed_requests: Mutex<PushedRequestStore>,
+    id_token_key: Option<IdTokenKey>,
+    assertion_verifier: Option<AssertionVerifier>,
     faults: watch::Sender<FaultSettings>,
     csrf_token: String,
     calls: AtomicU64,
@@ -62,6 +70,11 @@ pub struct Login {
 impl Bank {
     pub(super) fn open(profile: &'static BankProfile, settings: BankSettings) -> io::Result<Self> {
         let grants = Grants::open(&settings.journal)?;
+        let (id_token_key, assertion_verifier) = match &settings.security {
+            SecurityProfile::Plain => (None, None),
+            SecurityProfile::OpenId => (Some(IdTokenKey::generate()?), None),
+            SecurityProfile::Fapi(_) => (None, Some(AssertionVerifier::new()?)),
+        };
         Ok(Self(Arc::new(BankInner {
             profile,
             settings,
@@ -69,6 +82,9 @@ impl Bank {
             grants: Mutex::new(grants),
             sign_in_sessions: Mutex::default(),
             consent_sessions: Mutex::default(),
+            pushed_requests: Mutex::default(),
+            id_token_key,
+            assertion_verifier,
             faults: watch::Sender::new(FaultSettings::for_profile(profile)),
             csrf_token: crate::random::generate_secret()?,
             calls: AtomicU64::new(0),
@@ -153,6 +169,19 @@ impl Bank {
 
     pub(super) fn consent_sessions(&self) -> MutexGuard<'_, ConsentSessions> {
         self.0.consent_sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn pushed_requests(&self) -> MutexGuard<'_, PushedRequestStore> {
+        self.0.pushed_requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the key that signs id tokens, at a bank with OpenID Connect.
+    pub(super) fn id_token_key(&self) -> Option<&IdTokenKey> {
+        self.0.id_token_key.as_ref()
+    }
+
+    pub(super) fn assertion_verifier(&self) -> Option<&AssertionVerifier> {
+        self.0.assertion_verifier.as_ref()
     }
 
     /// Ends a grant. At a bank with one grant for each customer and client, ends all grants of the customer.

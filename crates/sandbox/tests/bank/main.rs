@@ -6,5 +6,6 @@ mod data;
 mod fault_injection;
 mod flow;
 mod oauth;
+mod openid;
 mod register;
 mod support;

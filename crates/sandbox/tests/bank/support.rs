@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, Method, Request, StatusCode, header};
 use fdx::{Account, Accounts, PaymentNetworks, Statements, Transactions, v6};
 use http_body_util::BodyExt;
-use sandbox::bank::{Bank, BankSettings};
+use sandbox::bank::{Bank, BankSettings, SecurityProfile};
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -76,7 +76,7 @@ fn convert_to_v5<T: v6::CrossVersion>(text: &str) -> String {
     serde_json::to_string(&read.value).unwrap()
 }
 
-fn open_at(open: OpenBank, journal: &Path, clock: &Arc<AtomicI64>) -> Bank {
+fn open_at(open: OpenBank, journal: &Path, clock: &Arc<AtomicI64>, security: SecurityProfile) -> Bank {
     let clock = Arc::clone(clock);
     let settings = BankSettings {
         seed: b"seed".to_vec(),
@@ -87,6 +87,7 @@ fn open_at(open: OpenBank, journal: &Path, clock: &Arc<AtomicI64>) -> Bank {
         redirect_uris: vec![REDIRECT_URI.into()],
         journal: journal.into(),
         clock: Arc::new(move || clock.load(Ordering::Relaxed)),
+        security,
     };
     open(settings).unwrap()
 }
@@ -104,16 +105,26 @@ impl TestBank {
         Self::new(Bank::prairie)
     }
 
+    /// Opens Maple Trust with OpenID Connect.
+    pub(crate) fn maple_with_openid() -> Self {
+        Self::with_security(Bank::maple, SecurityProfile::OpenId)
+    }
+
     pub(crate) fn new(open: OpenBank) -> Self {
+        Self::with_security(open, SecurityProfile::Plain)
+    }
+
+    fn with_security(open: OpenBank, security: SecurityProfile) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(AtomicI64::new(NOW));
-        let bank = open_at(open, &folder.path().join("grants.jsonl"), &clock);
+        let bank = open_at(open, &folder.path().join("grants.jsonl"), &clock, security);
         Self { open, router: bank.router(), inner: bank, clock, folder }
     }
 
     /// Opens another instance of the bank on the same journal, as after a restart.
     pub(crate) fn restart(&self) -> Self {
-        let bank = open_at(self.open, &self.folder.path().join("grants.jsonl"), &self.clock);
+        let journal = self.folder.path().join("grants.jsonl");
+        let bank = open_at(self.open, &journal, &self.clock, SecurityProfile::Plain);
         let (clock, folder) = (Arc::clone(&self.clock), tempfile::tempdir().unwrap());
         Self { open: self.open, router: bank.router(), inner: bank, clock, folder }
     }
@@ -300,6 +311,7 @@ impl BankBrowser<'_> {
             ("redirect_uri", REDIRECT_URI),
             ("state", "s 1"),
             ("scope", scope),
+            ("nonce", "a-nonce"),
             ("code_challenge", CHALLENGE),
             ("code_challenge_method", "S256"),
         ]);

@@ -2,6 +2,7 @@
 
 mod args;
 mod environment;
+mod fapi_files;
 mod identity;
 mod providers;
 mod seed;
@@ -18,7 +19,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::telemetry;
 
-pub use args::SandboxArgs;
+pub use args::{BankSecurity, SandboxArgs};
 use environment::CONFIG_FILE_NAME;
 pub use environment::{BankSite, SandboxEnvironment};
 pub use seed::SandboxCredentials;
@@ -70,6 +71,9 @@ fn build_json(sandbox: &SandboxEnvironment) -> serde_json::Value {
                 "faults": site.faults_url(), "customers": customers});
             // `levers` is the former name of `faults`. It will be removed with the first release.
             provider["levers"] = site.faults_url().into();
+            if let Some(url) = &site.mutual_tls_url {
+                provider["mutual_tls"] = url.as_str().into();
+            }
             if let Some(token) = site.bank.initial_access_token() {
                 provider["registration"] = json!({"endpoint": site.registration_url(), "initial_access_token": token});
             }
@@ -111,6 +115,9 @@ fn render_description(sandbox: &SandboxEnvironment, args: &SandboxArgs) -> Strin
             site.provider_id
         );
         let _ = writeln!(text, "faults       {}   make the bank slow or return errors", site.faults_url());
+        if let Some(url) = &site.mutual_tls_url {
+            let _ = writeln!(text, "mutual TLS   {url}   the endpoints that the hub calls");
+        }
         if let Some(token) = site.bank.initial_access_token() {
             let _ = writeln!(
                 text,

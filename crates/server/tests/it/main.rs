@@ -8,6 +8,7 @@ mod admin_cli;
 mod attack;
 mod authorize;
 mod availability;
+mod bank_profiles;
 mod benchmark;
 mod browser;
 mod changed_rows;

@@ -1,51 +1,13 @@
 //! Tests of the sandbox as a recipient's CI uses it: one line of JSON, then HTTP.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 use bowline::cli::{Browser, BrowserRequest};
 use domain::model::connection::UpstreamRevocation;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{
-    AuthorizationFlow, ConnectionTokens, Customer, HubApiClient, SCOPE, TestClient, TestHub, authorize_url,
-    query_parameter, reserve_ports,
-};
-
-/// A running `bowline sandbox --json`, which is killed when dropped.
-struct SandboxProcess {
-    line: Value,
-    child: Child,
-}
-
-impl SandboxProcess {
-    fn start(data: &Path, port: u16) -> Self {
-        Self::start_with(data, port, &[])
-    }
-
-    fn start_with(data: &Path, port: u16, arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_bowline"))
-            .args(["sandbox", "--json", "--port", &port.to_string(), "--data"])
-            .arg(data)
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { line: serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}")), child }
-    }
-}
-
-impl Drop for SandboxProcess {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::support::{HubApiClient, SCOPE, SandboxProcess, TestClient, TestHub, reserve_ports};
 
 fn object_keys(value: &Value) -> BTreeSet<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
@@ -128,24 +90,10 @@ async fn sandbox_json_output_is_enough_to_connect_and_revoke() {
     let world = SandboxProcess::start(folder.path(), 0);
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let (line, browser) = (&world.line, Browser::new().unwrap());
-    let (hub, maple, own) = (text(&line["hub"]), &line["providers"][0], &line["recipients"][1]);
-    let recipient = TestClient {
-        id: text(&own["client_id"]),
-        secret: text(&own["client_secret"]),
-        redirect_uri: text(&own["redirect_uris"][0]),
-    };
-    let alice = &maple["customers"][0];
-    let customer = Customer {
-        username: text(&alice["username"]),
-        password: text(&alice["password"]),
-        accounts: Vec::new(),
-    };
-    let walk = AuthorizationFlow { browser: &browser, origins: vec![hub.clone(), text(&maple["url"])] };
+    let (hub, maple) = (text(&line["hub"]), &line["providers"][0]);
+    let recipient = world.own_app();
     let api = HubApiClient { browser: &browser, hub: &hub };
-    let back =
-        walk.complete(&authorize_url(&hub, &TestHub::build_authorization_query(&recipient)), &customer).await;
-    let code = query_parameter(&back, "code").unwrap();
-    let tokens = ConnectionTokens::from_response(&api.redeem(&recipient, &code).await, code);
+    let tokens = world.connect(&browser, 0).await;
     assert_eq!(api.read("/accounts", &tokens.access).await.status, 200);
     assert_eq!(maple["levers"], maple["faults"], "the old name still works");
     let mut faults = BrowserRequest::new(Method::PUT, &text(&maple["faults"]));

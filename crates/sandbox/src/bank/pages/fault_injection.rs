@@ -11,10 +11,10 @@ use serde_json::{Map, Number, Value, json};
 
 use super::super::fault_injection;
 use super::super::fault_settings::{DataFault, EndpointStatus, FaultSettings};
+use super::super::form_fields::FormFields;
 use super::super::grants::GrantSummary;
 use super::super::state::{Bank, Login};
 use super::super::token_faults::{RevocationBehavior, TokenResponseFault};
-use super::form::FormFields;
 use super::page::{BankPageFrame, accepts_html, redirect_to, render_page};
 use crate::language::SandboxLanguage;
 

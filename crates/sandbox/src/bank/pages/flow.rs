@@ -8,11 +8,13 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 
+use super::super::form_fields::FormFields;
 use super::super::ledger::{AccountChoice, BankCustomer};
 use super::super::login_sessions::{AuthorizeParams, SessionEndReason, SignInSession};
 use super::super::scope::{self, ScopeLabel};
+use super::super::security::SecurityProfile;
 use super::super::state::Bank;
-use super::form::{FormFields, FormSession, VerifiedForm, request_language};
+use super::form::{FormSession, VerifiedForm, request_language};
 use super::page::{BankPageFrame, internal_error, redirect_to, render_page};
 use crate::language::SandboxLanguage;
 use crate::random::{generate_secret, hash};
@@ -108,6 +110,34 @@ impl Bank {
         redirect_to_client(self, &session.request.redirect_uri, session.request.state.as_deref(), result)
     }
 
+    /// Finds the authorization request of a browser: in its parameters, or among the pushed ones. The error is the response to a
+    /// request that cannot be used.
+    fn find_authorization_request(
+        &self,
+        language: SandboxLanguage,
+        query: &FormFields,
+    ) -> Result<AuthorizeParams, Box<Response>> {
+        let client_id = query.get("client_id").unwrap_or_default();
+        let must_be_pushed = matches!(self.settings().security, SecurityProfile::Fapi(_));
+        if let Some(uri) = query.get("request_uri").filter(|_| must_be_pushed) {
+            let pushed = self.pushed_requests().take(uri, client_id, self.now());
+            let expired = || Box::new(self.session_ended_page(language, SessionEndReason::Expired));
+            return pushed.ok_or_else(expired);
+        }
+        let redirect_uri = query.get("redirect_uri").unwrap_or_default();
+        // Without a registered redirect URI the browser must not be redirected (RFC 6749, section 4.1.2.1).
+        if !self.is_redirect_uri_registered(client_id, redirect_uri) {
+            return Err(Box::new(self.message_page(language, StatusCode::BAD_REQUEST, "unknown-app")));
+        }
+        let reject =
+            |code| Box::new(redirect_to_client(self, redirect_uri, query.get("state"), ("error", code)));
+        // RFC 9126 §4: the bank accepts only pushed requests.
+        if must_be_pushed {
+            return Err(reject("invalid_request"));
+        }
+        self.read_authorization_request(client_id, redirect_uri, query).map_err(reject)
+    }
+
     fn signed_in_customer(&self, session: &SignInSession) -> Option<&'static BankCustomer> {
         session.username.as_deref().and_then(|username| self.profile().catalog.find_customer(username))
     }
@@ -132,28 +162,9 @@ async fn authorize(
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = FormFields::parse(query.unwrap_or_default().as_bytes());
-    let redirect_uri = query.get("redirect_uri").unwrap_or_default();
-    let client_id = query.get("client_id").unwrap_or_default();
-    // Without a registered redirect URI the browser must not be redirected (RFC 6749, section 4.1.2.1).
-    if !bank.is_redirect_uri_registered(client_id, redirect_uri) {
-        return bank.message_page(language, StatusCode::BAD_REQUEST, "unknown-app");
-    }
-    let state = query.get("state").map(str::to_owned);
-    let challenge =
-        query.get("code_challenge").filter(|_| query.get("code_challenge_method") == Some("S256"));
-    let (Some(challenge), Some("code")) = (challenge, query.get("response_type")) else {
-        return redirect_to_client(&bank, redirect_uri, state.as_deref(), ("error", "invalid_request"));
-    };
-    let scope = scope::filter_supported(query.get("scope").unwrap_or_default());
-    if scope.is_empty() {
-        return redirect_to_client(&bank, redirect_uri, state.as_deref(), ("error", "invalid_scope"));
-    }
-    let request = AuthorizeParams {
-        client_id: client_id.to_owned(),
-        redirect_uri: redirect_uri.to_owned(),
-        scope,
-        state,
-        challenge: challenge.to_owned(),
+    let request = match bank.find_authorization_request(language, &query) {
+        Ok(request) => request,
+        Err(response) => return *response,
     };
     let (Ok(id), Ok(csrf_token)) = (generate_secret(), generate_secret()) else {
         return internal_error();

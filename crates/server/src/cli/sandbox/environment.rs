@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use domain::Secret;
 use http::StatusCode;
-use sandbox::bank::{self, Bank};
+use sandbox::bank::{self, Bank, ClientCertificate, FapiSettings, MutualTlsListener, SecurityProfile};
 use sandbox::demo::{self, Demo};
 use serde_json::json;
 use store::{Location, Store, StorePurpose};
@@ -20,9 +20,12 @@ use super::super::error::CliError;
 use super::super::hub::{create_or_open_app, migrate, parse_store_location};
 use super::super::listeners::{bind, bind_admin_socket};
 use super::super::private_files::write_private_file;
-use super::args::SandboxArgs;
+use super::args::{BankSecurity, SandboxArgs};
+use super::fapi_files::FapiFiles;
 use super::identity::SandboxIdentity;
-use super::providers::{HIDDEN_PROVIDER, HUB_AT_BANK, SANDBOX_PROVIDERS, SandboxProvider, full_scope};
+use super::providers::{
+    HIDDEN_PROVIDER, HUB_AT_BANK, ProviderAccess, SANDBOX_PROVIDERS, SandboxProvider, full_scope,
+};
 use super::seed::{SandboxCredentials, seed_hub};
 use crate::app::App;
 use crate::clock::Clock;
@@ -58,6 +61,8 @@ pub struct BankSite {
     pub bank: Bank,
     /// The origin of the bank: scheme, host and port.
     pub url: String,
+    /// The origin of the endpoints that the hub calls, if the bank requires mutual TLS.
+    pub mutual_tls_url: Option<String>,
 }
 
 impl BankSite {
@@ -79,7 +84,25 @@ struct SandboxListeners {
     demo: TcpListener,
     admin: TcpListener,
     probes: TcpListener,
-    banks: Vec<(SandboxProvider, TcpListener)>,
+    banks: Vec<BankListeners>,
+}
+
+/// A bank and its listeners: for browsers, and the one with mutual TLS if the bank requires it.
+struct BankListeners {
+    provider: SandboxProvider,
+    http: TcpListener,
+    mutual_tls: Option<TcpListener>,
+}
+
+/// The values that all banks are opened with.
+struct BankParameters<'a> {
+    identity: &'a SandboxIdentity,
+    profile: BankSecurity,
+    /// The keys and certificates, if the banks require mutual TLS.
+    fapi: Option<FapiFiles>,
+    hub_url: &'a str,
+    data: &'a Path,
+    clock: &'a Clock,
 }
 
 impl SandboxEnvironment {
@@ -96,14 +119,16 @@ impl SandboxEnvironment {
         identity.store_if_new(&args.data)?;
         let (hub_url, demo_url) = (listener_url(&listeners.hub)?, listener_url(&listeners.demo)?);
         let mut servers = JoinSet::new();
-        let mut banks = Vec::new();
-        let mut providers = String::new();
-        for (provider, listener) in listeners.banks {
-            let (site, section) = open_bank(&provider, &listener, &identity, &hub_url, &args.data, &clock)?;
-            spawn_server(&mut servers, listener, site.bank.router());
-            providers.push_str(&section);
-            banks.push(site);
-        }
+        let is_fapi = args.bank_profile == BankSecurity::Fapi;
+        let parameters = BankParameters {
+            identity: &identity,
+            profile: args.bank_profile,
+            fapi: is_fapi.then(|| FapiFiles::load_or_create(&args.data)).transpose()?,
+            hub_url: &hub_url,
+            data: &args.data,
+            clock: &clock,
+        };
+        let (banks, providers) = start_banks(&mut servers, listeners.banks, &parameters)?;
         let config =
             write_and_load_config(args, [&listeners.hub, &listeners.admin, &listeners.probes], &providers)?;
         migrate(&location, StorePurpose::Sandbox).await?;
@@ -161,8 +186,12 @@ impl SandboxListeners {
         let (admin, probes) = (bind(8).await?, bind(9).await?);
         let mut banks = Vec::new();
         for provider in SANDBOX_PROVIDERS.into_iter().chain(args.hidden_bank.then_some(HIDDEN_PROVIDER)) {
-            let listener = bind(provider.port_offset).await?;
-            banks.push((provider, listener));
+            let http = bind(provider.port_offset).await?;
+            let mutual_tls = match args.bank_profile {
+                BankSecurity::Fapi => Some(bind(provider.mutual_tls_port_offset).await?),
+                BankSecurity::Plain | BankSecurity::OpenId => None,
+            };
+            banks.push(BankListeners { provider, http, mutual_tls });
         }
         Ok(Self { hub, demo, admin, probes, banks })
     }
@@ -175,6 +204,23 @@ fn spawn_server(servers: &mut JoinSet<()>, listener: TcpListener, router: axum::
     });
 }
 
+/// Serves a router to clients with a certificate.
+fn spawn_mutual_tls_server(
+    servers: &mut JoinSet<()>,
+    listener: TcpListener,
+    files: &FapiFiles,
+    router: axum::Router,
+) -> Result<(), CliError> {
+    let listener = MutualTlsListener::new(listener, &files.bank, &files.authority);
+    let listener = listener.context("cannot use the certificates of the sandbox")?;
+    let router = router.layer(axum::middleware::from_fn(reject_foreign_hosts));
+    servers.spawn(async move {
+        let service = router.into_make_service_with_connect_info::<ClientCertificate>();
+        let _ = axum::serve(listener, service).await;
+    });
+    Ok(())
+}
+
 /// Rejects requests to a bank or to the demo app that name another host than this machine.
 async fn reject_foreign_hosts(request: Request, next: Next) -> Response {
     let policy = HostPolicy::Loopback { public_host: None };
@@ -184,19 +230,57 @@ async fn reject_foreign_hosts(request: Request, next: Next) -> Response {
     (StatusCode::MISDIRECTED_REQUEST, "The host is not a name of this machine").into_response()
 }
 
+/// Opens and serves the banks. Returns them with the sections of the hub's configuration.
+fn start_banks(
+    servers: &mut JoinSet<()>,
+    listeners: Vec<BankListeners>,
+    parameters: &BankParameters<'_>,
+) -> Result<(Vec<BankSite>, String), CliError> {
+    let (mut banks, mut sections) = (Vec::new(), String::new());
+    for listeners in listeners {
+        let (site, section) = open_bank(&listeners, parameters)?;
+        spawn_server(servers, listeners.http, site.bank.router());
+        if let (Some(listener), Some(files)) = (listeners.mutual_tls, &parameters.fapi) {
+            spawn_mutual_tls_server(servers, listener, files, site.bank.mutual_tls_router())?;
+        }
+        sections.push_str(&section);
+        banks.push(site);
+    }
+    Ok((banks, sections))
+}
+
 /// Opens a bank and returns it with its section of the hub's configuration.
 fn open_bank(
-    provider: &SandboxProvider,
-    listener: &TcpListener,
-    identity: &SandboxIdentity,
-    hub_url: &str,
-    data: &Path,
-    clock: &Clock,
+    listeners: &BankListeners,
+    parameters: &BankParameters<'_>,
 ) -> Result<(BankSite, String), CliError> {
-    let url = listener_url(listener)?;
+    let BankParameters { identity, profile, fapi, hub_url, data, clock } = parameters;
+    let provider = &listeners.provider;
+    let url = listener_url(&listeners.http)?;
+    let mutual_tls = listeners.mutual_tls.as_ref().map(listener_address).transpose()?;
+    let mutual_tls_url = mutual_tls.map(|address| format!("https://{address}"));
     let client_secret = identity.derive_secret(&format!("hub-at-{}", provider.key));
     let secret_file = data.join(format!("{}.secret", provider.key));
-    write_private_file(&secret_file, &client_secret)?;
+    let (security, access) = match (profile, fapi, &mutual_tls_url) {
+        (BankSecurity::OpenId, ..) => {
+            (SecurityProfile::OpenId, ProviderAccess::OpenId { secret: &secret_file })
+        }
+        (BankSecurity::Fapi, Some(files), Some(mutual_tls_origin)) => {
+            let settings = FapiSettings {
+                mutual_tls_origin: mutual_tls_origin.clone(),
+                client_keys_url: format!("{hub_url}/.well-known/jwks.json"),
+            };
+            (SecurityProfile::Fapi(settings), ProviderAccess::Fapi { files, mutual_tls_origin })
+        }
+        (BankSecurity::Fapi, ..) => {
+            return Err(anyhow::anyhow!("a bank with mutual TLS has no listener or no certificates").into());
+        }
+        (BankSecurity::Plain, ..) => (SecurityProfile::Plain, ProviderAccess::Plain { secret: &secret_file }),
+    };
+    if *profile != BankSecurity::Fapi {
+        write_private_file(&secret_file, &client_secret)?;
+    }
+    let section = provider.render_provider_config(&url, &access);
     let bank = (provider.open)(bank::BankSettings {
         seed: identity.seed.as_bytes().to_vec(),
         secret_key: identity.derive_secret(&format!("bank-{}", provider.key)).into_bytes(),
@@ -206,10 +290,10 @@ fn open_bank(
         redirect_uris: vec![format!("{hub_url}/callback/{}", provider.provider_id)],
         journal: data.join(format!("{}.jsonl", provider.key)),
         clock: clock.to_fn(),
+        security,
     });
     let bank = bank.context("cannot open a sandbox bank")?;
-    let section = provider.render_provider_config(&url, &secret_file);
-    Ok((BankSite { provider_id: provider.provider_id, bank, url }, section))
+    Ok((BankSite { provider_id: provider.provider_id, bank, url, mutual_tls_url }, section))
 }
 
 fn build_demo_router(

@@ -12,7 +12,7 @@ use domain::id::ConnectionId;
 use domain::model::audit_event::{AuditHead, SubjectKind};
 use domain::model::connection::ConnectionState;
 use http::Method;
-use sandbox::bank::{Bank, BankSettings};
+use sandbox::bank::{Bank, BankSettings, SecurityProfile};
 use store::query::{GetAuditChain, GetConnection};
 use store::{Location, Store};
 
@@ -93,6 +93,7 @@ impl HubProcess {
             redirect_uris: vec![format!("{hub}/callback/1000")],
             journal: folder.path().join("bank.jsonl"),
             clock: std::sync::Arc::new(clock),
+            security: SecurityProfile::default(),
         })
         .unwrap();
         let recorder = ExchangeRecorder::default();

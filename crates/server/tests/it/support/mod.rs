@@ -14,6 +14,7 @@ mod partner;
 mod pgbouncer;
 mod raw_http;
 mod recorder;
+mod sandbox_process;
 mod tcp_proxy;
 mod tls_stub;
 
@@ -23,7 +24,9 @@ use std::time::Duration;
 
 use backon::{ConstantBuilder, Retryable};
 use bowline::app::App;
-use bowline::cli::{BankSite, Browser, BrowserRequest, BrowserResponse, SandboxArgs, SandboxEnvironment};
+use bowline::cli::{
+    BankSecurity, BankSite, Browser, BrowserRequest, BrowserResponse, SandboxArgs, SandboxEnvironment,
+};
 use bowline::clock::Clock;
 use domain::id::ConnectionId;
 use domain::model::connection::{Connection, ConnectionState, EndCause};
@@ -44,6 +47,7 @@ pub(crate) use openapi_check::{assert_documented, build_strict_validator};
 pub(crate) use pgbouncer::Pgbouncer;
 pub(crate) use raw_http::{RawRequest, read_set_cookie, spawn_listener};
 pub(crate) use recorder::RecordedExchange;
+pub(crate) use sandbox_process::SandboxProcess;
 pub(crate) use tcp_proxy::TcpProxy;
 pub(crate) use tls_stub::{TestAuthority, TlsStub};
 
@@ -124,6 +128,11 @@ impl TestHub {
         Self::start(None, settings).await
     }
 
+    /// Starts a sandbox environment whose banks have a security profile.
+    pub(crate) async fn with_bank_profile(profile: BankSecurity) -> Self {
+        Self::start_with_banks(None, &[], profile).await
+    }
+
     /// Starts a sandbox environment whose hub uses the store with this URL; SQLite if there is none.
     pub(crate) async fn with_store(store: Option<String>) -> Self {
         Self::start(store, &[]).await
@@ -131,9 +140,18 @@ impl TestHub {
 
     /// Starts a hub on a store with changed configuration keys.
     pub(crate) async fn start(store: Option<String>, settings: &[(&'static str, &str)]) -> Self {
+        Self::start_with_banks(store, settings, BankSecurity::Plain).await
+    }
+
+    async fn start_with_banks(
+        store: Option<String>,
+        settings: &[(&'static str, &str)],
+        profile: BankSecurity,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(AtomicI64::new(TEST_EPOCH_MS));
         let mut args = SandboxArgs::with_free_ports(folder.path().to_owned(), store);
+        args.bank_profile = profile;
         // Later settings take precedence. A test must not fail because a busy machine renews the lease late, or because its
         // logins all come from one network.
         let defaults = [("store.lease", "60s"), ("limit.login", "0")];
