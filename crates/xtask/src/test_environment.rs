@@ -107,6 +107,7 @@ impl TestEnvironment {
         };
         let schemathesis = ensure_python_packages(python, "schemathesis", SCHEMATHESIS)?.join("schemathesis");
         let oauth_python = ensure_python_packages(python, "oauth-python", OAUTH_PYTHON)?.join("python");
+        let django_python = ensure_python_packages(python, "django-provider", DJANGO)?.join("python");
         let oauth_modules = ensure_node_modules(npm)?;
         let bin = initdb.parent().context("initdb has no folder")?.to_path_buf();
         let scenarios = PrivatePostgres::start(&bin, "scenarios", &find_memory_folder())?;
@@ -123,6 +124,7 @@ impl TestEnvironment {
             ("BOWLINE_TEST_SCHEMATHESIS", display(&schemathesis)),
             ("BOWLINE_TEST_NODE", display(node)),
             ("BOWLINE_TEST_OAUTH_PYTHON", display(&oauth_python)),
+            ("BOWLINE_TEST_DJANGO_PYTHON", display(&django_python)),
             ("BOWLINE_TEST_OAUTH_NODE_MODULES", display(&oauth_modules)),
         ];
         Ok(Self { environment, clusters: vec![scenarios, durable] })
@@ -157,6 +159,8 @@ fn ensure_installed(need: Requirement) -> Result<PathBuf> {
 const SCHEMATHESIS: &str = include_str!("../schemathesis.txt");
 /// The pinned versions of the OAuth libraries of Python and their dependencies.
 const OAUTH_PYTHON: &str = include_str!("../../server/tests/oauth-libraries/requirements.txt");
+/// The pinned versions of django-oauth-toolkit and its dependencies.
+const DJANGO: &str = include_str!("../../server/tests/oauth-libraries/django-requirements.txt");
 /// The OAuth libraries of JavaScript, and the pinned versions of them and of their dependencies.
 const NODE_PACKAGE: &str = include_str!("../../server/tests/oauth-libraries/package.json");
 const NODE_PACKAGE_LOCK: &str = include_str!("../../server/tests/oauth-libraries/package-lock.json");

@@ -1,8 +1,9 @@
-//! Tests with a bank that was written by others: `oidc-provider`, which authenticates the hub by signed assertions and by
-//! certificates, rotates refresh tokens, and confirms revocations by introspection.
+//! Tests with banks that were written by others: `django-oauth-toolkit`, and `oidc-provider`, which authenticates the hub by
+//! signed assertions and by certificates, rotates refresh tokens, and confirms revocations by introspection.
 
 mod authorization;
 mod checks;
+mod plain;
 
 use std::path::Path;
 use std::process::Stdio;
@@ -148,11 +149,16 @@ impl TestHub {
 
     /// Connects Acme at the independent bank, where every login succeeds.
     async fn connect_at_independent_bank(&self, bank: &IndependentBank) -> ConnectionTokens {
+        self.connect_without_pages(&bank.http).await
+    }
+
+    /// Connects Acme at a bank that redirects the browser back without a page. `origin` is that of the bank.
+    async fn connect_without_pages(&self, origin: &str) -> ConnectionTokens {
         let acme = self.acme();
         let answer = self.authorize(&Self::build_authorization_query(&acme)).await;
         let (at, page) = self.follow(self.app().public_url(), answer).await;
         let (mut at, _) = self.submit(&at, &page, &[("decision", "approve")]).await;
-        while at.starts_with(&bank.http) || at.starts_with(self.app().public_url()) {
+        while at.starts_with(origin) || at.starts_with(self.app().public_url()) {
             let answer = self.browser.send(BrowserRequest::new(Method::GET, &at)).await.unwrap();
             let location = answer.location.unwrap_or_else(|| panic!("no redirect at {at}: {}", answer.body));
             at = bowline::cli::resolve_url(&at, &location);
