@@ -3,6 +3,7 @@
 
 mod authorization;
 mod checks;
+mod guide;
 mod plain;
 
 use std::path::Path;
@@ -10,7 +11,7 @@ use std::process::Stdio;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bowline::cli::BrowserRequest;
+use bowline::cli::{Browser, BrowserRequest};
 use domain::model::provider::{
     ClientAuthentication, CustomerIdentity, GrantScope, ProviderSettings, SecretSource, SigningAlgorithm,
     TlsSettings,
@@ -65,7 +66,18 @@ pub(crate) fn create_signing_key(algorithm: SigningAlgorithm) -> String {
 impl IndependentBank {
     /// Starts a bank that knows the hub. `self_signed` are the certificates of the client `self-signed`.
     async fn start(kit: &TestHub, authority: &TestAuthority, self_signed: &[&str]) -> Self {
-        let folder = kit.data_folder().join("bank");
+        let shown = kit.run_admin_operation(Method::GET, "/providers/1000", None).await;
+        let scopes: Vec<_> = shown["settings"]["scopes"].as_object().unwrap().values().collect();
+        let settings = json!({
+            "now": kit.app().now().unwrap().millis(), "jwks_uri": kit.url("/.well-known/jwks.json"),
+            "redirect_uri": kit.url("/callback/1000"), "scopes": scopes, "self_signed": self_signed,
+        });
+        Self::start_in(kit.data_folder(), settings, authority).await
+    }
+
+    /// Starts a bank in a folder, with the settings of its program and a certificate of the authority.
+    async fn start_in(folder: &Path, mut settings: Value, authority: &TestAuthority) -> Self {
+        let folder = folder.join("bank");
         std::fs::create_dir(&folder).unwrap();
         // Modules are searched next to the file that imports them.
         let modules = test_variable("BOWLINE_TEST_OAUTH_NODE_MODULES");
@@ -73,17 +85,13 @@ impl IndependentBank {
         let program = folder.join("bank.mjs");
         std::fs::write(&program, include_str!("../oauth-libraries/oidc_provider.mjs")).unwrap();
         let (certificate, key) = authority.issue("127.0.0.1");
-        let shown = kit.run_admin_operation(Method::GET, "/providers/1000", None).await;
-        let scopes: Vec<_> = shown["settings"]["scopes"].as_object().unwrap().values().collect();
-        let bank = json!({
-            "now": kit.app().now().unwrap().millis(), "jwks_uri": kit.url("/.well-known/jwks.json"),
-            "redirect_uri": kit.url("/callback/1000"), "scopes": scopes, "self_signed": self_signed,
-            "certificate": certificate, "key": key, "client_ca": authority.pem(),
-        });
+        settings["certificate"] = certificate.into();
+        settings["key"] = key.into();
+        settings["client_ca"] = authority.pem().into();
         let mut process = Command::new(test_variable("BOWLINE_TEST_NODE"))
             .arg("--experimental-global-webcrypto")
             .arg(program)
-            .env("BANK", bank.to_string())
+            .env("BANK", settings.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -106,8 +114,8 @@ impl IndependentBank {
     }
 
     /// Returns whether each token that the bank has issued is active, by the bank's introspection (RFC 7662).
-    async fn introspect_issued_tokens(&self, kit: &TestHub) -> Vec<bool> {
-        let issued = kit.browser.send(BrowserRequest::new(Method::GET, &format!("{}/issued", self.http)));
+    async fn introspect_issued_tokens(&self, browser: &Browser) -> Vec<bool> {
+        let issued = browser.send(BrowserRequest::new(Method::GET, &format!("{}/issued", self.http)));
         let mut states = Vec::new();
         for token in issued.await.unwrap().json().as_array().unwrap() {
             let form = [
@@ -117,7 +125,7 @@ impl IndependentBank {
             ];
             let url = format!("{}/token/introspection", self.http);
             let request = BrowserRequest::new(Method::POST, &url).form(&form);
-            states.push(kit.browser.send(request).await.unwrap().json()["active"] == true);
+            states.push(browser.send(request).await.unwrap().json()["active"] == true);
         }
         states
     }
@@ -215,11 +223,11 @@ async fn private_key_jwt_connects_rotates_and_revokes() {
         let read = kit.read("/accounts", &tokens.access).await;
         assert_eq!(read.status, 200, "{}", read.body);
     }
-    assert!(bank.introspect_issued_tokens(&kit).await.contains(&true));
+    assert!(bank.introspect_issued_tokens(&kit.browser).await.contains(&true));
     assert_eq!(kit.revoke(&tokens.access).await.status, 204);
 
     kit.wait_for_revocation(&tokens).await;
-    let states = bank.introspect_issued_tokens(&kit).await;
+    let states = bank.introspect_issued_tokens(&kit.browser).await;
     assert!(states.len() >= 8 && !states.contains(&true), "{states:?}");
 }
 
@@ -313,7 +321,7 @@ async fn tls_client_auth_connects_and_reloads_certificate() {
     assert_eq!(kit.revoke(&tokens.access).await.status, 204);
 
     kit.wait_for_revocation(&tokens).await;
-    assert!(!bank.introspect_issued_tokens(&kit).await.contains(&true));
+    assert!(!bank.introspect_issued_tokens(&kit.browser).await.contains(&true));
 }
 
 #[tokio::test]

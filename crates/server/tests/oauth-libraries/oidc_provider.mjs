@@ -14,7 +14,7 @@ const bank = JSON.parse(process.env.BANK);
 
 // The hub's clock is not that of this machine.
 const now = Date.now;
-const offset = bank.now - now();
+const offset = (bank.now ?? now()) - now();
 Date.now = () => now() + offset;
 
 const methods = {
@@ -33,6 +33,9 @@ function certificateKey(pem) {
 const es256 = { ...methods['jwt-es256'], authorization_details_types: ['fdx_v1.0'] };
 methods['jwt-par'] = { ...es256, require_pushed_authorization_requests: true, scope: bank.scopes.join(' ') };
 methods['jwt-jar'] = { ...es256, require_signed_request_object: true, request_object_signing_alg: 'ES256' };
+
+// The client of the example in the guide.
+if (bank.client_secret) methods['hub-at-bank'] = { token_endpoint_auth_method: 'client_secret_basic', client_secret: bank.client_secret };
 
 const clients = Object.entries(methods).map(([client_id, method]) => ({
   client_id,
@@ -56,7 +59,7 @@ function checkConsentRequest(ctx, { consentRequest: consent }) {
 const certificate = (ctx) => ctx.req.socket.getPeerX509Certificate?.();
 const configuration = {
   clients,
-  clientAuthMethods: ['client_secret_post', 'private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth'],
+  clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth'],
   clientBasedCORS: () => true,
   scopes: [...bank.scopes, 'openid', 'offline_access', 'payments'],
   pkce: { required: () => true },
@@ -119,19 +122,20 @@ async function login(request, response) {
   await provider.interactionFinished(request, response, result, { mergeWithLastSubmission: false });
 }
 
-async function accounts(request, response) {
+async function accounts(request, response, isFlat) {
   const bearer = request.headers.authorization?.replace(/^Bearer /, '');
   const token = bearer && await provider.AccessToken.find(bearer);
   if (!token || token.isExpired) return json(response, 401, { code: '401', message: 'unknown token' });
   const account = { accountId: 'a-1', accountType: 'CHECKING', status: 'OPEN', currency: { currencyCode: 'CAD' }, nickname: 'Chequing' };
-  return json(response, 200, { accounts: [{ depositAccount: account }] });
+  return json(response, 200, { accounts: [isFlat ? { ...account, accountCategory: 'DEPOSIT_ACCOUNT' } : { depositAccount: account }] });
 }
 
 const serve = (request, response) => {
   const { pathname } = new URL(request.url, 'http://bank');
   const handle = async () => {
     if (pathname.startsWith('/login/')) return login(request, response);
-    if (pathname === '/fdx/accounts') return accounts(request, response);
+    if (pathname === '/fdx/accounts') return accounts(request, response, false);
+    if (pathname === '/fdx/v6/accounts') return accounts(request, response, true);
     if (pathname === '/issued') return json(response, 200, tokens);
     if (pathname === '/logins') return json(response, 200, { logins, pushed: pushed.length });
     return provider.callback()(request, response);

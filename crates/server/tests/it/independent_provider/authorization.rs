@@ -44,7 +44,7 @@ async fn endpoints_are_discovered_and_known_while_issuer_is_down() {
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
     assert_eq!(kit.revoke(&tokens.access).await.status, 204);
     kit.wait_for_revocation(&tokens).await;
-    assert!(!bank.introspect_issued_tokens(&kit).await.contains(&true));
+    assert!(!bank.introspect_issued_tokens(&kit.browser).await.contains(&true));
     let authorization_endpoint = format!("{}/auth", bank.http);
     drop(bank);
 

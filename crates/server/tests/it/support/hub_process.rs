@@ -143,6 +143,14 @@ impl HubProcess {
         std::fs::write(file, known.replacen("[store]\n", &format!("[store]\n{line}\n"), 1)).unwrap();
     }
 
+    /// Replaces the provider of the configuration by a section `[[provider]]`.
+    pub(crate) fn replace_provider(&self, section: &str) {
+        let file = self.path("bowline.toml");
+        let known = std::fs::read_to_string(&file).unwrap();
+        let (before, _) = known.split_once("[[provider]]\n").unwrap();
+        std::fs::write(file, format!("{before}{section}")).unwrap();
+    }
+
     /// Changes the duration of a node's lease, which is long by default so that a busy machine does not affect a test.
     pub(crate) fn set_lease(&self, duration: &str) {
         let file = self.path("bowline.toml");
