@@ -174,6 +174,12 @@ impl Vault {
         Ok((wrapped, key.seal(&owner.bind(purpose), plain)?))
     }
 
+    /// Seals a value that is not used, so that the random generator of AWS-LC is ready for the first request. Its initialization
+    /// takes about 50 ms.
+    pub fn prepare_random_generator(&self) {
+        let _ = self.keys.newest_wrapping_key().seal("", &[]);
+    }
+
     /// Opens a text that [`Vault::seal`] has sealed for the owner and for one of the purposes.
     pub fn open_text(
         &self,

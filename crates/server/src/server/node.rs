@@ -61,6 +61,9 @@ impl Node {
         if let Some(local) = local {
             other_listeners.spawn(listen(app, local, admin_routes(), &stopped));
         }
+        // It is not awaited, so that the node is ready earlier.
+        let prepared = app.clone();
+        tokio::task::spawn_blocking(move || prepared.vault().prepare_random_generator());
         Ok(Self {
             address,
             admin: admin_address,
