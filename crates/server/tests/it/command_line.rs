@@ -47,7 +47,7 @@ fn command_names_and_flags_are_unchanged() {
     insta::assert_snapshot!(lines.join("\n"), @r"
     bowline [--config <VALUE>] [--json] [-q|--quiet] [--color <VALUE>]
     bowline tour
-    bowline sandbox [--port <VALUE>] [--data <VALUE>] [--seed <VALUE>] [--store <VALUE>] [--redirect-uri <VALUE>]... [--hidden-bank]
+    bowline sandbox [--port <VALUE>] [--data <VALUE>] [--seed <VALUE>] [--store <VALUE>] [--redirect-uri <VALUE>]... [--bank-profile <VALUE>] [--hidden-bank]
     bowline serve [--listen <VALUE>] [--admin-listen <VALUE>] [--probe-listen <VALUE>] [--store <VALUE>]
     bowline migrate
     bowline bench [--store <VALUE>]... [--connections <VALUE>]... [--callers <VALUE>]... [--seconds <VALUE>] [--repetitions <VALUE>] [--only <VALUE>] [--data <VALUE>] [--markdown <VALUE>]
