@@ -59,7 +59,7 @@ function checkConsentRequest(ctx, { consentRequest: consent }) {
 const certificate = (ctx) => ctx.req.socket.getPeerX509Certificate?.();
 const configuration = {
   clients,
-  clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth'],
+  clientAuthMethods: [...(bank.client_secret ? ['client_secret_basic'] : []), 'client_secret_post', 'private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth'],
   clientBasedCORS: () => true,
   scopes: [...bank.scopes, 'openid', 'offline_access', 'payments'],
   pkce: { required: () => true },
