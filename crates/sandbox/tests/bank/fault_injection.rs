@@ -229,7 +229,7 @@ async fn data_fault_changes_form_of_fdx_responses() {
         assert!(read("ignore_limit").await.json()["transactions"].as_array().unwrap().len() > 2);
         assert_eq!(read("error_body").await.json()["code"], 500);
         assert!(read("html").await.text.starts_with("<!DOCTYPE html>"));
-        assert_eq!(read("encoded").await.headers["content-encoding"], "gzip");
+        assert_eq!(read("encoded").await.headers["content-encoding"], "deflate");
         assert_eq!(read("forbidden").await.status, StatusCode::FORBIDDEN);
         assert_eq!(read("gone").await.status, StatusCode::GONE);
         assert_eq!(read("retry_seconds").await.headers["retry-after"], "120");

@@ -68,7 +68,8 @@ async fn exchange_with_unknown_outcome_leaves_no_grant_active(kit: TestHub) {
         ("redirect", 0),
         ("accepted", 0),
         ("html", 0),
-        ("gzip", 2),
+        // The body is not encoded as it declares, so nothing of it can be read.
+        ("gzip", 0),
         ("empty_refresh_token", 1),
         ("byte_order_mark", 2),
         ("non_ascii", 2),
