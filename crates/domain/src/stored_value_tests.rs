@@ -90,7 +90,10 @@ fn stored_enum_values_are_unchanged() {
     );
     assert_eq!(values::<TokenType>(), ["refresh_token", "access_token"]);
     assert_eq!(values::<JobState>(), ["pending", "done", "failed"]);
-    assert_eq!(values::<EndpointGroup>(), ["token", "data", "revocation", "registration"]);
+    assert_eq!(
+        values::<EndpointGroup>(),
+        ["token", "data", "revocation", "registration", "pushed_authorization"]
+    );
     assert_eq!(values::<OrphanedGrantStatus>(), ["revoked", "possibly_active"]);
     assert_eq!(values::<Role>(), ["viewer", "operator", "admin"]);
 }

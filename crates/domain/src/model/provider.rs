@@ -51,8 +51,8 @@ crate::str_enum! {
 }
 
 crate::str_enum! {
-    /// A group of a provider's endpoints that usually fail together. Each group has a circuit breaker and a queue of
-    /// jobs of its own, so that the failure of one group does not stop calls to the others.
+    /// A group of a provider's endpoints that usually fail together. Each group has a circuit breaker of its own, and a queue if
+    /// jobs call it, so that the failure of one group does not stop calls to the others.
     pub enum EndpointGroup {
         /// The token endpoint (RFC 6749 §3.2).
         Token = "token",
@@ -62,6 +62,9 @@ crate::str_enum! {
         Revocation = "revocation",
         /// The endpoints that register and delete clients (RFC 7591, RFC 7592).
         Registration = "registration",
+        /// The endpoint for pushed authorization requests (RFC 9126). Everyone who begins a login causes a call of it, so its failures
+        /// must not stop refreshes.
+        PushedAuthorization = "pushed_authorization",
     }
 }
 

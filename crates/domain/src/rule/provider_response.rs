@@ -338,6 +338,8 @@ const fn classify_error_code(call: ProviderCall, code: ProviderErrorCode) -> Cal
             Code::InvalidRequest
             | Code::InvalidScope
             | Code::AccessDenied
+            // As for tokens of the client's own: a client that must not push requests may be accepted for refreshes.
+            | Code::UnauthorizedClient
             | Code::UnsupportedResponseType
             | Code::InvalidAuthorizationDetails
             | Code::InvalidRequestObject,

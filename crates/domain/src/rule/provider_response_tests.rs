@@ -277,4 +277,6 @@ fn client_that_gets_no_token_of_its_own_is_not_blocked() {
     for code in [ProviderErrorCode::UnauthorizedClient, ProviderErrorCode::InvalidScope] {
         assert_eq!(error(call, 400, code), CallOutcome::Refused(FailureReason::RequestRejected), "{code}");
     }
+    let pushed = error(ProviderCall::PushedAuthorization, 400, ProviderErrorCode::UnauthorizedClient);
+    assert_eq!(pushed, CallOutcome::Refused(FailureReason::RequestRejected));
 }

@@ -18,7 +18,7 @@ use domain::rule::authorization_failure::{
 use domain::rule::authorize::Language;
 use domain::rule::pkce;
 use domain::rule::provider_authorization::{AuthorizationParts, build_parameters};
-use domain::rule::provider_response::{ProviderCall, ProviderErrorCode};
+use domain::rule::provider_response::{CallFailure, ProviderCall, ProviderErrorCode};
 use serde_json::{Map, Value};
 
 use super::call_report::CallReport;
@@ -158,54 +158,35 @@ async fn push_request(
             return Err(METADATA_REJECTED);
         }
     };
-    let request_uri =
-        endpoints.push_authorization_request(endpoint, &parameters).await.map_err(|failure| {
-            let PushFailure { status, error_code, reason, error } = failure;
-            let error_code = error_code.map(ProviderErrorCode::as_str);
-            tracing::warn!(provider = %provider.id, status, error_code, reason,
-            "the provider did not accept a pushed authorization request");
-            error
-        })?;
+    let request_uri = endpoints.push_authorization_request(endpoint, &parameters).await?;
     // RFC 9126 §4: the other parameters are part of the pushed request.
     Ok(vec![("client_id".to_owned(), client_id.to_owned()), ("request_uri".to_owned(), request_uri)])
 }
 
 /// A pushed authorization request that has no usable response.
 struct PushFailure {
-    status: Option<u16>,
-    error_code: Option<ProviderErrorCode>,
+    /// The reason, for the log.
     reason: String,
     /// The error for the recipient.
     error: OAuthError,
 }
 
-impl PushFailure {
-    fn not_sent(reason: &(impl ToString + ?Sized), error: OAuthError) -> Self {
-        Self { status: None, error_code: None, reason: reason.to_string(), error }
-    }
-}
-
 impl ProviderEndpoints<'_> {
-    /// Pushes an authorization request (RFC 9126 §2). Returns the request URI. A failure counts for the circuit breaker of the token
-    /// endpoint, because both are part of the authorization server.
+    /// Pushes an authorization request (RFC 9126 §2). Returns the request URI, or the error for the recipient.
+    ///
+    /// Whatever the response, it stops no call to the token endpoint: everyone can begin logins, and refreshes must not depend on them.
     async fn push_authorization_request(
         &self,
         endpoint: &str,
         parameters: &[(String, String)],
-    ) -> Result<String, PushFailure> {
+    ) -> Result<String, OAuthError> {
         const CALL: ProviderCall = ProviderCall::PushedAuthorization;
-        let open = |_| PushFailure::not_sent("the circuit breaker of the provider is open", UNAVAILABLE);
-        self.ensure_circuit_closed(EndpointGroup::Token).map_err(open)?;
-        let credentials = self.load_credentials().await;
-        if credentials.as_ref().is_ok_and(|client| self.ensure_client_accepted(&client.id).is_err()) {
-            let report = CallReport::client_blocked(CALL);
-            self.record_failed_push(&report).await;
-            return Err(PushFailure::not_sent(&report, describe_exchange_failure(report.outcome)));
-        }
+        const GROUP: EndpointGroup = EndpointGroup::PushedAuthorization;
+        self.ensure_circuit_closed(GROUP).map_err(|_| UNAVAILABLE)?;
         let fields = pushed_fields(&self.provider.settings, parameters);
-        let (client, result) = self.post_form_as(credentials, Ok(endpoint), fields).await;
+        let (_, result) = self.post_form_as(self.load_credentials().await, Ok(endpoint), fields).await;
         let status = result.as_ref().and_then(PartialResponse::complete_status);
-        self.record_outcome("par", EndpointGroup::Token, status);
+        self.record_outcome("par", GROUP, status);
         let (report, request_uri) = match &result {
             Ok(response) => {
                 let request_uri = read_request_uri(response);
@@ -213,24 +194,28 @@ impl ProviderEndpoints<'_> {
             }
             Err(error) => {
                 let report = CallReport::from_error(CALL, error);
-                (report, Err(PushFailure::not_sent(error, describe_exchange_failure(report.outcome))))
+                let failure = PushFailure {
+                    reason: error.to_string(),
+                    error: describe_exchange_failure(report.outcome),
+                };
+                (report, Err(failure))
             }
         };
-        if let Some(client) = client {
-            self.record_client(&client, &report);
-        }
-        self.record_failed_push(&report).await;
-        request_uri
+        let detail = request_uri.as_ref().err().map(|failure| failure.reason.as_str());
+        self.record_failed_push(&report, detail).await;
+        request_uri.map_err(|failure| failure.error)
     }
 
-    /// Logs and counts a pushed request that did not succeed. The audit log gets at most one event in some seconds: untrusted clients can
-    /// begin logins again and again.
-    async fn record_failed_push(&self, report: &CallReport) {
+    /// Logs and counts a pushed request that did not succeed. The logs get at most one entry in some seconds: untrusted clients can begin
+    /// logins again and again.
+    async fn record_failed_push(&self, report: &CallReport, detail: Option<&str>) {
         let Some(failure) = self.count_failed_call(report) else { return };
-        let (app, call) = (self.ctx.app(), failure.call.as_str());
-        if app.read_diagnostics().count_failure(self.provider.id, call, self.ctx.now()).is_some() {
-            self.audit_failed_call(failure).await;
-        }
+        let CallFailure { call, reason, status, error_code } = failure;
+        let (diagnostics, provider) = (self.ctx.app().read_diagnostics(), self.provider.id);
+        let Some(count) = diagnostics.count_failure(provider, call.as_str(), self.ctx.now()) else { return };
+        tracing::warn!(%provider, %call, %reason, status, error_code = error_code.map(ProviderErrorCode::as_str),
+            detail, count, "call to the provider failed");
+        self.audit_failed_call(failure).await;
     }
 }
 
@@ -246,8 +231,6 @@ fn read_request_uri(response: &PartialResponse) -> Result<String, PushFailure> {
     let member = |name: &str| body.as_ref()?.get(name);
     let code = member("error").and_then(Value::as_str);
     let fail = |reason: &str| PushFailure {
-        status: Some(status),
-        error_code: code.and_then(|code| code.parse().ok()),
         reason: reason.to_owned(),
         error: describe_pushed_request_failure(status, code),
     };

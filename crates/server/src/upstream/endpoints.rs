@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use domain::id::{ClientId, ConnectionId};
 use domain::model::provider::{ComputedHeader, EndpointGroup, Provider};
 use domain::rule::circuit_breaker::BreakerSignal;
-use domain::rule::provider_response::{CallFailure, ProviderErrorCode};
+use domain::rule::provider_response::{CallFailure, ProviderCall, ProviderErrorCode};
 use http::{StatusCode, header};
 use reqwest::RequestBuilder;
 use store::command::{CallSubject, RecordCallFailure};
@@ -162,17 +162,25 @@ impl<'a> ProviderEndpoints<'a> {
         self.ctx.app().breaker().ensure_client_accepted(self.provider.id, client, self.ctx.now())
     }
 
-    /// Records whether the provider accepts a client. A rejected one is not used for some time, except for trial calls.
+    /// Records whether the provider accepts a client. One that the token endpoint rejects is not used there for some time, except for
+    /// trial calls.
     pub(super) fn record_client(&self, client: &str, report: &CallReport) {
         let (breaker, provider) = (self.ctx.app().breaker(), self.provider.id);
         if report.outcome.is_client_rejected() {
             tracing::error!(%provider, client, call = %report.call, status = report.status,
                 "the provider rejects the hub's client: correct its id, secret or permissions");
-            if self.is_former() {
-                return;
-            }
+        }
+        // Another endpoint may accept or reject the client for reasons of its own, which must not stop or allow refreshes.
+        let is_decisive = matches!(
+            report.call,
+            ProviderCall::CodeExchange | ProviderCall::Refresh | ProviderCall::ClientCredentials
+        );
+        if self.is_former() || !is_decisive {
+            return;
+        }
+        if report.outcome.is_client_rejected() {
             breaker.reject_client(provider, client, self.ctx.app().now().unwrap_or(self.ctx.now()));
-        } else if !self.is_former() && report.status.is_some() && !report.outcome.is_unknown() {
+        } else if report.status.is_some() && !report.outcome.is_unknown() {
             breaker.accept_client(provider, client);
         }
     }
@@ -180,18 +188,18 @@ impl<'a> ProviderEndpoints<'a> {
     /// Logs and counts a call that did not succeed, and adds it to the audit log of its connection or recipient. The
     /// provider's own text is never used.
     pub(super) async fn record_report(&self, report: &CallReport) {
-        if let Some(failure) = self.count_failed_call(report) {
-            self.audit_failed_call(failure).await;
-        }
+        let Some(failure) = self.count_failed_call(report) else { return };
+        let CallFailure { call, reason, status, error_code } = failure;
+        tracing::warn!(provider = %self.provider.id, %call, %reason, status,
+            error_code = error_code.map(ProviderErrorCode::as_str), "call to the provider failed");
+        self.audit_failed_call(failure).await;
     }
 
-    /// Logs and counts a call that did not succeed. Returns the facts for the audit log.
+    /// Counts a call that did not succeed. Returns the facts for the logs.
     pub(super) fn count_failed_call(&self, report: &CallReport) -> Option<CallFailure> {
         let reason = report.outcome.reason()?;
         let CallReport { call, status, error_code, .. } = *report;
         let provider = self.provider.id;
-        tracing::warn!(%provider, %call, %reason, status, error_code = error_code.map(ProviderErrorCode::as_str),
-            "call to the provider failed");
         let labels =
             [("provider", provider.to_string()), ("call", call.to_string()), ("reason", reason.to_string())];
         self.ctx.app().telemetry().count("bowline_provider_call_failures_total", &labels);

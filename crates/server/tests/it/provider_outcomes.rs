@@ -10,7 +10,7 @@ use domain::model::connection::{EndCause, UpstreamRevocation};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{ConnectionTokens, TestHub, on_both, query_parameter};
+use crate::support::{ConnectionTokens, EndpointStub, TestHub, json_response, on_both, query_parameter};
 
 on_both!(
     exchange_with_unknown_outcome_leaves_no_grant_active,
@@ -417,6 +417,35 @@ async fn rejected_client_is_an_error_of_the_hub_and_ends_nothing() {
     }
     assert_eq!(kit.revoke(&tokens.access).await.status, 204);
     wait_for_revocation(&kit, &tokens, UpstreamRevocation::Accepted).await;
+}
+
+#[tokio::test]
+async fn failed_pushed_requests_stop_no_refresh() {
+    let kit = TestHub::new().await;
+    let tokens = kit.connect(&kit.acme()).await;
+    for (status, error) in [(401, "invalid_client"), (400, "unauthorized_client"), (502, "server_error")] {
+        let bank = EndpointStub::new(move |_| json_response(status, &json!({"error": error}))).await;
+        kit.update_provider_settings(1000, |settings| {
+            settings.pushed_authorization_request_endpoint = Some(format!("{}/par", bank.url));
+        })
+        .await;
+        let logins = kit.app().config().upstream.breaker_failures + 1;
+        for _ in 0..logins {
+            assert_eq!(kit.consent().await.status, 503, "{error}");
+        }
+        expire_upstream_tokens(&kit).await;
+
+        let read = kit.read("/accounts", &tokens.access).await;
+
+        assert_eq!(read.status, 200, "{error}: {}", read.body);
+        let sent = if status == 502 { logins - 1 } else { logins };
+        assert_eq!(
+            bank.calls().len(),
+            usize::try_from(sent).unwrap(),
+            "{error}: the circuit breaker of its own"
+        );
+    }
+    assert!(!fetch_metrics(&kit).await.contains(r#"bowline_rejected_clients{provider="1000"} 1"#));
 }
 
 #[tokio::test]

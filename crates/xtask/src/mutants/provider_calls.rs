@@ -6,8 +6,8 @@ pub(super) const PROVIDER_CALL_MUTANTS: &[Mutant] = &[
     Mutant {
         name: "failed reads of one recipient stop a provider for all",
         file: "crates/server/src/breaker.rs",
-        original: "EndpointGroup::Token | EndpointGroup::Data => true,",
-        replacement: "EndpointGroup::Token | EndpointGroup::Data => false,",
+        original: "EndpointGroup::Token | EndpointGroup::Data | EndpointGroup::PushedAuthorization => true,",
+        replacement: "EndpointGroup::Token | EndpointGroup::Data | EndpointGroup::PushedAuthorization => false,",
         tests: TestTarget::Integration,
         test: "upstream_errors::sqlite::circuit_breaker_of_one_recipient_stops_no_other",
         expected_failure: "one recipient's failures stop only it",
