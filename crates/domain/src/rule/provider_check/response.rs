@@ -119,8 +119,10 @@ pub fn evaluate_token_response(response: ProbeResponse, is_authenticated: bool) 
         ),
         (500.., _) => failed("the endpoint fails", ASK_PROVIDER),
         (429, _) => undetermined("the endpoint limits the rate of requests"),
-        // RFC 6749 §5.2 allows 401 for failed client authentication, so the status is sufficient without a body.
-        (_, Some(Some(Code::InvalidClient))) | (401, None) if is_authenticated => REJECTED_CLIENT,
+        // RFC 6749 §5.2 allows 401 for failed client authentication, so the status is sufficient without a known code.
+        (_, Some(Some(Code::InvalidClient))) | (401, None | Some(None)) if is_authenticated => {
+            REJECTED_CLIENT
+        }
         (_, Some(Some(Code::UnauthorizedClient | Code::UnsupportedGrantType))) if is_authenticated => failed(
             "the client is not allowed to use authorization codes",
             "ask the provider to allow authorization_code and refresh_token for client_id",
@@ -148,11 +150,13 @@ pub fn evaluate_revocation_response(response: ProbeResponse, is_authenticated: b
             failed("the client is not allowed to revoke tokens", "ask the provider to allow it for client_id")
         }
         (_, Some(Some(Code::InvalidClient))) | (401, _) if is_authenticated => REJECTED_CLIENT,
-        // RFC 7009 §2.2 requires 200. The other errors concern the token, so the client must have been accepted.
-        (400, Some(_)) if is_authenticated => warning(
+        // RFC 7009 §2.2 requires 200. These errors concern the token, so the client must have been accepted.
+        (400, Some(Some(Code::InvalidGrant | Code::InvalidToken))) if is_authenticated => warning(
             "the client is accepted, but RFC 7009 requires 200 here",
             "no setting: ends are recognized",
         ),
+        // A server may check the parameters before the client.
+        (400, Some(_)) if is_authenticated => UNCLEAR_CLIENT,
         (429, _) => undetermined("the endpoint limits the rate of requests"),
         (200 | 204 | 401, _) | (_, Some(_)) if !is_authenticated => NO_CREDENTIALS,
         _ => failed("the response is not one of RFC 7009", "correct {}"),
@@ -313,6 +317,7 @@ mod tests {
                 (response(404, None), Failed, "correct token_endpoint"),
                 (response(302, None), Failed, "set token_endpoint to the target"),
                 (response(400, Some(None)), Failed, "correct token_endpoint"),
+                (response(401, Some(None)), Failed, "correct client_id, auth"),
                 (response(429, None), Undetermined, ""),
                 (known(503, Code::InvalidGrant), Failed, "ask the provider"),
                 (response(200, None), Failed, "connect no customer"),
@@ -344,7 +349,10 @@ mod tests {
                 (known(400, Code::UnsupportedTokenType), Failed, "set revoke_tokens = \"access\""),
                 (known(401, Code::InvalidClient), Failed, "correct client_id"),
                 (response(401, None), Failed, "correct client_id"),
-                (response(400, Some(None)), Warning, "no setting"),
+                (known(400, Code::InvalidGrant), Warning, "no setting"),
+                (known(400, Code::InvalidToken), Warning, "no setting"),
+                (known(400, Code::InvalidRequest), Undetermined, ""),
+                (response(400, Some(None)), Undetermined, ""),
                 (response(400, None), Failed, "correct revocation_endpoint"),
                 (response(503, None), Failed, "ask the provider"),
             ],
