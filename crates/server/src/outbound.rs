@@ -220,8 +220,6 @@ impl Outbound {
             .redirect(reqwest::redirect::Policy::none())
             // A proxy that is set in the environment would resolve names itself and bypass the guard.
             .no_proxy()
-            // The client could only retry requests that an HTTP/2 server has refused. Jobs and refreshes have retries of their own.
-            .retry(reqwest::retry::never())
             // All requests to an HTTP/2 server share one connection. One that is lost must not delay them until their timeouts.
             .http2_keep_alive_interval(Some(HTTP2_PING_INTERVAL))
             .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)

@@ -159,8 +159,11 @@ async fn http2_is_used_if_the_provider_offers_it() {
     .await;
 
     let read = kit.read("/accounts", &tokens.access).await;
+    bank.refuse_next_request();
+    let repeated = kit.read("/accounts", &tokens.access).await;
 
     assert_eq!(read.status, 200, "{}", read.body);
+    assert_eq!(repeated.status, 200, "a refused stream was never processed: {}", repeated.body);
     let versions: Vec<_> = bank.requests().into_iter().map(|(_, _, version)| version).collect();
-    assert_eq!(versions, [Version::HTTP_2]);
+    assert_eq!(versions, [Version::HTTP_2; 2]);
 }

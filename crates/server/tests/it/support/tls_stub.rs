@@ -1,8 +1,10 @@
 //! A provider's server with TLS, and the authorities of its certificates.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use http::{Method, Version};
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -52,6 +54,7 @@ impl TestAuthority {
 pub(crate) struct TlsStub {
     pub(crate) url: String,
     requests: Arc<Mutex<Vec<(Method, String, Version)>>>,
+    refusals: Arc<AtomicUsize>,
 }
 
 impl TlsStub {
@@ -81,9 +84,24 @@ impl TlsStub {
             recorded.lock().unwrap().push((request.method().clone(), path.clone(), request.version()));
             answer(&path)
         });
+        let refusals = Arc::new(AtomicUsize::new(0));
+        let remaining = Arc::clone(&refusals);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (acceptor, service) = (acceptor.clone(), TowerToHyperService::new(router.clone()));
+                let (acceptor, inner) = (acceptor.clone(), TowerToHyperService::new(router.clone()));
+                let remaining = Arc::clone(&remaining);
+                let service = service_fn(move |request| {
+                    let counted = |count: usize| count.checked_sub(1);
+                    let is_refused =
+                        remaining.fetch_update(Ordering::Relaxed, Ordering::Relaxed, counted).is_ok();
+                    let response = (!is_refused).then(|| inner.call(request));
+                    async move {
+                        match response {
+                            Some(response) => Ok(response.await.unwrap_or_else(|error| match error {})),
+                            None => Err(h2::Error::from(h2::Reason::REFUSED_STREAM)),
+                        }
+                    }
+                });
                 tokio::spawn(async move {
                     // A client that does not trust the certificate ends the handshake.
                     let Ok(stream) = acceptor.accept(stream).await else { return };
@@ -92,7 +110,12 @@ impl TlsStub {
                 });
             }
         });
-        Self { url, requests }
+        Self { url, requests, refusals }
+    }
+
+    /// Refuses the next request of HTTP/2, without reading it.
+    pub(crate) fn refuse_next_request(&self) {
+        self.refusals.store(1, Ordering::Relaxed);
     }
 
     /// Returns the requests that the server has received so far, with the version of HTTP.
