@@ -12,7 +12,7 @@ use domain::model::provider::{
 use domain::rule::provider_check::{
     CheckResult, compare_with_metadata, evaluate_date_parameters, evaluate_fdx_version,
 };
-use domain::rule::provider_metadata::metadata_urls;
+use futures_util::future::join_all;
 
 use super::client_authentication::UpstreamClientCredentials;
 use super::discovery::request_metadata;
@@ -111,11 +111,14 @@ impl ProviderCheck<'_> {
     ) -> Vec<CheckResult> {
         let settings = self.settings;
         let probes = Probes::new(self, credentials);
-        let discovered = self.request_metadata(&probes).await;
+        let discovered = self.request_metadata().await;
         let (metadata_check, found) = discovered.map_or((None, None), |(check, found)| (Some(check), found));
+        // The reason of a failed handshake with the issuer belongs to the result about TLS, too.
+        let issuer = settings.issuer.as_deref().filter(|_| found.is_none());
         let metadata = found.as_ref().or(self.metadata);
         let find = |endpoint| settings.find_endpoint(metadata, endpoint);
-        let (authorization, token, par, revocation, introspection, grants, keys, data, registration) = tokio::join!(
+        // Each call may last as long as the timeout, and the caller of the check waits only a little longer.
+        let (authorization, token, par, revocation, introspection, grants, keys, data, registration, ()) = tokio::join!(
             probes.check_authorization_endpoint(find(ProviderEndpoint::Authorization)),
             probes.check_token_endpoint(find(ProviderEndpoint::Token)),
             optional(self.find_pushed_request_endpoint(metadata), |endpoint| {
@@ -136,6 +139,7 @@ impl ProviderCheck<'_> {
             optional(settings.dynamic_registration.as_ref(), |registration| {
                 probes.check_registration_endpoint(registration, initial_access_token)
             }),
+            probes.note_handshake(issuer),
         );
         let (data, versions) = data;
         let of_connection = [metadata_check, probes.tls_result(), Some(authorization), Some(token), par];
@@ -149,7 +153,7 @@ impl ProviderCheck<'_> {
 
     /// Requests the metadata of the issuer. They are not needed if the settings name every endpoint, but show more about the
     /// provider.
-    async fn request_metadata(&self, probes: &Probes<'_>) -> Option<(CheckResult, Option<ProviderMetadata>)> {
+    async fn request_metadata(&self) -> Option<(CheckResult, Option<ProviderMetadata>)> {
         const NAME: &str = "metadata";
         const CHANGE: &str = "correct issuer, or set the endpoints explicitly";
         let issuer = self.settings.issuer.as_deref()?;
@@ -164,13 +168,7 @@ impl ProviderCheck<'_> {
                     "correct issuer to the one in the document, metadata_hosts, or the endpoints",
                 ),
             },
-            Err(error) => {
-                if let Some([url, _]) = metadata_urls(issuer) {
-                    // The reason of a failed handshake belongs to the result about TLS, too.
-                    probes.note_handshake(url.as_str(), "issuer").await;
-                }
-                (error.to_string(), CHANGE)
-            }
+            Err(error) => (error.to_string(), CHANGE),
         };
         // The reason for each URL is on a line of its own.
         let error = error.replace('\n', "; ");
@@ -216,10 +214,9 @@ impl ProviderCheck<'_> {
         probes: &Probes<'_>,
         metadata: Option<&ProviderMetadata>,
     ) -> Vec<CheckResult> {
-        let mut results = Vec::new();
-        for method in &self.settings.revoke {
+        let checks = self.settings.revoke.iter().filter_map(|method| {
             let endpoint = match method {
-                RevokeMethod::Rfc7009 => continue,
+                RevokeMethod::Rfc7009 => None,
                 RevokeMethod::GrantManagement => {
                     let found = self.settings.find_endpoint(metadata, ProviderEndpoint::GrantManagement);
                     found.ok().map(str::to_owned)
@@ -230,11 +227,10 @@ impl ProviderCheck<'_> {
                     }))
                 }
             };
-            if let Some(endpoint) = endpoint {
-                results.push(probes.check_grant_endpoint(&endpoint, *method).await);
-            }
-        }
-        results
+            let endpoint = endpoint?;
+            Some(async move { probes.check_grant_endpoint(&endpoint, *method).await })
+        });
+        join_all(checks).await
     }
 }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use domain::model::provider::{ProxySettings, RevokeTokens, SecretSource, TlsSettings};
+use domain::model::provider::{ProxySettings, RevokeMethod, RevokeTokens, SecretSource, TlsSettings};
 use http::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -66,7 +67,7 @@ async fn headers_are_sent_with_every_call_and_secret_is_reloaded() {
     })
     .await;
 
-    kit.advance(std::time::Duration::from_hours(1));
+    kit.advance(Duration::from_hours(1));
     assert_eq!(kit.read("/accounts", &tokens.access).await.status, 401, "the hub's token has expired");
     let tokens = kit.refresh(&kit.acme(), &tokens.refresh).await.json();
     let access = tokens["access_token"].as_str().unwrap();
@@ -205,6 +206,35 @@ async fn provider_timeout_is_shorter_than_that_of_the_hub() {
 
     assert_eq!((is_ok, detail.as_str()), (false, "no response in time"));
     assert_eq!(waiting.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn silent_provider_delays_its_check_by_one_timeout() {
+    let kit = TestHub::new().await;
+    let silent = accept_connections(|mut stream| async move {
+        let mut head = vec![0; 4096];
+        while stream.read(&mut head).await.is_ok_and(|length| length > 0) {}
+    })
+    .await;
+    kit.update_provider_settings(1000, |settings| {
+        settings.token_endpoint = Some(format!("http://{silent}/token"));
+        settings.grant_management_endpoint = Some(format!("http://{silent}/grants"));
+        settings.consent_endpoint = Some(format!("http://{silent}/consents"));
+        settings.revoke = vec![RevokeMethod::GrantManagement, RevokeMethod::FdxConsent];
+        settings.fdx.base_url = format!("http://{silent}/fdx/v5");
+        settings.timeout = Some("3s".into());
+    })
+    .await;
+
+    let check = kit.run_admin_operation(Method::POST, "/providers/1000/test", None);
+    let report = tokio::time::timeout(Duration::from_millis(5500), check).await;
+
+    let report = report.expect("the calls were not concurrent");
+    for name in ["token", "grant_management", "consent", "data"] {
+        let checks = report["checks"].as_array().unwrap();
+        let check = checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{report}"));
+        assert_eq!(check["detail"], "no response in time", "{report}");
+    }
 }
 
 #[tokio::test]

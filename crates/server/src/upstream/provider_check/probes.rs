@@ -14,6 +14,7 @@ use domain::rule::provider_check::{
     evaluate_pushed_request, evaluate_registration_response, evaluate_revocation_response,
     evaluate_token_response,
 };
+use domain::rule::provider_metadata::metadata_urls;
 use http::{HeaderMap, StatusCode, header};
 use reqwest::RequestBuilder;
 use serde::Deserialize;
@@ -78,10 +79,12 @@ impl<'a> Probes<'a> {
         Some(CheckResult::failed(NAME, details.join("; "), suggest_tls_change(*first, setting)))
     }
 
-    /// Calls a URL only for the handshake.
-    pub(super) async fn note_handshake(&self, url: &str, setting: &'static str) {
-        // The caller has reported the failure of the call itself.
-        let _ = self.get(url, setting).await;
+    /// Calls the host of an issuer whose metadata could not be read, only for the handshake.
+    pub(super) async fn note_handshake(&self, issuer: Option<&str>) {
+        if let Some([url, _]) = issuer.and_then(metadata_urls) {
+            // The caller has reported the failure of the call itself.
+            let _ = self.get(url.as_str(), "issuer").await;
+        }
     }
 
     /// Sends a request without parameters to the authorization endpoint, which must support `GET` (RFC 6749 §3.1).
@@ -233,11 +236,15 @@ impl<'a> Probes<'a> {
             let url = build_resource_url(base, &[path], std::iter::empty());
             url.map(String::from).unwrap_or_default()
         };
-        let result = match self.get(&url("accounts"), SETTING).await {
+        let (accounts_url, capability_url) = (url("accounts"), url("capability"));
+        let (accounts, capability) = tokio::join!(
+            self.get(&accounts_url, SETTING),
+            self.get_body(&capability_url, SETTING, MAX_PROBE_BYTES)
+        );
+        let result = match accounts {
             Ok(response) => evaluate_data_response(response),
             Err(error) => return (report_failed_call("data", SETTING, &error), None),
         };
-        let capability = self.get_body(&url("capability"), SETTING, MAX_PROBE_BYTES).await;
         let capability = capability.ok().filter(|response| response.status == StatusCode::OK);
         let capability = capability.and_then(|response| serde_json::from_slice(&response.body).ok());
         (result, capability.map(|OfferedVersions { versions }| versions))
