@@ -38,7 +38,7 @@ impl DateForm {
         }
     }
 
-    fn of(value: &Value) -> Self {
+    fn from_value(value: &Value) -> Self {
         let Some(text) = value.as_str() else { return Self::Other };
         if text.parse::<jiff::Timestamp>().is_ok() {
             Self::DateTime
@@ -176,7 +176,7 @@ impl Observation {
             match (known, value) {
                 (_, Value::Null) => {}
                 (Some(name), value) => {
-                    self.dates.entry(name).or_default().insert(DateForm::of(value));
+                    self.dates.entry(name).or_default().insert(DateForm::from_value(value));
                 }
                 (None, Value::Object(members)) => self.add_dates(members),
                 (None, Value::Array(elements)) => {

@@ -48,7 +48,7 @@ impl ReplayCall {
 
 impl ReplayCall {
     /// Returns the call that reads a path below the base URL of the FDX API.
-    pub fn of_path(path: &[&str]) -> Option<Self> {
+    pub fn from_path(path: &[&str]) -> Option<Self> {
         match path {
             ["accounts"] => Some(Self::Accounts),
             ["accounts", _] => Some(Self::Account),

@@ -88,7 +88,7 @@ impl<'a> ConnectionSource<'a> {
             FdxVersion::V5 => Version::V5,
             FdxVersion::V6 => Version::V6,
         };
-        if let Some(call) = ReplayCall::of_path(path) {
+        if let Some(call) = ReplayCall::from_path(path) {
             let diagnostics = self.ctx.app().read_diagnostics();
             diagnostics.observe(self.provider.id, call, &response.body, self.ctx.now());
         }
