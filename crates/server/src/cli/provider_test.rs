@@ -8,6 +8,7 @@ mod recipient;
 use domain::Secret;
 use http::Method;
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::admin_client::AdminClient;
 use super::args::{ProviderIdArgs, build_path};
@@ -118,17 +119,19 @@ async fn test_connection(admin: &AdminClient, id: i64, public_url: &str) -> Resu
             "provider {id} needs a client for each registration, which a test does not have"
         )));
     }
+    // The recipient must not remain after an interrupt, not even if the signal arrives while it is added.
+    let mut interrupt = signal(SignalKind::interrupt())
+        .map_err(|error| CliError::Failed(format!("cannot handle signals: {error}")))?;
     let recipient = TestRecipient::add(admin, id, (settings, public_url)).await?;
     let requested = RequestedProvider { id, activates_automatically };
-    let walk = async {
+    let test = async {
         register_and_activate(admin, &recipient.client_id, &[requested]).await?;
         recipient.wait_until_active().await?;
-        recipient.walk(&provider["dropped_fields"]).await
+        recipient.connect_and_read(&provider["dropped_fields"]).await
     };
-    // The recipient must not remain after an interrupt.
     let outcome = tokio::select! {
-        outcome = walk => outcome,
-        _ = tokio::signal::ctrl_c() => Err(CliError::Failed("the test was interrupted".into())),
+        outcome = test => outcome,
+        _ = interrupt.recv() => Err(CliError::Failed("the test was interrupted".into())),
     };
     let path = build_path(&["recipients", &recipient.client_id]);
     let removed = admin.call(Method::DELETE, &path, None).await;
@@ -146,7 +149,7 @@ async fn test_connection(admin: &AdminClient, id: i64, public_url: &str) -> Resu
 
 impl TestRecipient<'_> {
     /// Connects, reads and ends the connection. `left_out_before` was left out of responses before the test.
-    async fn walk(&self, left_out_before: &Value) -> Result<Value, CliError> {
+    async fn connect_and_read(&self, left_out_before: &Value) -> Result<Value, CliError> {
         let access = TestLogin::begin(self)?.complete().await?;
         let reads = read_resources(&self.browser, self.public_url, &access).await;
         let provider = self.admin.get(&format!("/providers/{}", self.provider_id)).await?;
