@@ -23,7 +23,8 @@ pub enum FormerSecretChange {
     Replaced,
     /// The client does not use the file or variable any longer: the secret is copied to the store.
     Copied(SecretSource),
-    /// Another client uses the file or variable from now on, so the secret must not be read there any more.
+    /// Another client uses the file or variable from now on. It may have the secret of that client already, so it must not be read
+    /// any more.
     Lost,
 }
 
@@ -76,18 +77,27 @@ pub fn follow_change(
         if keeps_client && !leaves_endpoints && new_sources.contains_key(path) {
             return Some(FormerSecretChange::Replaced);
         }
-        match source {
-            SecretSource::Sealed => None,
-            source if new_sources.values().any(|used| *used == source) => {
-                // The current settings of the same client name it for the same secret.
-                let is_still_shared = keeps_client && new_sources.get(path) == Some(&source);
-                (!is_still_shared).then_some(FormerSecretChange::Lost)
-            }
-            source => Some(FormerSecretChange::Copied(source)),
+        // The current settings of the same client name it for the same secret.
+        let is_still_shared = keeps_client && new_sources.get(path) == Some(&source);
+        if is_stored || is_still_shared {
+            return None;
         }
+        let is_lost = is_other_client(old.settings, new.settings)
+            && new_sources.iter().any(|(used_by, used)| *used == source && is_of_client([path, used_by]));
+        Some(if is_lost { FormerSecretChange::Lost } else { FormerSecretChange::Copied(source) })
     };
     let sources = former.settings.secret_sources().into_iter();
     sources.filter_map(|(path, source)| Some((path.clone(), evaluate(&path, source)?))).collect()
+}
+
+/// Returns whether a change of settings brings another client, whatever the method of its authentication is.
+fn is_other_client(old: &ProviderSettings, new: &ProviderSettings) -> bool {
+    old.client_id != new.client_id || old.upstream_client != new.upstream_client
+}
+
+/// Returns whether one of the secrets at these paths belongs to the client and not to the connection to the provider.
+fn is_of_client(paths: [&str; 2]) -> bool {
+    paths.iter().any(|path| matches!(*path, "client_secret" | "auth_key"))
 }
 
 /// Returns whether a setting without which a secret is useless has changed.
@@ -135,6 +145,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::model::provider::UpstreamClientMode;
 
     fn settings(changes: &Value) -> ProviderSettings {
         let mut value = json!({
@@ -194,6 +205,68 @@ mod tests {
         let lost = follow((&first, ""), (&first, ""), (&other("a"), ""), true);
         assert_eq!(lost, Some(FormerSecretChange::Lost));
         assert_eq!(follow((&first, ""), (&first, ""), (&first, ""), true), None, "the same client reads it");
+    }
+
+    /// Returns settings of a client with all seven secrets, each in a file of its own.
+    fn with_all_secrets(client_id: &str, auth: &str) -> ProviderSettings {
+        settings(&json!({
+            "client_id": client_id, "auth": auth,
+            "client_secret": {"file": "client_secret"}, "auth_key": {"file": "auth_key"},
+            "tls": {"certificate": "tls.pem", "key": {"file": "tls.key"}},
+            "proxy": {"url": "http://proxy.example", "credentials": {"file": "proxy.credentials"}},
+            "secret_headers": {
+                "x-key": {"file": "secret_headers.x-key"}, "x-other": {"file": "secret_headers.x-other"},
+            },
+            "dynamic_registration": {
+                "endpoint": "https://maple.example/register",
+                "initial_access_token": {"file": "dynamic_registration.initial_access_token"},
+            },
+        }))
+    }
+
+    /// Returns the effects of a change to settings with the same files. Each former secret is in the file with the name of its path.
+    fn follow_reuse(old: &ProviderSettings, new: &ProviderSettings) -> BTreeMap<String, FormerSecretChange> {
+        let none = BTreeMap::new();
+        let stored = |settings| StoredSecrets { settings, secrets: &none };
+        follow_change(stored(old), (stored(old), stored(new)), true)
+    }
+
+    #[test]
+    fn reused_file_is_lost_only_if_it_may_have_new_clients_secret() {
+        let old = with_all_secrets("first", "client_secret_basic");
+        let copied = |path: &str| FormerSecretChange::Copied(SecretSource::File(path.into()));
+        let all: Vec<String> = old.secret_sources().into_keys().collect();
+        assert_eq!(all.len(), 7);
+
+        let of_method = follow_reuse(&old, &with_all_secrets("first", "client_secret_post"));
+        let of_client = follow_reuse(&old, &with_all_secrets("second", "client_secret_basic"));
+        let mut recipients = old.clone();
+        recipients.upstream_client = UpstreamClientMode::PerRegistration;
+        let of_scope = follow_reuse(&old, &recipients);
+
+        let expected = |is_lost: fn(&str) -> bool| -> BTreeMap<_, _> {
+            let change = |path| if is_lost(path) { FormerSecretChange::Lost } else { copied(path) };
+            all.iter().map(|path| (path.clone(), change(path))).collect()
+        };
+        let is_of_client = |path: &str| ["client_secret", "auth_key"].contains(&path);
+        assert_eq!(of_method, expected(|_| false), "the secrets are still those of the same client");
+        assert_eq!(of_client, expected(is_of_client));
+        assert_eq!(of_scope, expected(is_of_client));
+    }
+
+    #[test]
+    fn file_that_gets_new_clients_secret_is_not_copied() {
+        let old = with_all_secrets("first", "client_secret_basic");
+        let mut new = with_all_secrets("second", "client_secret_basic");
+        new.client_secret = Some(SecretSource::File("secret_headers.x-key".into()));
+
+        let changes = follow_reuse(&old, &new);
+
+        assert_eq!(changes["secret_headers.x-key"], FormerSecretChange::Lost);
+        assert_eq!(
+            changes["client_secret"],
+            FormerSecretChange::Copied(SecretSource::File("client_secret".into()))
+        );
     }
 
     #[test]
