@@ -32,7 +32,8 @@ pub use connections::{
     ListDueConnections, SweepPosition,
 };
 pub use credential::{
-    GetProviderSecrets, GetUpstreamClient, GetUpstreamCredential, IsGrantShared, UpstreamCredential,
+    GetGrantSharing, GetProviderSecrets, GetUpstreamClient, GetUpstreamCredential, GrantSharing,
+    UpstreamCredential,
 };
 pub use expiry_brake::{GetSweepStatus, SweepStatus};
 #[doc(hidden)]

@@ -116,7 +116,7 @@ pub struct Job {
 pub enum AttemptOutcome {
     /// The provider accepted the call.
     Accepted,
-    /// The provider refused the call, and a retry would not change that.
+    /// The provider refused the call, or no call can be made, and a retry would not change that.
     Refused,
     /// The provider does not know the token, code or client; there is nothing left to do.
     AlreadyGone,

@@ -7,7 +7,7 @@ use domain::model::job::{AttemptOutcome, Job, JobKind, SealedAccessToken, TokenT
 use domain::model::provider::{EndpointGroup, GrantScope, Provider, RevokeTokens};
 use domain::rule::provider_response::{CallOutcome, FailureReason};
 use store::command::{SealedValue, UnrevokedToken};
-use store::query::{GetConnection, GetProvider, IsGrantShared};
+use store::query::{GetConnection, GetGrantSharing, GetProvider, GrantSharing};
 
 use super::attempt_report::{AttemptError, AttemptReport};
 use super::call_report::CallReport;
@@ -73,8 +73,12 @@ impl RevocationJob<'_> {
     }
 
     async fn revoke(&self, token: &Secret<String>) -> Result<AttemptReport, AttemptError> {
-        if self.is_grant_shared(self.job.identity.clone()).await? {
-            return Ok(report_grant_shared());
+        match self.find_sharing(self.job.identity.clone()).await? {
+            GrantSharing::Unshared => {}
+            GrantSharing::Shared => return Ok(report_grant_shared()),
+            GrantSharing::Unknown => {
+                return Ok(AttemptReport::new(AttemptOutcome::Refused, CUSTOMER_NOT_KNOWN));
+            }
         }
         let access_token =
             self.job.access_token.as_ref().map(|sealed| self.open_other_token(sealed)).transpose()?;
@@ -170,10 +174,11 @@ impl RevocationJob<'_> {
         let identity = match self.provider.settings.grant_scope {
             // Each grant belongs to one token, so the customer does not matter.
             GrantScope::PerToken => None,
-            // If the customer is not known, the grant counts as that of another connection.
+            // If the customer is not known, the grant may be that of another connection.
             GrantScope::PerClientCustomer => endpoints.find_identity(&tokens, None).await.ok().flatten(),
         };
-        if self.is_grant_shared(identity.clone()).await? {
+        let sharing = self.find_sharing(identity.clone()).await?;
+        if sharing == GrantSharing::Shared {
             return Ok(report_grant_shared());
         }
         // The access token, which was issued now, expires soon: both are not needed here.
@@ -193,8 +198,13 @@ impl RevocationJob<'_> {
             invalid_requests: 0,
             accepted_before: &[],
         };
-        let (outcome, description) = match revocation.run().await {
-            Ok(report) => (report.outcome, report.description),
+        let attempt = match sharing {
+            // The job that gets the token fails for the same reason, so that an operator decides.
+            GrantSharing::Unknown => Ok((AttemptOutcome::Refused, CUSTOMER_NOT_KNOWN.to_owned())),
+            _ => revocation.run().await.map(|report| (report.outcome, report.description)),
+        };
+        let (outcome, description) = match attempt {
+            Ok(attempt) => attempt,
             // The code is used up, so the token must be kept even if the breaker of the revocation endpoint is open.
             Err(BreakerOpenError) => (
                 AttemptOutcome::RetryLater { retry_after: None },
@@ -215,20 +225,22 @@ impl RevocationJob<'_> {
         Ok(AttemptReport { unrevoked, ..AttemptReport::new(AttemptOutcome::Accepted, description) })
     }
 
-    /// Returns whether revoking the job's token would also end another connection of the same customer.
-    async fn is_grant_shared(&self, identity: Option<Vec<u8>>) -> Result<bool, InternalError> {
+    /// Finds whether revoking the job's token would also end another connection of the same customer.
+    async fn find_sharing(&self, identity: Option<Vec<u8>>) -> Result<GrantSharing, InternalError> {
         match self.provider.settings.grant_scope {
-            GrantScope::PerToken => Ok(false),
+            GrantScope::PerToken => Ok(GrantSharing::Unshared),
             // The provider has one grant for all connections of a customer, so revoking one token ends them all.
             GrantScope::PerClientCustomer => {
                 let (provider_id, connection_id) = (self.provider.id, self.connection.clone());
-                Ok(self.ctx.ask(&IsGrantShared { provider_id, connection_id, identity }).await?)
+                Ok(self.ctx.ask(&GetGrantSharing { provider_id, connection_id, identity }).await?)
             }
         }
     }
 }
 
+const CUSTOMER_NOT_KNOWN: &str = "the customer of the grant is not known, and a revocation may end a live connection: revoke it at the provider \
+     and close the job, or retry the job when the provider has no live connection";
+
 fn report_grant_shared() -> AttemptReport {
-    let description = "another active connection uses the same grant, or the customer is not known";
-    AttemptReport::new(AttemptOutcome::Superseded, description)
+    AttemptReport::new(AttemptOutcome::Superseded, "another active connection uses the same grant")
 }

@@ -7,6 +7,7 @@ use domain::id::ProviderId;
 use domain::model::audit_event::Actor;
 use domain::model::connection::UpstreamRevocation;
 use domain::model::provider::{CustomerIdentity, GrantScope};
+use http::Method;
 use serde_json::json;
 use store::command::UpsertProvider;
 use store::query::GetProvider;
@@ -86,25 +87,44 @@ async fn recovered_code_leaves_shared_grant_active() {
     assert_eq!(kit.read("/accounts", &active.access).await.status, 200);
 }
 
-/// A login whose customer cannot be identified must not end the grant of the customer's other connections.
+/// Completes a login whose customer cannot be identified, and waits until its job has ended in a state.
+async fn log_in_without_identity(kit: &TestHub, state: &str) {
+    kit.update_provider_settings(1000, |settings| {
+        settings.customer_identity = CustomerIdentity::TokenField("missing".into());
+    })
+    .await;
+    let query = TestHub::build_authorization_query(&kit.acme());
+    let back = kit.complete_authorization(&query, "alice", &["mt-alice-card"]).await;
+    assert!(query_parameter(&back, "error").is_some(), "{back}");
+    kit.wait_until("the job of the login ends", async || {
+        kit.sql("SELECT kind, state FROM jobs").await == [format!("revoke_orphaned_grant|{state}")]
+    })
+    .await;
+}
+
+/// A login whose customer cannot be identified must not end the grant of the customer's other connections, and an operator must learn
+/// of its grant.
 #[tokio::test]
 async fn login_without_identity_leaves_shared_grant_active() {
     let kit = TestHub::new().await;
     use_shared_grants(&kit).await;
     let active = kit.connect(&kit.acme()).await;
-    kit.update_provider_settings(1000, |settings| {
-        settings.customer_identity = CustomerIdentity::TokenField("missing".into());
-    })
-    .await;
 
-    let query = TestHub::build_authorization_query(&kit.acme());
-    let back = kit.complete_authorization(&query, "alice", &["mt-alice-card"]).await;
+    log_in_without_identity(&kit, "failed").await;
 
-    assert!(query_parameter(&back, "error").is_some(), "{back}");
-    kit.wait_until("the job of the login ends", async || {
-        kit.sql("SELECT kind, state FROM jobs").await == ["revoke_orphaned_grant|done"]
-    })
-    .await;
+    let jobs = kit.send_admin_request(Method::GET, "/jobs?state=failed").await;
+    assert!(jobs.body.contains("the customer of the grant is not known"), "{}", jobs.body);
     assert_eq!(kit.list_grant_states().await, ["active", "active"], "the grant may be shared");
     assert_eq!(kit.read("/accounts", &active.access).await.status, 200);
+}
+
+/// Without a live connection, the grant of a login can be that of no other connection.
+#[tokio::test]
+async fn login_without_identity_is_revoked_if_no_connection_is_live() {
+    let kit = TestHub::new().await;
+    use_shared_grants(&kit).await;
+
+    log_in_without_identity(&kit, "done").await;
+
+    assert_eq!(kit.list_grant_states().await, ["ended"]);
 }

@@ -119,10 +119,10 @@ impl Query for GetProviderSecrets {
     }
 }
 
-/// Returns whether a live connection uses, or may use, the grant that a job's token belongs to, at a provider whose grants are
-/// shared by all connections of a customer.
+/// Finds whether a live connection uses, or may use, the grant that a job's token belongs to, at a provider whose grants are shared by
+/// all connections of a customer.
 #[derive(Clone, Debug)]
-pub struct IsGrantShared {
+pub struct GetGrantSharing {
     pub provider_id: ProviderId,
     /// The connection of the job; it may never have been opened.
     pub connection_id: ConnectionId,
@@ -130,19 +130,34 @@ pub struct IsGrantShared {
     pub identity: Option<Vec<u8>>,
 }
 
-impl Query for IsGrantShared {
-    type Reply = bool;
+/// The result of [`GetGrantSharing`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrantSharing {
+    /// No live connection uses the grant.
+    Unshared,
+    /// A live connection of the same customer uses the grant.
+    Shared,
+    /// The customer is not known, and the provider has live connections: the grant may be that of any of them.
+    Unknown,
+}
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
+impl Query for GetGrantSharing {
+    type Reply = GrantSharing;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<GrantSharing> {
         if tx.exists(LIVE_CONNECTION_BY_CONNECTION, values![self.connection_id]).await? {
-            return Ok(true);
+            return Ok(GrantSharing::Shared);
         }
-        // Without a connection, only the identity shows which customer the grant belongs to. If it is not known, for example because
-        // the login failed for this reason, the grant may be that of any connection.
-        let Some(identity) = &self.identity else {
-            return Ok(!tx.exists(CONNECTION, values![self.connection_id]).await?);
-        };
-        tx.exists(LIVE_CONNECTION_BY_IDENTITY, values![self.provider_id, identity]).await
+        if let Some(identity) = &self.identity {
+            let is_shared =
+                tx.exists(LIVE_CONNECTION_BY_IDENTITY, values![self.provider_id, identity]).await?;
+            return Ok(if is_shared { GrantSharing::Shared } else { GrantSharing::Unshared });
+        }
+        // Without a connection, only the identity shows which customer the grant belongs to. It is not known, for example, because the
+        // login failed for this reason.
+        let may_be_shared = !tx.exists(CONNECTION, values![self.connection_id]).await?
+            && tx.exists(LIVE_CONNECTION_BY_PROVIDER, values![self.provider_id]).await?;
+        Ok(if may_be_shared { GrantSharing::Unknown } else { GrantSharing::Unshared })
     }
 }
 
@@ -155,6 +170,10 @@ static LIVE_CONNECTION_BY_CONNECTION: &Sql = sql!(
     SELECT l.id FROM connections c JOIN connections l ON l.customer_id = c.customer_id
     WHERE c.id = ?1 AND l.status IN ('pending', 'active') LIMIT 1"
 );
+static LIVE_CONNECTION_BY_PROVIDER: &Sql = sql!(
+    "-- find a live connection of a provider
+    SELECT id FROM connections WHERE provider_id = ?1 AND status IN ('pending', 'active') LIMIT 1"
+);
 static LIVE_CONNECTION_BY_IDENTITY: &Sql = sql!(
     "-- find a live connection by the customer's identity
     SELECT l.id FROM customers u JOIN connections l ON l.customer_id = u.id
@@ -166,5 +185,6 @@ pub(super) static HOT_STATEMENTS: &[&Sql] = &[
     UPSTREAM_CLIENT,
     CONNECTION,
     LIVE_CONNECTION_BY_CONNECTION,
+    LIVE_CONNECTION_BY_PROVIDER,
     LIVE_CONNECTION_BY_IDENTITY,
 ];

@@ -6,7 +6,7 @@ use domain::id::{ConnectionId, ProviderId};
 use domain::model::connection::{ConnectionState, EndCause, UpstreamRevocation};
 use domain::model::job::{AttemptOutcome, JobKind};
 use store::command::{EndOutcome, ExpireConnection, OpenOutcome, StoreCredential, StoreCredentialOutcome};
-use store::query::IsGrantShared;
+use store::query::{GetGrantSharing, GrantSharing};
 
 use crate::credential::acquire_lease;
 use crate::job::{finish_job, lease_job};
@@ -33,10 +33,16 @@ async fn count_pending_revocations(kit: &TestStore) -> i64 {
     kit.count_jobs("revoke_at_provider", "pending").await
 }
 
-async fn is_grant_shared(kit: &TestStore, id: &ConnectionId, identity: Option<&str>) -> bool {
+async fn get_sharing(kit: &TestStore, id: &ConnectionId, identity: Option<&str>) -> GrantSharing {
     let identity = identity.map(|i| i.as_bytes().to_vec());
     let (provider_id, connection_id) = (ProviderId::new(1000), id.clone());
-    kit.store.query(&IsGrantShared { provider_id, connection_id, identity }).await.unwrap()
+    kit.store.query(&GetGrantSharing { provider_id, connection_id, identity }).await.unwrap()
+}
+
+async fn is_grant_shared(kit: &TestStore, id: &ConnectionId, identity: Option<&str>) -> bool {
+    let sharing = get_sharing(kit, id, identity).await;
+    assert_ne!(sharing, GrantSharing::Unknown, "{id}");
+    sharing == GrantSharing::Shared
 }
 
 async fn shared_grant_is_revoked_only_at_end_of_last_connection(kit: TestStore) {
@@ -190,9 +196,14 @@ async fn orphaned_grant_shared_with_live_connection_is_detected(kit: TestStore) 
     assert_eq!(job.identity.as_deref(), Some(&b"alice"[..]));
     assert!(is_grant_shared(&kit, &orphan, Some("alice")).await);
     assert!(!is_grant_shared(&kit, &orphan, Some("bob")).await);
-    assert!(is_grant_shared(&kit, &orphan, None).await, "it may be that of any connection");
+    assert_eq!(
+        get_sharing(&kit, &orphan, None).await,
+        GrantSharing::Unknown,
+        "it may be that of any connection"
+    );
     kit.end_connection(&live, EndCause::Recipient, None).await;
     assert!(!is_grant_shared(&kit, &orphan, Some("alice")).await);
+    assert!(!is_grant_shared(&kit, &orphan, None).await, "no connection is left that a revocation could end");
 }
 
 async fn shared_grant_concurrent_connection_ends_queue_one_revocation(kit: TestStore) {
