@@ -142,7 +142,7 @@ async fn build_app(config: Config, keys: KeyFile, clock: Clock) -> Result<App, C
     Ok(app)
 }
 
-/// Writes the providers of a configuration to the store, except for those whose rows another program has changed. Returns the ids
+/// Writes the providers of a configuration to the store, except for those whose rows or secrets there cannot be used. Returns the ids
 /// of those that were not stored with the same settings.
 pub(super) async fn upsert_providers(
     app: &App,
@@ -154,10 +154,6 @@ pub(super) async fn upsert_providers(
         let provider = entry.to_provider();
         let id = provider.id;
         match upsert_provider(&ctx, provider).await {
-            // Requests for this provider fail. It must not keep the hub from serving the others.
-            Err(InternalError::Store(StoreError::UnverifiedRow { .. })) => {
-                tracing::error!(provider = %id, "the configuration of a provider was not applied: its row was changed");
-            }
             Ok(UpsertOutcome::TooManyFormerSettings) => {
                 tracing::error!(provider = %id, maximum = MAX_FORMER_SETTINGS,
                     "the configuration of a provider was not applied: its endpoints have changed too often while connections \
@@ -169,6 +165,10 @@ pub(super) async fn upsert_providers(
             }
             Ok(UpsertOutcome::Unchanged) => {}
             Ok(UpsertOutcome::Written) => changed.push(id),
+            // Requests for this provider fail. It must not keep the hub from serving the others.
+            Err(error) if is_fault_of_provider(&error) => {
+                tracing::error!(provider = %id, %error, "the configuration of a provider was not applied");
+            }
             Err(InternalError::Store(error)) => return Err(error.into()),
             Err(error) => return Err(error.into()),
         }
@@ -176,20 +176,30 @@ pub(super) async fn upsert_providers(
     Ok(changed)
 }
 
+/// Returns whether the row or the secrets of one provider cause an error: another program has changed them, or they cannot be opened.
+const fn is_fault_of_provider(error: &InternalError) -> bool {
+    match error {
+        InternalError::Store(error) => matches!(error, StoreError::UnverifiedRow { .. }),
+        InternalError::Unseal(_) | InternalError::InvariantViolated(_) => true,
+        InternalError::Context(_) => false,
+    }
+}
+
 /// The number of attempts to write a provider that other nodes change at the same time.
 const UPSERT_ATTEMPTS: usize = 5;
 
 async fn upsert_provider(ctx: &RequestContext, provider: Provider) -> Result<UpsertOutcome, InternalError> {
     for _ in 0..UPSERT_ATTEMPTS {
-        let plan = match ctx.ask(&GetProvider { id: provider.id }).await? {
+        let stored = ctx.ask(&GetProvider { id: provider.id }).await?;
+        let seen_version = stored.as_ref().map(|stored| stored.version.number);
+        let updates = match stored {
             Some(stored) if stored.settings != provider.settings => {
                 let wanted = Provider { settings: provider.settings.clone(), ..stored.clone() };
-                let none = HubSecrets::default();
-                let updates = plan_former_settings(ctx, &stored, (&wanted, &none)).await?;
-                Some(FormerSettingsPlan { seen_version: stored.version.number, updates })
+                plan_former_settings(ctx, &stored, (&wanted, &HubSecrets::default())).await?
             }
-            _ => None,
+            _ => Vec::new(),
         };
+        let plan = Some(FormerSettingsPlan { seen_version, updates });
         let (moment, actor) = (ctx.new_moment()?, Actor::system("configuration"));
         match ctx.run(UpsertProvider { moment, provider: provider.clone(), actor, plan }).await? {
             UpsertOutcome::Outdated => {}
@@ -205,4 +215,20 @@ pub(super) async fn migrate(
     purpose: StorePurpose,
 ) -> Result<Vec<store::Migration>, CliError> {
     Ok(Store::migrate(location, purpose).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ContextError;
+
+    #[test]
+    fn only_faults_of_one_provider_are_skipped() {
+        let changed_row = StoreError::UnverifiedRow { table: "providers", id: String::new() };
+
+        assert!(is_fault_of_provider(&changed_row.into()));
+        assert!(is_fault_of_provider(&InternalError::new("the store has no secrets of a provider")));
+        assert!(!is_fault_of_provider(&ContextError("the clock is not available").into()));
+        assert!(!is_fault_of_provider(&StoreError::Busy.into()));
+    }
 }

@@ -8,13 +8,15 @@ use domain::model::connection::ConnectionStatus;
 use domain::model::provider::{Provider, ProviderSettings, SettingsVersion};
 use domain::{Moment, Timestamp};
 
-use crate::entity::former_settings::{FormerSettings, PROVIDER_FORMER_SETTINGS, find_former_settings};
+use crate::entity::former_settings::{
+    FormerSettings, OTHER_FORMER_SETTINGS, PROVIDER_FORMER_SETTINGS, find_former_settings,
+};
 use crate::entity::provider::{
     ProviderSettingsColumns, SealedProviderSecrets, find_provider_secrets, lock_provider,
 };
 use crate::error::Result;
 use crate::operation::Command;
-use crate::row::{FromRow, Row};
+use crate::row::{FromRow, ListedRow, Row};
 use crate::sql::{Sql, sql};
 use crate::tx::Tx;
 use crate::value::{ToValue, Value, values};
@@ -53,7 +55,7 @@ pub(super) async fn leave_endpoints(
         return Ok(None);
     }
     let secrets = find_provider_secrets(tx, stored.id, stored.version.endpoints).await?;
-    let mut kept = FormerSettings::of_provider(stored, secrets);
+    let mut kept = FormerSettings::from_provider(stored, secrets);
     if let Some(update) = updates.iter().find(|update| update.endpoints_version == stored.version.endpoints) {
         (kept.settings, kept.secrets) = (update.settings.clone(), update.secrets.clone());
     }
@@ -181,10 +183,12 @@ impl DeleteFormerSettings {
 
     async fn delete(&self, tx: &mut Tx<'_>, provider: Provider) -> Result<()> {
         tx.defer(DELETE_FORMER_SETTINGS, values![self.provider_id, self.endpoints_version]);
-        let former: Vec<FormerSettings> =
-            tx.fetch_all(PROVIDER_FORMER_SETTINGS, values![self.provider_id]).await?;
-        let mut remaining = former.iter().filter(|other| other.version.endpoints != self.endpoints_version);
-        let has_former_revocation = remaining.any(|former| !former.settings.revoke.is_empty());
+        let remaining: Vec<ListedRow<FormerSettings>> =
+            tx.fetch_all(OTHER_FORMER_SETTINGS, values![self.provider_id, self.endpoints_version]).await?;
+        // Settings that another program has changed may have had a method: without one, the job of an end fails and says so.
+        let has_former_revocation = remaining
+            .into_iter()
+            .any(|former| former.into_verified().is_none_or(|former| !former.settings.revoke.is_empty()));
         if has_former_revocation != provider.version.has_former_revocation {
             let version = SettingsVersion { has_former_revocation, ..provider.version };
             let provider = Provider { version, ..provider };

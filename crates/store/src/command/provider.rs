@@ -31,15 +31,15 @@ pub struct UpsertProvider {
     /// The provider; its version and its audit head are ignored.
     pub provider: Provider,
     pub actor: Actor,
-    /// The effects of the change on former settings, if there can be any.
+    /// The effects of the change on former settings. Without them, the change applies to any version.
     pub plan: Option<FormerSettingsPlan>,
 }
 
 /// The effects of a change of a provider on its former settings.
 #[derive(Clone, Debug)]
 pub struct FormerSettingsPlan {
-    /// The number of the version that the change is based on.
-    pub seen_version: i64,
+    /// The number of the version that the change is based on; `None` if there was no provider.
+    pub seen_version: Option<i64>,
     pub updates: Vec<FormerSettingsUpdate>,
 }
 
@@ -63,14 +63,20 @@ impl Command for UpsertProvider {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<UpsertOutcome> {
         let provider = &self.provider;
-        let Some(stored) = lock_provider(tx, provider.id).await? else {
+        let stored = lock_provider(tx, provider.id).await?;
+        let seen = stored.as_ref().map(|stored| stored.version.number);
+        let is_outdated = self.plan.as_ref().is_some_and(|plan| plan.seen_version != seen);
+        let Some(stored) = stored else {
+            if is_outdated {
+                return Ok(UpsertOutcome::Outdated);
+            }
             insert_provider(tx, &self.moment, provider, None, &self.actor)?;
             return Ok(UpsertOutcome::Written);
         };
         if stored.settings == provider.settings && stored.source == provider.source {
             return Ok(UpsertOutcome::Unchanged);
         }
-        if self.plan.as_ref().is_some_and(|plan| plan.seen_version != stored.version.number) {
+        if is_outdated {
             return Ok(UpsertOutcome::Outdated);
         }
         // The secrets of a provider that an operator added are deleted when the configuration takes it over, because

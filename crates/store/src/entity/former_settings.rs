@@ -42,7 +42,7 @@ pub struct FormerSettings {
 
 impl FormerSettings {
     /// Returns the settings that a provider leaves, with the secrets that are stored with it.
-    pub(crate) fn of_provider(provider: &Provider, secrets: Option<SealedProviderSecrets>) -> Self {
+    pub(crate) fn from_provider(provider: &Provider, secrets: Option<SealedProviderSecrets>) -> Self {
         Self {
             provider_id: provider.id,
             settings: provider.settings.clone(),
@@ -124,4 +124,12 @@ pub(crate) static PROVIDER_FORMER_SETTINGS: &Sql = sql!(concat!(
     " FROM former_provider_settings WHERE provider_id = ?1 ORDER BY endpoints_version"
 ));
 
-pub(crate) static HOT_STATEMENTS: &[&Sql] = &[FORMER_SETTINGS, PROVIDER_FORMER_SETTINGS];
+/// The former settings of one provider, except those with one version of the endpoints.
+pub(crate) static OTHER_FORMER_SETTINGS: &Sql = sql!(concat!(
+    "-- list the other former settings of a provider\nSELECT ",
+    former_settings_columns!(),
+    " FROM former_provider_settings WHERE provider_id = ?1 AND endpoints_version <> ?2 ORDER BY endpoints_version"
+));
+
+pub(crate) static HOT_STATEMENTS: &[&Sql] =
+    &[FORMER_SETTINGS, PROVIDER_FORMER_SETTINGS, OTHER_FORMER_SETTINGS];

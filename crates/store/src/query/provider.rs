@@ -56,7 +56,8 @@ impl Query for GetFormerSettings {
     }
 }
 
-/// Lists the former settings of a provider.
+/// Lists the former settings of a provider. Those that another program has changed are left out, so that they prevent no change of the
+/// provider, for example of a stolen secret.
 #[derive(Clone, Debug)]
 pub struct ListProviderFormerSettings {
     pub provider_id: ProviderId,
@@ -66,7 +67,7 @@ impl Query for ListProviderFormerSettings {
     type Reply = Vec<FormerSettings>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
-        tx.fetch_all(PROVIDER_FORMER_SETTINGS, values![self.provider_id]).await
+        tx.fetch_verified(PROVIDER_FORMER_SETTINGS, values![self.provider_id]).await
     }
 }
 

@@ -8,9 +8,9 @@ use domain::model::job::AttemptOutcome;
 use domain::model::provider::{Provider, ProviderMetadata, ProviderSource, RevokeMethod, SecretSource};
 use store::StoreError;
 use store::command::{
-    AddProvider, DeleteFormerSettings, FormerSettingsDeletion, FormerSettingsUpdate, MAX_FORMER_SETTINGS,
-    Purge, SealedProviderSecrets, StoreMetadataOutcome, StoreProviderMetadata, UpdateProvider,
-    UpdateProviderOutcome, UpsertOutcome, UpsertProvider,
+    AddProvider, DeleteFormerSettings, FormerSettingsDeletion, FormerSettingsPlan, FormerSettingsUpdate,
+    MAX_FORMER_SETTINGS, Purge, SealedProviderSecrets, StoreMetadataOutcome, StoreProviderMetadata,
+    UpdateProvider, UpdateProviderOutcome, UpsertOutcome, UpsertProvider,
 };
 use store::query::{
     GetFormerSettings, GetProvider, GetProviderSecrets, ListFormerSettings, ListProviderFormerSettings,
@@ -27,6 +27,8 @@ on_both!(
     number_of_former_settings_is_limited,
     replaced_secrets_are_written_to_former_settings,
     secrets_of_other_endpoints_are_not_used,
+    changed_former_settings_block_no_change_or_deletion,
+    change_of_other_version_than_planned_is_outdated,
 );
 
 const MAPLE: ProviderId = ProviderId::new(1000);
@@ -261,4 +263,50 @@ async fn secrets_of_other_endpoints_are_not_used(kit: TestStore) {
     assert!(rejected(get(2).await, "providers"));
     let stored = kit.store.query(&GetProvider { id: provider.id }).await.unwrap().unwrap();
     assert_eq!(stored.version.endpoints, 2, "only the secrets are not used");
+}
+
+async fn changed_former_settings_block_no_change_or_deletion(mut kit: TestStore) {
+    assert_eq!(move_to(&kit, "second.example").await, UpsertOutcome::Written);
+    let second = kit.get_provider().await.version.endpoints;
+    assert_eq!(move_to(&kit, "third.example").await, UpsertOutcome::Written);
+    kit.execute_sql("UPDATE former_provider_settings SET version = 99 WHERE endpoints_version = 1").await;
+    kit.advance_clock(DAY);
+    purge_logins(&kit).await;
+
+    let listed = kit.store.query(&ListProviderFormerSettings { provider_id: MAPLE }).await.unwrap();
+    let mut deletions = Vec::new();
+    for _ in 0..2 {
+        deletions.push(delete_former(&kit, second, 10).await);
+    }
+
+    let versions: Vec<i64> = listed.iter().map(|former| former.version.endpoints).collect();
+    assert_eq!(versions, [second], "the changed settings are left out");
+    assert_eq!(deletions, [FormerSettingsDeletion::Examining, FormerSettingsDeletion::Deleted]);
+    assert!(kit.get_provider().await.version.has_former_revocation, "the changed settings may have a method");
+    for deletion in [FormerSettingsDeletion::Examining, FormerSettingsDeletion::Deleted] {
+        assert_eq!(delete_former(&kit, 1, 10).await, deletion);
+    }
+    assert!(!kit.get_provider().await.version.has_former_revocation);
+}
+
+async fn change_of_other_version_than_planned_is_outdated(kit: TestStore) {
+    let upsert = async |id, seen_version| {
+        let mut provider = build_provider(id);
+        provider.settings.token_endpoint = Some("https://new.example/token".into());
+        let plan = Some(FormerSettingsPlan { seen_version, updates: Vec::new() });
+        let (moment, actor) = (kit.next_moment(), operator_actor());
+        kit.store.run(UpsertProvider { moment, provider, actor, plan }).await.unwrap()
+    };
+    let stored = kit.get_provider().await.version.number;
+
+    let outcomes = [
+        upsert(1000, None).await,
+        upsert(1000, Some(stored + 1)).await,
+        upsert(7000, Some(1)).await,
+        upsert(1000, Some(stored)).await,
+        upsert(7000, None).await,
+    ];
+
+    assert_eq!(outcomes[..3], [UpsertOutcome::Outdated; 3]);
+    assert_eq!(outcomes[3..], [UpsertOutcome::Written; 2]);
 }
