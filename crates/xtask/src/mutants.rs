@@ -111,13 +111,23 @@ fn run_cargo_test(
     Ok((output.status.success(), String::from_utf8_lossy(&text).into_owned()))
 }
 
+/// The files and folders that a build of the tests needs, relative to the root.
+const COPIED_SOURCES: [&str; 8] = [
+    ".cargo",
+    "crates",
+    "migrations",
+    "openapi",
+    "Cargo.toml",
+    "Cargo.lock",
+    "config.example.toml",
+    "README.md",
+];
+
 /// Copies the sources that a build needs. An unchanged file keeps its modification time, so that only changed files are
 /// built again. A removed file is removed from the copy too.
 fn copy_sources(root: &Path, tree: &Path) -> Result<()> {
-    let parts =
-        [".cargo", "crates", "migrations", "Cargo.toml", "Cargo.lock", "config.example.toml", "README.md"];
     let mut sources = Vec::new();
-    for part in parts {
+    for part in COPIED_SOURCES {
         sources.extend(files_below(root.join(part))?);
     }
     for from in &sources {
@@ -178,6 +188,25 @@ mod tests {
         for mutant in all_mutants() {
             let source = fs::read_to_string(root.join(mutant.file)).unwrap();
             assert_ne!(apply_mutant(mutant, &source).unwrap(), source, "{}", mutant.name);
+        }
+    }
+
+    #[test]
+    fn every_included_file_is_copied() {
+        let root = crate::tidy::root().canonicalize().unwrap();
+        let included = regex::Regex::new(r#"include_(?:str|bytes)!\("([^"]+)"\)"#).unwrap();
+
+        for source in files_below(root.join("crates")).unwrap() {
+            if source.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
+            let text = fs::read_to_string(&source).unwrap();
+            for path in included.captures_iter(&text).map(|found| found.get(1).unwrap().as_str()) {
+                // A path in a text of a test need not exist.
+                let Ok(file) = source.parent().unwrap().join(path).canonicalize() else { continue };
+                let is_copied = COPIED_SOURCES.iter().any(|part| file.starts_with(root.join(part)));
+                assert!(is_copied, "{}: {path}", source.display());
+            }
         }
     }
 
