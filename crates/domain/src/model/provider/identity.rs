@@ -41,3 +41,19 @@ impl CustomerIdentity {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identity_outside_of_token_response_needs_calls() {
+        let id_token = CustomerIdentity::IdToken("sub".into());
+        for identity in [id_token, CustomerIdentity::Introspection, CustomerIdentity::FdxCustomer] {
+            assert!(identity.needs_calls(), "{identity:?}");
+        }
+        for identity in [CustomerIdentity::TokenField("customer".into()), CustomerIdentity::None] {
+            assert!(!identity.needs_calls(), "{identity:?}");
+        }
+    }
+}
