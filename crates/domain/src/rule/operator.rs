@@ -187,6 +187,17 @@ mod tests {
     }
 
     #[test]
+    fn admitted_operator_has_authority_for_the_operation() {
+        let stored = token(Role::Admin);
+
+        let operator =
+            admit(&TokenHashes::new(vec![hash("token")]), Some(&stored), Role::Viewer, NOW).unwrap();
+
+        let expected = OperatorAuthority { id: stored.id, required_role: Role::Viewer };
+        assert_eq!(operator.authority(), Some(&expected));
+    }
+
+    #[test]
     fn authority_ends_with_operator_or_its_role() {
         let stored = token(Role::Operator);
         let required = |required_role| OperatorAuthority { id: stored.id.clone(), required_role };
