@@ -63,6 +63,17 @@ pub(crate) fn create_signing_key(algorithm: SigningAlgorithm) -> String {
     format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"))
 }
 
+/// Starts the program of a bank with its settings. Returns the process, which ends when it is dropped, and the origins that its first
+/// line contains as JSON.
+async fn start_bank_process(mut command: Command, settings: &Value) -> (Child, Value) {
+    command.env("BANK", settings.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut process = command.spawn().unwrap();
+    let mut started = String::new();
+    BufReader::new(process.stdout.take().unwrap()).read_line(&mut started).await.unwrap();
+    let origins = serde_json::from_str(&started).unwrap_or_else(|_| panic!("the bank did not start"));
+    (process, origins)
+}
+
 impl IndependentBank {
     /// Starts a bank that knows the hub. `self_signed` are the certificates of the client `self-signed`.
     async fn start(kit: &TestHub, authority: &TestAuthority, self_signed: &[&str]) -> Self {
@@ -88,19 +99,9 @@ impl IndependentBank {
         settings["certificate"] = certificate.into();
         settings["key"] = key.into();
         settings["client_ca"] = authority.pem().into();
-        let mut process = Command::new(test_variable("BOWLINE_TEST_NODE"))
-            .arg("--experimental-global-webcrypto")
-            .arg(program)
-            .env("BANK", settings.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut started = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut started).await.unwrap();
-        let origins: Value =
-            serde_json::from_str(&started).unwrap_or_else(|_| panic!("the bank did not start"));
+        let mut command = Command::new(test_variable("BOWLINE_TEST_NODE"));
+        command.arg("--experimental-global-webcrypto").arg(program);
+        let (process, origins) = start_bank_process(command, &settings).await;
         let text = |name: &str| origins[name].as_str().unwrap().to_owned();
         Self { http: text("http"), https: text("https"), _process: process }
     }

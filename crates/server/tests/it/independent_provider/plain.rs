@@ -2,16 +2,15 @@
 //! revocations that its introspection confirms.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use bowline::cli::{Browser, BrowserRequest, BrowserResponse};
 use domain::model::provider::{CustomerIdentity, GrantScope};
 use http::Method;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use super::start_bank_process;
 use crate::support::{TestHub, test_variable};
 
 /// The bank, which ends when it is dropped.
@@ -33,18 +32,9 @@ impl PlainBank {
             "folder": folder, "redirect_uri": redirect_uri, "client_id": client_id, "client_secret": secret,
             "scopes": scopes,
         });
-        let mut process = Command::new(test_variable("BOWLINE_TEST_DJANGO_PYTHON"))
-            .args(["-c", include_str!("../../oauth-libraries/django_provider.py")])
-            .env("BANK", bank.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut started = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut started).await.unwrap();
-        let started: Value =
-            serde_json::from_str(&started).unwrap_or_else(|_| panic!("the bank did not start"));
+        let mut command = Command::new(test_variable("BOWLINE_TEST_DJANGO_PYTHON"));
+        command.args(["-c", include_str!("../../oauth-libraries/django_provider.py")]);
+        let (process, started) = start_bank_process(command, &bank).await;
         let http = started["http"].as_str().unwrap().to_owned();
         Self { http, browser: Browser::new().unwrap(), _process: process }
     }
