@@ -23,8 +23,9 @@ const REQUIRED_PERCENT: usize = 97;
 /// Mutants that no test can or must notice, one per line with the reason after ` # `. Line numbers are left out.
 const ACCEPTED: &str = include_str!("accepted-rule-mutants.txt");
 
-/// Tests that take most of the time: they explore a model, or try every field of every document.
-const SLOW_TESTS: [&str; 2] = ["node_lease::model::", "loses_nothing_else"];
+/// Tests that take most of the time: they explore a model, create keys, or try arbitrary input or every field of every document.
+const SLOW_TESTS: [&str; 4] =
+    ["node_lease::model::", "jose::", "untrusted_input_tests::", "loses_nothing_else"];
 
 /// The maximum duration of a build in seconds, so that no mutant builds without an end.
 const BUILD_TIMEOUT: &str = "180";
