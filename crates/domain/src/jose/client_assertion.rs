@@ -174,24 +174,32 @@ impl AssertionKey {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::sync::LazyLock;
 
     use jsonwebtoken::{DecodingKey, Validation};
 
     use super::*;
 
-    /// Creates a private key of each algorithm.
+    /// A private key of each algorithm. They are shared, because generating a key for RSA takes a tenth of a second.
+    static KEYS: LazyLock<[(SigningAlgorithm, String); 3]> = LazyLock::new(generate_keys);
+
     fn generate_keys() -> [(SigningAlgorithm, String); 3] {
         use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
         use aws_lc_rs::rsa::{KeyPair, KeySize};
-        use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
-        let ec = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap().to_pkcs8v1().unwrap();
+        use aws_lc_rs::signature::Ed25519KeyPair;
         let rsa = AsDer::<Pkcs8V1Der<'_>>::as_der(&KeyPair::generate(KeySize::Rsa2048).unwrap()).unwrap();
         let ed = Ed25519KeyPair::generate().unwrap().to_pkcs8v1().unwrap();
         [
-            (SigningAlgorithm::Es256, to_pem(ec.as_ref())),
+            (SigningAlgorithm::Es256, generate_es256_key()),
             (SigningAlgorithm::Ps256, to_pem(rsa.as_ref())),
             (SigningAlgorithm::EdDsa, to_pem(ed.as_ref())),
         ]
+    }
+
+    fn generate_es256_key() -> String {
+        use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        to_pem(pair.to_pkcs8v1().unwrap().as_ref())
     }
 
     fn to_pem(der: &[u8]) -> String {
@@ -208,8 +216,8 @@ mod tests {
 
     #[test]
     fn rfc7523_s3_assertion_of_each_algorithm_verifies() {
-        for (algorithm, pem) in generate_keys() {
-            let keys = AssertionKeys::parse(&pem, algorithm).unwrap();
+        for (algorithm, pem) in &*KEYS {
+            let keys = AssertionKeys::parse(pem, *algorithm).unwrap();
             let public = keys.public_keys().next().unwrap();
 
             let signed = keys.sign(&ASSERTION).unwrap();
@@ -229,8 +237,7 @@ mod tests {
 
     #[test]
     fn rfc9101_s4_request_object_contains_parameters() {
-        let [(algorithm, pem), ..] = generate_keys();
-        let keys = AssertionKeys::parse(&pem, algorithm).unwrap();
+        let keys = AssertionKeys::parse(&generate_es256_key(), SigningAlgorithm::Es256).unwrap();
         let parameters = [("client_id", "bowline"), ("scope", "openid"), ("authorization_details", "[{}]")];
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
 
@@ -252,13 +259,13 @@ mod tests {
 
     #[test]
     fn first_key_signs_and_each_key_is_published() {
-        let [(algorithm, first), ..] = generate_keys();
-        let [(_, second), ..] = generate_keys();
+        let (first, second) = (generate_es256_key(), generate_es256_key());
+        let parse = |pem: &str| AssertionKeys::parse(pem, SigningAlgorithm::Es256).unwrap();
         let key_id = |pem: &str| {
-            let keys = AssertionKeys::parse(pem, algorithm).unwrap();
+            let keys = parse(pem);
             keys.public_keys().next().unwrap().common.key_id.clone()
         };
-        let keys = AssertionKeys::parse(&format!("{first}\n{second}\n"), algorithm).unwrap();
+        let keys = parse(&format!("{first}\n{second}\n"));
 
         let published: Vec<Value> =
             keys.public_keys().map(|key| serde_json::to_value(key).unwrap()).collect();
@@ -276,10 +283,10 @@ mod tests {
 
     #[test]
     fn unusable_key_is_rejected_with_reason() {
-        let keys = generate_keys();
+        let keys = &*KEYS;
         let error = |pem: &str, algorithm| AssertionKeys::parse(pem, algorithm).err();
 
-        for (owner, pem) in &keys {
+        for (owner, pem) in keys {
             for (algorithm, _) in keys.iter().filter(|(algorithm, _)| algorithm != owner) {
                 let expected = AssertionKeyError::OtherAlgorithm(algorithm.as_str());
                 assert_eq!(error(pem, *algorithm), Some(expected), "{owner:?} as {algorithm:?}");
@@ -288,20 +295,16 @@ mod tests {
         for text in ["", "\n", "secret", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"] {
             assert_eq!(error(text, SigningAlgorithm::Es256), Some(AssertionKeyError::NotPkcs8), "{text}");
         }
-        let sec1 = keys[0].1.replace("PRIVATE KEY", "EC PRIVATE KEY");
+        let es256 = generate_es256_key();
+        let sec1 = es256.replace("PRIVATE KEY", "EC PRIVATE KEY");
         assert_eq!(error(&sec1, SigningAlgorithm::Es256), Some(AssertionKeyError::NotPkcs8));
-        assert_eq!(
-            error(&keys[0].1.repeat(MAX_KEYS + 1), SigningAlgorithm::Es256),
-            Some(AssertionKeyError::TooMany)
-        );
+        assert_eq!(error(&es256.repeat(11), SigningAlgorithm::Es256), Some(AssertionKeyError::TooMany));
     }
 
     #[test]
     fn key_file_has_at_most_ten_keys() {
-        let [(algorithm, pem), ..] = generate_keys();
+        let keys = AssertionKeys::parse(&generate_es256_key().repeat(10), SigningAlgorithm::Es256).unwrap();
 
-        let keys = AssertionKeys::parse(&pem.repeat(MAX_KEYS), algorithm).unwrap();
-
-        assert_eq!(keys.public_keys().count(), MAX_KEYS);
+        assert_eq!(keys.public_keys().count(), 10);
     }
 }
