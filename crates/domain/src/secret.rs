@@ -136,6 +136,15 @@ mod tests {
     }
 
     #[test]
+    fn truncated_secret_keeps_its_beginning() {
+        let mut secret = Secret::from("hunter2");
+
+        secret.truncate(6);
+
+        assert_eq!(secret.expose(), "hunter");
+    }
+
+    #[test]
     fn token_hash_bytes_round_trip_keeps_generation() {
         let stored = hash(3, "token").to_bytes();
         assert_eq!(stored.len(), 36);

@@ -47,13 +47,17 @@ fn provider_settings_reject_unknown_key() {
 #[test]
 fn default_settings_are_not_written() {
     let written = serde_json::to_value(settings()).unwrap();
-    for name in ["upstream_client", "revoke_tokens", "tls", "headers", "account_types"] {
+    for name in ["tls", "headers", "account_types"] {
         assert_eq!(written.get(name), None, "{name}");
     }
 
     let members = json!({
         "upstream_client": "registration", "revoke_tokens": "both", "account_types": ["loanAccount"],
+        "par": "required", "request_object": "required", "authorization_details": "fdx_v1.0",
     });
+    for name in members.as_object().unwrap().keys() {
+        assert_eq!(written.get(name), None, "{name}");
+    }
     let written = serde_json::to_value(settings_with(members.clone())).unwrap();
     for (name, value) in members.as_object().unwrap() {
         assert_eq!(written.get(name), Some(value), "{name}");
@@ -116,6 +120,33 @@ fn authentication_secret_is_that_of_the_method() {
     }
     let without_secret = ProviderSettings { client_secret: None, ..settings() };
     assert_eq!(without_secret.authentication_secret(), None);
+}
+
+#[test]
+fn next_version_has_next_number_and_same_endpoints() {
+    let third = SettingsVersion::FIRST.next().next();
+
+    assert_eq!(third, SettingsVersion { number: 3, ..SettingsVersion::FIRST });
+}
+
+#[test]
+fn grant_id_is_read_from_setting_or_usual_members() {
+    let fields = |members: Value| settings_with(members).grant_fields().join(" ");
+
+    assert_eq!(fields(json!({})), "", "RFC 7009 needs no id of the grant");
+    assert_eq!(fields(json!({"revoke": ["rfc7009", "fdx_consent"]})), "fdxConsentId grant_id");
+    assert_eq!(fields(json!({"revoke": ["grant_management"]})), "fdxConsentId grant_id");
+    assert_eq!(fields(json!({"grant_field": "consent"})), "consent");
+}
+
+#[test]
+fn revocation_methods_have_names_of_settings() {
+    use RevokeMethod::{FdxConsent, GrantManagement, Rfc7009};
+    for (method, name) in
+        [(Rfc7009, "rfc7009"), (FdxConsent, "fdx_consent"), (GrantManagement, "grant_management")]
+    {
+        assert_eq!((method.as_str(), serde_json::to_value(method).unwrap()), (name, json!(name)));
+    }
 }
 
 #[test]

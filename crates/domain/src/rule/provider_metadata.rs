@@ -294,6 +294,18 @@ mod tests {
     }
 
     #[test]
+    fn metadata_are_stored_up_to_their_maximum_size() {
+        let with_key_path = |length: usize| {
+            parse_with("jwks_uri", json!(format!("https://bank.example/{}", "k".repeat(length)))).unwrap()
+        };
+        let free = MAX_STORED_BYTES - serde_json::to_string(&with_key_path(0)).unwrap().len();
+
+        assert_eq!(with_key_path(free).ensure_usable(&settings()), Ok(()));
+        let error = with_key_path(free + 1).ensure_usable(&settings());
+        assert_eq!(error, Err(MetadataError::TooLarge));
+    }
+
+    #[test]
     fn changed_members_are_named() {
         let old = parse_with("jwks_uri", json!("https://bank.example/keys")).unwrap();
         let mut new = old.clone();

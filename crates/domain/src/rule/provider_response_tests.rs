@@ -274,6 +274,7 @@ fn client_that_gets_no_token_of_its_own_is_not_blocked() {
     let call = ProviderCall::ClientCredentials;
 
     assert!(error(call, 401, ProviderErrorCode::InvalidClient).is_client_rejected());
+    assert!(!error(call, 400, ProviderErrorCode::InvalidGrant).is_client_rejected());
     for code in [ProviderErrorCode::UnauthorizedClient, ProviderErrorCode::InvalidScope] {
         assert_eq!(error(call, 400, code), CallOutcome::Refused(FailureReason::RequestRejected), "{code}");
     }

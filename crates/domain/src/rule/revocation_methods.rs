@@ -63,11 +63,12 @@ mod tests {
 
     #[test]
     fn attempt_is_accepted_only_if_each_method_is() {
-        use RevocationStep::{Accepted, CountAndRetry, Refused, Retry};
+        use RevocationStep::{Accepted, CountAndRetry, Refused, Retry, TryOtherToken};
         for (first, second, combined) in [
             (Accepted, Accepted, Accepted),
             (Accepted, Refused, Refused),
             (Refused, Accepted, Refused),
+            (Refused, TryOtherToken, Refused),
             (Refused, Retry, Retry),
             (Retry, CountAndRetry, CountAndRetry),
             (CountAndRetry, Accepted, CountAndRetry),
@@ -86,6 +87,8 @@ mod tests {
         assert_eq!(after(consent(Accepted), &[]), Accepted);
         assert_eq!(after(consent(Retry), &[]), Retry);
         assert_eq!(after(consent(Refused), &[]), Refused);
+        let both = [consent(Accepted), result(RevokeMethod::GrantManagement, Accepted)];
+        assert_eq!(combine_methods(&[both[0], both[1], unknown(RevokeMethod::Rfc7009)], &[]), Accepted);
         let single = [unknown(RevokeMethod::GrantManagement)];
         assert_eq!(combine_methods(&single, &[RevokeMethod::FdxConsent]), Accepted);
         // A revoked token does not prove that the path of the consent is the right one.

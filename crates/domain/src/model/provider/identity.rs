@@ -44,7 +44,27 @@ impl CustomerIdentity {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn each_source_and_issuer_has_a_namespace_of_its_own() {
+        let sources = [
+            CustomerIdentity::TokenField("sub".into()),
+            CustomerIdentity::TokenField("id".into()),
+            CustomerIdentity::IdToken("sub".into()),
+            CustomerIdentity::Introspection,
+            CustomerIdentity::FdxCustomer,
+            CustomerIdentity::None,
+        ];
+        let issuers = [None, Some("https://a.example"), Some("https://b.example")];
+
+        let namespaces: BTreeSet<String> =
+            sources.iter().flat_map(|source| issuers.map(|issuer| source.namespace(issuer))).collect();
+
+        assert_eq!(namespaces.len(), sources.len() * issuers.len(), "{namespaces:?}");
+    }
 
     #[test]
     fn identity_outside_of_token_response_needs_calls() {

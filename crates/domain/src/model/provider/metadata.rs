@@ -367,6 +367,11 @@ mod tests {
         let settings = settings(secret);
         let found = settings.find_endpoint(Some(&bound), ProviderEndpoint::Token);
         assert_eq!(found, Ok("https://mtls.bank.example/token"));
+        for tls in [json!(null), json!({"ca": "bank-ca.pem"})] {
+            let without = self::settings(json!({"metadata_hosts": hosts, "tls": tls}));
+            let found = without.find_endpoint(Some(&bound), ProviderEndpoint::Token);
+            assert_eq!(found, Ok("https://bank.example:8443/token"));
+        }
     }
 
     #[test]
@@ -383,8 +388,32 @@ mod tests {
     #[test]
     fn stored_metadata_can_be_read_again() {
         let stored = serde_json::to_string(&metadata()).unwrap();
+        let strict = ProviderMetadata {
+            authorization_response_iss_parameter_supported: true,
+            require_signed_request_object: true,
+            tls_client_certificate_bound_access_tokens: true,
+            ..metadata()
+        };
 
         assert_eq!(serde_json::from_str::<ProviderMetadata>(&stored).unwrap(), metadata());
+        let strict_again = serde_json::to_string(&strict).unwrap();
+        assert_eq!(serde_json::from_str::<ProviderMetadata>(&strict_again).unwrap(), strict);
         assert!(!stored.contains("null") && !stored.contains("scopes_supported"), "{stored}");
+        let without_aliases =
+            ProviderMetadata { mtls_endpoint_aliases: MetadataEndpoints::default(), ..metadata() };
+        let stored = serde_json::to_string(&without_aliases).unwrap();
+        assert!(!stored.contains("mtls_endpoint_aliases"), "{stored}");
+    }
+
+    #[test]
+    fn metadata_are_needed_unless_each_endpoint_is_explicit() {
+        let explicit = json!({"authorization_endpoint": "https://bank.example/authorize",
+            "token_endpoint": "https://bank.example/token", "revoke": []});
+        let mut identified = explicit.clone();
+        identified["customer_identity"] = json!("introspection");
+
+        assert!(settings(json!({})).needs_metadata());
+        assert!(!settings(explicit).needs_metadata());
+        assert!(settings(identified).needs_metadata());
     }
 }

@@ -142,6 +142,19 @@ mod tests {
     }
 
     #[test]
+    fn authorization_settings_are_accepted_up_to_their_limits() {
+        let parameters = |count: usize| -> serde_json::Map<String, Value> {
+            (0..count).map(|nth| (format!("p{nth}"), json!("x"))).collect()
+        };
+
+        assert_eq!(validation_message(json!({"extra_scopes": vec!["a"; 32]})), None);
+        assert_eq!(validation_message(json!({"authorize_parameters": parameters(32)})), None);
+        let expected = "authorize_parameters: expected at most 32 parameters";
+        let message = validation_message(json!({"authorize_parameters": parameters(33)}));
+        assert_eq!(message.as_deref(), Some(expected));
+    }
+
+    #[test]
     fn protocol_parameter_cannot_be_overridden() {
         for name in PROTOCOL_PARAMETERS {
             let message = validation_message(json!({"authorize_parameters": {*name: "x"}}));

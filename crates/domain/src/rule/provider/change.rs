@@ -154,7 +154,27 @@ mod tests {
         };
         assert_eq!(change.endpoints, [endpoint]);
         assert!(change.leaves_endpoints);
-        assert!(!change.to_detail().to_string().contains("MAPLE_SECRET"));
+        let hosts = json!({"member": "token_endpoint", "old_host": "maple.example",
+            "new_host": "new.example:8443"});
+        assert_eq!(
+            change.to_detail(),
+            json!({"changed": ["client_secret", "name", "token_endpoint"], "endpoints": [hosts]})
+        );
+    }
+
+    #[test]
+    fn added_members_are_sorted_and_unique() {
+        let mut change = compare(&json!({"name": "Maple"}));
+
+        change.add_members(&["proxy".to_owned(), "auth_key".to_owned(), "name".to_owned()]);
+
+        assert_eq!(change.members, ["auth_key", "name", "proxy"]);
+    }
+
+    #[test]
+    fn change_without_members_is_empty() {
+        assert!(compare(&json!({})).is_empty());
+        assert!(!compare(&json!({"name": "Maple"})).is_empty());
     }
 
     #[test]
@@ -168,6 +188,7 @@ mod tests {
         assert!(leaves(json!({"issuer": null})));
         assert!(leaves(json!({"fdx": {"base_url": "https://new.example/fdx", "version": "5"}})));
         assert!(leaves(json!({"client_id": "other"})));
+        assert!(leaves(json!({"client_id": "other", "issuer": "https://new.example"})));
     }
 
     #[test]

@@ -145,7 +145,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::model::provider::UpstreamClientMode;
+    use crate::model::provider::{SigningAlgorithm, UpstreamClientMode};
 
     fn settings(changes: &Value) -> ProviderSettings {
         let mut value = json!({
@@ -188,6 +188,8 @@ mod tests {
         assert_eq!(replaced("a", false), Some(FormerSecretChange::Replaced));
         assert_eq!(replaced("x", false), None, "the client has another secret at the former server");
         assert_eq!(replaced("a", true), None, "the new secret may be that of the new server");
+        let kept = follow((&client, "a"), (&client, "a"), (&json!({"name": "Maple"}), "a"), false);
+        assert_eq!(kept, None, "the secret is the same");
         let other = json!({"client_id": "second"});
         assert_eq!(follow((&client, "a"), (&client, "a"), (&other, "b"), false), None);
         assert_eq!(follow((&other, "a"), (&client, "a"), (&client, "b"), false), None);
@@ -204,6 +206,8 @@ mod tests {
         assert_eq!(follow((&first, ""), (&first, ""), (&other("b"), ""), true), Some(copied));
         let lost = follow((&first, ""), (&first, ""), (&other("a"), ""), true);
         assert_eq!(lost, Some(FormerSecretChange::Lost));
+        let moved = follow((&first, ""), (&first, ""), (&file("b"), ""), true);
+        assert_eq!(moved, Some(FormerSecretChange::Copied(SecretSource::File("a".into()))));
         assert_eq!(follow((&first, ""), (&first, ""), (&first, ""), true), None, "the same client reads it");
     }
 
@@ -306,9 +310,16 @@ mod tests {
         let changes = follow_change(stored(&old), (stored(&old), stored(&new)), false);
         let replaced = replace_sources(old.clone(), &new, changes.keys().map(String::as_str));
         let of_renewal = follow_change(stored(&old), (stored(&old), stored(&renewed)), false);
+        let other_algorithm =
+            ProviderSettings { auth_algorithm: Some(SigningAlgorithm::Ps256), ..old.clone() };
+        let of_algorithm = follow_change(stored(&old), (stored(&old), stored(&other_algorithm)), false);
+        let of_move = follow_change(stored(&old), (stored(&old), stored(&renewed)), true);
 
         assert_eq!(replaced, new);
         let key = BTreeMap::from([("tls.key".to_owned(), FormerSecretChange::Replaced)]);
         assert_eq!(of_renewal, key, "a certificate can be renewed without its key");
+        let key = BTreeMap::from([("auth_key".to_owned(), FormerSecretChange::Replaced)]);
+        assert_eq!(of_algorithm, key, "the key is used with another algorithm");
+        assert_eq!(of_move, BTreeMap::new(), "the same client reads the same files");
     }
 }

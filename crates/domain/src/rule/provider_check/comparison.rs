@@ -216,6 +216,12 @@ mod tests {
             (name, CheckVerdict::Failed, "set auth_algorithm = \"PS256\""),
         );
         assert_single(&signed("PS256"), &methods, (name, CheckVerdict::Passed, ""));
+        // The algorithms concern only clients that sign, and an empty list states none.
+        let secret = json!({"token_endpoint_auth_methods_supported": ["client_secret_basic"],
+            "token_endpoint_auth_signing_alg_values_supported": ["PS256"]});
+        assert_single(&json!({}), &secret, (name, CheckVerdict::Passed, ""));
+        let any = json!({"token_endpoint_auth_methods_supported": ["private_key_jwt"]});
+        assert_single(&signed("ES256"), &any, (name, CheckVerdict::Passed, ""));
         let none = json!({"token_endpoint_auth_methods_supported": ["none"]});
         assert_single(&json!({}), &none, (name, CheckVerdict::Failed, "ask the provider"));
     }
@@ -268,6 +274,7 @@ mod tests {
             (name, CheckVerdict::Failed, "set authorization_details = \"off\""),
         );
         assert_eq!(compare(&json!({}), &types(other)), []);
+        assert_eq!(compare(&on, &json!({})), [], "the metadata state no types");
     }
 
     #[test]

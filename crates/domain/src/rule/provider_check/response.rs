@@ -354,6 +354,7 @@ mod tests {
                 (known(400, Code::InvalidRequest), Undetermined, ""),
                 (response(400, Some(None)), Undetermined, ""),
                 (response(400, None), Failed, "correct revocation_endpoint"),
+                (response(429, None), Undetermined, ""),
                 (response(503, None), Failed, "ask the provider"),
             ],
         );
@@ -416,10 +417,14 @@ mod tests {
                 (response(200, None), Passed, ""),
                 (response(401, None), Failed, "correct client_id"),
                 (response(403, None), Failed, "ask the provider"),
+                (known(400, Code::UnauthorizedClient), Failed, "ask the provider"),
                 (response(404, None), Failed, "correct introspection_endpoint"),
+                (response(429, None), Undetermined, ""),
                 (known(400, Code::InvalidRequest), Undetermined, ""),
             ],
         );
+        let limited = evaluate_introspection_response(response(429, None), true).detail;
+        assert!(limited.contains("limits the rate"), "{limited}");
         assert_verdicts(
             |response| evaluate_consent_response(response, RevokeMethod::FdxConsent),
             &[
@@ -429,6 +434,42 @@ mod tests {
                 (response(502, None), Failed, "ask the provider"),
             ],
         );
+        for status in [404, 405, 410] {
+            let detail = evaluate_consent_response(response(status, None), RevokeMethod::FdxConsent).detail;
+            assert!(detail.contains("only for a consent"), "{detail}");
+        }
+    }
+
+    #[test]
+    fn response_without_credentials_proves_nothing_about_client() {
+        let codes = [Code::InvalidClient, Code::UnauthorizedClient, Code::InvalidGrant, Code::InvalidRequest];
+        let errors = codes.map(|code| known(400, code));
+        let statuses = [200, 401, 403].map(|status| response(status, None));
+        let assert_unproven = |evaluate: fn(ProbeResponse, bool) -> CheckResult, response: ProbeResponse| {
+            let result = evaluate(response, false);
+            assert_eq!(result.verdict, Undetermined, "{response:?}");
+            assert!(result.detail.contains(NO_CREDENTIALS.detail), "{response:?}: {result:?}");
+        };
+
+        for error in errors {
+            assert_unproven(evaluate_token_response, error);
+            assert_unproven(evaluate_revocation_response, error);
+            assert_unproven(evaluate_introspection_response, error);
+        }
+        for response in statuses {
+            assert_unproven(evaluate_introspection_response, response);
+        }
+        assert_unproven(evaluate_revocation_response, response(401, None));
+    }
+
+    #[test]
+    fn other_error_leaves_client_unclear() {
+        let evaluations =
+            [evaluate_token_response, evaluate_revocation_response, evaluate_introspection_response];
+        for evaluate in evaluations {
+            let result = evaluate(known(400, Code::InvalidRequest), true);
+            assert!(result.detail.contains(UNCLEAR_CLIENT.detail), "{result:?}");
+        }
     }
 
     #[test]
