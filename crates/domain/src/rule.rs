@@ -10,6 +10,7 @@ pub mod authorize;
 pub mod circuit_breaker;
 pub mod client_auth;
 pub mod client_registration;
+pub mod dpop;
 pub mod expiry_brake;
 pub mod invalid_grant;
 pub mod network_address;

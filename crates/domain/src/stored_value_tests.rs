@@ -19,9 +19,9 @@ use crate::model::connection::{ConnectionStatus, EndCause, UpstreamRevocation};
 use crate::model::job::{JobKind, JobState, OrphanedGrantStatus, TokenType};
 use crate::model::operator::Role;
 use crate::model::provider::{
-    AccountType, ClientAuthentication, ConsentShownBy, CustomerIdentity, DynamicRegistration, EndpointGroup,
-    FdxEndpoint, FdxVersion, GrantScope, ProviderSettings, ProviderSource, ProviderState, RevokeMethod,
-    RevokeTokens, SecretSource, SigningAlgorithm, TlsSettings, UpstreamClientMode,
+    AccountType, ClientAuthentication, ConsentShownBy, CustomerIdentity, Dpop, DynamicRegistration,
+    EndpointGroup, FdxEndpoint, FdxVersion, GrantScope, ProviderSettings, ProviderSource, ProviderState,
+    RevokeMethod, RevokeTokens, SecretSource, SigningAlgorithm, TlsSettings, UpstreamClientMode,
 };
 use crate::model::registration::{RegistrationState, RegistrationStep};
 use crate::rule::expiry_brake::ExpiryState;
@@ -176,6 +176,7 @@ fn provider_setting_names_are_unchanged() {
             "consent_shown_by",
             "country",
             "customer_identity",
+            "dpop",
             "dynamic_registration",
             "extra_scopes",
             "fdx",
@@ -229,6 +230,7 @@ fn provider_setting_values_are_unchanged() {
         schema_names::<CustomerIdentity>(),
         ["fdx_customer", "id_token", "introspection", "none", "token_field"]
     );
+    assert_eq!(schema_names::<Dpop>(), ["auto", "off", "required"]);
     assert_eq!(schema_names::<FdxVersion>(), ["5", "6"]);
     assert_eq!(schema_names::<GrantScope>(), ["per_client_customer", "per_token"]);
     assert_eq!(schema_names::<RevokeMethod>(), ["fdx_consent", "grant_management", "rfc7009"]);

@@ -2,6 +2,7 @@
 
 mod authentication;
 mod authorization;
+mod dpop;
 mod identity;
 mod metadata;
 mod revocation;
@@ -20,6 +21,7 @@ use super::audit_event::AuditHead;
 
 pub use authentication::{ClientAuthentication, SecretSource, SigningAlgorithm};
 pub use authorization::{AuthorizationDetails, PushedRequests, RequestObject};
+pub use dpop::Dpop;
 pub use identity::CustomerIdentity;
 pub use metadata::{EndpointError, MetadataEndpoints, ProviderEndpoint, ProviderMetadata};
 pub use revocation::{RevokeMethod, RevokeTokens};
@@ -254,6 +256,9 @@ pub struct ProviderSettings {
     /// Use of rich authorization requests (RFC 9396).
     #[serde(default, skip_serializing_if = "AuthorizationDetails::is_off")]
     pub authorization_details: AuthorizationDetails,
+    /// Use of DPoP (RFC 9449), which binds access tokens to a key of the hub.
+    #[serde(default, skip_serializing_if = "Dpop::is_off")]
+    pub dpop: Dpop,
     /// Party that shows the consent page with the recipient's name.
     #[serde(default)]
     pub consent_shown_by: ConsentShownBy,

@@ -27,6 +27,12 @@ pub const NOT_IDENTIFIED: OAuthError = OAuthError::new(
     "The hub cannot verify the identity of the user at the provider, so it shared nothing",
 );
 
+/// Error for an access token of a type that the hub does not accept from the provider.
+pub const TOKEN_TYPE_REJECTED: OAuthError = OAuthError::new(
+    OAuthCode::ServerError,
+    "The provider issued an access token of a type that the hub does not accept, so it shared nothing",
+);
+
 /// Error for an authorization that the customer did not complete within its lifetime.
 pub const EXPIRED: OAuthError =
     OAuthError::new(OAuthCode::AccessDenied, "The user did not complete the authorization in time");
@@ -153,7 +159,11 @@ pub fn describe_exchange_failure(outcome: CallOutcome) -> OAuthError {
         Some(FailureReason::ClientRejected) => CLIENT_REJECTED,
         Some(FailureReason::NotSent) => NOT_CONFIGURED,
         Some(FailureReason::GrantRejected) => CODE_REJECTED,
-        Some(FailureReason::RequestRejected) => REQUEST_REJECTED,
+        Some(
+            FailureReason::RequestRejected
+            | FailureReason::DpopNonceRepeated
+            | FailureReason::DpopProofRejected,
+        ) => REQUEST_REJECTED,
         Some(FailureReason::Unreadable | FailureReason::TooLarge | FailureReason::Encoded) => UNREADABLE,
         _ => FAILED,
     }
@@ -243,13 +253,16 @@ mod tests {
                 FailureReason::ClientRejected => CLIENT_REJECTED,
                 FailureReason::NotSent => NOT_CONFIGURED,
                 FailureReason::GrantRejected => CODE_REJECTED,
-                FailureReason::RequestRejected => REQUEST_REJECTED,
+                FailureReason::RequestRejected
+                | FailureReason::DpopNonceRepeated
+                | FailureReason::DpopProofRejected => REQUEST_REJECTED,
                 FailureReason::Unreadable | FailureReason::TooLarge | FailureReason::Encoded => UNREADABLE,
                 FailureReason::TokenTypeUnsupported
                 | FailureReason::AccessTokenRejected
                 | FailureReason::ResourceRefused
                 | FailureReason::Redirected
                 | FailureReason::AlreadyRevoked
+                | FailureReason::TokenTypeRejected
                 | FailureReason::UnexpectedStatus => FAILED,
             };
             for outcome in [

@@ -12,7 +12,7 @@ use crate::Secret;
 use crate::model::client::Recipient;
 use crate::model::job::AttemptOutcome;
 use crate::model::provider::{
-    DynamicRegistration, Provider, ProviderRetiredError, ProviderSettings, ProviderState,
+    Dpop, DynamicRegistration, Provider, ProviderRetiredError, ProviderSettings, ProviderState,
 };
 use crate::model::registration::RegistrationState;
 use crate::rule::provider_response::{CallOutcome, FailureReason, ProviderErrorCode};
@@ -40,6 +40,9 @@ pub struct ClientMetadata<'a> {
     /// A description of the recipient. FDX adds this field to the metadata of RFC 7591.
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
+    /// True if the provider is to issue only tokens that are bound to a key (RFC 9449 §5.2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dpop_bound_access_tokens: Option<bool>,
 }
 
 impl<'a> ClientMetadata<'a> {
@@ -59,6 +62,7 @@ impl<'a> ClientMetadata<'a> {
             tos_uri: profile.terms_uri.as_deref(),
             contacts: &profile.contacts,
             description: profile.description.as_deref(),
+            dpop_bound_access_tokens: (provider.dpop == Dpop::Required).then_some(true),
         }
     }
 }

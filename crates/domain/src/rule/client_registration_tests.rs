@@ -92,6 +92,9 @@ fn rfc7591_s2_client_metadata_describes_recipient() {
         "software_id": "dc-1", "tos_uri": "https://app.example/terms", "contacts": ["dev@app.example"],
     });
     assert_eq!(metadata, expected);
+    let bound = ProviderSettings { dpop: Dpop::Required, ..provider() };
+    let metadata = serde_json::to_value(ClientMetadata::new(&recipient, &bound, CALLBACK_URI)).unwrap();
+    assert_eq!(metadata["dpop_bound_access_tokens"], true);
 }
 
 fn provider_in_state(state: ProviderState, settings: ProviderSettings) -> Provider {

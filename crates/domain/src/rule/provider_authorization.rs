@@ -23,6 +23,8 @@ pub struct AuthorizationParts<'a> {
     pub code_challenge: &'a str,
     /// The value that an id token must contain.
     pub nonce: &'a str,
+    /// The thumbprint of the key that the tokens are to be bound to, if there is one.
+    pub dpop_jkt: Option<&'a str>,
     /// The language of the pages.
     pub language: &'a str,
     /// The time of the request.
@@ -56,6 +58,8 @@ pub fn build_parameters(
         // OpenID Connect Core §3.1.2.1. A provider that does not know the parameter ignores it (RFC 6749 §3.1).
         ("ui_locales", Some(parts.language)),
         ("nonce", nonce),
+        // RFC 9449 §10: the code can be exchanged only with a proof of this key.
+        ("dpop_jkt", parts.dpop_jkt),
         ("authorization_details", details.as_deref()),
     ];
     let constant = settings.authorize_parameters.iter().map(|(name, value)| (name.clone(), value.clone()));
@@ -117,6 +121,7 @@ mod tests {
             state: "state-1",
             code_challenge: "challenge-1",
             nonce: "nonce-1",
+            dpop_jkt: None,
             language: "fr",
             // 2026-03-01.
             now: Timestamp::from_seconds(1_772_323_200),
@@ -159,6 +164,20 @@ mod tests {
         assert_eq!(parameters["scope"], "openid offline_access pay tx contact");
         assert_eq!(parameters["nonce"], "nonce-1");
         assert_eq!(parameters["prompt"], "consent");
+    }
+
+    #[test]
+    fn rfc9449_s10_request_names_key_of_tokens() {
+        let settings: ProviderSettings = serde_json::from_value(json!({
+            "name": "Maple Trust", "country": "CA", "client_id": "bowline", "client_secret": "sealed",
+            "fdx": {"base_url": "https://maple.example/fdx", "version": "6"}, "scopes": {},
+        }))
+        .unwrap();
+        let build = |dpop_jkt| build_parameters(&settings, &AuthorizationParts { dpop_jkt, ..parts() });
+        let named = ("dpop_jkt".to_owned(), "thumbprint".to_owned());
+
+        assert!(build(Some("thumbprint")).contains(&named));
+        assert!(!build(None).iter().any(|(name, _)| name == "dpop_jkt"));
     }
 
     #[test]

@@ -68,6 +68,9 @@ crate::str_enum! {
         // RFC 9396 §5 and RFC 9101 §6.2, in responses to pushed authorization requests
         InvalidAuthorizationDetails = "invalid_authorization_details",
         InvalidRequestObject = "invalid_request_object",
+        // RFC 9449 §5, §8 and §9
+        InvalidDpopProof = "invalid_dpop_proof",
+        UseDpopNonce = "use_dpop_nonce",
     }
 }
 
@@ -96,6 +99,12 @@ crate::str_enum! {
         AlreadyRevoked = "already_revoked",
         /// The provider rejects the access token of a call with a bearer token.
         AccessTokenRejected = "access_token_rejected",
+        /// The provider rejects the proof that the hub has the key of the token (DPoP).
+        DpopProofRejected = "dpop_proof_rejected",
+        /// The provider demands a nonce in the proof, although the proof had the nonce that it has supplied before.
+        DpopNonceRepeated = "dpop_nonce_repeated",
+        /// The provider issued an access token of a type that the settings do not allow.
+        TokenTypeRejected = "token_type_rejected",
         /// The provider does not return this resource (data only).
         ResourceRefused = "resource_refused",
         /// The request was sent, but no complete response arrived.
@@ -274,6 +283,7 @@ const fn classify_client_error(call: ProviderCall, status: u16, body: ResponseBo
     match (call, status) {
         // A gateway sends these for reasons of its own: a timeout, a wrong connection, early data.
         (_, 408 | 421 | 425) => CallOutcome::Unknown(FailureReason::UnexpectedStatus),
+        (_, _) if let Some(reason) = find_proof_failure(call, body) => CallOutcome::NeverProcessed(reason),
         (ProviderCall::Data, 401) => CallOutcome::Refused(FailureReason::AccessTokenRejected),
         (ProviderCall::Data, _) => CallOutcome::Refused(FailureReason::ResourceRefused),
         (ProviderCall::ConsentRevocation | ProviderCall::GrantRevocation, _) => {
@@ -283,6 +293,40 @@ const fn classify_client_error(call: ProviderCall, status: u16, body: ResponseBo
             ResponseBody::OAuthError(code) => classify_error_code(call, code),
             _ => CallOutcome::Unknown(FailureReason::UnexpectedStatus),
         },
+    }
+}
+
+/// Returns the reason for which the proof in a request is rejected, if it is.
+///
+/// RFC 9449 §5 and §8: the proof is verified before the request is processed, and a request without the right nonce is meant to be
+/// repeated. So the response proves that no token was issued, and says nothing about the token or the grant in the request.
+const fn find_proof_failure(call: ProviderCall, body: ResponseBody) -> Option<FailureReason> {
+    match body {
+        ResponseBody::OAuthError(ProviderErrorCode::UseDpopNonce) if has_proof(call) => {
+            Some(FailureReason::DpopNonceRepeated)
+        }
+        ResponseBody::OAuthError(ProviderErrorCode::InvalidDpopProof) if has_proof(call) => {
+            Some(FailureReason::DpopProofRejected)
+        }
+        _ => None,
+    }
+}
+
+/// Returns whether a call may contain a proof of the key that a token is bound to, or is to be bound to (RFC 9449).
+const fn has_proof(call: ProviderCall) -> bool {
+    match call {
+        ProviderCall::CodeExchange
+        | ProviderCall::Refresh
+        | ProviderCall::ClientCredentials
+        | ProviderCall::ConsentRevocation
+        | ProviderCall::GrantRevocation
+        | ProviderCall::Data => true,
+        ProviderCall::PushedAuthorization
+        | ProviderCall::Revocation
+        | ProviderCall::Introspection
+        | ProviderCall::Keys
+        | ProviderCall::Registration
+        | ProviderCall::Deletion => false,
     }
 }
 

@@ -281,3 +281,29 @@ fn client_that_gets_no_token_of_its_own_is_not_blocked() {
     let pushed = error(ProviderCall::PushedAuthorization, 400, ProviderErrorCode::UnauthorizedClient);
     assert_eq!(pushed, CallOutcome::Refused(FailureReason::RequestRejected));
 }
+
+#[test]
+fn rfc9449_s8_demanded_nonce_proves_no_processing() {
+    let (nonce, proof) = (ProviderErrorCode::UseDpopNonce, ProviderErrorCode::InvalidDpopProof);
+    for call in [
+        ProviderCall::CodeExchange,
+        ProviderCall::Refresh,
+        ProviderCall::ClientCredentials,
+        ProviderCall::ConsentRevocation,
+        ProviderCall::GrantRevocation,
+        ProviderCall::Data,
+    ] {
+        for status in [400, 401] {
+            let demanded = CallOutcome::NeverProcessed(FailureReason::DpopNonceRepeated);
+            assert_eq!(error(call, status, nonce), demanded, "{call} {status}");
+            let rejected = CallOutcome::NeverProcessed(FailureReason::DpopProofRejected);
+            assert_eq!(error(call, status, proof), rejected, "{call} {status}");
+        }
+        for status in [302, 408, 500] {
+            assert!(error(call, status, nonce).is_unknown(), "{call} {status}");
+        }
+    }
+    for call in [ProviderCall::PushedAuthorization, ProviderCall::Revocation, ProviderCall::Introspection] {
+        assert!(error(call, 400, nonce).is_unknown(), "{call}: the request has no proof");
+    }
+}

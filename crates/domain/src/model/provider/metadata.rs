@@ -72,6 +72,9 @@ pub struct ProviderMetadata {
     /// True if access tokens are bound to the certificate of the client (RFC 8705 §3.3).
     #[serde(skip_serializing_if = "is_false")]
     pub tls_client_certificate_bound_access_tokens: bool,
+    /// Signature algorithms of DPoP proofs (RFC 9449 §5.1).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dpop_signing_alg_values_supported: Vec<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -371,6 +374,32 @@ mod tests {
             let without = self::settings(json!({"metadata_hosts": hosts, "tls": tls}));
             let found = without.find_endpoint(Some(&bound), ProviderEndpoint::Token);
             assert_eq!(found, Ok("https://bank.example:8443/token"));
+        }
+    }
+
+    #[test]
+    fn dpop_depends_on_setting_and_offer() {
+        let offer = |algorithms: &[&str]| {
+            let mut metadata = metadata();
+            metadata.dpop_signing_alg_values_supported =
+                algorithms.iter().map(|name| (*name).to_owned()).collect();
+            Some(metadata)
+        };
+        let uses_dpop = |dpop: &str, discovered: Option<ProviderMetadata>| {
+            let settings = settings(json!({"dpop": dpop}));
+            Provider { settings, discovered, ..provider() }.uses_dpop()
+        };
+
+        for (dpop, discovered, expected) in [
+            ("off", offer(&["ES256"]), false),
+            ("auto", offer(&["PS256", "ES256"]), true),
+            ("auto", offer(&["PS256"]), false),
+            ("auto", offer(&[]), false),
+            ("auto", None, false),
+            ("required", None, true),
+        ] {
+            let case = format!("{dpop} {discovered:?}");
+            assert_eq!(uses_dpop(dpop, discovered), expected, "{case}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::CheckResult;
 use crate::model::provider::{
-    AuthorizationDetails, ClientAuthentication, CustomerIdentity, ProviderEndpoint, ProviderMetadata,
+    AuthorizationDetails, ClientAuthentication, CustomerIdentity, Dpop, ProviderEndpoint, ProviderMetadata,
     ProviderSettings, PushedRequests, RequestObject, RevokeMethod, SigningAlgorithm,
 };
 
@@ -20,6 +20,7 @@ pub fn compare_with_metadata(
             compare_pushed_requests(settings, metadata),
             compare_request_objects(settings, metadata),
             compare_authorization_details(settings, metadata),
+            compare_dpop(settings, metadata),
             compare_id_token(settings, metadata),
         ]
     });
@@ -132,6 +133,36 @@ fn compare_authorization_details(
         }
         AuthorizationDetails::Off | AuthorizationDetails::Fdx => None,
     }
+}
+
+fn compare_dpop(settings: &ProviderSettings, metadata: &ProviderMetadata) -> Option<CheckResult> {
+    const NAME: &str = "dpop";
+    let is_stated = !metadata.dpop_signing_alg_values_supported.is_empty();
+    let bearer =
+        "the metadata offer DPoP only with other algorithms than ES256, so the tokens are bearer tokens";
+    Some(match (settings.dpop, metadata.offers_dpop()) {
+        (Dpop::Off, true) => {
+            let detail =
+                "the metadata offer DPoP, which protects stolen tokens, and the setting turns it off";
+            CheckResult::warning(NAME, detail, "set dpop = \"auto\"")
+        }
+        (Dpop::Auto | Dpop::Required, true) => {
+            CheckResult::passed(NAME, "the metadata offer DPoP with ES256")
+        }
+        (Dpop::Auto, false) if is_stated => {
+            CheckResult::warning(NAME, bearer, "ask the provider for DPoP with ES256")
+        }
+        (Dpop::Required, false) if is_stated => {
+            let detail = "the metadata do not offer DPoP with ES256, and the setting requires it";
+            CheckResult::failed(NAME, detail, "ask the provider for DPoP with ES256, or set dpop = \"auto\"")
+        }
+        // RFC 9449 §5.1: a server may support DPoP without stating it.
+        (Dpop::Required, false) => {
+            let detail = "the metadata do not state whether the provider supports DPoP";
+            CheckResult::warning(NAME, detail, "ask the provider, or set dpop = \"auto\"")
+        }
+        (Dpop::Off | Dpop::Auto, false) => return None,
+    })
 }
 
 fn compare_id_token(settings: &ProviderSettings, metadata: &ProviderMetadata) -> Option<CheckResult> {
@@ -275,6 +306,26 @@ mod tests {
         );
         assert_eq!(compare(&json!({}), &types(other)), []);
         assert_eq!(compare(&on, &json!({})), [], "the metadata state no types");
+    }
+
+    #[test]
+    fn dpop_is_compared_with_offered_algorithms() {
+        let offer = |algorithm: &str| json!({"dpop_signing_alg_values_supported": [algorithm]});
+        let setting = |dpop: &str| json!({"dpop": dpop});
+        let (es256, ps256) = (offer("ES256"), offer("PS256"));
+
+        for (dpop, stated, verdict, change) in [
+            ("off", &es256, CheckVerdict::Warning, "set dpop = \"auto\""),
+            ("auto", &es256, CheckVerdict::Passed, ""),
+            ("required", &es256, CheckVerdict::Passed, ""),
+            ("auto", &ps256, CheckVerdict::Warning, "ask the provider for DPoP"),
+            ("required", &ps256, CheckVerdict::Failed, "ask the provider for DPoP"),
+            ("required", &json!({}), CheckVerdict::Warning, "ask the provider, or set"),
+        ] {
+            assert_single(&setting(dpop), stated, ("dpop", verdict, change));
+        }
+        assert_eq!(compare(&setting("off"), &ps256), []);
+        assert_eq!(compare(&setting("auto"), &json!({})), []);
     }
 
     #[test]

@@ -127,6 +127,14 @@ pub fn evaluate_token_response(response: ProbeResponse, is_authenticated: bool) 
             "the client is not allowed to use authorization codes",
             "ask the provider to allow authorization_code and refresh_token for client_id",
         ),
+        (_, Some(Some(Code::InvalidDpopProof))) => failed(
+            "the proof of possession (DPoP) is rejected",
+            "correct the clock of this machine, and {} to the URL that the provider knows",
+        ),
+        (_, Some(Some(Code::UseDpopNonce))) => failed(
+            "the provider demands a nonce in the proof (DPoP) again and again",
+            "ask the provider about its nonces, or set dpop = \"off\"",
+        ),
         // Only this code proves that the client was accepted: a server may check the other parameters first.
         (_, Some(Some(Code::InvalidGrant))) if is_authenticated => passed("the client is accepted"),
         (_, Some(Some(_))) if is_authenticated => UNCLEAR_CLIENT,
@@ -311,6 +319,8 @@ mod tests {
                 (known(400, Code::InvalidGrant), Passed, ""),
                 (known(400, Code::InvalidRequest), Undetermined, ""),
                 (known(400, Code::InvalidScope), Undetermined, ""),
+                (known(400, Code::InvalidDpopProof), Failed, "correct the clock of this machine"),
+                (known(400, Code::UseDpopNonce), Failed, "ask the provider about its nonces"),
                 (known(401, Code::InvalidClient), Failed, "correct client_id, auth"),
                 (page(401), Failed, "correct client_id, auth"),
                 (known(400, Code::UnauthorizedClient), Failed, "ask the provider to allow"),
