@@ -14,6 +14,7 @@ use crate::clock::{Clock, DatabaseClock, uptime};
 use crate::config::Config;
 use crate::discovery_attempts::DiscoveryAttempts;
 use crate::document_slots::DocumentSlots;
+use crate::dpop_nonces::DpopNonces;
 use crate::error::ContextError;
 use crate::opaque_ids::OpaqueIds;
 use crate::outbound::{Outbound, ProviderClients};
@@ -52,6 +53,7 @@ struct Parts {
     limits: Limits,
     access_denials: AccessDenials,
     document_slots: DocumentSlots,
+    dpop_nonces: DpopNonces,
     response_memory: ResponseMemory,
     clock: DatabaseClock,
     job_notify: tokio::sync::Notify,
@@ -115,6 +117,7 @@ impl App {
             limits: Limits::new(&config.limit),
             access_denials: AccessDenials::default(),
             document_slots: DocumentSlots::new(&config.limit),
+            dpop_nonces: DpopNonces::default(),
             response_memory: ResponseMemory::new(&config.server),
             config,
             store,
@@ -224,6 +227,11 @@ impl App {
     /// Returns the documents that this node is sending.
     pub fn document_slots(&self) -> &DocumentSlots {
         &self.0.document_slots
+    }
+
+    /// Returns the nonces that providers have supplied for proofs of possession.
+    pub(crate) fn dpop_nonces(&self) -> &DpopNonces {
+        &self.0.dpop_nonces
     }
 
     /// Returns the call statistics of the FDX operations.

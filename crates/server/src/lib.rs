@@ -16,6 +16,7 @@ pub mod connections;
 pub mod context;
 mod discovery_attempts;
 pub mod document_slots;
+mod dpop_nonces;
 pub mod error;
 pub mod fdx_api;
 pub mod http;

@@ -241,14 +241,8 @@ impl Outbound {
         self.timeout
     }
 
-    /// Creates a `GET` request with a bearer token.
-    pub fn get(&self, url: &Url, bearer: &str) -> Result<RequestBuilder, OutboundError> {
-        self.ensure_url_allowed(url)?;
-        Ok(self.client.get(url.clone()).bearer_auth(bearer))
-    }
-
-    /// Creates a `GET` request without credentials, to check that a server is reachable or to read its metadata.
-    pub fn get_unauthenticated(&self, url: &Url) -> Result<RequestBuilder, OutboundError> {
+    /// Creates a `GET` request without credentials.
+    pub fn get(&self, url: &Url) -> Result<RequestBuilder, OutboundError> {
         self.ensure_url_allowed(url)?;
         Ok(self.client.get(url.clone()))
     }
@@ -274,21 +268,16 @@ impl Outbound {
         })
     }
 
-    /// Creates a `PUT` request with JSON and a bearer token.
-    pub fn put_json(
-        &self,
-        url: &Url,
-        body: &impl serde::Serialize,
-        bearer: &str,
-    ) -> Result<RequestBuilder, OutboundError> {
+    /// Creates a `PUT` request with JSON and without credentials.
+    pub fn put_json(&self, url: &Url, body: &impl serde::Serialize) -> Result<RequestBuilder, OutboundError> {
         self.ensure_url_allowed(url)?;
-        Ok(self.client.put(url.clone()).json(body).bearer_auth(bearer))
+        Ok(self.client.put(url.clone()).json(body))
     }
 
-    /// Creates a `DELETE` request with a bearer token.
-    pub fn delete(&self, url: &Url, bearer: &str) -> Result<RequestBuilder, OutboundError> {
+    /// Creates a `DELETE` request without credentials.
+    pub fn delete(&self, url: &Url) -> Result<RequestBuilder, OutboundError> {
         self.ensure_url_allowed(url)?;
-        Ok(self.client.delete(url.clone()).bearer_auth(bearer))
+        Ok(self.client.delete(url.clone()))
     }
 
     /// Sends a request and reads the response, up to the configured size.

@@ -14,6 +14,7 @@ mod customer_identity;
 mod data_endpoint;
 mod discovery;
 mod document;
+mod dpop;
 mod endpoints;
 mod error;
 mod fetch;

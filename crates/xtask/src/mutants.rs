@@ -4,6 +4,7 @@
 mod access_map;
 mod clocks;
 mod documents;
+mod dpop;
 mod ends;
 mod logins;
 mod provider_calls;
@@ -21,6 +22,7 @@ use anyhow::{Context, Result, bail, ensure};
 use self::access_map::ACCESS_MAP_MUTANTS;
 use self::clocks::CLOCK_MUTANTS;
 use self::documents::DOCUMENT_MUTANTS;
+use self::dpop::DPOP_MUTANTS;
 use self::ends::END_MUTANTS;
 use self::logins::LOGIN_MUTANTS;
 use self::provider_calls::PROVIDER_CALL_MUTANTS;
@@ -56,6 +58,7 @@ fn all_mutants() -> impl Iterator<Item = &'static Mutant> {
         PROVIDER_CREDENTIAL_MUTANTS,
         CLOCK_MUTANTS,
         DOCUMENT_MUTANTS,
+        DPOP_MUTANTS,
         END_MUTANTS,
         LOGIN_MUTANTS,
         REFUSAL_MUTANTS,

@@ -193,7 +193,7 @@ impl BenchmarkTarget for HubTarget {
     ) -> Result<SealedCredential, CliError> {
         let (context, owner) = (self.new_context()?, SealOwner::for_connection(connection, client, provider));
         // The provider never changes, so its endpoints have the first version.
-        let text = GrantSecret::to_text(&Secret::from(token), SettingsVersion::FIRST.endpoints);
+        let text = GrantSecret::to_text(&Secret::from(token), SettingsVersion::FIRST.endpoints, None);
         let seal = |purpose| {
             let random = context.random_bytes()?;
             let sealed = self.app.vault().seal(random, owner, purpose, text.expose().as_bytes());
@@ -217,8 +217,8 @@ impl BenchmarkTarget for HubTarget {
         Ok(Arc::new(move || {
             let (outbound, url) = (Arc::clone(&outbound), url.clone());
             Box::pin(async move {
-                let request = outbound.get(&url, token).map_err(anyhow::Error::from)?;
-                Ok(outbound.send(request).await.map_err(anyhow::Error::from)?.body)
+                let request = outbound.get(&url).map_err(anyhow::Error::from)?;
+                Ok(outbound.send(request.bearer_auth(token)).await.map_err(anyhow::Error::from)?.body)
             })
         }))
     }

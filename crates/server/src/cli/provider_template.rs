@@ -88,6 +88,9 @@ fn write_provider(metadata: &ProviderMetadata, source: &Url) -> String {
     template.set_endpoint("revocation_endpoint", revocation.as_ref());
     template.set("client_id", "CLIENT_ID");
     write_authentication(&mut template, auth);
+    if metadata.offers_dpop() {
+        template.set("dpop", "auto");
+    }
     template.comment("The metadata do not contain the URL and the version of the FDX API.");
     template.set_raw("fdx", "{ base_url = \"https://FDX-BASE-URL.example\", version = \"6\" }");
     write_scopes(&mut template);
@@ -180,6 +183,7 @@ fn write_limitations(template: &mut Template<'_>, auth: Option<ClientAuthenticat
 
 #[cfg(test)]
 mod tests {
+    use domain::model::provider::Dpop;
     use serde_json::{Value, json};
 
     use super::*;
@@ -238,6 +242,16 @@ mod tests {
 
         assert_eq!(with("tls_client_auth"), "https://mtls.bank.example/token");
         assert_eq!(with("client_secret_basic"), "https://bank.example/token");
+    }
+
+    #[test]
+    fn dpop_is_written_if_it_is_offered() {
+        let dpop = |algorithms: &[&str]| {
+            parse(&write(&json!({"dpop_signing_alg_values_supported": algorithms}))).settings.dpop
+        };
+
+        assert_eq!(dpop(&["PS256", "ES256"]), Dpop::Auto);
+        assert_eq!((dpop(&["PS256"]), dpop(&[])), (Dpop::Off, Dpop::Off));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::Timestamp;
 use domain::error::OAuthError;
+use domain::jose::DpopKey;
 use domain::model::authorization_request::AuthorizationRequest;
 use domain::model::client::Client;
 use domain::model::connection::consent_expiry;
@@ -74,7 +75,9 @@ fn build_request(
     let ConsentedLogin { client, provider, request, language } = *login;
     let vault = ctx.app().vault();
     let key = vault.unwrap_data_key(&request.data_key, login_owner(request), SealPurpose::LoginKey)?;
-    let verifier = open_verifier(request, &key)?.secret;
+    let verifier = open_verifier(request, &key)?;
+    let dpop_jkt = verifier.dpop_key.as_ref().map(DpopKey::thumbprint).transpose();
+    let dpop_jkt = dpop_jkt.map_err(|_| InternalError::new("a DPoP key has no thumbprint"))?;
     let agreed_at = request.agreed_at.unwrap_or(ctx.now());
     let expires_at = consent_expiry(agreed_at, client.max_duration_days, max_consent_duration(ctx));
     Ok(build_parameters(
@@ -84,8 +87,9 @@ fn build_request(
             redirect_uri: &callback_uri(ctx.app().public_url(), provider.id),
             clusters: request.clusters,
             state: vault.login_state(request).expose(),
-            code_challenge: &pkce::compute_challenge(verifier.expose()),
+            code_challenge: &pkce::compute_challenge(verifier.secret.expose()),
             nonce: vault.login_nonce(request).expose(),
+            dpop_jkt: dpop_jkt.as_deref(),
             language: language.as_str(),
             now: ctx.now(),
             duration: expires_at.since(agreed_at),
@@ -184,7 +188,8 @@ impl ProviderEndpoints<'_> {
         const GROUP: EndpointGroup = EndpointGroup::PushedAuthorization;
         self.ensure_circuit_closed(GROUP).map_err(|_| UNAVAILABLE)?;
         let fields = pushed_fields(&self.provider.settings, parameters);
-        let (_, result) = self.post_form_as(self.load_credentials().await, Ok(endpoint), fields).await;
+        let credentials = self.load_credentials().await;
+        let (_, result) = self.post_form_as(credentials, Ok(endpoint), fields, None).await;
         let status = result.as_ref().and_then(PartialResponse::complete_status);
         self.record_outcome("par", GROUP, status);
         let (report, request_uri) = match &result {

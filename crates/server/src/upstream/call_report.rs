@@ -9,7 +9,7 @@ use domain::rule::provider_response::{
 };
 use http::header;
 
-use super::oauth_error::{OAuthErrorBody, parse_bearer_error};
+use super::oauth_error::{OAuthErrorBody, parse_challenge_error};
 use super::response::parse_retry_after;
 use crate::outbound::{BodyEnd, OutboundError, PartialResponse};
 
@@ -44,12 +44,14 @@ impl CallReport {
     /// Reports a call with a response. `is_complete` is true if the body has the form of a success of this call.
     pub(super) fn from_response(call: ProviderCall, response: &PartialResponse, is_complete: bool) -> Self {
         let error_code = OAuthErrorBody::parse(&response.body).and_then(|error| error.code);
-        // RFC 6750 §3: the error of a call with a bearer token may be in this header only.
+        // RFC 6750 §3: the error of a call with an access token may be in this header only.
         let error_code = match call {
             ProviderCall::Registration
             | ProviderCall::Deletion
             | ProviderCall::ConsentRevocation
-            | ProviderCall::GrantRevocation => error_code.or_else(|| parse_bearer_error(&response.headers)),
+            | ProviderCall::GrantRevocation => {
+                error_code.or_else(|| parse_challenge_error(&response.headers))
+            }
             ProviderCall::CodeExchange
             | ProviderCall::Refresh
             | ProviderCall::Revocation

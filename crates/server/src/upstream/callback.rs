@@ -10,7 +10,7 @@ use domain::model::client::Client;
 use domain::model::connection::{Terms, consent_expiry, is_valid_account_list, is_valid_grant_id};
 use domain::model::provider::Provider;
 use domain::rule::authorization_failure::{
-    FAILED, NO_ACCOUNT_SELECTED, NOT_IDENTIFIED, UNAVAILABLE, describe_exchange_failure,
+    FAILED, NO_ACCOUNT_SELECTED, NOT_IDENTIFIED, TOKEN_TYPE_REJECTED, UNAVAILABLE, describe_exchange_failure,
     map_authorization_error,
 };
 use domain::rule::authorization_progress::AuthorizationProgress;
@@ -26,7 +26,9 @@ use store::query::FindAuthorizationRequestByState;
 
 use super::call_report::CallReport;
 use super::client_redirect::build_client_redirect;
+use super::dpop::choose_dpop_key;
 use super::endpoints::ProviderEndpoints;
+use super::grant_secret::GrantSecret;
 use super::login::{Login, LoginError, login_owner, max_consent_duration, open_verifier};
 use super::recipient_code::{NewCode, create_code, redirect_or_stop, repeat_callback};
 use super::sealed_token::{seal_found_tokens, seal_grant_id, seal_token};
@@ -78,7 +80,7 @@ pub async fn receive_callback(ctx: RequestContext, callback: Callback) -> Result
     let Login { request, client, provider, .. } = login;
     let owner = login_owner(&request);
     let key = ctx.app().vault().unwrap_data_key(&request.data_key, owner, SealPurpose::LoginKey)?;
-    let verifier = open_verifier(&request, &key)?.secret;
+    let verifier = open_verifier(&request, &key)?;
     // The code is stored before it is sent. If the process dies during the exchange, recovery sends it again and
     // revokes what the provider granted.
     let result = callback.result.map_err(|error_code| map_authorization_error(&error_code));
@@ -142,7 +144,8 @@ struct CodeExchange {
     client: Client,
     provider: Provider,
     request: AuthorizationRequest,
-    verifier: Secret<String>,
+    /// The PKCE verifier, with the key that the tokens are to be bound to.
+    verifier: GrantSecret,
     /// The start of the lease: when the lease has expired, recovery assumes that the exchange was interrupted.
     leased_at: Timestamp,
     customer_address: Option<IpAddr>,
@@ -216,6 +219,9 @@ impl CodeExchange {
         let tokens = self.request_tokens(provider_code).await?;
         let mut grant = self.seal_grant(&tokens).map_err(to_server_error)?;
         let unrevoked = grant.to_unrevoked();
+        if !tokens.is_type_accepted {
+            return Err(ExchangeError::Failed { error: TOKEN_TYPE_REJECTED, unrevoked: vec![unrevoked] });
+        }
         let nonce = self.ctx.app().vault().login_nonce(&self.request);
         let nonce = self.provider.settings.requests_id_token().then(|| nonce.expose().as_str());
         // Without the configured identity, the hub could not recognize that two connections belong to one customer.
@@ -237,23 +243,24 @@ impl CodeExchange {
     /// Seals the tokens of a grant, and its id. The identity of the customer is not known yet.
     fn seal_grant(&self, tokens: &TokenResponse) -> Result<SealedGrant, InternalError> {
         let grant_id = find_grant_id(&self.provider, tokens).filter(|id| is_valid_grant_id(id.expose()));
+        let (owner, refresh_token) =
+            ((login_owner(&self.request), &self.provider), tokens.refresh_token.as_ref());
+        let seal = |purpose, token| seal_token(&self.ctx, owner, purpose, (token, tokens.dpop_key.as_ref()));
         Ok(SealedGrant {
             identity: None,
             grant_id: grant_id
                 .map(|id| seal_grant_id(&self.ctx, login_owner(&self.request), id.expose()))
                 .transpose()?,
-            access_token: self.seal(SealPurpose::AccessToken, &tokens.access_token)?,
+            access_token: seal(SealPurpose::AccessToken, &tokens.access_token)?,
             access_expires_at: tokens.access_expires_at,
-            refresh_token: tokens
-                .refresh_token
-                .as_ref()
-                .map(|token| self.seal(SealPurpose::RefreshToken, token))
-                .transpose()?,
+            refresh_token: refresh_token.map(|token| seal(SealPurpose::RefreshToken, token)).transpose()?,
         })
     }
 
     async fn request_tokens(&self, provider_code: &str) -> Result<TokenResponse, ExchangeError> {
         let redirect_uri = callback_uri(self.ctx.app().public_url(), self.provider.id);
+        let dpop_key = choose_dpop_key(&self.ctx, &self.provider, self.verifier.dpop_key.clone());
+        let dpop_key = dpop_key.map_err(to_server_error)?;
         // A task that stalled must not send the code: recovery may have sent it in the meantime, and a code that is
         // used twice can make the provider revoke the tokens of its first use (RFC 6749 §4.1.2).
         if !self.ctx.app().has_time_left(self.leased_at).map_err(to_server_error)? {
@@ -262,9 +269,9 @@ impl CodeExchange {
         let grant = TokenGrant::Code {
             code: provider_code,
             redirect_uri: &redirect_uri,
-            verifier: self.verifier.expose(),
+            verifier: self.verifier.secret.expose(),
         };
-        match self.endpoints().request_tokens(grant).await {
+        match self.endpoints().request_tokens(grant, dpop_key).await {
             Ok(tokens) => Ok(tokens),
             Err(TokenCallError::CircuitOpen) => Err(UNAVAILABLE.into()),
             Err(TokenCallError::Failed { report, found }) => Err(self.evaluate_failure(&report, found)),
@@ -386,10 +393,6 @@ impl CodeExchange {
         let (key, sealed) =
             self.ctx.app().vault().seal_accounts(random, login_owner(&self.request), accounts)?;
         Ok(SealedValue { key, sealed })
-    }
-
-    fn seal(&self, purpose: SealPurpose, token: &Secret<String>) -> Result<SealedValue, InternalError> {
-        seal_token(&self.ctx, (login_owner(&self.request), &self.provider), purpose, token)
     }
 }
 

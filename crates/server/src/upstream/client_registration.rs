@@ -88,7 +88,7 @@ pub async fn delete_upstream_client(
 ) -> Result<AttemptReport, AttemptError> {
     let ClientManagement { uri, token } = management;
     let endpoints = build_endpoints(ctx, provider, &recipient);
-    let delete = |outbound: &Outbound| outbound.delete(uri, token.expose());
+    let delete = |outbound: &Outbound| Ok(outbound.delete(uri)?.bearer_auth(token.expose()));
     let report = read_deletion(send_request(&endpoints, "delete_client", delete).await?);
     endpoints.record_report(&report).await;
     let outcome = deletion_outcome(report.outcome, report.retry_after);

@@ -12,6 +12,7 @@ use store::query::GetRegistration;
 
 use super::authorization_url::{ConsentedLogin, build_provider_url};
 use super::discovery::ensure_endpoints;
+use super::dpop::choose_dpop_key;
 use super::grant_secret::{GrantSecret, at_endpoints};
 use super::login::{
     BrowserFlow, Login, LoginError, LoginPage, login_owner, max_consent_duration, open_verifier,
@@ -108,7 +109,10 @@ pub async fn approve(
     let state = vault.login_state(&request);
     let key = vault.unwrap_data_key(&request.data_key, login_owner(&request), SealPurpose::LoginKey)?;
     let bound_to = login_owner(&request).bind(SealPurpose::PkceVerifier);
-    let verifier = GrantSecret::to_text(&ctx.random_secret()?, provider.version.endpoints);
+    // The key is sealed with the verifier, so the code can be bound to it although nothing else is stored before the exchange.
+    let dpop_key = choose_dpop_key(ctx, &provider, None)?;
+    let endpoints = provider.version.endpoints;
+    let verifier = GrantSecret::to_text(&ctx.random_secret()?, endpoints, dpop_key.as_ref());
     // The command checks all conditions again and locks the request: the client may have been suspended while the
     // customer read the page, or the form may have been submitted twice.
     let command = SendToProvider {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::call_report::CallReport;
+use super::dpop::ResourceToken;
 use super::endpoints::ProviderEndpoints;
 use super::token_response::{TokenResponse, read_text};
 use super::urls::build_resource_url;
@@ -37,6 +38,9 @@ pub(super) enum IdentityError {
     /// All calls together took too long.
     #[error("the provider did not respond in time")]
     TimedOut,
+    /// The access token has a type that the settings do not allow, so it is not presented.
+    #[error("the access token has a type that is not accepted")]
+    TokenTypeRejected,
     /// An endpoint of the provider is not known.
     #[error("{0}")]
     Endpoint(#[from] EndpointError),
@@ -90,7 +94,10 @@ impl ProviderEndpoints<'_> {
             }
             CustomerIdentity::IdToken(claim) => self.verify_id_token(tokens, claim, nonce).await?,
             CustomerIdentity::Introspection => self.introspect(&tokens.access_token).await?,
-            CustomerIdentity::FdxCustomer => self.read_customer_id(&tokens.access_token).await?,
+            CustomerIdentity::FdxCustomer => {
+                let token = tokens.resource_token().ok_or(IdentityError::TokenTypeRejected)?;
+                self.read_customer_id(&token).await?
+            }
         };
         Ok(Some(identity))
     }
@@ -141,7 +148,7 @@ impl ProviderEndpoints<'_> {
         let response = async {
             let url = Url::parse(uri).map_err(|_| OutboundError::Forbidden)?;
             let outbound = self.outbound().await?;
-            let request = self.add_headers(outbound.get_unauthenticated(&url)?);
+            let request = self.add_headers(outbound.get(&url)?);
             let response = outbound.open(request.header(header::ACCEPT, "application/json")).await?;
             Ok::<_, OutboundError>(response.read_available(MAX_KEY_SET_BYTES).await)
         };
@@ -157,7 +164,9 @@ impl ProviderEndpoints<'_> {
         const CALL: ProviderCall = ProviderCall::Introspection;
         let endpoint = self.provider.endpoint(ProviderEndpoint::Introspection)?;
         let fields = vec![("token", token.expose().as_str()), ("token_type_hint", "access_token")];
-        let (client, response) = self.post_form_as(self.load_credentials().await, Ok(endpoint), fields).await;
+        // RFC 7662 §2.1: the client is authenticated, so a token that is bound to a key needs no proof.
+        let credentials = self.load_credentials().await;
+        let (client, response) = self.post_form_as(credentials, Ok(endpoint), fields, None).await;
         let body = response.as_ref().ok().and_then(|response| parse_object(&response.body));
         let state = body.as_ref().and_then(|body| body.get("active")?.as_bool());
         let report = self.report_login_call(CALL, &response, state.is_some()).await;
@@ -175,12 +184,12 @@ impl ProviderEndpoints<'_> {
     }
 
     /// Returns the member `customerId` of the customer (`GET /customers/current`).
-    async fn read_customer_id(&self, token: &Secret<String>) -> Result<Secret<String>, IdentityError> {
+    async fn read_customer_id(&self, token: &ResourceToken) -> Result<Secret<String>, IdentityError> {
         const CALL: ProviderCall = ProviderCall::Data;
         let base = &self.provider.settings.fdx.base_url;
         let url = build_resource_url(base, &["customers", "current"], std::iter::empty());
         let url = url.ok_or(IdentityError::NotConfigured("fdx.base_url"))?;
-        let response = self.read_resource(&url, token.expose()).await;
+        let response = self.read_resource(&url, token).await;
         let response =
             response.map_err(|error| IdentityError::Call { call: CALL, description: error.to_string() })?;
         let identity = parse_object(&response.body).and_then(|body| read_text(body.get("customerId")?));

@@ -6,11 +6,13 @@ use fdx::ErrorCode;
 use http::{HeaderMap, StatusCode, header};
 use url::Url;
 
+use super::dpop::{ProofResponse, ResourceToken};
 use super::endpoints::ProviderEndpoints;
 use super::error::UpstreamError;
 use super::read_report::reply_of;
 use super::response::classify_error_response;
 use super::urls::resolve_redirect;
+use crate::dpop_nonces::NonceServer;
 use crate::outbound::{OutboundError, StreamingResponse, UpstreamResponse};
 
 const MAX_REDIRECTS: usize = 3;
@@ -20,13 +22,16 @@ impl ProviderEndpoints<'_> {
     pub(super) async fn read_resource(
         &self,
         url: &Url,
-        bearer: &str,
+        token: &ResourceToken,
     ) -> Result<UpstreamResponse, UpstreamError> {
         self.ensure_data_circuit_closed()?;
         let response = async {
-            let outbound = self.outbound().await?;
-            let request = outbound.get(url, bearer)?.header(header::ACCEPT, "application/json");
-            outbound.send(self.add_headers(request)).await
+            let outbound = &self.outbound().await?;
+            let send = || async move {
+                let request = outbound.get(url)?.header(header::ACCEPT, "application/json");
+                outbound.send(self.add_token(self.add_headers(request), token)?).await
+            };
+            self.send_proved((NonceServer::Resource, url, token.dpop_key.as_ref()), send, || true).await
         };
         let response = response.await;
         self.record_outcome("fdx", EndpointGroup::Data, response.as_ref().map(|response| response.status));
@@ -77,6 +82,12 @@ impl ProviderEndpoints<'_> {
     }
 
     fn report_error_response(&self, response: &UpstreamResponse) -> UpstreamError {
+        // RFC 9449 §7.1: the proof is rejected, and not the token. A refresh would not help.
+        if let Some(code) = response.proof_error() {
+            let reply = reply_of(response.status, &response.headers, ResponseBody::OAuthError(code));
+            self.read_reporter().report(reply, code.as_str());
+            return UpstreamError::Failed;
+        }
         let error = classify_error_response(response);
         let is_failure = match &error {
             // A rejected token is refreshed first. Only the rejection of the new one is a failure.
@@ -100,12 +111,12 @@ impl ProviderEndpoints<'_> {
         &self,
         base: &Url,
         url: &Url,
-        bearer: &str,
+        token: &ResourceToken,
         content_type: &str,
     ) -> Result<StreamingResponse, UpstreamError> {
         let mut url = url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.request_document(&url, bearer, content_type).await?;
+            let response = self.request_document(&url, token, content_type).await?;
             match response.status.as_u16() {
                 200 => {
                     self.ensure_not_encoded(response.status, &response.headers)?;
@@ -136,22 +147,25 @@ impl ProviderEndpoints<'_> {
     async fn request_document(
         &self,
         url: &Url,
-        bearer: &str,
+        token: &ResourceToken,
         content_type: &str,
     ) -> Result<StreamingResponse, UpstreamError> {
         self.ensure_data_circuit_closed()?;
         let section = &self.ctx.app().config().upstream;
         let response = async {
-            let outbound = self.outbound().await?;
-            // The body may be long, so the whole request has a longer timeout. The status and headers must arrive
-            // within the usual one.
-            let request = outbound
-                .get(url, bearer)?
-                .timeout(section.statement_timeout.duration())
-                .header(header::ACCEPT, content_type);
-            let head =
-                tokio::time::timeout(outbound.timeout(), outbound.open(self.add_headers(request))).await;
-            head.unwrap_or(Err(OutboundError::Timeout))
+            let outbound = &self.outbound().await?;
+            let send = || async move {
+                // The body may be long, so the whole request has a longer timeout. The status and headers must arrive
+                // within the usual one.
+                let request = outbound
+                    .get(url)?
+                    .timeout(section.statement_timeout.duration())
+                    .header(header::ACCEPT, content_type);
+                let request = self.add_token(self.add_headers(request), token)?;
+                let head = tokio::time::timeout(outbound.timeout(), outbound.open(request)).await;
+                head.unwrap_or(Err(OutboundError::Timeout))
+            };
+            self.send_proved((NonceServer::Resource, url, token.dpop_key.as_ref()), send, || true).await
         };
         let response = response.await;
         self.record_outcome("fdx", EndpointGroup::Data, response.as_ref().map(|response| response.status));

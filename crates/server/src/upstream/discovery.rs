@@ -56,7 +56,7 @@ async fn request_document(
     issuer: &str,
     allow_http: bool,
 ) -> Result<ProviderMetadata, DiscoveryError> {
-    let request = outbound.get_unauthenticated(url)?.header(header::ACCEPT, "application/json");
+    let request = outbound.get(url)?.header(header::ACCEPT, "application/json");
     let response = outbound.open(request).await?;
     // A redirect is not followed: the document of another address need not be that of the issuer.
     if response.status.as_u16() != 200 {

@@ -33,7 +33,7 @@ impl ConnectionSource<'_> {
     ) -> Result<StreamedDocument, ReadError> {
         let open = self.call_with_token(|source, token| async move {
             let (base, url) = (source.resource_url(&[], &[])?, source.resource_url(path, &[])?);
-            let response = source.endpoints().open_document(&base, &url, token.expose(), kind).await;
+            let response = source.endpoints().open_document(&base, &url, &token, kind).await;
             Ok::<_, ReadError>((source, response.map_err(ReadError::Upstream)?))
         });
         let (source, response) = open.await?;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use domain::id::{ClientId, ConnectionId};
+use domain::jose::DpopKey;
 use domain::model::provider::{ComputedHeader, EndpointGroup, Provider};
 use domain::rule::circuit_breaker::BreakerSignal;
 use domain::rule::provider_response::{CallFailure, ProviderCall, ProviderErrorCode};
@@ -18,6 +19,7 @@ use super::read_report::ReadReporter;
 use super::transport::outbound_for;
 use crate::breaker::BreakerOpenError;
 use crate::context::RequestContext;
+use crate::dpop_nonces::NonceServer;
 use crate::error::InternalError;
 use crate::outbound::{Outbound, OutboundError, PartialResponse};
 
@@ -75,21 +77,33 @@ impl<'a> ProviderEndpoints<'a> {
         outbound_for(self.ctx, self.provider).await
     }
 
-    /// Posts a form with client authentication.
+    /// Posts a form with client authentication, and with a proof if a key is given.
     pub(super) async fn post_form(
         &self,
         credentials: &UpstreamClientCredentials,
         endpoint: &str,
         fields: Vec<(&str, &str)>,
+        dpop_key: Option<&DpopKey>,
     ) -> Result<PartialResponse, OutboundError> {
-        let outbound = self.outbound().await?;
-        let url = Url::parse(endpoint).map_err(|_| OutboundError::Forbidden)?;
-        // A job may begin long before this call, so the time of an assertion is read here. If the clock cannot be relied on, the
-        // older time is safe: the assertion only expires earlier, and at worst the provider rejects it.
-        let form = ClientForm { url: &url, fields, now: self.ctx.app().now().unwrap_or(self.ctx.now()) };
-        let request = build_authenticated_form(&outbound, &self.provider.settings, credentials, form)?;
-        let request = self.add_headers(request.header(header::ACCEPT, "application/json"));
-        outbound.send_and_read_available(request).await
+        let outbound = &self.outbound().await?;
+        let url = &Url::parse(endpoint).map_err(|_| OutboundError::Forbidden)?;
+        let fields = &fields;
+        let send = || async move {
+            // A job may begin long before this call, so the time of an assertion is read here. If the clock cannot be relied on,
+            // the older time is safe: the assertion only expires earlier, and at worst the provider rejects it.
+            let now = self.ctx.app().now().unwrap_or(self.ctx.now());
+            let form = ClientForm { url, fields: fields.clone(), now };
+            let request = build_authenticated_form(outbound, &self.provider.settings, credentials, form)?;
+            let request = self.add_headers(request.header(header::ACCEPT, "application/json"));
+            let request = match dpop_key {
+                Some(key) => self.add_proof(request, key, None)?,
+                None => request,
+            };
+            outbound.send_and_read_available(request).await
+        };
+        // The repetition must end before the lease of the exchange, of the refresh or of the job does.
+        let may_repeat = || self.ctx.app().has_time_left(self.ctx.now()).unwrap_or(false);
+        self.send_proved((NonceServer::Authorization, url, dpop_key), send, may_repeat).await
     }
 
     /// Returns the id of the client with which the provider is called.

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use domain::Secret;
 use domain::model::provider::{DateParameters, FdxVersion, Provider};
 use domain::rule::access::GrantedAccess;
 use fdx::{DropReason, DropReport, ErrorCode, LinkDates, ParseError, ReplayCall, Shaped, Version};
@@ -10,6 +9,7 @@ use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 use url::Url;
 
+use super::dpop::ResourceToken;
 use super::endpoints::ProviderEndpoints;
 use super::error::{ReadError, UpstreamError};
 use super::refresh::{UpstreamAccessToken, load_provider, obtain_access_token};
@@ -80,7 +80,7 @@ impl<'a> ConnectionSource<'a> {
     ) -> Result<T, ReadError> {
         let read = self.call_with_token(|source, token| async move {
             let url = source.resource_url(path, query)?;
-            let response = source.endpoints().read_resource(&url, token.expose()).await;
+            let response = source.endpoints().read_resource(&url, &token).await;
             Ok::<_, ReadError>((source, response.map_err(ReadError::Upstream)?))
         });
         let (source, response) = read.await?;
@@ -138,7 +138,7 @@ impl<'a> ConnectionSource<'a> {
     /// is refreshed and the call is repeated once.
     pub(super) async fn call_with_token<'s, T, F>(
         &'s self,
-        call: impl Fn(Cow<'s, Self>, Secret<String>) -> F,
+        call: impl Fn(Cow<'s, Self>, ResourceToken) -> F,
     ) -> Result<T, ReadError>
     where
         F: Future<Output = Result<T, ReadError>>,

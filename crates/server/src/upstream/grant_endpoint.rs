@@ -10,10 +10,12 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::call_report::CallReport;
+use super::dpop::{ResourceToken, choose_dpop_key};
 use super::endpoints::ProviderEndpoints;
 use super::token_endpoint::{TokenCallError, TokenGrant};
 use super::urls::build_resource_url;
 use crate::breaker::BreakerOpenError;
+use crate::dpop_nonces::NonceServer;
 use crate::outbound::{Outbound, OutboundError, PartialResponse};
 
 /// The scope of an access token that revokes grants (FAPI Grant Management §6.1).
@@ -60,19 +62,27 @@ impl ProviderEndpoints<'_> {
                 (ProviderCall::ConsentRevocation, settings.consent_scope.as_deref())
             }
         };
-        let tokens = match self.request_tokens(TokenGrant::ClientCredentials { scope }).await {
+        let dpop_key = match choose_dpop_key(self.ctx, self.provider, None) {
+            Ok(key) => key,
+            Err(error) => {
+                tracing::error!(%error, provider = %self.provider.id, "a revocation could not be sent");
+                return Ok(CallReport::from_error(call, &OutboundError::Credentials));
+            }
+        };
+        let tokens = match self.request_tokens(TokenGrant::ClientCredentials { scope }, dpop_key).await {
             Ok(tokens) => tokens,
             Err(TokenCallError::CircuitOpen) => return Err(BreakerOpenError),
             // The report is that of the token request, so that its description names the reason.
             Err(TokenCallError::Failed { report, .. }) => return Ok(report),
         };
-        let bearer = tokens.access_token.expose();
-        let result = self
-            .send_revocation(|outbound| match call {
-                ProviderCall::GrantRevocation => outbound.delete(&self.grant_url(id.expose())?, bearer),
-                _ => outbound.put_json(&self.consent_url(id.expose())?, &reason.to_json(), bearer),
-            })
-            .await;
+        let token = ResourceToken { secret: tokens.access_token, dpop_key: tokens.dpop_key };
+        let result = if call == ProviderCall::GrantRevocation {
+            self.send_revocation(self.grant_url(id.expose()), &token, Outbound::delete).await
+        } else {
+            let reason = reason.to_json();
+            let put = |outbound: &Outbound, url: &Url| outbound.put_json(url, &reason);
+            self.send_revocation(self.consent_url(id.expose()), &token, put).await
+        };
         self.record_outcome(
             "revoke",
             EndpointGroup::Revocation,
@@ -88,11 +98,19 @@ impl ProviderEndpoints<'_> {
 
     async fn send_revocation(
         &self,
-        build: impl FnOnce(&Outbound) -> Result<RequestBuilder, OutboundError>,
+        url: Result<Url, OutboundError>,
+        token: &ResourceToken,
+        build: impl Fn(&Outbound, &Url) -> Result<RequestBuilder, OutboundError>,
     ) -> Result<PartialResponse, OutboundError> {
-        let outbound = self.outbound().await?;
-        let request = build(&outbound)?.header(header::ACCEPT, "application/json");
-        outbound.send_and_read_available(self.add_headers(request)).await
+        let (outbound, url, build) = (&self.outbound().await?, &url?, &build);
+        let send = || async move {
+            let request = build(outbound, url)?.header(header::ACCEPT, "application/json");
+            let request = self.add_token(self.add_headers(request), token)?;
+            outbound.send_and_read_available(request).await
+        };
+        // A job has time for two calls, of which the token request was one: the repetition must begin soon after its start.
+        let may_repeat = || self.ctx.app().has_time_left(self.ctx.now()).unwrap_or(false);
+        self.send_proved((NonceServer::Resource, url, token.dpop_key.as_ref()), send, may_repeat).await
     }
 
     fn grant_url(&self, id: &str) -> Result<Url, OutboundError> {

@@ -1,9 +1,11 @@
-//! The secrets of grants, each with the version of the endpoints that it belongs to.
+//! The secrets of grants, each with the version of the endpoints that it belongs to, and with the key that the tokens of the grant are
+//! bound to (DPoP).
 //!
-//! The version is sealed together with the secret. So a token is never sent to be revoked at endpoints that did not issue it,
-//! whatever is written to the database.
+//! All are sealed together. So a token is never sent to be revoked at endpoints that did not issue it, whatever is written to the
+//! database; every node of the hub can use the key; and the end of the connection destroys the key with the tokens.
 
 use domain::Secret;
+use domain::jose::DpopKey;
 use domain::model::provider::Provider;
 use domain::rule::provider::detach_secrets;
 use store::command::FormerSettings;
@@ -18,21 +20,31 @@ pub struct GrantSecret {
     pub secret: Secret<String>,
     /// The version of the endpoints that issued or last accepted the token, or at which the login began.
     pub endpoints: i64,
+    /// The key that the access tokens of the grant are bound to; `None` if they are bearer tokens.
+    pub dpop_key: Option<DpopKey>,
 }
 
 impl GrantSecret {
     /// Returns the text that is sealed.
-    pub fn to_text(secret: &Secret<String>, endpoints: i64) -> Secret<String> {
-        Secret::new(format!("{}\n{endpoints}", secret.expose()))
+    pub fn to_text(secret: &Secret<String>, endpoints: i64, dpop_key: Option<&DpopKey>) -> Secret<String> {
+        let secret = secret.expose();
+        Secret::new(match dpop_key {
+            Some(key) => format!("{secret}\n{endpoints} {}", key.to_text().expose()),
+            None => format!("{secret}\n{endpoints}"),
+        })
     }
 
     /// Splits a text that was sealed.
     pub fn from_text(mut text: Secret<String>) -> Result<Self, UnsealError> {
-        let (secret, endpoints) = text.expose().rsplit_once('\n').ok_or(UnsealError)?;
+        let (secret, rest) = text.expose().rsplit_once('\n').ok_or(UnsealError)?;
+        let (endpoints, dpop_key) = match rest.split_once(' ') {
+            Some((endpoints, key)) => (endpoints, Some(DpopKey::parse(key).map_err(|_| UnsealError)?)),
+            None => (rest, None),
+        };
         let (length, endpoints) = (secret.len(), endpoints.parse().map_err(|_| UnsealError)?);
         // Every read opens a token, so the text is not copied.
         text.truncate(length);
-        Ok(Self { secret: text, endpoints })
+        Ok(Self { secret: text, endpoints, dpop_key })
     }
 }
 
@@ -63,19 +75,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn grant_secret_keeps_secret_and_version() {
-        for secret in ["token", "", "a\nb"] {
-            let text = GrantSecret::to_text(&Secret::from(secret), 12);
+    fn grant_secret_keeps_secret_version_and_key() {
+        let key = DpopKey::from_random(Secret::new([7; 32])).unwrap();
+        for (secret, key) in [("token", None), ("", None), ("a\nb", None), ("a\nb 5", Some(&key))] {
+            let text = GrantSecret::to_text(&Secret::from(secret), 12, key);
 
             let opened = GrantSecret::from_text(text).unwrap();
 
             assert_eq!((opened.secret.expose().as_str(), opened.endpoints), (secret, 12));
+            let thumbprint = |key: &DpopKey| key.thumbprint().unwrap();
+            assert_eq!(opened.dpop_key.as_ref().map(thumbprint), key.map(thumbprint));
         }
     }
 
     #[test]
-    fn grant_secret_without_version_is_rejected() {
-        for text in ["token", "token\n", "token\nx"] {
+    fn grant_secret_without_version_or_with_other_key_is_rejected() {
+        for text in ["token", "token\n", "token\nx", "token\n1 ", "token\n1 key"] {
             assert!(GrantSecret::from_text(Secret::from(text)).is_err(), "{text}");
         }
     }

@@ -19,17 +19,37 @@ impl OAuthErrorBody {
     }
 }
 
-/// Parses the error code in a challenge of the scheme Bearer (RFC 6750 §3), such as `Bearer error="invalid_token"`.
-pub(super) fn parse_bearer_error(headers: &HeaderMap) -> Option<ProviderErrorCode> {
-    let challenges = headers.get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-    let mut parameters = challenges.filter_map(|challenge| {
-        let (scheme, parameters) = challenge.trim_start().split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(parameters)
+/// Parses the error code in a challenge of the scheme Bearer (RFC 6750 §3) or DPoP (RFC 9449 §7.1), such as
+/// `Bearer error="invalid_token"`. A header may contain several challenges.
+pub(super) fn parse_challenge_error(headers: &HeaderMap) -> Option<ProviderErrorCode> {
+    let values = headers.get_all(header::WWW_AUTHENTICATE).iter();
+    values.filter_map(|value| value.to_str().ok()).find_map(parse_challenges)
+}
+
+fn parse_challenges(value: &str) -> Option<ProviderErrorCode> {
+    // A quoted text may contain commas.
+    let mut is_quoted = false;
+    let parts = value.split(|next: char| {
+        is_quoted ^= next == '"';
+        next == ',' && !is_quoted
     });
-    parameters.find_map(|parameters| {
-        let code = parameters.split(',').find_map(|parameter| parameter.trim().strip_prefix("error="))?;
-        code.trim_matches('"').parse().ok()
-    })
+    let mut is_of_token = false;
+    for part in parts.map(str::trim) {
+        let (first, rest) = part.split_once(' ').unwrap_or((part, ""));
+        let parameter = if first.contains('=') {
+            part
+        } else {
+            // A word without `=` is the scheme of a new challenge, and its first parameter follows.
+            is_of_token = ["Bearer", "DPoP"].iter().any(|scheme| first.eq_ignore_ascii_case(scheme));
+            rest.trim_start()
+        };
+        if let Some(code) = parameter.strip_prefix("error=")
+            && is_of_token
+        {
+            return code.trim_matches('"').parse().ok();
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -48,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn bearer_challenge_contains_error_code() {
+    fn challenge_contains_error_code() {
         for (challenge, expected) in [
             (r#"Bearer error="invalid_token""#, Some(ProviderErrorCode::InvalidToken)),
             (
@@ -56,6 +76,16 @@ mod tests {
                 Some(ProviderErrorCode::InvalidToken),
             ),
             ("Bearer error=insufficient_scope", Some(ProviderErrorCode::InsufficientScope)),
+            (
+                r#"DPoP algs="ES256 PS256", error="use_dpop_nonce", error_description="a, b""#,
+                Some(ProviderErrorCode::UseDpopNonce),
+            ),
+            (r#"DPoP error="invalid_dpop_proof""#, Some(ProviderErrorCode::InvalidDpopProof)),
+            (
+                r#"Bearer, DPoP error_description="a, error=invalid_token", error="use_dpop_nonce""#,
+                Some(ProviderErrorCode::UseDpopNonce),
+            ),
+            (r#"DPoP algs="ES256", Basic error="use_dpop_nonce""#, None),
             (r#"Bearer error="mine""#, None),
             (r#"Bearer realm="error=invalid_token""#, None),
             (r#"Basic error="invalid_token""#, None),
@@ -63,7 +93,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::WWW_AUTHENTICATE, challenge.parse().unwrap());
-            assert_eq!(parse_bearer_error(&headers), expected, "{challenge}");
+            assert_eq!(parse_challenge_error(&headers), expected, "{challenge}");
         }
     }
 }

@@ -120,7 +120,7 @@ impl ProviderCheck<'_> {
         // Each call may last as long as the timeout, and the caller of the check waits only a little longer.
         let (authorization, token, par, revocation, introspection, grants, keys, data, registration, ()) = tokio::join!(
             probes.check_authorization_endpoint(find(ProviderEndpoint::Authorization)),
-            probes.check_token_endpoint(find(ProviderEndpoint::Token)),
+            probes.check_token_endpoint(find(ProviderEndpoint::Token), settings.uses_dpop(metadata)),
             optional(self.find_pushed_request_endpoint(metadata), |endpoint| {
                 probes
                     .check_pushed_request(endpoint, find(ProviderEndpoint::Authorization).unwrap_or_default())

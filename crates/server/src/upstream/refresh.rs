@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
-use domain::Secret;
+use domain::Timestamp;
 use domain::id::{ClientId, ConnectionId, ProviderId};
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::connection::{EndCause, EndDetails};
@@ -22,6 +22,7 @@ use store::command::{
 use store::query::{GetAccessState, GetProvider, GetUpstreamCredential, UpstreamCredential};
 
 use super::attempt_report::{AttemptError, AttemptReport};
+use super::dpop::{ResourceToken, choose_dpop_key};
 use super::endpoints::ProviderEndpoints;
 use super::error::{ReadError, UpstreamError};
 use super::grant_secret::GrantSecret;
@@ -40,7 +41,7 @@ const MAX_POLL_DELAY: Duration = Duration::from_millis(500);
 
 /// A provider's access token for a connection, with its version.
 pub(super) struct UpstreamAccessToken {
-    pub(super) token: Secret<String>,
+    pub(super) token: ResourceToken,
     /// The version of the stored credential that contains the token.
     pub(super) version: i64,
     /// The version of the provider's endpoints that the token was sealed with.
@@ -131,7 +132,8 @@ fn open_access_token(
 ) -> Result<UpstreamAccessToken, RefreshError> {
     let owner = SealOwner::for_connection(id, client_id, provider.id);
     let opened = open_token(ctx, owner, SealPurpose::AccessToken, &credential.access_token)?;
-    let GrantSecret { secret: token, endpoints } = opened;
+    let GrantSecret { secret, endpoints, dpop_key } = opened;
+    let token = ResourceToken { secret, dpop_key };
     Ok(UpstreamAccessToken { token, version: credential.version, endpoints })
 }
 
@@ -273,7 +275,9 @@ impl RefreshTask {
         }
         let endpoints =
             ProviderEndpoints::new(&self.ctx, &self.provider, &self.client_id).for_connection(&self.id);
-        match endpoints.request_tokens(TokenGrant::Refresh { token: refresh_token.secret.expose() }).await {
+        let dpop_key = choose_dpop_key(&self.ctx, &self.provider, refresh_token.dpop_key.clone())?;
+        let grant = TokenGrant::Refresh { token: refresh_token.secret.expose() };
+        match endpoints.request_tokens(grant, dpop_key).await {
             Ok(tokens) => self.store_tokens(tokens, &refresh_token).await,
             Err(error) => {
                 // A refresh with an unknown outcome may have replaced the stored refresh token by one that the hub never
@@ -295,32 +299,43 @@ impl RefreshTask {
     /// Stores the tokens of a response to a refresh with the refresh token `sent`.
     ///
     /// If the provider has moved, its new endpoints have accepted the refresh token, so its revocation belongs there: it is
-    /// sealed again with their version.
+    /// sealed again with their version. If the grant has got a key, the refresh token is sealed again with it.
     async fn store_tokens(
         &self,
         tokens: TokenResponse,
         sent: &GrantSecret,
     ) -> Result<UpstreamAccessToken, RefreshError> {
         let owner = (self.owner(), &self.provider);
-        let seal = |purpose, token: &Secret<String>| seal_token(&self.ctx, owner, purpose, token);
+        let seal = |purpose, token| seal_token(&self.ctx, owner, purpose, token);
         let has_moved = sent.endpoints != self.provider.version.endpoints;
+        let has_new_key = sent.dpop_key.is_none() && tokens.dpop_key.is_some();
         let refresh_token = tokens.refresh_token.as_ref().filter(|token| **token != sent.secret);
-        let refresh_token = refresh_token.or_else(|| has_moved.then_some(&sent.secret));
+        let refresh_token = refresh_token.or_else(|| (has_moved || has_new_key).then_some(&sent.secret));
+        // The key remains that of the grant, even if this access token is not bound to it.
+        let grant_key = sent.dpop_key.as_ref().or(tokens.dpop_key.as_ref());
+        let seal_refresh_token = |token| seal(SealPurpose::RefreshToken, (token, grant_key));
+        let access_token = (&tokens.access_token, tokens.dpop_key.as_ref());
         let command = StoreCredential {
             moment: self.ctx.new_moment()?,
             connection_id: self.id.clone(),
             lease: self.lease.clone(),
-            access_token: seal(SealPurpose::AccessToken, &tokens.access_token)?,
-            access_expires_at: tokens.access_expires_at,
+            access_token: seal(SealPurpose::AccessToken, access_token)?,
+            // A token of a type that is not accepted is never presented. The new refresh token must not be lost because of it.
+            access_expires_at: if tokens.is_type_accepted {
+                tokens.access_expires_at
+            } else {
+                Timestamp::EPOCH
+            },
             // If the provider does not rotate refresh tokens (RFC 6749 §6), there is none or the same: the stored token
             // remains valid.
-            refresh_token: refresh_token.map(|token| seal(SealPurpose::RefreshToken, token)).transpose()?,
+            refresh_token: refresh_token.map(seal_refresh_token).transpose()?,
             granted: tokens.scope.as_deref().map(|scope| self.provider.settings.clusters_from_scope(scope)),
         };
         match self.ctx.run(command).await? {
             StoreCredentialOutcome::Stored => {
                 let (version, endpoints) = (self.lease.version + 1, self.provider.version.endpoints);
-                Ok(UpstreamAccessToken { token: tokens.access_token, version, endpoints })
+                let token = tokens.resource_token().ok_or(ReadError::Upstream(UpstreamError::Failed));
+                Ok(UpstreamAccessToken { token: token.map_err(RefreshError::Failed)?, version, endpoints })
             }
             // The connection has ended or another refresh was faster. The next attempt reads the credential again.
             StoreCredentialOutcome::LeaseLost => Err(RefreshError::Busy),

@@ -12,6 +12,7 @@ use store::query::{GetConnection, GetGrantSharing, GetProvider, GrantSharing};
 use super::attempt_report::{AttemptError, AttemptReport};
 use super::call_report::CallReport;
 use super::callback::find_grant_id;
+use super::dpop::choose_dpop_key;
 use super::endpoints::ProviderEndpoints;
 use super::grant_revocation::{GrantRevocation, RevocationReport};
 use super::grant_secret::{GrantSecret, at_endpoints};
@@ -41,7 +42,7 @@ pub async fn run_revocation(ctx: &RequestContext, job: &Job) -> Result<AttemptRe
         let verifier = GrantSecret::from_text(text)?;
         let provider = &load_provider(ctx, job, verifier.endpoints).await?;
         let revocation = RevocationJob { ctx, job, connection, client, provider, owner };
-        revocation.recover_authorization_code(&code, &verifier.secret).await
+        revocation.recover_authorization_code(&code, &verifier).await
     } else {
         let sealed = SealedValue { key: job.data_key.clone(), sealed: job.token.clone() };
         let token = open_token(ctx, owner, seal_purpose(job.token_type), &sealed)?;
@@ -121,7 +122,7 @@ impl RevocationJob<'_> {
     async fn recover_authorization_code(
         &self,
         code: &Secret<String>,
-        verifier: &Secret<String>,
+        verifier: &GrantSecret,
     ) -> Result<AttemptReport, AttemptError> {
         let redirect_uri = callback_uri(self.ctx.app().public_url(), self.provider.id);
         // A worker that stalled must not send the code after another worker has leased the job. The provider would
@@ -133,11 +134,13 @@ impl RevocationJob<'_> {
         let grant = TokenGrant::Code {
             code: code.expose(),
             redirect_uri: &redirect_uri,
-            verifier: verifier.expose(),
+            verifier: verifier.secret.expose(),
         };
         let endpoints = self.endpoints();
         endpoints.ensure_queue_open(EndpointGroup::Token)?;
-        match endpoints.send_token_request(grant).await {
+        // The code may be bound to the key of the interrupted exchange.
+        let dpop_key = choose_dpop_key(self.ctx, self.provider, verifier.dpop_key.clone())?;
+        match endpoints.send_token_request(grant, dpop_key).await {
             Ok(tokens) => self.revoke_recovered_tokens(&endpoints, tokens).await,
             Err(TokenCallError::CircuitOpen) => Err(AttemptError::BreakerOpen),
             Err(TokenCallError::Failed { report, found }) => self.report_failed_recovery(&report, found),
@@ -217,7 +220,7 @@ impl RevocationJob<'_> {
             let seal_id = |id: &Secret<String>| seal_grant_id(self.ctx, self.owner, id.expose());
             let grant_id = grant_id.as_ref().map(seal_id).transpose()?;
             let owner = (self.owner, self.provider);
-            let token = seal_token(self.ctx, owner, seal_purpose(token_type), &token)?;
+            let token = seal_token(self.ctx, owner, seal_purpose(token_type), (&token, None))?;
             vec![UnrevokedToken { token, token_type, grant_id, identity, is_complete: true }]
         };
         // The code is used up, so this job is complete. Another job revokes a token that could not be revoked here.

@@ -1,6 +1,7 @@
 //! Seals the hub's tokens at providers, each under a key of its own.
 
 use domain::Secret;
+use domain::jose::DpopKey;
 use domain::model::connection::Connection;
 use domain::model::job::TokenType;
 use domain::model::provider::{GrantScope, Provider};
@@ -12,15 +13,16 @@ use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::vault::{SealOwner, SealPurpose, UnsealError};
 
-/// Seals a token for a connection under a new key, with the version of the endpoints that issued it. When the connection ends,
-/// its keys are deleted, except those of the tokens that must be revoked at the provider.
+/// Seals a token for a connection under a new key, with the version of the endpoints that issued it, and with the key that the
+/// tokens of its grant are bound to. When the connection ends, the keys that seal are deleted, except those of the tokens that must
+/// be revoked at the provider.
 pub(super) fn seal_token(
     ctx: &RequestContext,
     (owner, provider): (SealOwner<'_>, &Provider),
     purpose: SealPurpose,
-    token: &Secret<String>,
+    (token, dpop_key): (&Secret<String>, Option<&DpopKey>),
 ) -> Result<SealedValue, InternalError> {
-    let text = GrantSecret::to_text(token, provider.version.endpoints);
+    let text = GrantSecret::to_text(token, provider.version.endpoints, dpop_key);
     let plain = text.expose().as_bytes();
     let (key, sealed) = ctx.app().vault().seal(ctx.random_bytes()?, owner, purpose, plain)?;
     Ok(SealedValue { key, sealed })
@@ -93,7 +95,8 @@ pub(super) fn seal_found_tokens(
         return Ok(Vec::new());
     }
     let seal = |FoundToken { token, token_type }: FoundToken| {
-        let token = seal_token(ctx, (owner, provider), seal_purpose(token_type), &token)?;
+        // A token is revoked with client authentication, and without a proof of its key.
+        let token = seal_token(ctx, (owner, provider), seal_purpose(token_type), (&token, None))?;
         Ok(UnrevokedToken { token, token_type, grant_id: None, identity: None, is_complete: false })
     };
     found.into_iter().map(seal).collect()

@@ -1,8 +1,9 @@
 //! Requests to the token endpoint (RFC 6749 §3.2) and the revocation endpoint (RFC 7009 §2) of a provider.
 
+use domain::jose::DpopKey;
 use domain::model::job::TokenType;
 use domain::model::provider::{EndpointError, EndpointGroup, ProviderEndpoint};
-use domain::rule::provider_response::{FailureReason, ProviderCall};
+use domain::rule::provider_response::{CallOutcome, FailureReason, ProviderCall};
 
 use super::call_report::CallReport;
 use super::client_authentication::UpstreamClientCredentials;
@@ -91,12 +92,13 @@ impl From<TokenCallError> for UpstreamError {
 }
 
 impl ProviderEndpoints<'_> {
-    /// Posts a form as a client. Returns the client's id, too.
+    /// Posts a form as a client, with a proof if a key is given. Returns the client's id, too.
     pub(super) async fn post_form_as(
         &self,
         credentials: Result<UpstreamClientCredentials, OutboundError>,
         endpoint: Result<&str, EndpointError>,
         fields: Vec<(&str, &str)>,
+        dpop_key: Option<&DpopKey>,
     ) -> (Option<String>, Result<PartialResponse, OutboundError>) {
         let endpoint = endpoint.map_err(|error| {
             tracing::warn!(provider = %self.provider.id, reason = %error, "a call to a provider was not sent");
@@ -104,26 +106,28 @@ impl ProviderEndpoints<'_> {
         });
         match credentials.and_then(|credentials| Ok((credentials, endpoint?))) {
             Ok((credentials, endpoint)) => {
-                let result = self.post_form(&credentials, endpoint, fields).await;
+                let result = self.post_form(&credentials, endpoint, fields, dpop_key).await;
                 (Some(credentials.id), result)
             }
             Err(error) => (None, Err(error)),
         }
     }
 
-    /// Requests tokens for a grant.
+    /// Requests tokens for a grant. `dpop_key` is the key that they are to be bound to, if the provider uses DPoP.
     pub(super) async fn request_tokens(
         &self,
         grant: TokenGrant<'_>,
+        dpop_key: Option<DpopKey>,
     ) -> Result<TokenResponse, TokenCallError> {
         self.ensure_circuit_closed(EndpointGroup::Token)?;
-        self.send_token_request(grant).await
+        self.send_token_request(grant, dpop_key).await
     }
 
     /// Requests tokens for a grant. The caller has ensured that the circuit breaker of the token endpoint is closed.
     pub(super) async fn send_token_request(
         &self,
         grant: TokenGrant<'_>,
+        dpop_key: Option<DpopKey>,
     ) -> Result<TokenResponse, TokenCallError> {
         let call = grant.call();
         let credentials = self.load_credentials().await;
@@ -132,7 +136,8 @@ impl ProviderEndpoints<'_> {
             return Err(TokenCallError::Failed { report, found: Vec::new() });
         }
         let endpoint = self.provider.endpoint(ProviderEndpoint::Token);
-        let (client, result) = self.post_form_as(credentials, endpoint, grant.to_form_fields()).await;
+        let fields = grant.to_form_fields();
+        let (client, result) = self.post_form_as(credentials, endpoint, fields, dpop_key.as_ref()).await;
         let status = result.as_ref().and_then(PartialResponse::complete_status);
         self.record_outcome("token", EndpointGroup::Token, status);
         let TokenReply { report, tokens, found } = TokenReply::read(call, result, self.ctx.now());
@@ -140,7 +145,18 @@ impl ProviderEndpoints<'_> {
             self.record_client(&client, &report);
         }
         self.record_report(&report).await;
-        tokens.ok_or(TokenCallError::Failed { report, found })
+        let mut tokens = tokens.ok_or(TokenCallError::Failed { report, found })?;
+        if let Err(error) = tokens.bind(self.provider.settings.dpop, dpop_key) {
+            tracing::warn!(provider = %self.provider.id, %call, reason = %error, "an access token is not used");
+            let outcome = CallOutcome::Unknown(FailureReason::TokenTypeRejected);
+            let report = CallReport { outcome, ..report };
+            self.record_report(&report).await;
+            // No grant depends on the token of the hub itself. The others must be stored or revoked.
+            if call == ProviderCall::ClientCredentials {
+                return Err(TokenCallError::Failed { report, found: Vec::new() });
+            }
+        }
+        Ok(tokens)
     }
 
     /// Revokes a token at the provider (RFC 7009). Returns an error if the circuit breaker of the revocation endpoint is
@@ -155,7 +171,9 @@ impl ProviderEndpoints<'_> {
         self.ensure_circuit_closed(EndpointGroup::Revocation)?;
         let fields = vec![("token", token), ("token_type_hint", token_type.as_str())];
         // Each job is a trial call: it has a back-off of its own, and no other call waits for it.
-        let (client, result) = self.post_form_as(self.load_credentials().await, Ok(endpoint), fields).await;
+        // RFC 7009 §2.1: the client is authenticated, so a token that is bound to a key needs no proof.
+        let credentials = self.load_credentials().await;
+        let (client, result) = self.post_form_as(credentials, Ok(endpoint), fields, None).await;
         let status = result.as_ref().and_then(PartialResponse::complete_status);
         self.record_outcome("revoke", EndpointGroup::Revocation, status);
         let report = match &result {

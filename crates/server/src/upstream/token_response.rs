@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use domain::jose::DpopKey;
 use domain::model::job::TokenType;
+use domain::model::provider::Dpop;
+use domain::rule::dpop::{TokenPresentation, TokenTypeError, evaluate_token_type};
 use domain::rule::provider_response::ProviderCall;
 use domain::{Secret, Timestamp};
 use serde_json::{Map, Value};
 
 use super::call_report::CallReport;
+use super::dpop::ResourceToken;
 use crate::outbound::{OutboundError, PartialResponse};
 
 /// The assumed lifetime of an access token if the response has no `expires_in`, which RFC 6749 §5.1 only recommends. It
@@ -31,6 +35,10 @@ pub struct TokenResponse {
     pub refresh_expires_at: Option<Timestamp>,
     /// The granted scope, with its values separated by spaces. Absent if it is identical to the requested scope.
     pub scope: Option<String>,
+    /// The key that the access token is bound to; `None` if it is a bearer token.
+    pub dpop_key: Option<DpopKey>,
+    /// False if the access token has a type that the settings do not allow. It is revoked, and used for nothing else.
+    pub is_type_accepted: bool,
     /// All members of the response except the two tokens.
     fields: Map<String, Value>,
 }
@@ -58,7 +66,37 @@ impl TokenResponse {
         let refresh_expires_at =
             refresh_ttl.map(|seconds| now.plus(Duration::from_secs(seconds.unsigned_abs())));
         let access_expires_at = now.plus(ttl);
-        Some(Self { access_token, access_expires_at, refresh_token, refresh_expires_at, scope, fields })
+        Some(Self {
+            access_token,
+            access_expires_at,
+            refresh_token,
+            refresh_expires_at,
+            scope,
+            dpop_key: None,
+            is_type_accepted: true,
+            fields,
+        })
+    }
+
+    /// Binds the access token to the key of the proof in the request, if the response states that it is bound. Returns an error if
+    /// its type is not accepted.
+    pub(super) fn bind(&mut self, setting: Dpop, proved: Option<DpopKey>) -> Result<(), TokenTypeError> {
+        let token_type = self.fields.get("token_type").and_then(Value::as_str);
+        match evaluate_token_type(setting, proved.is_some(), token_type) {
+            Ok(TokenPresentation::Dpop) => self.dpop_key = proved,
+            Ok(TokenPresentation::Bearer) => {}
+            Err(error) => {
+                self.is_type_accepted = false;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the access token as it is presented; `None` if its type is not accepted.
+    pub(super) fn resource_token(&self) -> Option<ResourceToken> {
+        let token = || ResourceToken { secret: self.access_token.clone(), dpop_key: self.dpop_key.clone() };
+        self.is_type_accepted.then(token)
     }
 
     /// Returns a member of the response as text. A number is accepted too, because some providers identify customers

@@ -3,6 +3,7 @@
 
 mod authorization;
 mod checks;
+mod dpop;
 mod guide;
 mod plain;
 
@@ -77,12 +78,18 @@ async fn start_bank_process(mut command: Command, settings: &Value) -> (Child, V
 impl IndependentBank {
     /// Starts a bank that knows the hub. `self_signed` are the certificates of the client `self-signed`.
     async fn start(kit: &TestHub, authority: &TestAuthority, self_signed: &[&str]) -> Self {
+        Self::start_with(kit, authority, &json!({"self_signed": self_signed})).await
+    }
+
+    /// Starts a bank that knows the hub, with further settings of its program.
+    async fn start_with(kit: &TestHub, authority: &TestAuthority, further: &Value) -> Self {
         let shown = kit.run_admin_operation(Method::GET, "/providers/1000", None).await;
         let scopes: Vec<_> = shown["settings"]["scopes"].as_object().unwrap().values().collect();
-        let settings = json!({
+        let mut settings = json!({
             "now": kit.app().now().unwrap().millis(), "jwks_uri": kit.url("/.well-known/jwks.json"),
-            "redirect_uri": kit.url("/callback/1000"), "scopes": scopes, "self_signed": self_signed,
+            "redirect_uri": kit.url("/callback/1000"), "scopes": scopes, "self_signed": [],
         });
+        settings.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
         Self::start_in(kit.data_folder(), settings, authority).await
     }
 

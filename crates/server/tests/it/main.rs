@@ -24,6 +24,7 @@ mod database_limits;
 mod demo;
 mod docs;
 mod document_streams;
+mod dpop;
 mod durability_settings;
 mod dynamic_registration;
 mod ended_partners;

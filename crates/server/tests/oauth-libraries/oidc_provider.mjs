@@ -1,6 +1,6 @@
 // A bank that was not written for Bowline: oidc-provider, with a stub of the FDX API. It serves HTTP for browsers and HTTPS with
 // client certificates for the hub, and prints both origins. Every login succeeds as the customer `alice`.
-import { X509Certificate } from 'node:crypto';
+import { X509Certificate, createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 
@@ -9,6 +9,7 @@ console.warn = () => {};
 console.log = () => {};
 console.info = () => {};
 const { default: Provider, errors } = await import('oidc-provider');
+const { EmbeddedJWK, calculateJwkThumbprint, jwtVerify } = await import('jose');
 
 const bank = JSON.parse(process.env.BANK);
 
@@ -33,6 +34,8 @@ function certificateKey(pem) {
 const es256 = { ...methods['jwt-es256'], authorization_details_types: ['fdx_v1.0'] };
 methods['jwt-par'] = { ...es256, require_pushed_authorization_requests: true, scope: bank.scopes.join(' ') };
 methods['jwt-jar'] = { ...es256, require_signed_request_object: true, request_object_signing_alg: 'ES256' };
+// This client gets only tokens that are bound to a key.
+methods['jwt-dpop'] = { ...es256, dpop_bound_access_tokens: true };
 
 // The client of the example in the guide.
 if (bank.client_secret) methods['hub-at-bank'] = { token_endpoint_auth_method: 'client_secret_basic', client_secret: bank.client_secret };
@@ -74,6 +77,7 @@ const configuration = {
   fetch: (url, options) => globalThis.fetch(url, { ...options, dispatcher: undefined }),
   features: {
     devInteractions: { enabled: false },
+    dPoP: { enabled: true, ...(bank.dpop_nonces ? { nonceSecret: Buffer.alloc(32, 7), requireNonce: () => true } : {}) },
     revocation: { enabled: true },
     introspection: { enabled: true, allowedPolicy: () => true },
     requestObjects: { enabled: true },
@@ -122,10 +126,33 @@ async function login(request, response) {
   await provider.interactionFinished(request, response, result, { mergeWithLastSubmission: false });
 }
 
+// The proofs of the reads of data. The library verifies those of token requests.
+const proofs = [];
+
+// Verifies the proof in a request for data (RFC 9449 §4.3), and returns its error code, if there is one.
+async function findProofError(request, value, token) {
+  const { payload, protectedHeader } = await jwtVerify(request.headers.dpop ?? '', EmbeddedJWK, { typ: 'dpop+jwt', algorithms: ['ES256'] });
+  const key = await calculateJwkThumbprint(protectedHeader.jwk);
+  const isValid = payload.htm === request.method && payload.htu === `${http}${new URL(request.url, http).pathname}`
+    && payload.ath === createHash('sha256').update(value).digest('base64url') && key === token.jkt
+    && Math.abs(payload.iat - Date.now() / 1000) < 60 && proofs.every(({ jti }) => jti !== payload.jti);
+  if (!isValid) return 'invalid_dpop_proof';
+  if (bank.dpop_nonces && payload.nonce !== 'nonce-of-the-data') return 'use_dpop_nonce';
+  proofs.push({ jti: payload.jti, key, nonce: payload.nonce });
+  return undefined;
+}
+
 async function accounts(request, response, isFlat) {
-  const bearer = request.headers.authorization?.replace(/^Bearer /, '');
-  const token = bearer && await provider.AccessToken.find(bearer);
+  const [scheme, value] = request.headers.authorization?.split(' ') ?? [];
+  const token = value && await provider.AccessToken.find(value);
   if (!token || token.isExpired) return json(response, 401, { code: '401', message: 'unknown token' });
+  if (scheme !== (token.jkt ? 'DPoP' : 'Bearer')) return json(response, 401, { code: '401', message: 'wrong scheme' });
+  const error = token.jkt && await findProofError(request, value, token);
+  if (bank.dpop_nonces) response.setHeader('dpop-nonce', 'nonce-of-the-data');
+  if (error) {
+    response.setHeader('www-authenticate', `DPoP algs="ES256", error="${error}"`);
+    return json(response, 401, { code: '401', message: error });
+  }
   const account = { accountId: 'a-1', accountType: 'CHECKING', status: 'OPEN', currency: { currencyCode: 'CAD' }, nickname: 'Chequing' };
   return json(response, 200, { accounts: [isFlat ? { ...account, accountCategory: 'DEPOSIT_ACCOUNT' } : { depositAccount: account }] });
 }
@@ -137,6 +164,7 @@ const serve = (request, response) => {
     if (pathname === '/fdx/accounts') return accounts(request, response, false);
     if (pathname === '/fdx/v6/accounts') return accounts(request, response, true);
     if (pathname === '/issued') return json(response, 200, tokens);
+    if (pathname === '/proofs') return json(response, 200, proofs);
     if (pathname === '/logins') return json(response, 200, { logins, pushed: pushed.length });
     return provider.callback()(request, response);
   };

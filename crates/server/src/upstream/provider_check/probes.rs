@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use domain::Secret;
-use domain::jose::{MAX_KEY_SET_BYTES, ProviderKeys};
+use domain::jose::{DpopKey, MAX_KEY_SET_BYTES, ProviderKeys};
 use domain::model::provider::{DynamicRegistration, EndpointError, RequestObject, RevokeMethod};
 use domain::rule::pkce;
 use domain::rule::provider_authorization::{AuthorizationParts, build_parameters};
@@ -15,6 +15,7 @@ use domain::rule::provider_check::{
     evaluate_token_response,
 };
 use domain::rule::provider_metadata::metadata_urls;
+use domain::rule::provider_response::ProviderErrorCode;
 use http::{HeaderMap, StatusCode, header};
 use reqwest::RequestBuilder;
 use serde::Deserialize;
@@ -23,9 +24,11 @@ use url::Url;
 use super::super::authorization_url::{build_request_object, has_request_uri, pushed_fields};
 use super::super::check_problem::{report_failed_call, suggest_tls_change};
 use super::super::client_authentication::{ClientForm, UpstreamClientCredentials, build_authenticated_form};
+use super::super::dpop::{ProofResponse, find_nonce, sign_request};
 use super::super::oauth_error::OAuthErrorBody;
 use super::super::urls::{build_resource_url, callback_uri};
 use super::input::ProviderCheck;
+use crate::context::fill_random;
 use crate::outbound::{BodyEnd, OutboundError, PartialResponse, TlsFailure};
 
 /// The token, code, `state` and client metadata of the checks. The provider has never issued it, and it is not valid metadata.
@@ -103,8 +106,12 @@ impl<'a> Probes<'a> {
     /// Sends an authorization code that was never issued to the token endpoint.
     ///
     /// A provider that works responds with an error code of RFC 6749 §5.2. The code shows whether the provider accepts
-    /// the client.
-    pub(super) async fn check_token_endpoint(&self, endpoint: Result<&str, EndpointError>) -> CheckResult {
+    /// the client. With `has_proof`, the request contains a proof of a key (DPoP).
+    pub(super) async fn check_token_endpoint(
+        &self,
+        endpoint: Result<&str, EndpointError>,
+        has_proof: bool,
+    ) -> CheckResult {
         const SETTING: &str = "token_endpoint";
         let redirect_uri = self.redirect_uri();
         let fields = vec![
@@ -115,7 +122,11 @@ impl<'a> Probes<'a> {
         ];
         let call = async {
             let endpoint = endpoint.map_err(OutboundError::NoEndpoint)?;
-            self.post_form(endpoint, SETTING, fields).await
+            if has_proof {
+                self.post_with_proof(endpoint, SETTING, fields).await
+            } else {
+                self.post_form((endpoint, SETTING), fields, None).await
+            }
         };
         match call.await {
             Ok(response) => evaluate_token_response(read_facts(&response), self.credentials.is_some()),
@@ -127,7 +138,7 @@ impl<'a> Probes<'a> {
     pub(super) async fn check_revocation_endpoint(&self, endpoint: &str) -> CheckResult {
         const SETTING: &str = "revocation_endpoint";
         let fields = vec![("token", PROBE_VALUE), ("token_type_hint", "refresh_token")];
-        match self.post_form(endpoint, SETTING, fields).await {
+        match self.post_form((endpoint, SETTING), fields, None).await {
             Ok(response) => evaluate_revocation_response(read_facts(&response), self.credentials.is_some()),
             Err(error) => report_failed_call("revocation", SETTING, &error),
         }
@@ -137,7 +148,7 @@ impl<'a> Probes<'a> {
     pub(super) async fn check_introspection_endpoint(&self, endpoint: &str) -> CheckResult {
         const SETTING: &str = "introspection_endpoint";
         let fields = vec![("token", PROBE_VALUE), ("token_type_hint", "access_token")];
-        match self.post_form(endpoint, SETTING, fields).await {
+        match self.post_form((endpoint, SETTING), fields, None).await {
             Ok(response) => {
                 evaluate_introspection_response(read_facts(&response), self.credentials.is_some())
             }
@@ -167,7 +178,7 @@ impl<'a> Probes<'a> {
         }
         let call = async {
             let endpoint = endpoint.map_err(OutboundError::NoEndpoint)?;
-            self.post_form(endpoint, SETTING, pushed_fields(settings, &parameters)).await
+            self.post_form((endpoint, SETTING), pushed_fields(settings, &parameters), None).await
         };
         match call.await {
             Ok(response) => evaluate_pushed_request(read_facts(&response), has_request_uri(&response)),
@@ -184,6 +195,7 @@ impl<'a> Probes<'a> {
             state: PROBE_VALUE,
             code_challenge: &pkce::compute_challenge(PROBE_VERIFIER),
             nonce: PROBE_VALUE,
+            dpop_jkt: None,
             language: "en",
             now: self.check.now,
             duration: self.check.max_duration,
@@ -281,7 +293,7 @@ impl<'a> Probes<'a> {
     /// Sends a request without credentials and returns the facts about the response, whose body is not read.
     async fn get(&self, endpoint: &str, setting: &'static str) -> Result<ProbeResponse, OutboundError> {
         let url = Url::parse(endpoint).map_err(|_| OutboundError::Forbidden)?;
-        let opened = self.check.outbound.open(self.check.outbound.get_unauthenticated(&url)?).await;
+        let opened = self.check.outbound.open(self.check.outbound.get(&url)?).await;
         let response = self.note_result(&url, setting, opened)?;
         Ok(ProbeResponse {
             status: response.status.as_u16(),
@@ -298,17 +310,37 @@ impl<'a> Probes<'a> {
         max_bytes: usize,
     ) -> Result<PartialResponse, OutboundError> {
         let url = Url::parse(endpoint).map_err(|_| OutboundError::Forbidden)?;
-        let request = self.check.outbound.get_unauthenticated(&url)?;
+        let request = self.check.outbound.get(&url)?;
         let opened = self.check.outbound.open(request.header(header::ACCEPT, "application/json")).await;
         Ok(self.note_result(&url, setting, opened)?.read_available(max_bytes).await)
     }
 
-    /// Posts a form, with client authentication if there are credentials.
-    async fn post_form(
+    /// Posts a form with the proof of a key that is used for nothing else. If the server demands a nonce, the request is repeated
+    /// once.
+    async fn post_with_proof(
         &self,
         endpoint: &str,
         setting: &'static str,
         fields: Vec<(&str, &str)>,
+    ) -> Result<PartialResponse, OutboundError> {
+        let mut random = [0; 32];
+        fill_random(&mut random).map_err(|_| OutboundError::Credentials)?;
+        let key = DpopKey::from_random(Secret::new(random)).map_err(|_| OutboundError::Credentials)?;
+        let response = self.post_form((endpoint, setting), fields.clone(), Some((&key, None))).await?;
+        if response.proof_error() == Some(ProviderErrorCode::UseDpopNonce)
+            && let Some(nonce) = find_nonce(&response.headers)
+        {
+            return self.post_form((endpoint, setting), fields, Some((&key, Some(nonce)))).await;
+        }
+        Ok(response)
+    }
+
+    /// Posts a form, with client authentication if there are credentials, and with the proof of a key and a nonce, if they are given.
+    async fn post_form(
+        &self,
+        (endpoint, setting): (&str, &'static str),
+        fields: Vec<(&str, &str)>,
+        proof: Option<(&DpopKey, Option<&str>)>,
     ) -> Result<PartialResponse, OutboundError> {
         let url = Url::parse(endpoint).map_err(|_| OutboundError::Forbidden)?;
         let outbound = self.check.outbound;
@@ -318,6 +350,12 @@ impl<'a> Probes<'a> {
                 build_authenticated_form(outbound, self.check.settings, credentials, form)?
             }
             None => outbound.post_form(&url, &fields)?,
+        };
+        let request = match proof {
+            Some((key, nonce)) => {
+                sign_request(request, (key, None), self.check.now, |_| nonce.map(Into::into))?
+            }
+            None => request,
         };
         self.send(&url, setting, request.header(header::ACCEPT, "application/json")).await
     }

@@ -116,6 +116,7 @@ fn list_invalid_fields() -> Vec<(&'static str, Vec<Value>)> {
         ("scopes", vec![json!({}), json!([]), json!("x")]),
         ("account_types", vec![json!("depositAccount"), json!({})]),
         ("consent_shown_by", vec![json!("provider"), json!(5)]),
+        ("dpop", vec![json!("on"), json!(true), json!({})]),
         ("grant_scope", vec![json!("mine"), json!(5)]),
         ("customer_identity", vec![json!("mine"), json!(5)]),
         ("accounts_field", text()),

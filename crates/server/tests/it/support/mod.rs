@@ -6,6 +6,7 @@ mod chrome;
 mod cluster;
 mod customer;
 mod direct_sql;
+mod dpop_bank;
 mod endpoint_stub;
 mod hub_process;
 mod openapi_check;
@@ -39,6 +40,7 @@ pub(crate) use chrome::Chrome;
 pub(crate) use cluster::PostgresCluster;
 pub(crate) use customer::{AuthorizationFlow, Customer};
 pub(crate) use direct_sql::{OtherNode, encode_ids, hex, sql};
+pub(crate) use dpop_bank::DpopBank;
 pub(crate) use endpoint_stub::{EndpointStub, RecordedRequest, json_response};
 pub(crate) use hub_process::{
     HubProcess, RunningHub, create_database, create_durable_database, reserve_ports,
