@@ -40,6 +40,7 @@ fn update_access_map_metrics(app: &App) {
     let telemetry = app.telemetry();
     telemetry.set_counter("bowline_access_map_hits_total", stats.hits);
     telemetry.set_counter("bowline_access_map_misses_total", stats.misses);
+    telemetry.set_counter("bowline_access_map_barriers_total", stats.barriers);
     let saturate = |number| u32::try_from(number).unwrap_or(u32::MAX);
     telemetry.set_gauge("bowline_access_map_entries", &[], saturate(stats.entries as u64));
     telemetry.set_gauge("bowline_access_map_bytes", &[], saturate(stats.bytes));

@@ -13,8 +13,10 @@ use domain::rule::token::{
     narrow_refresh_scope, resolve_client_scope,
 };
 use domain::{Clusters, Secret};
+use futures_util::future::try_join;
+use store::StoreError;
 use store::command::{RecordRefreshTokenUse, RedeemCode, RedeemOutcome};
-use store::query::{FindRefreshToken, GetClient};
+use store::query::{FindRefreshToken, GetClient, StoredRefreshToken};
 
 use super::error::AuthzError;
 use crate::access_attempt::AccessAttempt;
@@ -32,6 +34,11 @@ pub struct IssuedTokens {
     pub scope: String,
 }
 
+/// The parsed request, or the error that an authenticated client gets.
+type ParsedRequest = Result<TokenRequest, OAuthError>;
+/// The result of the lookup of a refresh token.
+type TokenLookup = Result<Option<StoredRefreshToken>, StoreError>;
+
 /// Authenticates the client and issues the tokens of the requested grant.
 pub async fn issue_tokens(
     ctx: &RequestContext,
@@ -39,8 +46,13 @@ pub async fn issue_tokens(
     credentials: ClientCredentials,
     fields: &TokenRequestFields<'_>,
 ) -> Result<IssuedTokens, AuthzError> {
-    let client = authenticate_client(ctx, attempt, &credentials).await?;
-    let issued = issue_to_client(ctx, &client, fields).await;
+    let token_request = TokenRequest::parse(fields);
+    // Client and refresh token are looked up at the same time: on PostgreSQL both wait for the same barrier then. What was
+    // found is not used before the client is authenticated.
+    let authentication = authenticate_client(ctx, attempt, &credentials);
+    let lookup = async { Ok::<_, AuthzError>(find_presented_token(ctx, &token_request).await) };
+    let (client, presented) = try_join(authentication, lookup).await?;
+    let issued = issue_to_client(ctx, &client, token_request, presented).await;
     if let Err(AuthzError::Rejected(error)) = &issued {
         attempt.deny_unauthorized_client(ctx, client.client(), error);
     }
@@ -51,11 +63,12 @@ pub async fn issue_tokens(
 async fn issue_to_client(
     ctx: &RequestContext,
     client: &AuthenticatedClient,
-    fields: &TokenRequestFields<'_>,
+    token_request: ParsedRequest,
+    presented: TokenLookup,
 ) -> Result<IssuedTokens, AuthzError> {
     // Counted only now: before authentication, anyone could use up another client's quota.
     ctx.app().limits().ensure_token_request_allowed(&client.client().id)?;
-    let token_request = TokenRequest::parse(fields)?;
+    let token_request = token_request?;
     if client.client().profile != Profile::Flinks {
         return Err(OAuthError::new(
             OAuthCode::UnauthorizedClient,
@@ -68,7 +81,9 @@ async fn issue_to_client(
         TokenRequest::AuthorizationCode { code, redirect_uri, verifier } => {
             redeem_code(ctx, client, &code, redirect_uri, verifier).await
         }
-        TokenRequest::RefreshToken { token, scope } => refresh_access_token(ctx, client, &token, scope).await,
+        TokenRequest::RefreshToken { token, scope } => {
+            refresh_access_token(ctx, client, &token, presented?, scope).await
+        }
         TokenRequest::ClientCredentials { scope } => {
             let scope = resolve_client_scope(client.client(), scope.as_deref())?;
             let claims =
@@ -149,16 +164,22 @@ async fn redeem_code(
     build_issued_tokens(ctx, &claims, state.clusters.to_string(), Some(refresh_token))
 }
 
+/// Looks up the refresh token of a request; other requests have none.
+async fn find_presented_token(ctx: &RequestContext, request: &ParsedRequest) -> TokenLookup {
+    let Ok(TokenRequest::RefreshToken { token, .. }) = request else { return Ok(None) };
+    let hashes = ctx.app().vault().hash_all_generations(token.expose());
+    ctx.ask(&FindRefreshToken { hashes }).await
+}
+
 /// Issues a new access token for a refresh token (RFC 6749 §6). Refresh tokens do not rotate.
 async fn refresh_access_token(
     ctx: &RequestContext,
     client: &AuthenticatedClient,
     token: &Secret<String>,
+    stored: Option<StoredRefreshToken>,
     requested_scope: Option<Clusters>,
 ) -> Result<IssuedTokens, AuthzError> {
-    let hashes = ctx.app().vault().hash_all_generations(token.expose());
     let max_idle = ctx.app().config().token.refresh_idle.duration();
-    let stored = ctx.ask(&FindRefreshToken { hashes }).await?;
     // One error for all cases: another client's token must look like an unknown one (RFC 6749 §5.2).
     let stored = stored
         .filter(|stored| stored.token.client_id == client.client().id)

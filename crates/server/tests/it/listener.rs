@@ -26,6 +26,7 @@ async fn probes_report_liveness_readiness_and_metrics() {
         "bowline_jobs",
         "bowline_access_map_misses_total 1",
         "bowline_access_map_hits_total 0",
+        "bowline_access_map_barriers_total 0",
         "bowline_access_map_entries",
         "bowline_access_map_bytes",
     ] {

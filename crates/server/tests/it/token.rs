@@ -7,7 +7,7 @@ use base64::Engine;
 use http::Method;
 use serde_json::json;
 
-use crate::support::{SCOPE, TestClient, TestHub, on_both};
+use crate::support::{SCOPE, TestClient, TestHub, create_database, on_both};
 use bowline::cli::{BrowserRequest, BrowserResponse};
 
 on_both!(
@@ -19,6 +19,7 @@ on_both!(
     unauthorized_code_replay_is_rejected_without_effect,
     code_replay_after_expiry_is_rejected_without_effect,
     rfc6749_s6_refresh_scope_may_only_be_narrowed,
+    request_with_wrong_secret_gets_no_other_error,
     client_credentials_token_has_fixed_scope,
 );
 
@@ -255,6 +256,39 @@ async fn rfc6749_s6_refresh_scope_may_only_be_narrowed(kit: TestHub) {
         (400, "invalid_grant".into()),
         "the refresh token has expired"
     );
+}
+
+/// The refresh token is looked up, and the request is parsed, while the client is authenticated.
+async fn request_with_wrong_secret_gets_no_other_error(kit: TestHub) {
+    let tokens = kit.connect(&kit.acme()).await;
+    let unauthenticated = TestClient { secret: "wrong".into(), ..kit.acme() };
+    for fields in [
+        vec![("grant_type", "refresh_token"), ("refresh_token", tokens.refresh.as_str())],
+        vec![("grant_type", "refresh_token"), ("refresh_token", "forged")],
+        vec![("grant_type", "refresh_token")],
+        vec![("grant_type", "password")],
+    ] {
+        let answer = kit.request_token(&unauthenticated, &fields).await;
+        assert_eq!(parse_status_and_error(&answer), (400, "invalid_client".into()), "{fields:?}");
+    }
+}
+
+/// The questions for the client and for the refresh token share a barrier, see decision 0028.
+#[tokio::test]
+async fn refresh_on_postgres_waits_for_one_barrier() {
+    let kit = TestHub::with_store(Some(create_database().await)).await;
+    let tokens = kit.connect(&kit.acme()).await;
+    let mut barriers = Vec::new();
+    // The first barrier empties the memory, and the first requests fill it.
+    for _ in 0..8 {
+        let before = kit.app().store().access_map_stats();
+        assert_eq!(kit.refresh(&kit.acme(), &tokens.refresh).await.status, 200);
+        let after = kit.app().store().access_map_stats();
+        barriers.push((after.hits - before.hits, after.barriers - before.barriers));
+    }
+
+    // The workers of the hub wait for barriers too, from time to time.
+    assert!(barriers.contains(&(1, 1)), "hits and barriers of each request: {barriers:?}");
 }
 
 async fn client_credentials_token_has_fixed_scope(kit: TestHub) {

@@ -32,6 +32,11 @@ impl SentBarriers {
         BarrierNumber(self.0.fetch_add(1, Ordering::SeqCst) + 1)
     }
 
+    /// Returns how many barriers were sent.
+    pub(super) fn count(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
     /// Returns the number of the first barrier that is certainly sent after this call.
     pub(super) fn next(&self) -> BarrierNumber {
         BarrierNumber(self.0.load(Ordering::SeqCst) + 1)

@@ -143,6 +143,7 @@ impl AccessMap {
         AccessMapStats {
             hits: self.hits.load(Ordering::Relaxed),
             misses: self.misses.load(Ordering::Relaxed),
+            barriers: self.barriers.as_ref().map_or(0, SentBarriers::count),
             entries: sizes.iter().map(|(entries, _)| entries).sum(),
             bytes: sizes.iter().map(|(_, bytes)| bytes).sum(),
         }

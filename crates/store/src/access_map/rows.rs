@@ -52,6 +52,8 @@ pub struct AccessMapStats {
     pub hits: u64,
     /// The number of questions about a connection that were answered from the database.
     pub misses: u64,
+    /// The number of barriers that were sent. SQLite needs none.
+    pub barriers: u64,
     pub entries: usize,
     /// The approximate size of the entries in memory.
     pub bytes: u64,
