@@ -15,6 +15,8 @@ use crate::value::{Value, decode_id};
 
 /// The number of bytes of a stored MAC: HMAC-SHA-256, truncated to 128 bits (RFC 2104 section 5).
 const MAC_BYTES: usize = 16;
+/// The number of bytes that a computation collects before it hashes them.
+const PENDING_BYTES: usize = 512;
 
 /// The key of the MACs of rows, the number of rows that were rejected, and the opener of the lists of accounts. Clones share them.
 #[derive(Clone)]
@@ -81,7 +83,8 @@ impl RowAuthenticator {
     }
 
     pub(crate) fn begin(&self, mac: &RowMac) -> MacComputation {
-        let mut computation = MacComputation(hmac::Context::with_key(&self.state.key));
+        let context = hmac::Context::with_key(&self.state.key);
+        let mut computation = MacComputation { context, pending: [0; PENDING_BYTES], pending_count: 0 };
         // The names separate the MACs of one table from those of another one with the same values.
         computation.add_bytes(FieldType::Text, mac.table.as_bytes());
         computation.add_bytes(FieldType::Text, mac.part.as_bytes());
@@ -123,7 +126,13 @@ enum FieldType {
 }
 
 /// A MAC that is being computed.
-pub(crate) struct MacComputation(hmac::Context);
+pub(crate) struct MacComputation {
+    context: hmac::Context,
+    /// Bytes that are not hashed yet. Each call of the hash function costs more than most values, so it gets all values of a
+    /// row at once if they fit.
+    pending: [u8; PENDING_BYTES],
+    pending_count: usize,
+}
 
 impl MacComputation {
     /// Adds the value of the next column.
@@ -143,8 +152,27 @@ impl MacComputation {
     fn add_bytes(&mut self, field_type: FieldType, bytes: &[u8]) {
         let mut header = [field_type as u8; 9];
         header[1..].copy_from_slice(&(bytes.len() as u64).to_be_bytes());
-        self.0.update(&header);
-        self.0.update(bytes);
+        self.push(&header);
+        self.push(bytes);
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        if bytes.len() > PENDING_BYTES - self.pending_count {
+            self.flush();
+        }
+        let end = self.pending_count + bytes.len();
+        match self.pending.get_mut(self.pending_count..end) {
+            Some(free) => {
+                free.copy_from_slice(bytes);
+                self.pending_count = end;
+            }
+            None => self.context.update(bytes),
+        }
+    }
+
+    fn flush(&mut self) {
+        self.context.update(&self.pending[..self.pending_count]);
+        self.pending_count = 0;
     }
 
     /// Returns whether the MAC of the values equals the stored one.
@@ -153,8 +181,9 @@ impl MacComputation {
         matches!(stored, Value::Blob(mac) if constant_time_eq(&self.finish(), mac))
     }
 
-    fn finish(self) -> [u8; MAC_BYTES] {
-        let tag = self.0.sign();
+    fn finish(mut self) -> [u8; MAC_BYTES] {
+        self.flush();
+        let tag = self.context.sign();
         let mut mac = [0; MAC_BYTES];
         mac.copy_from_slice(&tag.as_ref()[..MAC_BYTES]);
         mac
@@ -191,6 +220,28 @@ mod tests {
             (mac(&key, &PETS, values![1_i64, text("ab"), String::new()]), "empty text"),
         ] {
             assert_ne!(other, original, "{description}");
+        }
+    }
+
+    #[test]
+    fn row_mac_of_values_of_any_length_covers_all_bytes() {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]);
+        for lengths in [[0, 0, 0], [3, 459, 1], [3, 460, 1], [500, 20, 512], [513, 1, 2_000], [511, 503, 494]]
+        {
+            let fields: Vec<Vec<u8>> = lengths.iter().map(|length| vec![7; *length]).collect();
+            let mut covered = Vec::new();
+            let names = [b"pets".as_slice(), b""].map(|name| (FieldType::Text, name));
+            for (kind, bytes) in names.into_iter().chain(fields.iter().map(|f| (FieldType::Blob, &**f))) {
+                covered.push(kind as u8);
+                covered.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
+                covered.extend_from_slice(bytes);
+            }
+            let values: Vec<Value> = fields.into_iter().map(Value::Blob).collect();
+
+            let computed = RowAuthenticator::new(&[1; 32]).compute(&PETS, &values);
+
+            let tag = hmac::sign(&key, &covered);
+            assert_eq!(computed, Value::Blob(tag.as_ref()[..MAC_BYTES].to_vec()), "{lengths:?}");
         }
     }
 
