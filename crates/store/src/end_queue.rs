@@ -5,12 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::rule::authority::AuthorityError;
+use domain::rule::authority::Authority;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::time::timeout;
 
 use crate::command::EndOutcome;
-use crate::command::authorized_command::AuthorizedCommand;
 use crate::command::end_connection::{EndConnections, EndRequest, EndSingleConnection};
 use crate::error::{Result, StoreError};
 use crate::set_queue::SetQueue;
@@ -28,8 +27,9 @@ pub(crate) trait RunEnds: Send + Sync + 'static {
     fn run_single(&self, end: EndSingleConnection) -> impl Future<Output = Result<EndOutcome>> + Send;
     fn run_authorized(
         &self,
-        end: AuthorizedCommand<EndSingleConnection>,
-    ) -> impl Future<Output = Result<Result<EndOutcome, AuthorityError>>> + Send;
+        authority: Authority,
+        end: EndSingleConnection,
+    ) -> impl Future<Output = Result<EndOutcome>> + Send;
 }
 
 pub(crate) struct EndQueue {
@@ -73,10 +73,11 @@ impl EndQueue {
     pub(crate) async fn run_authorized<B: RunEnds>(
         &self,
         backend: &B,
-        end: AuthorizedCommand<EndSingleConnection>,
-    ) -> Result<Result<EndOutcome, AuthorityError>> {
+        authority: Authority,
+        end: EndSingleConnection,
+    ) -> Result<EndOutcome> {
         let _permit = self.acquire_single_end().await?;
-        backend.run_authorized(end).await
+        backend.run_authorized(authority, end).await
     }
 
     async fn acquire_single_end(&self) -> Result<SemaphorePermit<'_>> {

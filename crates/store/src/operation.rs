@@ -64,7 +64,7 @@ pub trait Query: Clone + Send + Sync + 'static {
     /// The result that the caller of the query receives.
     type Reply: Send + 'static;
     const KIND: QueryKind = QueryKind::Lookup;
-    /// True if the query may be answered from the rows in memory.
+    /// True if the query may be answered from the rows in memory. It is then a lookup.
     const USES_ACCESS_MAP: bool = false;
 
     /// True if the metrics of the access map count the query. It is false for rows that are nearly always in memory, because

@@ -7,6 +7,7 @@ mod lookup_queue;
 mod migration;
 mod options;
 mod pools;
+mod query_body;
 mod read_barrier;
 mod session;
 mod tls;
@@ -17,10 +18,10 @@ use std::sync::Arc;
 use domain::{Moment, Timestamp};
 use tokio::task::JoinSet;
 
-use crate::access_map::{AccessMap, AccessMapStats};
+use crate::access_map::{AccessMap, AccessMapStats, Fill};
 use crate::error::{Result, StoreError};
 use crate::migrate;
-use crate::operation::{Command, Query, QueryKind};
+use crate::operation::{Query, QueryKind};
 use crate::settings::{PostgresSettings, StoreKeys, StoreSettings};
 use crate::sql::Sql;
 use crate::tx::Tx;
@@ -30,6 +31,7 @@ use lease_guard::LeaseGuard;
 use lease_renewal::LeaseRenewal;
 use lookup_queue::LookupQueues;
 use pools::{Pools, SessionPool};
+use query_body::{QueryBody, TypedQuery};
 use read_barrier::ReadBarrier;
 
 pub(crate) use migration::{check_purpose, migrate};
@@ -82,30 +84,54 @@ impl Postgres {
         self.lease.is_valid()
     }
 
-    /// Runs a command in its own task, which completes even if the caller is cancelled, for example because its client
+    /// Starts a command in its own task, which completes even if the caller is cancelled, for example because its client
     /// disconnected: the outcome of a command that was interrupted would be unknown.
-    pub(crate) async fn run<C: Command>(&self, command: C) -> Result<C::Reply> {
-        let (pool, keys) = (self.pools.for_command(C::KIND).clone(), self.keys.clone());
-        let (command, receiver) = box_command(command);
+    pub(crate) fn start(&self, command: BoxedCommand) {
+        let (pool, keys) = (self.pools.for_command(command.kind()).clone(), self.keys.clone());
         tokio::spawn(run_with_retries(pool, keys, command));
-        receiver.await.unwrap_or_else(|_| Err(StoreError::Internal("a command panicked".into())))
     }
 
     /// Waits until everything that was visible before this call is as durable as a new commit.
     pub(crate) async fn confirm_commits(&self, moment: Moment) -> Result<()> {
-        self.barrier.wait(|| self.run(WriteBarrier { moment })).await
+        let write = move || async move {
+            let (barrier, reply) = box_command(WriteBarrier { moment });
+            self.start(barrier);
+            reply.await.unwrap_or_else(|_| Err(missing_reply_error()))
+        };
+        self.barrier.wait(write).await
     }
 
-    /// Runs a query. If the caller goes away, the statement is cancelled.
+    /// Runs a query, from memory if it may be answered from there. If the caller goes away, the statement is cancelled.
     pub(crate) async fn query<Q: Query>(&self, query: &Q) -> Result<Q::Reply> {
-        if Q::KIND == QueryKind::Lookup && Q::USES_ACCESS_MAP {
-            return self.answer(query).await;
+        let mut fill = None;
+        if Q::USES_ACCESS_MAP {
+            let found = self.answer_from_memory(query).await?;
+            if Q::IS_COUNTED_QUESTION {
+                self.map.count_question(found.is_some());
+            }
+            if let Some(reply) = found {
+                return Ok(reply);
+            }
+            // A statement that is sent after the question needs no barrier. Its rows are inserted into the map.
+            fill = Some(self.map.start_fill());
         }
-        if Q::KIND == QueryKind::Lookup {
-            let mut tx = Tx::for_query(PostgresTx::for_lookup(&self.lookups), &self.keys);
+        let mut body = TypedQuery::new(query);
+        self.run_query(Q::KIND, fill, &mut body).await?;
+        body.into_reply()
+    }
+
+    /// Runs a query on the database.
+    async fn run_query(
+        &self,
+        kind: QueryKind,
+        fill: Option<Fill<'_>>,
+        query: &mut dyn QueryBody,
+    ) -> Result<()> {
+        if kind == QueryKind::Lookup {
+            let mut tx = Tx::for_query(PostgresTx::for_lookup(&self.lookups), &self.keys).with_fill(fill);
             return query.run(&mut tx).await;
         }
-        let pool = self.pools.for_query(Q::KIND);
+        let pool = self.pools.for_query(kind);
         let session = pool.check_out().await.map_err(StoreError::into_transient)?;
         let result = {
             let mut tx = Tx::for_query(PostgresTx::for_query(&session), &self.keys);
@@ -114,21 +140,6 @@ impl Postgres {
         let lease = pool.ensure_lease(&session);
         session.give_back();
         lease.and(result)
-    }
-
-    /// Answers a query from memory, or else from the database, whose rows are then inserted into the map.
-    async fn answer<Q: Query>(&self, query: &Q) -> Result<Q::Reply> {
-        let found = self.answer_from_memory(query).await?;
-        if Q::IS_COUNTED_QUESTION {
-            self.map.count_question(found.is_some());
-        }
-        if let Some(reply) = found {
-            return Ok(reply);
-        }
-        // A statement that is sent after the question needs no barrier.
-        let fill = self.map.start_fill();
-        let mut tx = Tx::for_query(PostgresTx::for_lookup(&self.lookups), &self.keys).with_fill(Some(fill));
-        query.run(&mut tx).await
     }
 
     async fn answer_from_memory<Q: Query>(&self, query: &Q) -> Result<Option<Q::Reply>> {
@@ -173,6 +184,11 @@ impl Postgres {
         });
         Ok(text.collect::<Vec<_>>().join("\n"))
     }
+}
+
+/// Returns the error of a command that was dropped without a reply.
+pub(crate) fn missing_reply_error() -> StoreError {
+    StoreError::internal("a command panicked")
 }
 
 /// Runs a command until it no longer conflicts with other transactions, and sends its reply.

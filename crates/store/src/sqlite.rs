@@ -24,11 +24,12 @@ use rusqlite::{Connection, OpenFlags};
 use crate::access_map::{AccessMap, AccessMapStats, BarrierNumber, Fill};
 use crate::error::{Result, StoreError};
 use crate::migrate;
-use crate::operation::{Command, Query, QueryKind};
+use crate::operation::{Query, QueryKind};
 use crate::settings::{StoreKeys, StoreSettings};
 use crate::sql::Sql;
 use crate::tx::Tx;
 use crate::value::Value;
+use crate::waiting_command::BoxedCommand;
 
 use query_pool::{QueryPool, QueryPoolLimits};
 
@@ -96,8 +97,9 @@ impl Sqlite {
         })
     }
 
-    pub(crate) async fn run<C: Command>(&self, command: C) -> Result<C::Reply> {
-        self.writer.run(command).await
+    /// Queues a command, which runs even if its reply is not awaited.
+    pub(crate) fn start(&self, command: BoxedCommand) -> Result<()> {
+        self.writer.submit(command)
     }
 
     pub(crate) async fn is_writable(&self) -> bool {

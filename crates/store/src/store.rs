@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::rule::authority::{Authority, AuthorityError};
+use domain::rule::authority::Authority;
 use domain::{Moment, Timestamp};
 
 use crate::access_map::AccessMapStats;
@@ -18,6 +18,7 @@ use crate::row_mac::RowAuthenticator;
 use crate::settings::{Location, StoreSettings};
 use crate::sql::Statement;
 use crate::sqlite::{self, Sqlite};
+use crate::waiting_command::{BoxedCommand, box_command};
 
 /// A handle to the open store; clones share its connections.
 #[derive(Clone)]
@@ -34,26 +35,47 @@ enum Backend {
 
 impl RunEnds for Backend {
     async fn run_set(&self, ends: EndConnections) -> Result<Vec<Option<EndOutcome>>> {
-        self.run(ends).await
+        self.run(None, ends).await
     }
 
     async fn run_single(&self, end: EndSingleConnection) -> Result<EndOutcome> {
-        self.run(end).await
+        self.run(None, end).await
     }
 
-    async fn run_authorized(
-        &self,
-        end: AuthorizedCommand<EndSingleConnection>,
-    ) -> Result<Result<EndOutcome, AuthorityError>> {
-        self.run(end).await
+    async fn run_authorized(&self, authority: Authority, end: EndSingleConnection) -> Result<EndOutcome> {
+        self.run(Some(authority), end).await
     }
 }
 
 impl Backend {
-    async fn run<C: Command>(&self, command: C) -> Result<C::Reply> {
+    /// Runs a command. If it carries out the request of an operator or partner, its transaction verifies the authority.
+    // Only this function is compiled for each command, and the command's own body.
+    async fn run<C: Command>(&self, authority: Option<Authority>, command: C) -> Result<C::Reply> {
+        let (command, reply) = box_command(command);
+        self.start(authority, command)?;
+        reply.await.unwrap_or_else(|_| Err(self.missing_reply_error()))
+    }
+
+    /// Starts a command, which runs even if its reply is not awaited.
+    fn start(&self, authority: Option<Authority>, command: BoxedCommand) -> Result<()> {
+        let command: BoxedCommand = match authority {
+            Some(authority) => Box::new(AuthorizedCommand::new(authority, command)),
+            None => command,
+        };
         match self {
-            Self::Sqlite(sqlite) => sqlite.run(command).await,
-            Self::Postgres(postgres) => postgres.run(command).await,
+            Self::Sqlite(sqlite) => sqlite.start(command),
+            Self::Postgres(postgres) => {
+                postgres.start(command);
+                Ok(())
+            }
+        }
+    }
+
+    /// Returns the error of a command that was dropped without a reply.
+    fn missing_reply_error(&self) -> StoreError {
+        match self {
+            Self::Sqlite(_) => StoreError::Unavailable("the store was lost".into()),
+            Self::Postgres(_) => postgres::missing_reply_error(),
         }
     }
 }
@@ -92,14 +114,13 @@ impl Store {
 
     /// Runs a command and returns its reply once the commit is durable.
     pub async fn run<C: Command>(&self, command: C) -> Result<C::Reply> {
-        self.backend.run(command).await
+        self.backend.run(None, command).await
     }
 
     /// Runs a command of an operator or partner, like [`Store::run`]. The same transaction verifies that the caller may still
     /// perform it.
     pub async fn run_authorized<C: Command>(&self, authority: Authority, command: C) -> Result<C::Reply> {
-        let reply = self.backend.run(AuthorizedCommand { authority, command }).await?;
-        reply.map_err(StoreError::CallerRefused)
+        self.backend.run(Some(authority), command).await
     }
 
     /// Ends a connection at the request of an operator or partner, like [`Store::run_authorized`].
@@ -108,10 +129,8 @@ impl Store {
         authority: Authority,
         request: EndConnection,
     ) -> Result<EndOutcome> {
-        let command = EndSingleConnection(EndRequest::End(request));
-        let outcome =
-            self.ends.run_authorized(&*self.backend, AuthorizedCommand { authority, command }).await?;
-        outcome.map_err(StoreError::CallerRefused)
+        let end = EndSingleConnection(EndRequest::End(request));
+        self.ends.run_authorized(&*self.backend, authority, end).await
     }
 
     /// Ends a connection, and returns once the end is durable. Requests that wait at the same time share a transaction.

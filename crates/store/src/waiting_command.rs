@@ -6,11 +6,16 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use crate::error::Result;
-use crate::operation::Command;
+use crate::operation::{Command, CommandKind};
 use crate::tx::Tx;
 
 /// A command whose caller waits for the reply.
 pub(crate) trait WaitingCommand: Send {
+    fn kind(&self) -> CommandKind;
+
+    /// Returns whether the command locks the row of the partner whose request it carries out.
+    fn locks_partner(&self) -> bool;
+
     fn moment(&self) -> &Moment;
 
     /// Executes the body and keeps its reply. A later run replaces the reply.
@@ -39,6 +44,14 @@ struct TypedCommand<C: Command> {
 }
 
 impl<C: Command> WaitingCommand for TypedCommand<C> {
+    fn kind(&self) -> CommandKind {
+        C::KIND
+    }
+
+    fn locks_partner(&self) -> bool {
+        C::LOCKS_PARTNER
+    }
+
     fn moment(&self) -> &Moment {
         self.command.moment()
     }

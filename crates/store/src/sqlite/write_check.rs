@@ -8,11 +8,12 @@ use domain::{Moment, Timestamp};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 
-use super::writer::{Writer, receive_reply};
+use super::writer::Writer;
 use crate::error::{Result, StoreError};
 use crate::operation::{Command, CommandKind};
 use crate::sql::sql;
 use crate::tx::Tx;
+use crate::waiting_command::box_command;
 
 /// The time for which a result is used again, so that probes cannot load the writer.
 const RESULT_TTL: Duration = Duration::from_secs(1);
@@ -48,9 +49,9 @@ impl WriteCheck {
         // only a real write shows whether the disk is still full.
         // The command stores no time and derives no ids.
         let moment = Moment { now: Timestamp::EPOCH, seed: Seed::new([0; 16]), correlation_id: "".into() };
-        let check = CheckWrites { moment, writes: writer.is_failing() };
+        let (check, reply) = box_command(CheckWrites { moment, writes: writer.is_failing() });
         let outcome = match writer.submit(check) {
-            Ok(receiver) => async { receive_reply(receiver).await.is_ok() }.boxed(),
+            Ok(()) => async { matches!(reply.await, Ok(Ok(()))) }.boxed(),
             // A full queue shows load, not that the file cannot be written.
             Err(error) => std::future::ready(matches!(error, StoreError::Busy)).boxed(),
         }

@@ -26,10 +26,9 @@ use super::write_ahead_log::WriteAheadLog;
 use crate::commit_effect::CommitEffect;
 use crate::deferred_statement::DeferredStatement;
 use crate::error::{Result, StoreError};
-use crate::operation::Command;
 use crate::settings::{StoreKeys, StoreSettings};
 use crate::tx::Tx;
-use crate::waiting_command::{BoxedCommand, ReplyReceiver, WaitingCommand, box_command};
+use crate::waiting_command::{BoxedCommand, WaitingCommand};
 
 /// The maximum number of commands in one commit.
 const MAX_BATCH_SIZE: usize = 512;
@@ -76,26 +75,15 @@ impl Writer {
         Ok(Self { queue, thread: Some(thread), is_failing })
     }
 
-    pub(super) async fn run<C: Command>(&self, command: C) -> Result<C::Reply> {
-        receive_reply(self.submit(command)?).await
-    }
-
     /// Queues a command, which runs even if its reply is not awaited.
-    pub(super) fn submit<C: Command>(&self, command: C) -> Result<ReplyReceiver<C::Reply>> {
-        let (command, receiver) = box_command(command);
-        self.queue.push(C::KIND, QueuedCommand { command, result: None })?;
-        Ok(receiver)
+    pub(super) fn submit(&self, command: BoxedCommand) -> Result<()> {
+        self.queue.push(command.kind(), QueuedCommand { command, result: None })
     }
 
     /// Returns whether a batch failed after the last commit that wrote something.
     pub(super) fn is_failing(&self) -> bool {
         self.is_failing.load(Ordering::Relaxed)
     }
-}
-
-/// Waits for the reply of a queued command.
-pub(super) async fn receive_reply<T>(receiver: ReplyReceiver<T>) -> Result<T> {
-    receiver.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the store was lost".into())))
 }
 
 impl Drop for Writer {
@@ -363,9 +351,11 @@ mod tests {
     use domain::{Moment, Timestamp};
 
     use super::*;
+    use crate::operation::Command;
     use crate::settings::Location;
     use crate::sql::sql;
     use crate::value::values;
+    use crate::waiting_command::box_command;
 
     /// A command for tests that writes a metadata entry, and then succeeds, fails or waits.
     struct PutMetadata {
@@ -427,23 +417,22 @@ mod tests {
             uptime: crate::settings::UptimeClock::for_tests(),
             keys: StoreKeys::for_tests(),
         };
-        let store = Arc::new(crate::sqlite::Sqlite::open(&path, &settings).unwrap());
+        let store = crate::sqlite::Sqlite::open(&path, &settings).unwrap();
         let (started_sender, started) = mpsc::sync_channel(1);
         let (resume_sender, resume) = mpsc::channel();
-        let run = |name, action| {
-            let store = Arc::clone(&store);
-            tokio::spawn(async move { store.run(build_put_metadata(name, action)).await })
+        let start = |name, action| {
+            let (command, reply) = box_command(build_put_metadata(name, action));
+            store.start(command).unwrap();
+            reply
         };
-        let mut waiting = vec![run("first", TestAction::Wait(started_sender, Mutex::new(resume)))];
+        let mut waiting = vec![start("first", TestAction::Wait(started_sender, Mutex::new(resume)))];
         started.recv().unwrap();
 
-        waiting.push(run("second", TestAction::Succeed));
-        waiting.push(run("fails", TestAction::Fail));
-        waiting.push(run("panics", TestAction::Panic));
-        waiting.push(run("last", TestAction::Succeed));
-        while store.writer.queue.len() < 4 {
-            tokio::task::yield_now().await;
-        }
+        waiting.push(start("second", TestAction::Succeed));
+        waiting.push(start("fails", TestAction::Fail));
+        waiting.push(start("panics", TestAction::Panic));
+        waiting.push(start("last", TestAction::Succeed));
+        assert_eq!(store.writer.queue.len(), 4);
         drop(resume_sender);
         let mut replies = Vec::new();
         for reply in waiting {

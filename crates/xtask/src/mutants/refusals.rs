@@ -6,7 +6,7 @@ pub(super) const REFUSAL_MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a command of an operator who was removed before its commit is carried out",
         file: "crates/store/src/command/authorized_command.rs",
-        original: "Ok(operator.verify(stored.as_ref(), self.moment().now).map_err(AuthorityError::from))",
+        original: "Ok(operator.verify(stored.as_ref(), now).map_err(AuthorityError::from))",
         replacement: "Ok(stored.map(|_| ()).ok_or(domain::rule::operator::OperatorAuthError::Unknown.into()))",
         tests: TestTarget::StoreSuite,
         test: "operator::sqlite::command_of_removed_operator_has_no_effect",
