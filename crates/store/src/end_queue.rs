@@ -13,10 +13,11 @@ use crate::command::EndOutcome;
 use crate::command::end_connection::{EndConnections, EndRequest, EndSingleConnection};
 use crate::error::{Result, StoreError};
 use crate::set_queue::SetQueue;
+use crate::settings::{Location, StoreSettings};
 
 /// The maximum number of connections that one transaction ends.
 const MAX_SET_SIZE: usize = 512;
-/// The maximum number of requests that run individually at the same time. They may wait for locks.
+/// The maximum number of requests that run individually at the same time on PostgreSQL, where they may wait for locks.
 const MAX_SINGLE_ENDS: usize = 4;
 /// The maximum time that a request waits for its turn to run individually.
 const MAX_PERMIT_WAIT: Duration = Duration::from_secs(3);
@@ -43,14 +44,16 @@ struct WaitingEnd {
 }
 
 impl EndQueue {
-    /// Creates a queue in which at most `capacity` requests wait; further ones fail with `Busy`.
-    ///
-    /// `sessions` is the number of sessions that ends have on PostgreSQL. Half of them stay free for sets, whatever happens to
-    /// the requests that wait for locks.
-    pub(crate) fn new(capacity: usize, sessions: usize) -> Self {
-        let sets = Arc::new(SetQueue::new(capacity, MAX_SET_SIZE));
-        let single_ends = Semaphore::new((sessions / 2).clamp(1, MAX_SINGLE_ENDS));
-        Self { sets, single_ends }
+    /// Creates a queue for the ends of a store.
+    pub(crate) fn new(settings: &StoreSettings) -> Self {
+        let sets = Arc::new(SetQueue::new(settings.queue_capacity, MAX_SET_SIZE));
+        let single_ends = match settings.location {
+            // They wait only for the writer, which commits together what waits for it.
+            Location::Sqlite(_) => settings.queue_capacity,
+            // Half of the sessions for ends stay free for sets, whatever happens to the requests that wait for locks.
+            Location::Postgres(_) => (settings.sessions_per_pool() / 2).clamp(1, MAX_SINGLE_ENDS),
+        };
+        Self { sets, single_ends: Semaphore::new(single_ends) }
     }
 
     /// Ends a connection. If the caller goes away, the request is completed unless it waits to run individually.

@@ -83,7 +83,7 @@ impl Backend {
 impl Store {
     /// Opens the store, and checks that its database is durable and has a schema that this program supports.
     pub async fn open(settings: StoreSettings) -> Result<Self> {
-        let ends = Arc::new(EndQueue::new(settings.queue_capacity, settings.sessions_per_pool()));
+        let ends = Arc::new(EndQueue::new(&settings));
         let rows = settings.keys.rows.clone();
         let backend = match settings.location.clone() {
             Location::Sqlite(path) => Backend::Sqlite(Box::new(Sqlite::open(&path, &settings)?)),

@@ -12,12 +12,12 @@ use domain::model::operator::{OperatorToken, Role};
 use domain::model::provider::ProviderState;
 use domain::rule::authority::{Authority, AuthorityError, PartnerAuthority};
 use domain::rule::operator::{LOCAL_ACTOR_ID, OperatorAuthError, OperatorAuthority};
-use store::StoreError;
 use store::command::{
     AddOperator, AddOperatorOutcome, ClientSelector, ClientUpdate, EndConnection, EndOutcome,
     IssueBootstrapToken, OperatorAddedBy, RemoveOperator, SetProviderState, UpdateClient,
 };
 use store::query::{FindOperator, ListOperators};
+use store::{Location, StoreError};
 
 use crate::support::{DAY, TestStore, hash, hashes, on_both, operator_actor, parse_client_id};
 
@@ -292,4 +292,38 @@ async fn command_of_ended_partner_has_no_effect(kit: TestStore) {
     let ended = Ok(EndOutcome::Ended(EndCause::Partner));
     assert_eq!(suspended, (Err(AuthorityError::PartnerSuspended), ended));
     assert_eq!(renewed, (Err(AuthorityError::PartnerEnded), Err(AuthorityError::PartnerEnded)));
+}
+
+/// All of them are in the batch that fails while another program has the write lock, and in the one after it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_ends_of_operators_wait_only_for_the_writer() {
+    let kit = TestStore::open_sqlite().await;
+    let ann = build_operator_token(&kit, "ann", Role::Operator);
+    assert_eq!(kit.add_operator(ann.clone(), added_by_hub_user()).await, AddOperatorOutcome::Added);
+    let mut ids = Vec::new();
+    for n in 0..16 {
+        ids.push(kit.create_active_connection(&format!("n{n}"), "dc-acme", Some(&format!("c{n}"))).await);
+    }
+    let end = |connection_id: &ConnectionId| {
+        let authority = OperatorAuthority { id: ann.id.clone(), required_role: Role::Operator };
+        let end = EndConnection {
+            moment: kit.next_moment(),
+            connection_id: connection_id.clone(),
+            cause: EndCause::Operator,
+            actor: operator_actor(),
+            fence: None,
+        };
+        kit.store.end_connection_authorized(Authority::Operator(authority), end)
+    };
+    let Location::Sqlite(path) = &kit.location else { panic!("SQLite") };
+    let other = rusqlite::Connection::open(path).unwrap();
+
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let failed = futures_util::future::join_all(ids.iter().map(end)).await;
+    other.execute_batch("ROLLBACK").unwrap();
+    let ended = futures_util::future::join_all(ids.iter().map(end)).await;
+
+    assert!(failed.iter().all(|result| matches!(result, Err(StoreError::Unavailable(_)))), "{failed:?}");
+    let outcomes: Vec<EndOutcome> = ended.into_iter().map(Result::unwrap).collect();
+    assert_eq!(outcomes, vec![EndOutcome::Ended(EndCause::Operator); 16]);
 }
