@@ -27,6 +27,7 @@ pub(crate) fn run() -> Result<()> {
     findings.extend(check_migrations(&sources));
     findings.extend(references::check(&sources));
     findings.extend(dependencies::check()?);
+    findings.extend(dependencies::check_use(&sources));
     findings.extend(budget::check_test_ratios(&sources));
     findings.extend(cycles::check(&sources)?);
     findings.extend(prose::check(&sources)?);

@@ -1,9 +1,12 @@
-//! Reports dependencies with a licence that is not allowed and banned crates, and counts crates with several versions.
+//! Reports dependencies with a licence that is not allowed, banned crates and unused dependencies, and counts crates with several
+//! versions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+
+use super::source::SourceFile;
 
 const ALLOWED_LICENCES: [&str; 15] = [
     "MIT",
@@ -71,6 +74,48 @@ fn check_packages(listed: &str) -> Vec<String> {
     findings
 }
 
+/// Reports the dependencies of manifests that no code of their crate names. Every build would compile them for nothing.
+pub(super) fn check_use(sources: &[SourceFile]) -> Vec<String> {
+    let mut findings = Vec::new();
+    for manifest in sources {
+        // The manifest of the workspace, at the root, declares the dependencies of all crates.
+        let Some(folder) = manifest.path.strip_suffix("/Cargo.toml") else { continue };
+        let (mut code, mut tests) = (BTreeSet::new(), BTreeSet::new());
+        for source in sources.iter().filter(|source| source.is_rust()) {
+            let Some(path) = source.path.strip_prefix(folder).and_then(|path| path.strip_prefix('/')) else {
+                continue;
+            };
+            let words = if path.starts_with("tests/") { &mut tests } else { &mut code };
+            words.extend(source.text.split(|c: char| !c.is_alphanumeric() && c != '_'));
+        }
+        for (section, name) in list_dependencies(&manifest.text) {
+            let word = name.replace('-', "_");
+            if !code.contains(word.as_str()) && (section == "dependencies" || !tests.contains(word.as_str()))
+            {
+                findings.push(format!("{}: no code uses {name} of [{section}]", manifest.path));
+            }
+        }
+    }
+    findings
+}
+
+/// Returns the dependencies of a manifest with the section of each.
+fn list_dependencies(manifest: &str) -> Vec<(&str, &str)> {
+    let mut dependencies = Vec::new();
+    let mut section = "";
+    for line in manifest.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        } else if section.ends_with("dependencies") && !line.starts_with('#') {
+            let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
+            if !name.is_empty() {
+                dependencies.push((section, name));
+            }
+        }
+    }
+    dependencies
+}
+
 /// Returns whether an SPDX licence expression is allowed: every operand of an `AND`, and one operand of each `OR`, must
 /// be on the list.
 fn is_allowed(licence: &str) -> bool {
@@ -90,6 +135,28 @@ mod tests {
                 && is_allowed("MIT/Apache-2.0")
         );
         assert!(!is_allowed("GPL-3.0") && !is_allowed("MIT AND GPL-3.0") && !is_allowed("none"));
+    }
+
+    #[test]
+    fn dependency_that_no_code_uses_is_reported() {
+        let source = |path: &str, text: &str| SourceFile { path: path.into(), text: text.into() };
+        let manifest = "[package]\nname = \"a\"\n\n[dependencies]\n# needed\nrand-core.workspace = true
+serde = \"1\"\n\n[dev-dependencies]\ninsta = \"1\"\nproptest = \"1\"\n";
+        let sources = [
+            source("Cargo.toml", "[workspace.dependencies]\nunknown = \"1\""),
+            source("crates/a/Cargo.toml", manifest),
+            source("crates/a/src/lib.rs", "use rand_core::Rng;"),
+            source("crates/a/tests/suite.rs", "use serde::Serialize; use insta::assert;"),
+            source("crates/ab/src/lib.rs", "use proptest::prelude;"),
+        ];
+
+        assert_eq!(
+            check_use(&sources),
+            [
+                "crates/a/Cargo.toml: no code uses serde of [dependencies]",
+                "crates/a/Cargo.toml: no code uses proptest of [dev-dependencies]",
+            ]
+        );
     }
 
     #[test]
