@@ -59,4 +59,19 @@ mod tests {
             "the bundled version is supported"
         );
     }
+
+    /// The options are those of `.cargo/config.toml`.
+    #[test]
+    fn bundled_sqlite_has_no_unused_parts_and_no_statistics() {
+        let connection = Connection::open_in_memory().unwrap();
+        let is_set = |option: &str| -> bool {
+            let query = "SELECT sqlite_compileoption_used(?1) AS is_set";
+            connection.query_row(query, [option], |row| row.get("is_set")).unwrap()
+        };
+
+        assert!(is_set("DEFAULT_MEMSTATUS=0"), "each allocation takes a lock");
+        for part in ["ENABLE_FTS3", "ENABLE_FTS5", "ENABLE_RTREE", "ENABLE_LOAD_EXTENSION"] {
+            assert!(!is_set(part), "{part}");
+        }
+    }
 }
