@@ -26,6 +26,7 @@ pub(crate) fn build_program() -> Result<()> {
         &["--only-keep-debug", "--compress-debug-sections", "../bowline", "bowline.debug"],
     )?;
     run(&folder, "objcopy", &["--strip-all", "--add-gnu-debuglink=bowline.debug", "../bowline", "bowline"])?;
+    run(&folder, &folder.join("bowline").to_string_lossy(), &["--version"])?;
     for file in ["bowline", "bowline.debug"] {
         println!("target/dist/package/{file}: {} bytes", size_of_file(&folder.join(file))?);
     }
