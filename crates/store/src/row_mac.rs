@@ -129,7 +129,7 @@ enum FieldType {
 pub(crate) struct MacComputation {
     context: hmac::Context,
     /// Bytes that are not hashed yet. Each call of the hash function costs more than most values, so it gets all values of a
-    /// row at once if they fit.
+    /// row in one call if they fit.
     pending: [u8; PENDING_BYTES],
     pending_count: usize,
 }

@@ -43,7 +43,7 @@ pub(crate) struct DpopBankState {
     /// The keys that the issued access tokens are bound to.
     keys: BTreeMap<String, Option<String>>,
     pub(crate) proofs: Vec<VerifiedProof>,
-    /// What was wrong with requests.
+    /// The errors of requests.
     pub(crate) mistakes: Vec<String>,
 }
 
