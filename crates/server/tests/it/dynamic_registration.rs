@@ -1,6 +1,7 @@
 //! Tests of providers that register a client for each recipient (RFC 7591) and whose response activates the
 //! registration.
 
+mod gated_endpoint;
 mod refused;
 mod suspension;
 
@@ -8,9 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::model::provider::{ClientAuthentication, DynamicRegistration, SecretSource, UpstreamClientMode};
-use http::{Method, Request, Response};
+use http::{Method, Response};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+
+use gated_endpoint::{GatedEndpoint, build_registration_response};
 
 use crate::support::{
     ConnectionTokens, EndpointStub, SCOPE, TestClient, TestHub, hex, json_response, on_both, query_parameter,
@@ -102,63 +104,6 @@ impl TestHub {
         };
         self.sql(&steps).await.into_iter().map(describe_step).collect()
     }
-}
-
-/// A registration endpoint of the test that delays its response until the test releases it.
-struct GatedEndpoint {
-    url: String,
-    calls: Arc<Mutex<Vec<(String, String)>>>,
-    arrived: Arc<Semaphore>,
-    open: Arc<Semaphore>,
-}
-
-impl GatedEndpoint {
-    async fn new() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let gate = Self {
-            url,
-            calls: Arc::default(),
-            arrived: Arc::new(Semaphore::new(0)),
-            open: Arc::new(Semaphore::new(0)),
-        };
-        let (calls, arrived, open) = (gate.calls.clone(), gate.arrived.clone(), gate.open.clone());
-        let handler = move |request: Request<axum::body::Body>| async move {
-            let request_line = format!("{} {}", request.method(), request.uri());
-            let bearer = request.headers()["authorization"].to_str().unwrap().to_owned();
-            calls.lock().unwrap().push((request_line, bearer));
-            if request.method() == Method::DELETE {
-                return Response::builder().status(204).body(String::new()).unwrap();
-            }
-            arrived.add_permits(1);
-            open.acquire().await.unwrap().forget();
-            json_response(201, &build_registration_response("there-1"))
-        };
-        let router = axum::Router::new().fallback(handler);
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        gate
-    }
-
-    /// Waits until the endpoint has received a registration request.
-    async fn wait_for_request(&self) {
-        self.arrived.acquire().await.unwrap().forget();
-    }
-
-    fn release_response(&self) {
-        self.open.add_permits(1);
-    }
-
-    fn calls(&self) -> Vec<(String, String)> {
-        self.calls.lock().unwrap().clone()
-    }
-}
-
-/// Returns the response of a provider that registered a client (RFC 7591 §3.2.1).
-fn build_registration_response(id: &str) -> Value {
-    json!({
-        "client_id": id, "client_secret": "secret-there", "client_secret_expires_at": 0,
-        "registration_access_token": "managed-by-this",
-    })
 }
 
 async fn dynamic_registration_activates_and_uses_new_client(kit: TestHub) {

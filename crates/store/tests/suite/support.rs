@@ -1,12 +1,14 @@
 //! Support for tests of the store: a store with a recipient and a provider, and the steps of a connection.
 
+mod database;
+mod value;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use aws_lc_rs::hmac;
-use domain::id::{AuthorizationRequestId, ClientId, ConnectionId, ProviderId, Seed};
-use domain::model::audit_event::{Actor, ActorKind, AuditEvent, AuditHead, AuditKey, SubjectKind};
+use domain::id::{AuthorizationRequestId, ConnectionId, ProviderId, Seed};
+use domain::model::audit_event::{Actor, ActorKind, AuditEvent, AuditHead, SubjectKind};
 use domain::model::authorization_request::{AuthorizationRequest, RequestStatus};
 use domain::model::client::{Client, ClientKind, ClientProfile, ClientState, LocalizedText, Profile};
 use domain::model::connection::{Connection, ConnectionState, EndCause, Terms};
@@ -15,17 +17,19 @@ use domain::model::provider::{
 };
 use domain::model::registration::RegistrationStep;
 use domain::rule::authorize::Language;
-use domain::secret::{TokenHash, TokenHashes};
-use domain::{Clusters, Moment, Secret, Timestamp};
+use domain::{Moment, Secret, Timestamp};
 use store::command::{
     ClientSelector, ClientUpdate, EndConnection, EndOutcome, OpenConnection, OpenOutcome, ReceiveCode,
     RedeemCode, RedeemOutcome, RegisterClient, RegisterClientOutcome, RequestRegistrations, SealedGrant,
-    SealedValue, SendToProvider, SetProviderState, TakeRegistrationStep, UpdateClient, UpsertProvider,
+    SendToProvider, SetProviderState, TakeRegistrationStep, UpdateClient, UpsertProvider,
 };
 use store::query::{CountJobs, GetAuditChain, GetClient, GetConnection, GetProvider};
-use store::{
-    AccountListOpener, Location, PostgresSettings, RowAuthenticator, Store, StoreKeys, StorePurpose,
-    StoreSettings, UptimeClock,
+use store::{Location, PostgresSettings, Store, StorePurpose, StoreSettings, UptimeClock};
+
+pub(crate) use database::{connect, create_database, create_durable_database};
+pub(crate) use value::{
+    audit_key, connection_id, connection_name, hash, hashes, operator_actor, parse_client_id, replace_ids,
+    seal, seal_accounts, store_keys, test_clusters,
 };
 
 pub(crate) const DAY: Duration = Duration::from_hours(24);
@@ -469,108 +473,4 @@ pub(crate) fn build_provider(id: i64) -> Provider {
     let (state, source) = (ProviderState::Active, ProviderSource::Config);
     let (version, audit) = (SettingsVersion::FIRST, AuditHead::default());
     Provider { id: ProviderId::new(id), state, source, settings, discovered: None, version, audit }
-}
-
-/// Creates a database on the PostgreSQL cluster whose data is in memory, which is fast.
-pub(crate) async fn create_database() -> Location {
-    create_database_on("BOWLINE_TEST_POSTGRES").await
-}
-
-/// Creates a database on the PostgreSQL cluster whose data is on disk.
-pub(crate) async fn create_durable_database() -> Location {
-    create_database_on("BOWLINE_TEST_POSTGRES_DURABLE").await
-}
-
-async fn create_database_on(variable: &str) -> Location {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let url = std::env::var(variable)
-        .unwrap_or_else(|_| panic!("{variable} names a PostgreSQL: `cargo xtask test` starts one"));
-    let name = format!("suite_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-    let client = connect(&url).await;
-    client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
-    let (server, _) = url.rsplit_once('/').unwrap();
-    Location::parse(&format!("{server}/{name}")).unwrap()
-}
-
-pub(crate) async fn connect(url: &str) -> tokio_postgres::Client {
-    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
-}
-
-pub(crate) fn audit_key() -> AuditKey {
-    AuditKey::new(1, &[9; 32])
-}
-
-pub(crate) fn store_keys() -> StoreKeys {
-    // The lists of these tests are not encrypted, but open only with their key.
-    let accounts = AccountListOpener::new(|_, key, sealed| {
-        (key == ACCOUNTS_KEY).then(|| serde_json::from_slice(sealed).ok())?
-    });
-    StoreKeys { audit: audit_key(), rows: RowAuthenticator::new(&[9; 32]).with_accounts(accounts) }
-}
-
-const ACCOUNTS_KEY: &[u8] = b"key of accounts";
-
-pub(crate) fn seal_accounts(accounts: &[String]) -> SealedValue {
-    SealedValue { key: ACCOUNTS_KEY.to_vec(), sealed: serde_json::to_vec(accounts).unwrap() }
-}
-
-pub(crate) fn operator_actor() -> Actor {
-    Actor::new(ActorKind::Operator, "test")
-}
-
-pub(crate) fn parse_client_id(id: &str) -> ClientId {
-    id.parse::<ClientId>().unwrap()
-}
-
-/// Returns the id of the connection with a name of at most eight bytes. Its time is that of the first login of a test, and ids
-/// are in the order of the names.
-pub(crate) fn connection_id(name: &str) -> ConnectionId {
-    let mut digits = name.bytes().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"));
-    digits.push_str(&"0".repeat(16 - digits.len()));
-    format!("con_{TEST_EPOCH_MS:012x}7000{digits}").parse::<ConnectionId>().unwrap()
-}
-
-/// Returns the name from which [`connection_id`] has derived an id.
-pub(crate) fn connection_name(id: &ConnectionId) -> String {
-    let digits = id.as_str()["con_".len() + 16..].trim_end_matches("00");
-    let bytes = (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap());
-    String::from_utf8(bytes.collect()).unwrap()
-}
-
-/// Replaces each `id'…'` by a literal of the stored form: the 16 bytes of a generated id, or the text of any other one.
-pub(crate) fn replace_ids(sql: &str, is_sqlite: bool) -> String {
-    let mut parts = sql.split("id'");
-    let mut replaced = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (id, rest) = part.split_once('\'').expect("an id ends with a quote");
-        let digits = id.split_once(['-', '_']).map_or(id, |(_, digits)| digits);
-        let is_generated = digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit());
-        let hex = if is_generated {
-            digits.to_owned()
-        } else {
-            id.bytes().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
-        };
-        let literal = if is_sqlite { format!("X'{hex}'") } else { format!("'\\x{hex}'::bytea") };
-        replaced = format!("{replaced}{literal}{rest}");
-    }
-    replaced
-}
-
-pub(crate) fn test_clusters() -> Clusters {
-    "ACCOUNT_BASIC TRANSACTIONS".parse::<Clusters>().unwrap()
-}
-
-pub(crate) fn hash(token: &str) -> TokenHash {
-    TokenHash::for_token(1, &hmac::Key::new(hmac::HMAC_SHA256, b"pepper"), token.as_bytes())
-}
-
-pub(crate) fn hashes(token: &str) -> TokenHashes {
-    TokenHashes::new(vec![hash(token)])
-}
-
-/// Returns a value with a key of its own. The store does not open either of them.
-pub(crate) fn seal(value: &str) -> SealedValue {
-    SealedValue { key: format!("key of {value}").into_bytes(), sealed: value.as_bytes().to_vec() }
 }

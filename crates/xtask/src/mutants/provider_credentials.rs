@@ -139,7 +139,7 @@ pub(super) const PROVIDER_CREDENTIAL_MUTANTS: &[Mutant] = &[
         original: "        former: updates,",
         replacement: "        former: Vec::with_capacity(updates.len()),",
         tests: TestTarget::Integration,
-        test: "admin::provider_changes::sqlite::replaced_secret_applies_to_former_endpoints",
+        test: "admin::former_endpoints::sqlite::replaced_secret_applies_to_former_endpoints",
         expected_failure: "the revocation is accepted",
         always: false,
     },

@@ -3,6 +3,7 @@
 mod attacks;
 mod audit;
 mod connections;
+mod former_endpoints;
 mod jobs;
 mod new_providers;
 mod operators;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bowline::cli::BrowserRequest;
 use domain::id::{ConnectionId, ProviderId};
 use domain::model::audit_event::Actor;
-use domain::model::provider::{EndpointGroup, ProviderSettings, SigningAlgorithm};
+use domain::model::provider::{EndpointGroup, ProviderSettings};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use store::command::{UpsertOutcome, UpsertProvider};
@@ -16,7 +16,6 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use super::new_providers::take_prairie_settings;
-use crate::independent_provider::create_signing_key;
 use crate::support::{ConnectionTokens, EndpointStub, SCOPE, TestClient, TestHub, json_response, on_both};
 
 on_both!(
@@ -30,35 +29,32 @@ on_both!(
     login_before_change_is_exchanged_at_its_endpoints,
     failures_of_new_endpoints_do_not_stop_login_at_former_ones,
     token_of_new_endpoints_is_not_sent_to_former_ones,
-    replaced_secret_applies_to_former_endpoints,
-    replaced_key_of_former_endpoints_is_not_published,
-    former_settings_are_deleted_when_no_grant_needs_them,
 );
 
 /// Adds Prairie by the API. Returns its settings with the secret.
-async fn add_prairie(kit: &TestHub) -> Value {
+pub(super) async fn add_prairie(kit: &TestHub) -> Value {
     let body = take_prairie_settings(kit).await;
     kit.run_admin_operation(Method::POST, "/providers", Some(body.clone())).await;
     body
 }
 
 /// Returns the settings as an operator reads them, without secrets.
-async fn read_settings(kit: &TestHub) -> Value {
+pub(super) async fn read_settings(kit: &TestHub) -> Value {
     kit.run_admin_operation(Method::GET, "/providers/3000", None).await["settings"].take()
 }
 
-async fn update_prairie(kit: &TestHub, query: &str, settings: &Value) -> Value {
+pub(super) async fn update_prairie(kit: &TestHub, query: &str, settings: &Value) -> Value {
     kit.run_admin_operation(Method::PUT, &format!("/providers/3000{query}"), Some(settings.clone())).await
 }
 
-async fn connect_prairie(kit: &TestHub) -> (TestClient, ConnectionTokens) {
+pub(super) async fn connect_prairie(kit: &TestHub) -> (TestClient, ConnectionTokens) {
     let recipient = kit.register_recipient(&[3000], SCOPE, false).await;
     let tokens = kit.connect_at(3000, &recipient, "alice", &[], SCOPE).await;
     (recipient, tokens)
 }
 
 /// Starts another server of the bank, which issues tokens, has one account and accepts revocations.
-async fn start_new_server() -> EndpointStub {
+pub(super) async fn start_new_server() -> EndpointStub {
     EndpointStub::new(|call| match call.path.as_str() {
         "/token" => {
             json_response(200, &json!({"access_token": "new", "token_type": "Bearer", "expires_in": 600}))
@@ -70,7 +66,7 @@ async fn start_new_server() -> EndpointStub {
 }
 
 /// Returns settings whose endpoints are those of another server.
-fn move_endpoints(settings: &Value, url: &str) -> Value {
+pub(super) fn move_endpoints(settings: &Value, url: &str) -> Value {
     let mut moved = settings.clone();
     for name in ["authorization_endpoint", "token_endpoint", "revocation_endpoint"] {
         moved[name] = json!(format!("{url}/{}", name.trim_end_matches("_endpoint")));
@@ -80,7 +76,7 @@ fn move_endpoints(settings: &Value, url: &str) -> Value {
     moved
 }
 
-async fn wait_for_accepted_revocation(kit: &TestHub, connection: &ConnectionId) {
+pub(super) async fn wait_for_accepted_revocation(kit: &TestHub, connection: &ConnectionId) {
     kit.wait_until("the revocation is accepted", async || {
         let shown = kit.run_admin_operation(Method::GET, &format!("/connections/{connection}"), None).await;
         shown["provider_revocation"] == "accepted"
@@ -88,7 +84,7 @@ async fn wait_for_accepted_revocation(kit: &TestHub, connection: &ConnectionId) 
     .await;
 }
 
-fn list_revocations(server: &EndpointStub) -> Vec<Option<String>> {
+pub(super) fn list_revocations(server: &EndpointStub) -> Vec<Option<String>> {
     let calls = server.calls().into_iter();
     calls.filter(|call| call.path == "/revoke").map(|call| call.field("token")).collect()
 }
@@ -266,7 +262,7 @@ async fn refreshed_grant_is_revoked_at_new_endpoints(kit: TestHub) {
 }
 
 /// Changes a configured provider, as a reload of the configuration does.
-async fn change_configured(kit: &TestHub, change: impl FnOnce(&mut ProviderSettings)) {
+pub(super) async fn change_configured(kit: &TestHub, change: impl FnOnce(&mut ProviderSettings)) {
     let ctx = bowline::jobs::new_job_context(kit.app(), "test").unwrap();
     let mut provider = ctx.ask(&GetProvider { id: ProviderId::new(1000) }).await.unwrap().unwrap();
     change(&mut provider.settings);
@@ -376,72 +372,4 @@ async fn token_of_new_endpoints_is_not_sent_to_former_ones(kit: TestHub) {
     assert_eq!((waiting.status, refreshed.status), (200, 200), "{}", waiting.body);
     let reads = server.calls().into_iter().filter(|call| call.path == "/fdx/accounts");
     assert_eq!(reads.count(), 2);
-}
-
-async fn replaced_secret_applies_to_former_endpoints(kit: TestHub) {
-    let good = add_prairie(&kit).await["client_secret"].clone();
-    let (_, tokens) = connect_prairie(&kit).await;
-    let server = start_new_server().await;
-    let replace = async |secret: &Value| {
-        let body = Some(json!({"client_secret": secret}));
-        kit.run_admin_operation(Method::POST, "/providers/3000/secret", body).await
-    };
-    // The bank accepts only the secret that comes last.
-    replace(&json!("former-secret")).await;
-    update_prairie(&kit, "", &move_endpoints(&read_settings(&kit).await, &server.url)).await;
-    replace(&good).await;
-
-    assert_eq!(kit.revoke(&tokens.access).await.status, 204);
-    wait_for_accepted_revocation(&kit, &tokens.id).await;
-
-    assert!(list_revocations(&server).is_empty(), "the token belongs to the former endpoints");
-}
-
-async fn replaced_key_of_former_endpoints_is_not_published(kit: TestHub) {
-    let mut body = take_prairie_settings(&kit).await;
-    body.as_object_mut().unwrap().remove("client_secret");
-    (body["auth"], body["auth_algorithm"]) = (json!("private_key_jwt"), json!("ES256"));
-    let create_key = || json!(create_signing_key(SigningAlgorithm::Es256));
-    body["auth_key"] = create_key();
-    kit.run_admin_operation(Method::POST, "/providers", Some(body)).await;
-    update_prairie(&kit, "", &move_endpoints(&read_settings(&kit).await, "http://127.0.0.1:9")).await;
-    let read_key_ids = async || {
-        // The document is kept for some seconds.
-        kit.advance(Duration::from_secs(11));
-        let document = kit.get("/.well-known/jwks.json").await.json();
-        let keys = document["keys"].as_array().unwrap().iter();
-        keys.map(|key| key["kid"].clone()).collect::<Vec<_>>()
-    };
-    let before = read_key_ids().await;
-
-    let replaced = Some(json!({"auth_key": create_key()}));
-    kit.run_admin_operation(Method::POST, "/providers/3000/secret", replaced).await;
-    let after = read_key_ids().await;
-
-    assert_eq!((before.len(), after.len()), (1, 1), "the stolen key must not stay published");
-    assert_ne!(before, after);
-}
-
-async fn former_settings_are_deleted_when_no_grant_needs_them(kit: TestHub) {
-    add_prairie(&kit).await;
-    let (recipient, tokens) = connect_prairie(&kit).await;
-    let server = start_new_server().await;
-    update_prairie(&kit, "", &move_endpoints(&read_settings(&kit).await, &server.url)).await;
-    let purge = async || {
-        kit.advance(Duration::from_hours(3));
-        let ctx = bowline::jobs::new_job_context(kit.app(), "test").unwrap();
-        bowline::jobs::purge(&ctx).await.unwrap();
-    };
-    let count =
-        async || kit.sql("SELECT count(*) FROM former_provider_settings WHERE provider_id = 3000").await;
-
-    purge().await;
-    assert_eq!(count().await, ["1"], "a connection needs them");
-    let refreshed = kit.refresh(&recipient, &tokens.refresh).await.json();
-    assert_eq!(kit.revoke(refreshed["access_token"].as_str().unwrap()).await.status, 204);
-    wait_for_accepted_revocation(&kit, &tokens.id).await;
-    purge().await;
-    purge().await;
-
-    assert_eq!(count().await, ["0"]);
 }

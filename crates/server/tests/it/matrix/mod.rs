@@ -4,6 +4,7 @@ mod bad_parameters;
 pub(crate) mod callers;
 pub(crate) mod error_coverage;
 pub(crate) mod expectations;
+mod malformed_http;
 mod management;
 mod route_table;
 

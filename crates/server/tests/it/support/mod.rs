@@ -18,6 +18,7 @@ mod recorder;
 mod sandbox_process;
 mod tcp_proxy;
 mod tls_stub;
+mod test_database;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -42,9 +43,7 @@ pub(crate) use customer::{AuthorizationFlow, Customer};
 pub(crate) use direct_sql::{OtherNode, encode_ids, hex, sql};
 pub(crate) use dpop_bank::DpopBank;
 pub(crate) use endpoint_stub::{EndpointStub, RecordedRequest, json_response};
-pub(crate) use hub_process::{
-    HubProcess, RunningHub, create_database, create_durable_database, reserve_ports,
-};
+pub(crate) use hub_process::{HubProcess, RunningHub, reserve_ports};
 pub(crate) use openapi_check::{assert_documented, build_strict_validator};
 pub(crate) use pgbouncer::Pgbouncer;
 pub(crate) use raw_http::{RawRequest, read_set_cookie, spawn_listener};
@@ -53,6 +52,7 @@ pub(crate) use sandbox_process::SandboxProcess;
 pub(crate) use tcp_proxy::TcpProxy;
 pub(crate) use tls_stub::{TestAuthority, TlsStub};
 
+pub(crate) use test_database::{create_database, create_durable_database};
 /// Declares two tests for each function: one on SQLite and one on PostgreSQL.
 macro_rules! on_both {
     ($($name:ident),+ $(,)?) => {

@@ -1,0 +1,95 @@
+//! Tests of the endpoints that a provider has no longer: their secrets, and the end of their settings.
+
+use std::time::Duration;
+
+use domain::model::provider::SigningAlgorithm;
+use http::Method;
+use serde_json::{Value, json};
+
+use super::new_providers::take_prairie_settings;
+use super::provider_changes::{
+    add_prairie, connect_prairie, list_revocations, move_endpoints, read_settings,
+    start_new_server, update_prairie, wait_for_accepted_revocation,
+};
+use crate::independent_provider::create_signing_key;
+use crate::support::{TestHub, on_both};
+
+on_both!(
+    replaced_secret_applies_to_former_endpoints,
+    replaced_key_of_former_endpoints_is_not_published,
+    former_settings_are_deleted_when_no_grant_needs_them,
+);
+
+/// Lets some hours pass and runs the purge, until it has examined every connection and deleted what is not needed.
+async fn purge(kit: &TestHub) {
+    for _ in 0..3 {
+        kit.advance(Duration::from_hours(3));
+        let ctx = bowline::jobs::new_job_context(kit.app(), "test").unwrap();
+        bowline::jobs::purge(&ctx).await.unwrap();
+    }
+}
+
+async fn count_former_settings(kit: &TestHub, provider: u32) -> String {
+    let count = format!("SELECT count(*) FROM former_provider_settings WHERE provider_id = {provider}");
+    kit.sql(&count).await.remove(0)
+}
+
+async fn replaced_secret_applies_to_former_endpoints(kit: TestHub) {
+    let good = add_prairie(&kit).await["client_secret"].clone();
+    let (_, tokens) = connect_prairie(&kit).await;
+    let server = start_new_server().await;
+    let replace = async |secret: &Value| {
+        let body = Some(json!({"client_secret": secret}));
+        kit.run_admin_operation(Method::POST, "/providers/3000/secret", body).await
+    };
+    // The bank accepts only the secret that comes last.
+    replace(&json!("former-secret")).await;
+    update_prairie(&kit, "", &move_endpoints(&read_settings(&kit).await, &server.url)).await;
+    replace(&good).await;
+
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204);
+    wait_for_accepted_revocation(&kit, &tokens.id).await;
+
+    assert!(list_revocations(&server).is_empty(), "the token belongs to the former endpoints");
+}
+
+async fn replaced_key_of_former_endpoints_is_not_published(kit: TestHub) {
+    let mut body = take_prairie_settings(&kit).await;
+    body.as_object_mut().unwrap().remove("client_secret");
+    (body["auth"], body["auth_algorithm"]) = (json!("private_key_jwt"), json!("ES256"));
+    let create_key = || json!(create_signing_key(SigningAlgorithm::Es256));
+    body["auth_key"] = create_key();
+    kit.run_admin_operation(Method::POST, "/providers", Some(body)).await;
+    update_prairie(&kit, "", &move_endpoints(&read_settings(&kit).await, "http://127.0.0.1:9")).await;
+    let read_key_ids = async || {
+        // The document is kept for some seconds.
+        kit.advance(Duration::from_secs(11));
+        let document = kit.get("/.well-known/jwks.json").await.json();
+        let keys = document["keys"].as_array().unwrap().iter();
+        keys.map(|key| key["kid"].clone()).collect::<Vec<_>>()
+    };
+    let before = read_key_ids().await;
+
+    let replaced = Some(json!({"auth_key": create_key()}));
+    kit.run_admin_operation(Method::POST, "/providers/3000/secret", replaced).await;
+    let after = read_key_ids().await;
+
+    assert_eq!((before.len(), after.len()), (1, 1), "the stolen key must not stay published");
+    assert_ne!(before, after);
+}
+
+async fn former_settings_are_deleted_when_no_grant_needs_them(kit: TestHub) {
+    add_prairie(&kit).await;
+    let (recipient, tokens) = connect_prairie(&kit).await;
+    let server = start_new_server().await;
+    update_prairie(&kit, "", &move_endpoints(&read_settings(&kit).await, &server.url)).await;
+
+    purge(&kit).await;
+    assert_eq!(count_former_settings(&kit, 3000).await, "1", "a connection needs them");
+    let refreshed = kit.refresh(&recipient, &tokens.refresh).await.json();
+    assert_eq!(kit.revoke(refreshed["access_token"].as_str().unwrap()).await.status, 204);
+    wait_for_accepted_revocation(&kit, &tokens.id).await;
+    purge(&kit).await;
+
+    assert_eq!(count_former_settings(&kit, 3000).await, "0");
+}
