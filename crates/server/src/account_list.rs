@@ -3,20 +3,18 @@
 use std::sync::Arc;
 
 use domain::Secret;
-use store::{AccountListOpener, AccountListOwner, StoreKeys};
+use store::{AccountListOpener, AccountListOwner};
 
 use crate::vault::{SealOwner, SealPurpose, UnsealError, Vault};
 
 impl Vault {
-    /// Returns the keys with which the store authenticates what it writes, and opens the lists of accounts.
-    pub fn store_keys_with_accounts(self: &Arc<Self>) -> StoreKeys {
-        let keys = self.store_keys();
+    /// Returns the opener of the lists of accounts for the store.
+    pub(crate) fn account_list_opener(self: &Arc<Self>) -> AccountListOpener {
         let vault = Arc::clone(self);
-        let opener = AccountListOpener::new(move |owner, key, sealed| {
+        AccountListOpener::new(move |owner, key, sealed| {
             let AccountListOwner { connection, client, provider } = owner;
             vault.open_accounts(SealOwner::for_connection(connection, client, provider), key, sealed)
-        });
-        StoreKeys { rows: keys.rows.with_accounts(opener), ..keys }
+        })
     }
 
     /// Seals the provider's ids of the accounts of a connection. Returns the wrapped key and the sealed list.

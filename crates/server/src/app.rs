@@ -91,7 +91,7 @@ impl App {
             access_map_bytes: config.store.access_map_size.bytes() as u64,
             node_lease: config.store.lease.duration(),
             uptime: UptimeClock::new(uptime),
-            keys: vault.store_keys_with_accounts(),
+            keys: vault.store_keys(),
         };
         // To read the certificates of the system takes about as long as to open the store.
         let upstream = config.upstream.clone();

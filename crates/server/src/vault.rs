@@ -6,6 +6,7 @@ mod seal;
 mod seal_owner;
 mod undecided_request;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::hmac;
@@ -123,10 +124,10 @@ impl Vault {
         AuditKey::new(GENERATION, self.keys.derive("audit/1").expose())
     }
 
-    /// Returns the keys with which the store authenticates what it writes.
-    pub fn store_keys(&self) -> StoreKeys {
+    /// Returns the keys with which the store authenticates what it writes, and opens the lists of accounts.
+    pub fn store_keys(self: &Arc<Self>) -> StoreKeys {
         let rows = RowAuthenticator::new(self.keys.derive("rows/1").expose());
-        StoreKeys { audit: self.audit_key(), rows }
+        StoreKeys { audit: self.audit_key(), rows, accounts: self.account_list_opener() }
     }
 
     /// Returns an identifier of the key file that reveals nothing about the keys. A store contains it, so that a wrong

@@ -5,9 +5,10 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::account_list::AccountListOwner;
+use crate::account_list::{AccountListOpener, AccountListOwner};
 use crate::error::{Result, StoreError};
 use crate::row_mac::{RowAuthenticator, RowMac};
+use crate::settings::StoreKeys;
 use crate::value::{FromValue, Value};
 
 /// The column names of a statement's result, shared by all of its rows.
@@ -43,8 +44,8 @@ pub(crate) struct Row {
     values: Vec<Option<Value>>,
     /// The index of the column after the one that was read last.
     next: usize,
-    /// The key with which the row can be verified; `None` before the transaction has set it.
-    authenticator: Option<RowAuthenticator>,
+    /// The keys with which the row can be verified and its list of accounts opened; `None` before the transaction has set them.
+    keys: Option<(RowAuthenticator, AccountListOpener)>,
     /// True if the row is converted although it does not verify.
     is_unverified_accepted: bool,
     /// True if the row has not verified.
@@ -53,23 +54,16 @@ pub(crate) struct Row {
 
 impl Row {
     pub(crate) const fn new(columns: &'static Columns, values: Vec<Option<Value>>) -> Self {
-        Self {
-            columns,
-            values,
-            next: 0,
-            authenticator: None,
-            is_unverified_accepted: false,
-            is_unverified: false,
-        }
+        Self { columns, values, next: 0, keys: None, is_unverified_accepted: false, is_unverified: false }
     }
 
-    pub(crate) fn set_authenticator(&mut self, authenticator: &RowAuthenticator) {
-        self.authenticator = Some(authenticator.clone());
+    pub(crate) fn set_keys(&mut self, keys: &StoreKeys) {
+        self.keys = Some((keys.rows.clone(), keys.accounts.clone()));
     }
 
-    fn authenticator(&self) -> Result<&RowAuthenticator> {
+    fn keys(&self) -> Result<&(RowAuthenticator, AccountListOpener)> {
         let error = || StoreError::Internal("a row cannot be verified without a key".into());
-        self.authenticator.as_ref().ok_or_else(error)
+        self.keys.as_ref().ok_or_else(error)
     }
 
     /// Opens a sealed list of accounts. Returns `None` if it was changed or belongs to another owner.
@@ -79,12 +73,12 @@ impl Row {
         key: &[u8],
         sealed: &[u8],
     ) -> Result<Option<Vec<String>>> {
-        Ok(self.authenticator()?.open_accounts(owner, key, sealed))
+        Ok(self.keys()?.1.open(owner, key, sealed))
     }
 
     /// Ensures that the hub has written the columns that a MAC covers. Their values must not have been taken yet.
     pub(crate) fn verify(&mut self, mac: &RowMac) -> Result<()> {
-        let authenticator = self.authenticator()?;
+        let (authenticator, _) = self.keys()?;
         let mut computation = authenticator.begin(mac);
         let mut next = 0;
         for column in mac.columns {

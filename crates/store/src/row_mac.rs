@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aws_lc_rs::hmac;
 use domain::secret::constant_time_eq;
 
-use crate::account_list::{AccountListOpener, AccountListOwner};
 use crate::value::{Value, decode_id};
 
 /// The number of bytes of a stored MAC: HMAC-SHA-256, truncated to 128 bits (RFC 2104 section 5).
@@ -18,12 +17,9 @@ const MAC_BYTES: usize = 16;
 /// The number of bytes that a computation collects before it hashes them.
 const PENDING_BYTES: usize = 512;
 
-/// The key of the MACs of rows, the number of rows that were rejected, and the opener of the lists of accounts. Clones share them.
+/// The key of the MACs of rows, and the number of rows that were rejected. Clones share them.
 #[derive(Clone)]
-pub struct RowAuthenticator {
-    state: Arc<AuthenticatorState>,
-    accounts: AccountListOpener,
-}
+pub struct RowAuthenticator(Arc<AuthenticatorState>);
 
 struct AuthenticatorState {
     key: hmac::Key,
@@ -45,31 +41,15 @@ pub(crate) struct RowMac {
 }
 
 impl RowAuthenticator {
-    /// Creates an authenticator from the 32 bytes of its key. It opens no lists of accounts.
+    /// Creates an authenticator from the 32 bytes of its key.
     pub fn new(key: &[u8; 32]) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-        let state = Arc::new(AuthenticatorState { key, rejected: AtomicU64::new(0) });
-        Self { state, accounts: AccountListOpener::without_keys() }
-    }
-
-    /// Returns the authenticator with an opener of the lists of accounts.
-    #[must_use]
-    pub fn with_accounts(self, accounts: AccountListOpener) -> Self {
-        Self { accounts, ..self }
-    }
-
-    pub(crate) fn open_accounts(
-        &self,
-        owner: AccountListOwner<'_>,
-        key: &[u8],
-        sealed: &[u8],
-    ) -> Option<Vec<String>> {
-        self.accounts.open(owner, key, sealed)
+        Self(Arc::new(AuthenticatorState { key, rejected: AtomicU64::new(0) }))
     }
 
     /// Returns the number of rows that were rejected since the authenticator was created.
     pub fn rejected(&self) -> u64 {
-        self.state.rejected.load(Ordering::Relaxed)
+        self.0.rejected.load(Ordering::Relaxed)
     }
 
     /// Computes the MAC of a row that contains the values in the covered columns, in the order of `mac.columns`.
@@ -83,7 +63,7 @@ impl RowAuthenticator {
     }
 
     pub(crate) fn begin(&self, mac: &RowMac) -> MacComputation {
-        let context = hmac::Context::with_key(&self.state.key);
+        let context = hmac::Context::with_key(&self.0.key);
         let mut computation = MacComputation { context, pending: [0; PENDING_BYTES], pending_count: 0 };
         // The names separate the MACs of one table from those of another one with the same values.
         computation.add_bytes(FieldType::Text, mac.table.as_bytes());
@@ -93,7 +73,7 @@ impl RowAuthenticator {
 
     /// Counts and logs a row whose MAC does not verify. Returns the id by which the log names it.
     pub(crate) fn report(&self, mac: &RowMac, id: Option<&Value>) -> String {
-        self.state.rejected.fetch_add(1, Ordering::Relaxed);
+        self.0.rejected.fetch_add(1, Ordering::Relaxed);
         let id = match id {
             Some(Value::Int(number)) => number.to_string(),
             Some(id @ Value::Blob(_)) => decode_id(mac.id.1, id.clone()).unwrap_or_default(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use domain::Secret;
 use domain::model::audit_event::AuditKey;
 
+use crate::account_list::AccountListOpener;
 use crate::row_mac::RowAuthenticator;
 
 /// The database of a store: an SQLite file or a PostgreSQL database.
@@ -117,19 +118,24 @@ impl UptimeClock {
     }
 }
 
-/// The keys with which the store authenticates what it writes.
+/// The keys with which the store authenticates what it writes, and opens the lists of accounts.
 #[derive(Clone, Debug)]
 pub struct StoreKeys {
     /// The key of the audit chains.
     pub audit: AuditKey,
     /// The key of the MACs of rows.
     pub rows: RowAuthenticator,
+    pub accounts: AccountListOpener,
 }
 
 #[cfg(test)]
 impl StoreKeys {
     pub(crate) fn for_tests() -> Self {
-        Self { audit: AuditKey::new(1, &[1; 32]), rows: RowAuthenticator::new(&[1; 32]) }
+        Self {
+            audit: AuditKey::new(1, &[1; 32]),
+            rows: RowAuthenticator::new(&[1; 32]),
+            accounts: AccountListOpener::without_keys(),
+        }
     }
 }
 

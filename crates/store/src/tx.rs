@@ -102,7 +102,7 @@ impl<'a> Tx<'a> {
         };
         let mut rows = self.poison_on_error(rows)?;
         for row in &mut rows {
-            row.set_authenticator(&self.keys.rows);
+            row.set_keys(self.keys);
         }
         Ok(rows)
     }
@@ -233,7 +233,7 @@ impl<'a> Tx<'a> {
         };
         let row = self.poison_on_error(rows)?.into_iter().next();
         let Some(mut row) = row else { return Ok(None) };
-        row.set_authenticator(&self.keys.rows);
+        row.set_keys(self.keys);
         T::from_row(&mut row).map(Some)
     }
 

@@ -123,7 +123,7 @@ async fn check_store(config: &Config, vault: Option<&Vault>) -> Vec<CheckFinding
         findings.push(check_data_folder(path));
     }
     // The checks read only rows that have no MAC, so they run without a key file too.
-    match Store::open(minimal_store_settings(config, location, vault)).await {
+    match Store::open(minimal_store_settings(config, location)).await {
         Err(error) => findings.push(CheckFinding::problem("store", &error, suggest_fix(&error))),
         Ok(store) => {
             findings.push(CheckFinding::ok("store", format!("can be opened, schema {SCHEMA_VERSION:04}")));

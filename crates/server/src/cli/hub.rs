@@ -10,7 +10,8 @@ use domain::model::provider::Provider;
 use store::command::{FormerSettingsPlan, MAX_FORMER_SETTINGS, SetMetadata, UpsertOutcome, UpsertProvider};
 use store::query::{GetMetadata, GetProvider};
 use store::{
-    Location, RowAuthenticator, Store, StoreError, StoreKeys, StorePurpose, StoreSettings, UptimeClock,
+    AccountListOpener, Location, RowAuthenticator, Store, StoreError, StoreKeys, StorePurpose, StoreSettings,
+    UptimeClock,
 };
 
 use super::data_lock::DataLock;
@@ -102,18 +103,17 @@ fn missing_key_file_error(config: &Config) -> CliError {
 async fn has_keys(config: &Config) -> Result<bool, CliError> {
     let location = parse_store_location(config)?;
     // The row that is read below has no MAC.
-    let store = Store::open(minimal_store_settings(config, location, None)).await?;
+    let store = Store::open(minimal_store_settings(config, location)).await?;
     Ok(store.query(&GetMetadata { name: KEYS_METADATA_NAME }).await?.is_some())
 }
 
-/// Returns the settings of a store that only few operations use. Without `vault`, only rows that have no MAC can be read.
-pub(super) fn minimal_store_settings(
-    config: &Config,
-    location: Location,
-    vault: Option<&Vault>,
-) -> StoreSettings {
-    let any_keys = || StoreKeys { audit: AuditKey::new(0, &[0; 32]), rows: RowAuthenticator::new(&[0; 32]) };
-    let keys = vault.map_or_else(any_keys, Vault::store_keys);
+/// Returns the settings of a store of which only rows without a MAC are read, so that no key file is needed.
+pub(super) fn minimal_store_settings(config: &Config, location: Location) -> StoreSettings {
+    let keys = StoreKeys {
+        audit: AuditKey::new(0, &[0; 32]),
+        rows: RowAuthenticator::new(&[0; 32]),
+        accounts: AccountListOpener::without_keys(),
+    };
     StoreSettings {
         location,
         connections: 2,

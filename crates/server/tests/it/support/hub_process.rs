@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use bowline::cli::{Browser, BrowserRequest, BrowserResponse};
@@ -94,7 +95,7 @@ impl HubProcess {
             client_secret: "the-hub-at-the-bank".into(),
             redirect_uris: vec![format!("{hub}/callback/1000")],
             journal: folder.path().join("bank.jsonl"),
-            clock: std::sync::Arc::new(clock),
+            clock: Arc::new(clock),
             security: SecurityProfile::default(),
         })
         .unwrap();
@@ -368,7 +369,8 @@ impl HubProcess {
     /// Returns whether a connection has ended. Asserts that its tokens and credentials are consistent with that, that at
     /// most one job revokes at the provider, and that its audit chain verifies up to the head in its row.
     pub(crate) async fn verify_consistency(&self, id: &ConnectionId) -> bool {
-        let keys = Vault::new(KeyFile::open(&self.path("hub.keys")).unwrap()).store_keys();
+        let vault = Arc::new(Vault::new(KeyFile::open(&self.path("hub.keys")).unwrap()));
+        let keys = vault.store_keys();
         let audit_key = keys.audit.clone();
         let location = Location::parse(&self.store).unwrap();
         let start = tokio::time::Instant::now();

@@ -19,7 +19,7 @@ pub(crate) fn store_keys() -> StoreKeys {
     let accounts = AccountListOpener::new(|_, key, sealed| {
         (key == ACCOUNTS_KEY).then(|| serde_json::from_slice(sealed).ok())?
     });
-    StoreKeys { audit: audit_key(), rows: RowAuthenticator::new(&[9; 32]).with_accounts(accounts) }
+    StoreKeys { audit: audit_key(), rows: RowAuthenticator::new(&[9; 32]), accounts }
 }
 
 const ACCOUNTS_KEY: &[u8] = b"key of accounts";
