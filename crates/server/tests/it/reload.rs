@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::admin_cli::{run_json, run_text};
-use crate::support::{EndpointStub, HubProcess, json_response, wait_until};
+use crate::support::{EndpointStub, HubProcess, RunningHub, json_response, wait_until};
 
 impl HubProcess {
     /// Replaces a text of the configuration file.
@@ -14,8 +14,11 @@ impl HubProcess {
         std::fs::write(file, known.replacen(from, to, 1)).unwrap();
     }
 
-    async fn wait_for_log(&self, text: &str, times: usize) {
-        wait_until(text, async || self.log().matches(text).count() >= times).await;
+    /// Lets the hub read its configuration again, and waits until its log reports the result.
+    async fn reload(&self, hub: &RunningHub, result: &str) {
+        let times = self.log().matches(result).count();
+        hub.signal("HUP");
+        self.wait_for_log(result, times + 1).await;
     }
 }
 
@@ -26,12 +29,11 @@ fn read_name(site: &HubProcess) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sighup_applies_valid_providers_and_names_other_keys() {
     let site = HubProcess::new(None).await;
-    let mut hub = site.serve(&[]).await;
+    let hub = site.serve(&[]).await;
     site.edit_config("name = \"Maple Trust\"", "name = \"Maple Savings\"");
     site.edit_config("[limit]\n", "[limit]\nprovider_share = 60\n");
 
-    hub.signal("HUP");
-    site.wait_for_log("configuration reloaded", 1).await;
+    site.reload(&hub, "configuration reloaded").await;
 
     assert_eq!(read_name(&site), "Maple Savings");
     let log = site.log();
@@ -39,48 +41,42 @@ async fn sighup_applies_valid_providers_and_names_other_keys() {
     let events = run_json(&site, &["audit", "list", "--subject-kind", "provider", "--subject-id", "1000"]);
     assert_eq!(events["items"][0]["detail"]["changed"], json!(["name"]), "{events}");
 
-    hub.signal("TERM");
-    assert_eq!(hub.wait_for_exit().await, Some(0));
+    hub.stop();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sighup_with_invalid_configuration_changes_nothing() {
     let site = HubProcess::new(None).await;
-    let mut hub = site.serve(&[]).await;
+    let hub = site.serve(&[]).await;
     site.edit_config("name = \"Maple Trust\"", "name = \"Maple Savings\"");
     site.edit_config("country = \"CA\"", "country = \"Canada\"");
 
-    hub.signal("HUP");
-    site.wait_for_log("the configuration was not reloaded", 1).await;
+    site.reload(&hub, "the configuration was not reloaded").await;
 
     let log = site.log();
     assert!(log.contains("bowline.toml: provider 1000: country: expected two letters"), "{log}");
     site.edit_config("country = \"Canada\"", "country = \"CA\"");
     assert_eq!(read_name(&site), "Maple Trust");
-    hub.signal("HUP");
-    site.wait_for_log("configuration reloaded", 1).await;
+    site.reload(&hub, "configuration reloaded").await;
     assert_eq!(read_name(&site), "Maple Savings");
 
-    hub.signal("TERM");
-    assert_eq!(hub.wait_for_exit().await, Some(0));
+    hub.stop();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sighup_rejects_provider_that_needs_a_restart() {
     let site = HubProcess::new(None).await;
-    let mut hub = site.serve(&[]).await;
+    let hub = site.serve(&[]).await;
     // The lease of a refresh in the running hub is shorter than this provider's timeout.
     site.edit_config("[upstream]\n", "[upstream]\ntimeout = \"30s\"\n");
     site.edit_config("name = \"Maple Trust\"", "name = \"Maple Savings\"\ntimeout = \"25s\"");
 
-    hub.signal("HUP");
-    site.wait_for_log("the configuration was not reloaded", 1).await;
+    site.reload(&hub, "the configuration was not reloaded").await;
 
     assert!(site.log().contains("provider 1000: timeout"), "{}", site.log());
     assert_eq!(read_name(&site), "Maple Trust");
 
-    hub.signal("TERM");
-    assert_eq!(hub.wait_for_exit().await, Some(0));
+    hub.stop();
 }
 
 /// Returns the URL of the bank in a configuration.
@@ -95,13 +91,12 @@ async fn grant_before_reload_is_revoked_at_former_endpoints() {
     let site = HubProcess::new(None).await;
     site.initialize().await;
     let acme = site.add_recipient("Acme Budget");
-    let mut hub = site.serve(&[]).await;
+    let hub = site.serve(&[]).await;
     let tokens = site.connect(&acme, "alice").await;
     let server = EndpointStub::new(|_| json_response(200, &json!({}))).await;
     let config = std::fs::read_to_string(site.path("bowline.toml")).unwrap();
     std::fs::write(site.path("bowline.toml"), config.replace(&find_bank(&config), &server.url)).unwrap();
-    hub.signal("HUP");
-    site.wait_for_log("configuration reloaded", 1).await;
+    site.reload(&hub, "configuration reloaded").await;
 
     assert_eq!(site.api().revoke(&tokens.access).await.status, 204);
     wait_until("the revocation is accepted", async || {
@@ -110,8 +105,7 @@ async fn grant_before_reload_is_revoked_at_former_endpoints() {
     .await;
 
     assert_eq!(server.calls().len(), 0, "the grant belongs to the former endpoints");
-    hub.signal("TERM");
-    assert_eq!(hub.wait_for_exit().await, Some(0));
+    hub.stop();
 }
 
 /// The secret of the former client must stay usable, and its file may get another content.
@@ -120,7 +114,7 @@ async fn file_of_former_client_is_not_read_after_reload() {
     let site = HubProcess::new(None).await;
     site.initialize().await;
     let acme = site.add_recipient("Acme Budget");
-    let mut hub = site.serve(&[]).await;
+    let hub = site.serve(&[]).await;
     let tokens = site.connect(&acme, "alice").await;
     let server = EndpointStub::new(|_| json_response(200, &json!({}))).await;
     std::fs::write(site.path("new.secret"), "new-secret").unwrap();
@@ -128,8 +122,7 @@ async fn file_of_former_client_is_not_read_after_reload() {
     site.edit_config("bank.secret", "new.secret");
     let bank = find_bank(&std::fs::read_to_string(site.path("bowline.toml")).unwrap());
     site.edit_config(&format!("{bank}/token"), &format!("{}/token", server.url));
-    hub.signal("HUP");
-    site.wait_for_log("configuration reloaded", 1).await;
+    site.reload(&hub, "configuration reloaded").await;
     std::fs::write(site.path("bank.secret"), "new-secret").unwrap();
 
     assert_eq!(site.api().revoke(&tokens.access).await.status, 204);
@@ -138,8 +131,7 @@ async fn file_of_former_client_is_not_read_after_reload() {
     })
     .await;
 
-    hub.signal("TERM");
-    assert_eq!(hub.wait_for_exit().await, Some(0));
+    hub.stop();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -325,6 +325,8 @@ async fn check_no_secret_written(database: Option<String>) {
 
     story.site.inject_faults(json!({"fail": 503})).await;
     assert_eq!(story.site.api().revoke(&access).await.status, 204);
+    // A thread writes the log, and what it has not written yet is lost when the process is killed.
+    story.site.wait_for_log("connection ended", 1).await;
     drop(hub); // SIGKILL
     story.add_exchanged_secrets();
     story.assert_no_secret_written("killed before the provider was notified of an end").await;
@@ -364,7 +366,7 @@ async fn check_no_secret_written(database: Option<String>) {
         assert!(names.contains(name), "{name} was not searched: {names:?}");
     }
     let log = story.site.log();
-    assert!(log.contains("TRACE") && log.contains("connection ended"), "the log must be verbose");
+    assert!(log.contains("TRACE"), "the log must be verbose");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -228,6 +228,11 @@ impl HubProcess {
         std::fs::read_to_string(self.path("hub.log")).unwrap_or_default()
     }
 
+    /// Waits until the log contains a text a number of times.
+    pub(crate) async fn wait_for_log(&self, text: &str, times: usize) {
+        wait_until(text, async || self.log().matches(text).count() >= times).await;
+    }
+
     /// Starts the hub once, which creates the store and the key file that other commands need, and stops it again.
     pub(crate) async fn initialize(&self) {
         if !self.store.starts_with("sqlite:") {
