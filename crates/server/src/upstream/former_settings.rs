@@ -46,10 +46,7 @@ pub async fn plan_former_settings(
         if changes.is_empty() {
             continue;
         }
-        let is_replaced = |change: &FormerSecretChange| *change == FormerSecretChange::Replaced;
-        let replaced =
-            changes.iter().filter(|(_, change)| is_replaced(change)).map(|(path, _)| path.as_str());
-        let mut settings = replace_sources(settings, &wanted.settings, replaced);
+        let mut settings = replace_sources(settings, &wanted.settings, &changes);
         for (path, change) in &changes {
             let secret = match change {
                 FormerSecretChange::Replaced => new_secrets.get(path).cloned(),

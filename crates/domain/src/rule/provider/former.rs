@@ -1,6 +1,6 @@
 //! The secrets of former settings of a provider: of those with endpoints that it has no longer, at which grants are still revoked.
 //!
-//! Two settings have the same client if its id and the method of its authentication are the same.
+//! Two settings have the same client if its id is the same. Whether it has the same secret in both is seen from the secret.
 
 use std::collections::BTreeMap;
 
@@ -28,10 +28,9 @@ pub enum FormerSecretChange {
     Lost,
 }
 
+/// Returns whether two settings have the same client, with any method of authentication: several methods use the same secret.
 fn is_same_client(first: &ProviderSettings, second: &ProviderSettings) -> bool {
-    first.client_id == second.client_id
-        && first.auth == second.auth
-        && first.upstream_client == second.upstream_client
+    first.client_id == second.client_id && first.upstream_client == second.upstream_client
 }
 
 /// Returns former settings with the locations at which their secrets are read.
@@ -51,7 +50,8 @@ pub fn detach_secrets(mut former: ProviderSettings, current: &ProviderSettings) 
 /// Returns the effects of a change from the settings `old` to `new` on the secrets of former settings, by the paths of the secrets.
 ///
 /// Only a secret that is that of the old settings follows: a client that has the same id at two servers may have two secrets. With
-/// `leaves_endpoints`, a new secret may be that of the new server, so it is not sent to a former one.
+/// `leaves_endpoints`, a new secret may be that of the new server, so it is not sent to a former one; and if the method of
+/// authentication changes too, the files may get the secrets of the new server, so the old ones are copied.
 pub fn follow_change(
     former: StoredSecrets<'_>,
     (old, new): (StoredSecrets<'_>, StoredSecrets<'_>),
@@ -60,7 +60,8 @@ pub fn follow_change(
     if !is_same_client(former.settings, old.settings) {
         return BTreeMap::new();
     }
-    let keeps_client = is_same_client(old.settings, new.settings);
+    let is_other_client = !is_same_client(old.settings, new.settings);
+    let keeps_client = !is_other_client && (!leaves_endpoints || old.settings.auth == new.settings.auth);
     let (old_sources, new_sources) = (old.settings.secret_sources(), new.settings.secret_sources());
     let evaluate = |path: &str, source: SecretSource| {
         let known = former.secrets.get(path);
@@ -82,17 +83,12 @@ pub fn follow_change(
         if is_stored || is_still_shared {
             return None;
         }
-        let is_lost = is_other_client(old.settings, new.settings)
+        let is_lost = is_other_client
             && new_sources.iter().any(|(used_by, used)| *used == source && is_of_client([path, used_by]));
         Some(if is_lost { FormerSecretChange::Lost } else { FormerSecretChange::Copied(source) })
     };
     let sources = former.settings.secret_sources().into_iter();
     sources.filter_map(|(path, source)| Some((path.clone(), evaluate(&path, source)?))).collect()
-}
-
-/// Returns whether a change of settings brings another client, whatever the method of its authentication is.
-fn is_other_client(old: &ProviderSettings, new: &ProviderSettings) -> bool {
-    old.client_id != new.client_id || old.upstream_client != new.upstream_client
 }
 
 /// Returns whether one of the secrets at these paths belongs to the client and not to the connection to the provider.
@@ -113,29 +109,29 @@ fn find_certificate(settings: &ProviderSettings) -> Option<&str> {
     settings.tls.as_ref()?.certificate.as_deref()
 }
 
-/// Returns former settings that have the secrets of `new` at these paths, with the certificate or algorithm that belongs to them.
-pub fn replace_sources<'p>(
+/// Returns former settings with the locations of their secrets after these changes: a replaced secret is where that of `new` is, with
+/// the certificate or algorithm that belongs to it, and every other one is in the store.
+pub fn replace_sources(
     mut former: ProviderSettings,
     new: &ProviderSettings,
-    paths: impl Iterator<Item = &'p str>,
+    changes: &BTreeMap<String, FormerSecretChange>,
 ) -> ProviderSettings {
     let sources = new.secret_sources();
-    for path in paths {
-        let Some(source) = sources.get(path) else { continue };
-        for (name, former_source) in former.secret_sources_mut() {
-            if name == path {
-                former_source.clone_from(source);
+    for (path, source) in former.secret_sources_mut() {
+        match (changes.get(&path), sources.get(&path)) {
+            (Some(FormerSecretChange::Replaced), Some(new_source)) => source.clone_from(new_source),
+            (Some(FormerSecretChange::Copied(_) | FormerSecretChange::Lost), _) => {
+                *source = SecretSource::Sealed;
             }
+            (Some(FormerSecretChange::Replaced), None) | (None, _) => {}
         }
-        match path {
-            "auth_key" => former.auth_algorithm = new.auth_algorithm,
-            "tls.key" => {
-                if let Some(tls) = &mut former.tls {
-                    tls.certificate = find_certificate(new).map(str::to_owned);
-                }
-            }
-            _ => {}
-        }
+    }
+    let is_replaced = |path: &str| changes.get(path) == Some(&FormerSecretChange::Replaced);
+    if is_replaced("auth_key") {
+        former.auth_algorithm = new.auth_algorithm;
+    }
+    if let Some(tls) = former.tls.as_mut().filter(|_| is_replaced("tls.key")) {
+        tls.certificate = find_certificate(new).map(str::to_owned);
     }
     former
 }
@@ -287,7 +283,37 @@ mod tests {
             SecretSource::Sealed
         );
         let post = json!({"auth": "client_secret_post", "client_secret": {"file": "a"}});
-        assert_eq!(read(&post), SecretSource::Sealed, "the method is another one");
+        assert_eq!(read(&post), SecretSource::File("a".into()), "the secret is the same with another method");
+    }
+
+    #[test]
+    fn secret_follows_client_after_change_of_its_method() {
+        let (basic, post) = (json!({}), json!({"auth": "client_secret_post"}));
+        let (basic_file, mut post_file) = (file("a"), file("a"));
+        post_file["auth"] = json!("client_secret_post");
+        let key = json!({"auth": "private_key_jwt", "client_secret": null});
+
+        let replaced = follow((&basic, "a"), (&post, "a"), (&post, "b"), false);
+        assert_eq!(replaced, Some(FormerSecretChange::Replaced), "a stolen secret must not stay in use");
+        assert_eq!(follow((&basic, "x"), (&post, "a"), (&post, "b"), false), None, "it is another secret");
+        let with_method = follow((&basic, "a"), (&basic, "a"), (&post, "b"), false);
+        assert_eq!(with_method, Some(FormerSecretChange::Replaced));
+        let of_method = follow((&basic_file, ""), (&basic_file, ""), (&post_file, ""), false);
+        assert_eq!(of_method, None, "the file is still that of the client");
+        let without_secret = follow((&basic_file, ""), (&basic_file, ""), (&key, ""), false);
+        assert_eq!(without_secret, Some(FormerSecretChange::Copied(SecretSource::File("a".into()))));
+    }
+
+    #[test]
+    fn copied_secret_is_read_from_the_store() {
+        let old = with_all_secrets("first", "client_secret_basic");
+        let new = with_all_secrets("first", "client_secret_post");
+
+        let former = replace_sources(old.clone(), &new, &follow_reuse(&old, &new));
+
+        // The file may get the secret of the new server, and the current settings name it.
+        let read = detach_secrets(former, &new);
+        assert!(read.secret_sources().into_values().all(|source| source == SecretSource::Sealed));
     }
 
     #[test]
@@ -308,7 +334,7 @@ mod tests {
         };
 
         let changes = follow_change(stored(&old), (stored(&old), stored(&new)), false);
-        let replaced = replace_sources(old.clone(), &new, changes.keys().map(String::as_str));
+        let replaced = replace_sources(old.clone(), &new, &changes);
         let of_renewal = follow_change(stored(&old), (stored(&old), stored(&renewed)), false);
         let other_algorithm =
             ProviderSettings { auth_algorithm: Some(SigningAlgorithm::Ps256), ..old.clone() };

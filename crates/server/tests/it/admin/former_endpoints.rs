@@ -45,6 +45,10 @@ async fn replaced_secret_applies_to_former_endpoints(kit: TestHub) {
     // The bank accepts only the secret that comes last.
     replace(&json!("former-secret")).await;
     update_prairie(&kit, "", &move_endpoints(&read_settings(&kit).await, &server.url)).await;
+    // The client authenticates with the same secret in another way.
+    let mut settings = read_settings(&kit).await;
+    settings["auth"] = json!("client_secret_post");
+    assert_eq!(update_prairie(&kit, "", &settings).await["changed"], json!(["auth"]));
     replace(&good).await;
 
     assert_eq!(kit.revoke(&tokens.access).await.status, 204);
