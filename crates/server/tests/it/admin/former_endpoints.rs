@@ -2,22 +2,25 @@
 
 use std::time::Duration;
 
+use domain::model::connection::UpstreamRevocation;
 use domain::model::provider::SigningAlgorithm;
 use http::Method;
 use serde_json::{Value, json};
 
 use super::new_providers::take_prairie_settings;
 use super::provider_changes::{
-    add_prairie, connect_prairie, list_revocations, move_endpoints, read_settings,
+    add_prairie, change_configured, connect_prairie, list_revocations, move_endpoints, read_settings,
     start_new_server, update_prairie, wait_for_accepted_revocation,
 };
 use crate::independent_provider::create_signing_key;
-use crate::support::{TestHub, on_both};
+use crate::support::{SCOPE, TestHub, on_both};
 
 on_both!(
     replaced_secret_applies_to_former_endpoints,
     replaced_key_of_former_endpoints_is_not_published,
     former_settings_are_deleted_when_no_grant_needs_them,
+    expired_access_token_is_revoked_at_former_endpoints,
+    client_of_registration_revokes_at_former_endpoints,
 );
 
 /// Lets some hours pass and runs the purge, until it has examined every connection and deleted what is not needed.
@@ -96,4 +99,55 @@ async fn former_settings_are_deleted_when_no_grant_needs_them(kit: TestHub) {
     purge(&kit).await;
 
     assert_eq!(count_former_settings(&kit, 3000).await, "0");
+}
+
+/// Moves the configured provider to the endpoints of another server.
+async fn move_configured(kit: &TestHub, url: &str) {
+    change_configured(kit, |settings| {
+        settings.token_endpoint = Some(format!("{url}/token"));
+        settings.revocation_endpoint = Some(format!("{url}/revoke"));
+    })
+    .await;
+}
+
+/// Without a refresh token, the end of a connection revokes its access token, whose expiry a provider may not enforce.
+async fn expired_access_token_is_revoked_at_former_endpoints(kit: TestHub) {
+    let acme = kit.acme();
+    kit.inject_faults(json!({"token_response": "no_refresh_token"})).await;
+    let tokens = kit.connect(&acme).await;
+    kit.inject_faults(json!({"token_response": "normal"})).await;
+    let server = start_new_server().await;
+    move_configured(&kit, &server.url).await;
+
+    purge(&kit).await;
+    assert_eq!(count_former_settings(&kit, 1000).await, "1", "the end of the connection needs them");
+    let refreshed = kit.refresh(&acme, &tokens.refresh).await.json();
+    assert_eq!(kit.revoke(refreshed["access_token"].as_str().unwrap()).await.status, 204);
+    // The bank accepts the revocation of an expired token, which proves nothing.
+    kit.wait_until("the access token is revoked", async || {
+        kit.load_connection(&tokens.id).await.provider_revocation == UpstreamRevocation::Unknown
+    })
+    .await;
+    purge(&kit).await;
+
+    assert_eq!(count_former_settings(&kit, 1000).await, "0");
+    assert!(server.calls().is_empty(), "the token belongs to the former endpoints");
+}
+
+async fn client_of_registration_revokes_at_former_endpoints(kit: TestHub) {
+    kit.enable_client_registration().await;
+    let recipient = kit.create_approved_recipient().await;
+    kit.wait_for_registration_state(&recipient, "active").await;
+    let tokens = kit.connect_at(1000, &recipient, "alice", &["mt-alice-chequing"], SCOPE).await;
+    let server = start_new_server().await;
+    move_configured(&kit, &server.url).await;
+    let other = json!({"upstream_client_id": "other", "upstream_client_secret": "secret"});
+    let replaced = kit.take_registration_step(&recipient, "activate", other).await;
+    assert_eq!(replaced.status, 409, "the client of an active registration is never replaced");
+
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204);
+    wait_for_accepted_revocation(&kit, &tokens.id).await;
+
+    assert_eq!(kit.list_grant_states().await, ["ended"]);
+    assert!(server.calls().is_empty(), "the token belongs to the former endpoints");
 }
