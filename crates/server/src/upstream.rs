@@ -64,3 +64,4 @@ pub use refresh::confirm_invalid_grant;
 pub use revocation::run_revocation;
 pub use sealed_token::open_connection_grant_id;
 pub use token_response::TokenResponse;
+pub use transport::drop_unused_clients;

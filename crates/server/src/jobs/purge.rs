@@ -8,6 +8,7 @@ use store::query::ListFormerSettings;
 use crate::context::RequestContext;
 use crate::error::InternalError;
 use crate::telemetry::monotonic_now;
+use crate::upstream;
 
 /// The maximum number of rows that one transaction deletes. It is small, so that other transactions do not wait long
 /// for locks or for the only writer of SQLite.
@@ -47,6 +48,8 @@ pub async fn purge(ctx: &RequestContext) -> Result<PurgeOutcome, InternalError> 
     }
     if !outcome.has_more {
         delete_former_settings(ctx).await?;
+        // Another node may have deleted former settings, too.
+        upstream::drop_unused_clients(ctx).await?;
     }
     Ok(outcome)
 }

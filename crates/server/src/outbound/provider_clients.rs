@@ -71,6 +71,22 @@ impl ProviderClients {
         client.fits(provider).then(|| client.clone())
     }
 
+    /// Returns whether no client is kept.
+    pub fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Keeps only the clients of these providers, which may have current or former settings. A client that is dropped releases its
+    /// connections, certificates and keys as soon as its last call has ended.
+    pub fn retain_fitting(&self, providers: &[Provider]) {
+        let fits = |(id, endpoints): &(ProviderId, i64), client: &ProviderClient| {
+            let has_key =
+                |provider: &&Provider| provider.id == *id && provider.version.endpoints == *endpoints;
+            providers.iter().find(has_key).is_some_and(|provider| client.fits(provider))
+        };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, client| fits(key, client));
+    }
+
     /// Replaces the client for the endpoints of a provider.
     pub fn insert(&self, provider: &Provider, client: ProviderClient) {
         let key = (provider.id, provider.version.endpoints);

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use domain::model::provider::{Provider, ProviderSettings, SecretSource, TransportSettings};
 use domain::rule::provider::is_pem;
+use store::query::{ListFormerSettings, ListProviders};
 
+use super::grant_secret::with_former_settings;
 use super::hub_secrets::load_hub_secret;
 use super::provider_client::build_outbound;
 use crate::context::RequestContext;
+use crate::error::InternalError;
 use crate::outbound::{FileStamp, Outbound, OutboundError, ProviderClient};
 
 /// Returns the HTTP client for the calls to a provider. If the provider has settings for its calls, the client is kept until
@@ -55,6 +58,24 @@ pub(super) async fn outbound_for(
     let outbound = client.outbound.clone();
     app.provider_clients().insert(provider, client);
     Ok(outbound)
+}
+
+/// Drops the HTTP clients of settings that no longer exist, so that certificates and keys do not stay in memory longer than in the
+/// store.
+pub async fn drop_unused_clients(ctx: &RequestContext) -> Result<(), InternalError> {
+    let clients = ctx.app().provider_clients();
+    if clients.is_empty() {
+        return Ok(());
+    }
+    let mut used = ctx.ask(&ListProviders).await?.rows;
+    for former in ctx.ask(&ListFormerSettings).await? {
+        let current = used.iter().find(|provider| provider.id == former.provider_id).cloned();
+        used.extend(current.map(|provider| with_former_settings(provider, former)));
+    }
+    used.retain(|provider| provider.settings.has_own_transport());
+    // A call that began before these lists were read may add its client again. The next round drops it.
+    clients.retain_fitting(&used);
+    Ok(())
 }
 
 async fn load(ctx: &RequestContext, provider: &Provider) -> Result<Outbound, String> {

@@ -203,4 +203,14 @@ pub(super) const PROVIDER_CALL_MUTANTS: &[Mutant] = &[
         expected_failure: "a bearer token was sent to the redirect target",
         always: false,
     },
+    Mutant {
+        name: "the recovery of a code without a customer revokes a grant that may be shared",
+        file: "crates/server/src/upstream/revocation.rs",
+        original: "            GrantSharing::Unknown => Ok((AttemptOutcome::Refused, CUSTOMER_NOT_KNOWN.to_owned())),\n",
+        replacement: "",
+        tests: TestTarget::Integration,
+        test: "shared_grant::recovered_code_without_identity_waits_for_operator",
+        expected_failure: "the code is settled",
+        always: false,
+    },
 ];

@@ -1,11 +1,19 @@
-//! Tests of the endpoints that a provider has no longer: their secrets, and the end of their settings.
+//! Tests of the endpoints that a provider has no longer: their secrets, their HTTP clients, and the end of their settings.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use domain::model::connection::UpstreamRevocation;
 use domain::model::provider::SigningAlgorithm;
-use http::Method;
+use http::{Method, Request};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use super::new_providers::take_prairie_settings;
 use super::provider_changes::{
@@ -13,7 +21,7 @@ use super::provider_changes::{
     start_new_server, update_prairie, wait_for_accepted_revocation,
 };
 use crate::independent_provider::create_signing_key;
-use crate::support::{SCOPE, TestHub, on_both};
+use crate::support::{SCOPE, TestHub, json_response, on_both};
 
 on_both!(
     replaced_secret_applies_to_former_endpoints,
@@ -21,6 +29,7 @@ on_both!(
     former_settings_are_deleted_when_no_grant_needs_them,
     expired_access_token_is_revoked_at_former_endpoints,
     client_of_registration_revokes_at_former_endpoints,
+    http_client_of_deleted_former_settings_is_dropped,
 );
 
 /// Lets some hours pass and runs the purge, until it has examined every connection and deleted what is not needed.
@@ -150,4 +159,57 @@ async fn client_of_registration_revokes_at_former_endpoints(kit: TestHub) {
 
     assert_eq!(kit.list_grant_states().await, ["ended"]);
     assert!(server.calls().is_empty(), "the token belongs to the former endpoints");
+}
+
+/// A server of the bank that accepts every call, and counts its open connections.
+struct CountingServer {
+    url: String,
+    open: Arc<AtomicUsize>,
+}
+
+impl CountingServer {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let open = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&open);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let counter = Arc::clone(&counter);
+                counter.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(async move {
+                    let answer = service_fn(|_: Request<Incoming>| async {
+                        Ok::<_, Infallible>(json_response(200, &json!({})))
+                    });
+                    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
+                    counter.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
+        });
+        Self { url, open }
+    }
+
+    fn count_open_connections(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+}
+
+async fn http_client_of_deleted_former_settings_is_dropped(kit: TestHub) {
+    let former = CountingServer::start().await;
+    let mut body = take_prairie_settings(&kit).await;
+    body["revocation_endpoint"] = json!(format!("{}/revoke", former.url));
+    // With settings for its calls, the provider has an HTTP client of its own.
+    body["headers"] = json!({"x-fapi-financial-id": "prairie"});
+    kit.run_admin_operation(Method::POST, "/providers", Some(body)).await;
+    let (_, tokens) = connect_prairie(&kit).await;
+    let server = start_new_server().await;
+    update_prairie(&kit, "", &move_endpoints(&read_settings(&kit).await, &server.url)).await;
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204);
+    wait_for_accepted_revocation(&kit, &tokens.id).await;
+    assert_eq!(former.count_open_connections(), 1, "the connection is kept for the next call");
+
+    purge(&kit).await;
+
+    assert_eq!(count_former_settings(&kit, 3000).await, "0");
+    kit.wait_until("the connections are closed", async || former.count_open_connections() == 0).await;
 }
