@@ -8,8 +8,9 @@ use domain::Timestamp;
 use domain::id::ProviderId;
 use domain::model::provider::Provider;
 use domain::rule::provider_metadata::MetadataError;
+use url::Url;
 
-use crate::outbound::OutboundError;
+use crate::outbound::{OutboundError, TlsFailure};
 
 /// The time after which metadata are requested again.
 const REFRESH_INTERVAL: Duration = Duration::from_hours(1);
@@ -26,29 +27,41 @@ pub(crate) struct DiscoveryError {
     reasons: String,
     /// True if there is a document, which is not acceptable.
     is_rejected: bool,
+    /// The reason of a failed TLS handshake.
+    tls_failure: Option<TlsFailure>,
 }
 
 impl DiscoveryError {
     /// Creates an error for an issuer that cannot be reached.
     pub(crate) fn new(reason: &(impl ToString + ?Sized)) -> Self {
-        Self { reasons: reason.to_string(), is_rejected: false }
+        Self { reasons: reason.to_string(), is_rejected: false, tls_failure: None }
     }
 
-    /// Creates an error from the reason for each URL. `is_rejected` is true if one of them has a document.
-    pub(crate) fn for_urls(reasons: &[String], is_rejected: bool) -> Self {
-        Self { reasons: reasons.join("\n"), is_rejected }
+    /// Creates an error from the error of each URL.
+    pub(crate) fn for_urls(errors: &[(Url, Self)]) -> Self {
+        let reasons: Vec<_> = errors.iter().map(|(url, error)| format!("{url}: {error}")).collect();
+        Self {
+            reasons: reasons.join("\n"),
+            is_rejected: errors.iter().any(|(_, error)| error.is_rejected),
+            tls_failure: errors.iter().find_map(|(_, error)| error.tls_failure),
+        }
     }
 
     /// Creates an error for metadata that name other endpoints too often.
     pub(crate) fn too_many_changes() -> Self {
         let reasons =
             "the metadata have named other endpoints too often while connections with earlier ones exist";
-        Self { reasons: reasons.to_owned(), is_rejected: true }
+        Self { is_rejected: true, ..Self::new(reasons) }
     }
 
     /// Returns whether there is a document, which is not acceptable.
     pub(crate) const fn is_rejected(&self) -> bool {
         self.is_rejected
+    }
+
+    /// Returns the reason of a failed TLS handshake with the issuer.
+    pub(crate) const fn tls_failure(&self) -> Option<TlsFailure> {
+        self.tls_failure
     }
 }
 
@@ -60,7 +73,11 @@ impl From<MetadataError> for DiscoveryError {
 
 impl From<OutboundError> for DiscoveryError {
     fn from(error: OutboundError) -> Self {
-        Self::new(&error)
+        let tls_failure = match error {
+            OutboundError::Tls(failure) => Some(failure),
+            _ => None,
+        };
+        Self { tls_failure, ..Self::new(&error) }
     }
 }
 

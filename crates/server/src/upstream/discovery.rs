@@ -34,17 +34,14 @@ pub(crate) async fn request_metadata(
     let urls = metadata_urls(issuer)
         .ok_or_else(|| DiscoveryError::new("the issuer is not a URL without query and fragment"))?;
     let find = async {
-        let (mut reasons, mut is_rejected) = (Vec::new(), false);
+        let mut errors = Vec::new();
         for url in urls {
             match request_document(outbound, &url, issuer, allow_http).await {
                 Ok(metadata) => return Ok((metadata, url)),
-                Err(error) => {
-                    is_rejected |= error.is_rejected();
-                    reasons.push(format!("{url}: {error}"));
-                }
+                Err(error) => errors.push((url, error)),
             }
         }
-        Err(DiscoveryError::for_urls(&reasons, is_rejected))
+        Err(DiscoveryError::for_urls(&errors))
     };
     let result = tokio::time::timeout(DISCOVERY_TIMEOUT, find).await;
     result.unwrap_or_else(|_| Err(DiscoveryError::new("the metadata did not arrive in time")))

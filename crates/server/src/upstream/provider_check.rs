@@ -111,14 +111,12 @@ impl ProviderCheck<'_> {
     ) -> Vec<CheckResult> {
         let settings = self.settings;
         let probes = Probes::new(self, credentials);
-        let discovered = self.request_metadata().await;
+        let discovered = self.request_metadata(&probes).await;
         let (metadata_check, found) = discovered.map_or((None, None), |(check, found)| (Some(check), found));
-        // The reason of a failed handshake with the issuer belongs to the result about TLS, too.
-        let issuer = settings.issuer.as_deref().filter(|_| found.is_none());
         let metadata = found.as_ref().or(self.metadata);
         let find = |endpoint| settings.find_endpoint(metadata, endpoint);
         // Each call may last as long as the timeout, and the caller of the check waits only a little longer.
-        let (authorization, token, par, revocation, introspection, grants, keys, data, registration, ()) = tokio::join!(
+        let (authorization, token, par, revocation, introspection, grants, keys, data, registration) = tokio::join!(
             probes.check_authorization_endpoint(find(ProviderEndpoint::Authorization)),
             probes.check_token_endpoint(find(ProviderEndpoint::Token), settings.uses_dpop(metadata)),
             optional(self.find_pushed_request_endpoint(metadata), |endpoint| {
@@ -139,7 +137,6 @@ impl ProviderCheck<'_> {
             optional(settings.dynamic_registration.as_ref(), |registration| {
                 probes.check_registration_endpoint(registration, initial_access_token)
             }),
-            probes.note_handshake(issuer),
         );
         let (data, versions) = data;
         let of_connection = [metadata_check, probes.tls_result(), Some(authorization), Some(token), par];
@@ -153,7 +150,7 @@ impl ProviderCheck<'_> {
 
     /// Requests the metadata of the issuer. They are not needed if the settings name every endpoint, but show more about the
     /// provider.
-    async fn request_metadata(&self) -> Option<(CheckResult, Option<ProviderMetadata>)> {
+    async fn request_metadata(&self, probes: &Probes<'_>) -> Option<(CheckResult, Option<ProviderMetadata>)> {
         const NAME: &str = "metadata";
         const CHANGE: &str = "correct issuer, or set the endpoints explicitly";
         let issuer = self.settings.issuer.as_deref()?;
@@ -168,7 +165,13 @@ impl ProviderCheck<'_> {
                     "correct issuer to the one in the document, metadata_hosts, or the endpoints",
                 ),
             },
-            Err(error) => (error.to_string(), CHANGE),
+            Err(error) => {
+                // The reason of a failed handshake belongs to the result about TLS, too.
+                if let Some(failure) = error.tls_failure() {
+                    probes.store_failed_handshake(issuer, failure);
+                }
+                (error.to_string(), CHANGE)
+            }
         };
         // The reason for each URL is on a line of its own.
         let error = error.replace('\n', "; ");

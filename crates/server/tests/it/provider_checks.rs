@@ -64,6 +64,27 @@ async fn fault_of_certificate_is_named_with_setting() {
     }
 }
 
+#[tokio::test]
+async fn issuer_is_called_only_for_its_metadata() {
+    let kit = TestHub::new().await;
+    let issuer = EndpointStub::new(|_| json_response(404, &json!({}))).await;
+    let url = issuer.url.clone();
+    kit.update_provider_settings(1000, |settings| settings.issuer = Some(url)).await;
+
+    let metadata = find_check(&kit, "metadata").await;
+
+    assert_check(&metadata, "undetermined", "not needed", "");
+    let calls = issuer.calls();
+    assert!(calls.iter().all(|call| call.headers["accept"] == "application/json"), "{calls:?}");
+    assert!(calls.len() >= 2, "each of the two URLs is requested: {calls:?}");
+    let certificate = TestAuthority::new().issue("localhost");
+    let untrusted = TlsStub::start(certificate, |_| Response::new(String::new())).await;
+    let url = untrusted.url.clone();
+    kit.update_provider_settings(1000, |settings| settings.issuer = Some(url)).await;
+    let tls = find_check(&kit, "tls").await;
+    assert_check(&tls, "failed", "localhost", "set tls.ca");
+}
+
 /// Lets Maple Trust be a stub whose metadata have these members, and whose other endpoints respond with a function.
 async fn use_stub(
     kit: &TestHub,

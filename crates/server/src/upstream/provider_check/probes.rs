@@ -14,7 +14,6 @@ use domain::rule::provider_check::{
     evaluate_pushed_request, evaluate_registration_response, evaluate_revocation_response,
     evaluate_token_response,
 };
-use domain::rule::provider_metadata::metadata_urls;
 use domain::rule::provider_response::ProviderErrorCode;
 use http::{HeaderMap, StatusCode, header};
 use reqwest::RequestBuilder;
@@ -82,11 +81,10 @@ impl<'a> Probes<'a> {
         Some(CheckResult::failed(NAME, details.join("; "), suggest_tls_change(*first, setting)))
     }
 
-    /// Calls the host of an issuer whose metadata could not be read, only for the handshake.
-    pub(super) async fn note_handshake(&self, issuer: Option<&str>) {
-        if let Some([url, _]) = issuer.and_then(metadata_urls) {
-            // The caller has reported the failure of the call itself.
-            let _ = self.get(url.as_str(), "issuer").await;
+    /// Stores that the handshake with the host of the issuer failed.
+    pub(super) fn store_failed_handshake(&self, issuer: &str, failure: TlsFailure) {
+        if let Ok(url) = Url::parse(issuer) {
+            self.store_handshake(&url, Err((failure, "issuer")));
         }
     }
 
@@ -386,7 +384,14 @@ impl<'a> Probes<'a> {
             Err(OutboundError::Tls(failure)) => Some(Err((*failure, setting))),
             Err(_) => None,
         };
-        if let (Some(handshake), "https", Some(host)) = (handshake, url.scheme(), url.host_str()) {
+        if let Some(handshake) = handshake {
+            self.store_handshake(url, handshake);
+        }
+        result
+    }
+
+    fn store_handshake(&self, url: &Url, handshake: Handshake) {
+        if let ("https", Some(host)) = (url.scheme(), url.host_str()) {
             let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
             let mut handshakes = self.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
             let known = handshakes.entry(format!("{host}{port}")).or_insert(handshake);
@@ -395,7 +400,6 @@ impl<'a> Probes<'a> {
                 *known = handshake;
             }
         }
-        result
     }
 }
 
