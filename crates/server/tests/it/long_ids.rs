@@ -1,33 +1,13 @@
 //! Tests of ids of a provider that are as long as possible, and of longer ones.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use http::Response;
 use serde_json::json;
 
-use crate::support::{EndpointStub, TestHub, json_response};
-
-/// The log of this test.
-#[derive(Clone, Default)]
-struct LogBuffer(Arc<Mutex<Vec<u8>>>);
-
-impl Write for LogBuffer {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+use crate::support::{CapturedLog, EndpointStub, TestHub, json_response};
 
 #[tokio::test]
 async fn id_of_172_bytes_is_served_and_longer_one_is_logged() {
-    let log = LogBuffer::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
-    let _default = tracing::subscriber::set_default(subscriber);
+    let log = CapturedLog::start();
     let kit = TestHub::new().await;
     let tokens = kit.connect_at(1000, &kit.acme(), "alice", &[], "ACCOUNT_BASIC STATEMENTS").await;
     let account = kit.fetch_account_id(&tokens.access).await;
@@ -53,9 +33,8 @@ async fn id_of_172_bytes_is_served_and_longer_one_is_logged() {
     assert_eq!((served.as_array().unwrap().len(), id.len() <= 256), (1, true), "{served}");
     assert_eq!(list.headers["bowline-omitted"], "1");
     assert_eq!(kit.read(&format!("{path}/{id}"), &tokens.access).await.body, "%PDF-");
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    let lines: Vec<_> = log.lines().filter(|line| line.contains("too long to be served")).collect();
+    let lines = log.find_lines("too long to be served");
     assert_eq!(lines.len(), 1, "one line in ten seconds: {lines:?}");
     assert!(lines[0].contains("WARN") && lines[0].contains("statements[1].statementId"), "{}", lines[0]);
-    assert!(!log.contains("yyyy"), "no value of a response is logged");
+    assert!(!log.text().contains("yyyy"), "no value of a response is logged");
 }

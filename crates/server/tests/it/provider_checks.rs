@@ -1,14 +1,14 @@
 //! Tests of the check of a provider with servers that have one fault each, and of the command that shows the results.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::Stdio;
+use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};
 
 use domain::model::provider::TlsSettings;
 use http::{Method, Response};
 use serde_json::{Value, json};
 
 use crate::server_process::decode_output;
-use crate::support::{EndpointStub, HubProcess, TestAuthority, TestHub, TlsStub, json_response};
+use crate::support::{EndpointStub, HubProcess, TestAuthority, TestHub, TlsStub, json_response, wait_until};
 
 /// Returns the check with a name from the test of Maple Trust.
 async fn find_check(kit: &TestHub, name: &str) -> Value {
@@ -243,30 +243,80 @@ fn second_provider(config: &str, more: &str) -> String {
     format!("[[provider]]\n{section}{more}")
 }
 
+/// A running command that tests a provider and waits for the address at which its login ends.
+struct InteractiveTest {
+    process: Child,
+    stdin: ChildStdin,
+    stderr: BufReader<ChildStderr>,
+    url: String,
+}
+
+impl InteractiveTest {
+    /// Starts the command, and waits until it shows the address of the login.
+    fn start(site: &HubProcess, provider: &str) -> Self {
+        let mut command = site.command(&[], &["--json", "provider", "test", provider, "--interactive"]);
+        let mut process =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdin = process.stdin.take().unwrap();
+        let mut stderr = BufReader::new(process.stderr.take().unwrap());
+        let mut shown = String::new();
+        let url = loop {
+            let mut line = String::new();
+            assert!(stderr.read_line(&mut line).unwrap() > 0, "the command ended: {shown}");
+            if line.starts_with("http") {
+                break line.trim().to_owned();
+            }
+            shown.push_str(&line);
+        };
+        Self { process, stdin, stderr, url }
+    }
+
+    fn paste(&self, address: &str) {
+        writeln!(&self.stdin, "{address}").unwrap();
+    }
+
+    /// Interrupts the command as Ctrl-C does.
+    fn interrupt(&self) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    }
+
+    /// Waits for the end of the command; returns its exit code, its output and its errors.
+    fn finish(self) -> (Option<i32>, String, String) {
+        let Self { process, stdin, mut stderr, url: _ } = self;
+        let mut errors = String::new();
+        stderr.read_to_string(&mut errors).unwrap();
+        let output = process.wait_with_output().unwrap();
+        // An end of the input would end the command too.
+        drop(stdin);
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), errors)
+    }
+}
+
+fn assert_no_recipient(site: &HubProcess) {
+    let (_, recipients, _) = decode_output(&site.run(&["--json", "recipient", "list", "--state", "active"]));
+    assert_eq!(serde_json::from_str::<Value>(&recipients).unwrap()["items"], json!([]));
+}
+
+async fn wait_until_client_is_deleted(site: &HubProcess) {
+    wait_until("the client of the test is deleted at the bank", async || {
+        site.sql("UPDATE jobs SET due_at = 0 WHERE kind = 'delete_upstream_client'").await;
+        site.count_registered_clients() == 0
+    })
+    .await;
+}
+
 // The bank runs in this process, which waits for commands.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn interactive_test_connects_reads_and_ends() {
     let site = HubProcess::new(None).await;
     let hub = site.serve(&[]).await;
-    let mut command = site.command(&[], &["--json", "provider", "test", "1000", "--interactive"]);
-    let mut process =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut stderr = BufReader::new(process.stderr.take().unwrap());
-    let url = loop {
-        let mut line = String::new();
-        assert!(stderr.read_line(&mut line).unwrap() > 0, "the command ended");
-        if line.starts_with("http") {
-            break line.trim().to_owned();
-        }
-    };
+    let interactive = InteractiveTest::start(&site, "1000");
 
-    let back = site.complete_login(&url, "alice").await;
-    writeln!(process.stdin.take().unwrap(), "{back}").unwrap();
-    let mut errors = String::new();
-    stderr.read_to_string(&mut errors).unwrap();
-    let output = process.wait_with_output().unwrap();
+    let back = site.complete_login(&interactive.url, "alice").await;
+    interactive.paste(&back);
+    let (code, text, errors) = interactive.finish();
 
-    let (code, text, _) = decode_output(&output);
     assert_eq!(code, Some(0), "{text} {errors}");
     let report: Value = serde_json::from_str(&text).unwrap();
     let connection = &report["connection"];
@@ -285,8 +335,7 @@ async fn interactive_test_connects_reads_and_ends() {
     assert!(transactions["dates"].to_string().contains("postedTimestamp: date-time"), "{transactions}");
     assert!(!text.contains("alice"), "no data of the customer is shown: {text}");
     assert_eq!(site.count_active_grants().await, 0);
-    let (_, recipients, _) = decode_output(&site.run(&["--json", "recipient", "list", "--state", "active"]));
-    assert_eq!(serde_json::from_str::<Value>(&recipients).unwrap()["items"], json!([]));
+    assert_no_recipient(&site);
     hub.stop();
 }
 
@@ -295,17 +344,51 @@ async fn interactive_test_connects_reads_and_ends() {
 async fn interactive_test_with_other_address_removes_recipient() {
     let site = HubProcess::new(None).await;
     let hub = site.serve(&[]).await;
-    let mut command = site.command(&[], &["provider", "test", "1000", "--interactive"]);
-    let mut process =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let address = "https://localhost/bowline-provider-test?code=c&state=other\n";
-    process.stdin.take().unwrap().write_all(address.as_bytes()).unwrap();
+    let interactive = InteractiveTest::start(&site, "1000");
 
-    let output = process.wait_with_output().unwrap();
+    interactive.paste("https://localhost/bowline-provider-test?code=c&state=other");
+    let (code, _, error) = interactive.finish();
 
-    let (code, _, error) = decode_output(&output);
     assert!(code == Some(1) && error.contains("the address belongs to another login"), "{error}");
-    let (_, recipients, _) = decode_output(&site.run(&["--json", "recipient", "list", "--state", "active"]));
-    assert_eq!(serde_json::from_str::<Value>(&recipients).unwrap()["items"], json!([]));
+    assert_no_recipient(&site);
+    hub.stop();
+}
+
+// The bank runs in this process, which waits for commands.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn interactive_test_registers_client_and_deletes_it() {
+    let site = HubProcess::new(None).await;
+    site.enable_client_registration();
+    let hub = site.serve(&[]).await;
+    let interactive = InteractiveTest::start(&site, "2000");
+    assert_eq!(site.count_registered_clients(), 1, "the test has a client of its own");
+
+    let back = site.complete_login(&interactive.url, "alice").await;
+    interactive.paste(&back);
+    let (code, text, errors) = interactive.finish();
+
+    assert_eq!(code, Some(0), "{text} {errors}");
+    let report: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["connection"]["revocation"], "accepted", "{report}");
+    assert_eq!(site.count_active_grants().await, 0);
+    assert_no_recipient(&site);
+    wait_until_client_is_deleted(&site).await;
+    hub.stop();
+}
+
+// The bank runs in this process, which waits for commands.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn interrupted_interactive_test_removes_recipient_and_client() {
+    let site = HubProcess::new(None).await;
+    site.enable_client_registration();
+    let hub = site.serve(&[]).await;
+    let interactive = InteractiveTest::start(&site, "2000");
+
+    interactive.interrupt();
+    let (code, _, error) = interactive.finish();
+
+    assert!(code == Some(1) && error.contains("the test was interrupted"), "{code:?} {error}");
+    assert_no_recipient(&site);
+    wait_until_client_is_deleted(&site).await;
     hub.stop();
 }

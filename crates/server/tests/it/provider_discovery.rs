@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use store::command::StoreProviderMetadata;
 
 use crate::recovery::approve_and_capture_callback;
-use crate::support::{EndpointStub, TestHub, query_parameter};
+use crate::support::{CapturedLog, EndpointStub, TestHub, query_parameter};
 
 /// An issuer whose response to requests for its metadata can be changed.
 struct Issuer {
@@ -291,6 +291,7 @@ async fn rfc9207_s2_4_promised_issuer_is_required() {
 
 #[tokio::test]
 async fn pushed_request_without_usable_response_ends_with_page() {
+    let log = CapturedLog::start();
     let kit = TestHub::new().await;
     let response = Arc::new(Mutex::new(unavailable()));
     let shared = Arc::clone(&response);
@@ -329,6 +330,8 @@ async fn pushed_request_without_usable_response_ends_with_page() {
         [json!("pushed_authorization"), json!("server_error"), json!(503)],
         "one in some seconds"
     );
+    let lines = log.find_lines("call to the provider failed");
+    assert!(lines.len() == 1 && lines[0].contains("WARN"), "one in some seconds: {lines:?}");
     kit.advance(Duration::from_hours(1));
     *response.lock().unwrap() = json(201, json!({"request_uri": "urn:x:1", "expires_in": 60}));
 

@@ -87,12 +87,16 @@ async fn recovered_code_leaves_shared_grant_active() {
     assert_eq!(kit.read("/accounts", &active.access).await.status, 200);
 }
 
-/// Completes a login whose customer cannot be identified, and waits until its job has ended in a state.
-async fn log_in_without_identity(kit: &TestHub, state: &str) {
+async fn remove_identity(kit: &TestHub) {
     kit.update_provider_settings(1000, |settings| {
         settings.customer_identity = CustomerIdentity::TokenField("missing".into());
     })
     .await;
+}
+
+/// Completes a login whose customer cannot be identified, and waits until its job has ended in a state.
+async fn log_in_without_identity(kit: &TestHub, state: &str) {
+    remove_identity(kit).await;
     let query = TestHub::build_authorization_query(&kit.acme());
     let back = kit.complete_authorization(&query, "alice", &["mt-alice-card"]).await;
     assert!(query_parameter(&back, "error").is_some(), "{back}");
@@ -125,6 +129,44 @@ async fn login_without_identity_is_revoked_if_no_connection_is_live() {
     use_shared_grants(&kit).await;
 
     log_in_without_identity(&kit, "done").await;
+
+    assert_eq!(kit.list_grant_states().await, ["ended"]);
+}
+
+/// Stores a code whose customer cannot be identified, and waits until the recovery has settled it.
+async fn recover_code_without_identity(kit: &TestHub, jobs: &[&str]) {
+    create_interrupted_exchange(kit).await;
+    remove_identity(kit).await;
+    kit.advance(kit.app().refresh_lease_duration());
+    run_recovery(kit).await;
+    kit.wait_until("the code is settled", async || {
+        kit.sql("SELECT kind, state FROM jobs ORDER BY kind").await == jobs
+    })
+    .await;
+}
+
+/// The recovery of a code whose customer cannot be identified must not end the grant of the customer's other connections either.
+#[tokio::test]
+async fn recovered_code_without_identity_waits_for_operator() {
+    let kit = TestHub::new().await;
+    use_shared_grants(&kit).await;
+    let active = kit.connect(&kit.acme()).await;
+
+    let settled = ["recover_authorization_code|done", "revoke_orphaned_grant|failed"];
+    recover_code_without_identity(&kit, &settled).await;
+
+    let jobs = kit.send_admin_request(Method::GET, "/jobs?state=failed").await;
+    assert!(jobs.body.contains("the customer of the grant is not known"), "{}", jobs.body);
+    assert_eq!(kit.list_grant_states().await, ["active", "active"], "the grant may be shared");
+    assert_eq!(kit.read("/accounts", &active.access).await.status, 200);
+}
+
+#[tokio::test]
+async fn recovered_code_without_identity_or_connection_is_revoked() {
+    let kit = TestHub::new().await;
+    use_shared_grants(&kit).await;
+
+    recover_code_without_identity(&kit, &["recover_authorization_code|done"]).await;
 
     assert_eq!(kit.list_grant_states().await, ["ended"]);
 }

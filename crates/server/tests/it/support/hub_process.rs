@@ -349,6 +349,11 @@ impl HubProcess {
         self.bank.delayed_response_count()
     }
 
+    /// Counts the clients that were registered at the bank.
+    pub(crate) fn count_registered_clients(&self) -> usize {
+        self.bank.client_ids().len()
+    }
+
     /// Counts the active grants at the bank.
     pub(crate) async fn count_active_grants(&self) -> usize {
         let listed = BrowserRequest::new(Method::GET, &format!("{}/faults/grants", self.bank_url));

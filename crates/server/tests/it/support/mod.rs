@@ -2,6 +2,7 @@
 
 mod api;
 mod authorization;
+mod captured_log;
 mod chrome;
 mod cluster;
 mod customer;
@@ -17,8 +18,8 @@ mod raw_http;
 mod recorder;
 mod sandbox_process;
 mod tcp_proxy;
-mod tls_stub;
 mod test_database;
+mod tls_stub;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -37,6 +38,7 @@ use serde_json::Value;
 use store::query::GetConnection;
 
 pub(crate) use api::HubApiClient;
+pub(crate) use captured_log::CapturedLog;
 pub(crate) use chrome::Chrome;
 pub(crate) use cluster::PostgresCluster;
 pub(crate) use customer::{AuthorizationFlow, Customer};
@@ -50,9 +52,9 @@ pub(crate) use raw_http::{RawRequest, read_set_cookie, spawn_listener};
 pub(crate) use recorder::RecordedExchange;
 pub(crate) use sandbox_process::SandboxProcess;
 pub(crate) use tcp_proxy::TcpProxy;
+pub(crate) use test_database::{create_database, create_durable_database};
 pub(crate) use tls_stub::{TestAuthority, TlsStub};
 
-pub(crate) use test_database::{create_database, create_durable_database};
 /// Declares two tests for each function: one on SQLite and one on PostgreSQL.
 macro_rules! on_both {
     ($($name:ident),+ $(,)?) => {
