@@ -4,6 +4,8 @@
 //! internal network that the settings do not allow. It uses HTTP/2 with servers that offer it, and decodes `gzip` and `br`: every
 //! limit counts decoded bytes, which arrive in small chunks, so that a small response cannot become a large one in memory.
 
+mod content;
+mod error;
 mod guard;
 mod provider_clients;
 mod tls;
@@ -13,12 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::model::provider::EndpointError;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use reqwest::RequestBuilder;
 use url::Url;
 
+use content::{ACCEPTED_ENCODINGS, Content};
+pub use error::OutboundError;
+use error::classify_error;
 use guard::AddressPolicy;
 pub use provider_clients::{FileStamp, ProviderClient, ProviderClients};
 pub use tls::TlsFailure;
@@ -82,19 +86,19 @@ pub enum BodyEnd {
 pub struct StreamingResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    response: reqwest::Response,
+    content: Content,
 }
 
 impl StreamingResponse {
     /// Returns the declared length of the body, if any.
     pub fn content_length(&self) -> Option<u64> {
-        self.response.content_length()
+        self.content.length()
     }
 
     /// Reads the body. A body of more than `max_bytes` is an error.
     pub async fn read_body(mut self, max_bytes: usize) -> Result<UpstreamResponse, OutboundError> {
         let (mut first, mut rest) = (Bytes::new(), Vec::new());
-        while let Some(chunk) = self.response.chunk().await.map_err(|e| classify_error(&e))? {
+        while let Some(chunk) = self.content.read_chunk().await? {
             // Counted while reading: `Content-Length` may be absent or wrong.
             if first.len() + rest.len() + chunk.len() > max_bytes {
                 return Err(OutboundError::TooLarge);
@@ -114,7 +118,7 @@ impl StreamingResponse {
     pub async fn read_available(mut self, max_bytes: usize) -> PartialResponse {
         let mut body = Vec::new();
         let end = loop {
-            match self.response.chunk().await {
+            match self.content.read_chunk().await {
                 Ok(None) => break BodyEnd::Complete,
                 Ok(Some(chunk)) => {
                     let free = max_bytes - body.len();
@@ -131,56 +135,11 @@ impl StreamingResponse {
 
     /// Returns the body as a stream of chunks.
     pub fn into_chunks(self) -> BoxStream<'static, Result<Bytes, OutboundError>> {
-        let next = |mut response: reqwest::Response| async move {
-            let chunk = response.chunk().await.map_err(|e| classify_error(&e)).transpose()?;
-            Some((chunk, response))
+        let next = |mut content: Content| async move {
+            let chunk = content.read_chunk().await.transpose()?;
+            Some((chunk, content))
         };
-        stream::unfold(self.response, next).boxed()
-    }
-}
-
-/// The reason why a call returned no response. It contains nothing of a response body.
-#[derive(Debug, thiserror::Error)]
-pub enum OutboundError {
-    /// The URL leads to an address that the hub must not call, such as one of an internal network.
-    #[error("the address is not allowed")]
-    Forbidden,
-    /// No connection could be established. The request was not sent.
-    #[error("no connection")]
-    Connect,
-    /// The TLS handshake failed. The request was not sent, or the server rejected it before it read the request.
-    #[error("the TLS handshake failed: {0}")]
-    Tls(TlsFailure),
-    /// The secrets, keys or certificates with which the hub authenticates cannot be used. The request was not sent.
-    #[error("the hub's own secret, key or certificate cannot be used")]
-    Credentials,
-    /// The endpoint is not known. The request was not sent.
-    #[error("{0}")]
-    NoEndpoint(EndpointError),
-    /// The timeout passed. The request may have been processed.
-    #[error("no response in time")]
-    Timeout,
-    /// The response is larger than the limit for its kind.
-    #[error("the response is too large")]
-    TooLarge,
-    /// The connection was closed before the end of the response.
-    #[error("the response was interrupted")]
-    Interrupted,
-}
-
-impl OutboundError {
-    /// Returns the name of the reason in logs and metrics.
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::Forbidden => "address_not_allowed",
-            Self::Connect => "no_connection",
-            Self::Tls(_) => "tls_failed",
-            Self::Credentials => "credentials_not_usable",
-            Self::NoEndpoint(_) => "endpoint_not_known",
-            Self::Timeout => "timeout",
-            Self::TooLarge => "too_large",
-            Self::Interrupted => "interrupted",
-        }
+        stream::unfold(self.content, next).boxed()
     }
 }
 
@@ -223,6 +182,10 @@ impl Outbound {
             // All requests to an HTTP/2 server share one connection. One that is lost must not delay them until their timeouts.
             .http2_keep_alive_interval(Some(HTTP2_PING_INTERVAL))
             .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)
+            .default_headers(HeaderMap::from_iter([(
+                header::ACCEPT_ENCODING,
+                HeaderValue::from_static(ACCEPTED_ENCODINGS),
+            )]))
             .user_agent(concat!("bowline/", env!("CARGO_PKG_VERSION")))
             .dns_resolver(Arc::new(guard::GuardedResolver(policy.clone())))
     }
@@ -297,8 +260,9 @@ impl Outbound {
     /// Sends a request and reads the status and headers of the response, but not the body.
     pub async fn open(&self, request: RequestBuilder) -> Result<StreamingResponse, OutboundError> {
         let mut response = request.send().await.map_err(|e| classify_error(&e))?;
-        let headers = std::mem::take(response.headers_mut());
-        Ok(StreamingResponse { status: response.status(), headers, response })
+        let (status, mut headers) = (response.status(), std::mem::take(response.headers_mut()));
+        let content = Content::new(&mut headers, response);
+        Ok(StreamingResponse { status, headers, content })
     }
 
     fn ensure_url_allowed(&self, url: &Url) -> Result<(), OutboundError> {
@@ -306,38 +270,9 @@ impl Outbound {
     }
 }
 
-fn classify_error(error: &reqwest::Error) -> OutboundError {
-    classify_failure(TlsFailure::find(error), error.is_connect(), error.is_timeout())
-}
-
-/// Returns the reason of a failed call, given whether it failed while connecting and whether it took too long.
-fn classify_failure(tls: Option<TlsFailure>, is_connect: bool, is_timeout: bool) -> OutboundError {
-    match tls {
-        // The server cannot have read the request. After the handshake, other failures of TLS say nothing about that: the
-        // connection may have been used before.
-        Some(failure) if is_connect || failure == TlsFailure::CertificateRejected => {
-            OutboundError::Tls(failure)
-        }
-        // A timeout while connecting counts as a failed connection, because the request was not sent.
-        _ if is_connect => OutboundError::Connect,
-        _ if is_timeout => OutboundError::Timeout,
-        _ => OutboundError::Interrupted,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tls_failure_after_the_handshake_may_follow_a_request() {
-        let reason = |tls, is_connect| classify_failure(Some(tls), is_connect, false).reason();
-
-        assert_eq!(reason(TlsFailure::CertificateRejected, false), "tls_failed");
-        for failure in [TlsFailure::CertificateDenied, TlsFailure::Other] {
-            assert_eq!((reason(failure, true), reason(failure, false)), ("tls_failed", "interrupted"));
-        }
-    }
 
     #[test]
     fn response_with_interrupted_body_has_no_complete_status() {

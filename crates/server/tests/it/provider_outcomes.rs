@@ -68,8 +68,6 @@ async fn exchange_with_unknown_outcome_leaves_no_grant_active(kit: TestHub) {
         ("redirect", 0),
         ("accepted", 0),
         ("html", 0),
-        // The body is not encoded as it declares, so nothing of it can be read.
-        ("gzip", 0),
         ("empty_refresh_token", 1),
         ("byte_order_mark", 2),
         ("non_ascii", 2),
@@ -186,7 +184,7 @@ async fn narrower_scope_of_a_refresh_narrows_the_connection(kit: TestHub) {
 #[tokio::test]
 async fn lenient_token_responses_open_connections() {
     let kit = TestHub::new().await;
-    for fault in ["created", "expiry_as_text", "scope_as_list", "narrow_scope"] {
+    for fault in ["created", "expiry_as_text", "scope_as_list", "narrow_scope", "gzip"] {
         kit.inject_faults(json!({"token_response": fault})).await;
         let tokens = kit.connect(&kit.acme()).await;
         kit.inject_faults(json!({"token_response": "normal"})).await;
