@@ -11,6 +11,7 @@ pub mod circuit_breaker;
 pub mod client_auth;
 pub mod client_registration;
 pub mod dpop;
+pub mod connection_end;
 pub mod expiry_brake;
 pub mod invalid_grant;
 pub mod network_address;

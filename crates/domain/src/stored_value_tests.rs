@@ -121,6 +121,7 @@ fn audit_values_are_unchanged() {
             "connection.opened",
             "connection.activated",
             "connection.narrowed",
+            "connection.end_moved",
             "connection.ended",
             "connection.code_rejected",
             "connection.provider_revocation_changed",

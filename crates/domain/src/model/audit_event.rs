@@ -72,6 +72,8 @@ crate::str_enum! {
         ConnectionActivated = "connection.activated",
         /// The response to a refresh granted fewer data clusters, and the connection lost the others.
         ConnectionNarrowed = "connection.narrowed",
+        /// The response to a refresh announced another end of the refresh token, and the end of the connection followed.
+        ConnectionEndMoved = "connection.end_moved",
         /// The connection ended, for any `EndCause`.
         ConnectionEnded = "connection.ended",
         /// A client presented a used code, or the code of another client, and the exchange was rejected.

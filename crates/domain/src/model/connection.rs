@@ -125,7 +125,7 @@ pub struct Connection {
     /// The version of the provider's tokens, which each refresh increases. A refresh stores its result only if the
     /// version has not changed since the refresh began.
     pub credential_version: i64,
-    /// The time at which the consent ends.
+    /// The time at which the connection ends: with its consent, or before that with the provider's refresh token.
     pub expires_at: Timestamp,
     /// The status of the revocation at the provider. It has a meaning only after the connection has ended.
     pub provider_revocation: UpstreamRevocation,
@@ -149,7 +149,7 @@ pub struct Terms {
     pub language: String,
     /// The version of the text of the consent page.
     pub page_version: String,
-    /// The time at which the consent ends.
+    /// The time at which the consent ends. The connection may end earlier, with the refresh token of the provider, but never later.
     pub expires_at: Timestamp,
     /// The time at which the customer consented.
     pub agreed_at: Timestamp,

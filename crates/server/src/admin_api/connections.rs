@@ -153,7 +153,7 @@ pub struct TermsBody {
     language: String,
     /// The version of the text of the consent page.
     page_version: String,
-    /// The time at which the consent expires, and with it the connection.
+    /// The time at which the consent expires. The connection may end earlier, with the refresh token of the provider.
     expires_at: Time,
     /// The time when the customer consented.
     agreed_at: Time,

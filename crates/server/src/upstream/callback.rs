@@ -308,7 +308,10 @@ impl CodeExchange {
     ) -> Result<String, OAuthError> {
         let (terms, accounts) = self.build_terms(tokens)?;
         self.ensure_revocable(tokens)?;
-        match self.store_connection(terms, accounts.as_deref(), grant).await.map_err(to_server_error)? {
+        // When the refresh token has expired, the hub cannot read any more. The connection must not seem to last longer. A refresh can
+        // bring a token that lasts longer, but none outlives the consent.
+        let expires_at = tokens.refresh_expires_at.map_or(terms.expires_at, |end| end.min(terms.expires_at));
+        match self.store_connection((terms, expires_at), accounts.as_deref(), grant).await.map_err(to_server_error)? {
             (code, OpenOutcome::Opened) => Ok(code.expose().clone()),
             (_, OpenOutcome::Refused(error)) => Err(error),
         }
@@ -330,20 +333,21 @@ impl CodeExchange {
     /// Stores the pending connection with the hash of a new authorization code for the recipient.
     async fn store_connection(
         &self,
-        terms: Terms,
+        (terms, expires_at): (Terms, Timestamp),
         accounts: Option<&[String]>,
         grant: SealedGrant,
     ) -> Result<(Secret<String>, OpenOutcome), InternalError> {
         // The exchange took time. The lifetime of the recipient's code must start now, not when the callback arrived.
-        let NewCode { code, hash, expires_at } = create_code(&self.ctx)?;
+        let NewCode { code, hash, expires_at: code_expires_at } = create_code(&self.ctx)?;
         let command = OpenConnection {
             moment: self.ctx.new_moment()?,
             request_id: self.request.id.clone(),
             terms,
+            expires_at,
             accounts: accounts.map(|accounts| self.seal_accounts(accounts)).transpose()?,
             grant,
             code_hash: hash,
-            code_expires_at: expires_at,
+            code_expires_at,
         };
         Ok((code, self.ctx.run(command).await?))
     }
@@ -373,8 +377,7 @@ impl CodeExchange {
             purpose: request.purpose.clone().unwrap_or_default(),
             language: request.language.clone(),
             page_version: request.page_version.clone().unwrap_or_default(),
-            // When the refresh token has expired, the hub cannot read any more. The consent must not seem to last longer.
-            expires_at: tokens.refresh_expires_at.map_or(expires_at, |end| end.min(expires_at)),
+            expires_at,
             agreed_at,
         };
         Ok((terms, accounts))

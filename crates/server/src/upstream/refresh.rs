@@ -330,6 +330,7 @@ impl RefreshTask {
             // remains valid.
             refresh_token: refresh_token.map(seal_refresh_token).transpose()?,
             granted: tokens.scope.as_deref().map(|scope| self.provider.settings.clusters_from_scope(scope)),
+            refresh_expires_at: tokens.refresh_expires_at,
         };
         match self.ctx.run(command).await? {
             StoreCredentialOutcome::Stored => {

@@ -181,6 +181,7 @@ async fn changed_connection_gives_no_access(hub: AttackedHub) {
         ("connection_terms.accounts", format!("(SELECT accounts FROM connection_terms WHERE {of_bob})")),
         ("connection_terms.accounts", "NULL".into()),
         ("connection_terms.clusters", "'ACCOUNT_BASIC'".into()),
+        ("connection_terms.expires_at", "expires_at + 1".into()),
     ] {
         let change = Change::new(path, &value, ("connection_id", "version = 1"));
         hub.assert_rejected(change, 200, async || hub.read(&hub.alice).await).await;

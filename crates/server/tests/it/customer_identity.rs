@@ -420,3 +420,38 @@ async fn expiry_of_refresh_token_limits_connection() {
     assert!((86_390..=86_400).contains(&ends[0]) && (3_590..=3_600).contains(&ends[1]), "{ends:?}");
     assert!(ends[2] > 86_400 && ends[3] > 86_400, "{ends:?}");
 }
+
+#[tokio::test]
+async fn end_of_connection_follows_refresh_tokens() {
+    const DAY_SECS: i64 = 86_400;
+    let kit = TestHub::new().await;
+    let bank = IdentityBank::install(&kit, CustomerIdentity::None).await;
+    bank.change(|state| state.refresh_expires_in = json!(10 * DAY_SECS));
+    let redirect = bank.login(&kit).await;
+    let code = query_parameter(&redirect, "code").unwrap_or_else(|| panic!("no code: {redirect}"));
+    let tokens = ConnectionTokens::from_response(&kit.redeem(&kit.acme(), &code).await, code);
+    let path = format!("/connections/{}", tokens.id);
+    let show = async || kit.run_admin_operation(Method::GET, &path, None).await;
+    let opened = show().await["expires_at"].clone();
+    let mut ends = Vec::new();
+
+    // The lifetime stays, becomes shorter, and longer than the consent.
+    for days in [10, 1, 20, 1_000, 1_000] {
+        bank.change(|state| state.refresh_expires_in = json!(days * DAY_SECS));
+        kit.advance(Duration::from_mins(30));
+        let renewed = kit.refresh(&kit.acme(), &tokens.refresh).await.json();
+        // The access token has expired, so the read needs a refresh.
+        kit.read("/accounts", renewed["access_token"].as_str().unwrap()).await;
+        let end: jiff::Timestamp = show().await["expires_at"].as_str().unwrap().parse().unwrap();
+        ends.push((end.as_second() - kit.app().now().unwrap().seconds(), end.to_string()));
+    }
+
+    let shown = show().await;
+    let is_near = |end: i64, days: i64| (days * DAY_SECS - 60..=days * DAY_SECS).contains(&end);
+    assert_eq!(ends[0].1.parse::<jiff::Timestamp>(), opened.as_str().unwrap().parse(), "half an hour");
+    assert!(is_near(ends[1].0, 1) && is_near(ends[2].0, 20), "{ends:?}");
+    assert_eq!(shown["expires_at"], shown["terms"]["expires_at"], "no token outlives the consent");
+    assert_eq!((&ends[3].1, &shown["terms"]["version"]), (&ends[4].1, &json!(1)));
+    let moved = kit.sql("SELECT count(*) FROM audit_events WHERE action = 'connection.end_moved'").await;
+    assert_eq!(moved, ["3"], "an end that stays is not written");
+}

@@ -17,7 +17,7 @@ use super::job_queue::{SealedToken, queue_late_revocation};
 use super::lease::{Lease, assign_unsettled, read_unsettled, release_lease, unsettled_columns};
 use super::refresh_stats::count_refresh;
 use super::sealed_value::SealedValue;
-use super::terms::narrow_terms;
+use super::terms::{RefreshedTerms, apply_refreshed_terms};
 use crate::entity::connection::lock_connection;
 use crate::entity::provider::find_provider;
 use crate::error::{Result, StoreError};
@@ -122,6 +122,8 @@ pub struct StoreCredential {
     pub refresh_token: Option<SealedValue>,
     /// The data clusters that the response grants. Absent if it names no scope, which is then unchanged (RFC 6749 section 5.1).
     pub granted: Option<Clusters>,
+    /// The time at which the refresh token expires, if the response announces it.
+    pub refresh_expires_at: Option<Timestamp>,
 }
 
 /// The outcome of [`StoreCredential`]: whether the new tokens are stored.
@@ -168,9 +170,8 @@ impl Command for StoreCredential {
             return Ok(StoreCredentialOutcome::LeaseLost);
         }
         self.replace_credential(tx);
-        if let Some(granted) = self.granted {
-            narrow_terms(tx, &self.moment, &connection, granted).await?;
-        }
+        let refreshed = RefreshedTerms { granted: self.granted, refresh_expires_at: self.refresh_expires_at };
+        apply_refreshed_terms(tx, &self.moment, &connection, refreshed).await?;
         count_refresh(tx, &self.moment, connection.provider_id, false);
         Ok(StoreCredentialOutcome::Stored)
     }

@@ -65,6 +65,8 @@ pub struct OpenConnection {
     pub request_id: AuthorizationRequestId,
     /// The terms that the customer consented to.
     pub terms: Terms,
+    /// The end of the connection, which is not later than that of the consent.
+    pub expires_at: Timestamp,
     /// The consented accounts, sealed; `None` if the provider names none.
     pub accounts: Option<SealedValue>,
     pub grant: SealedGrant,
@@ -153,7 +155,7 @@ impl OpenConnection {
             ConnectionStatus::Pending,
             FIRST_TERMS,
             FIRST_GENERATION,
-            self.terms.expires_at
+            self.expires_at
         ];
         let mac = tx.compute_mac(&CONNECTION_MAC, covered);
         tx.defer(
@@ -168,7 +170,7 @@ impl OpenConnection {
             ),
             values![
                 id, request.client_id, request.provider_id, customer, sub, ConnectionStatus::Pending, self.code_expires_at,
-                self.terms.expires_at, self.grant.grant_id, self.grant.access_token.key, refresh_key,
+                self.expires_at, self.grant.grant_id, self.grant.access_token.key, refresh_key,
                 UpstreamRevocation::NotNeeded, head, self.moment.now, FIRST_TERMS, FIRST_GENERATION, mac,
                 accounts_key
             ],

@@ -185,7 +185,7 @@ impl SeedConnections {
 
     fn build_terms_row(&self, macs: &RowAuthenticator, c: &SeededConnection) -> Vec<Value> {
         let (version, accounts) = (1_i64, None::<String>);
-        let mac = macs.compute(&TERMS_MAC, values![c.id, version, self.clusters, accounts]);
+        let mac = macs.compute(&TERMS_MAC, values![c.id, version, self.clusters, accounts, self.expires_at]);
         values![c.id, self.clusters, self.expires_at, self.moment.now, mac].to_vec()
     }
 

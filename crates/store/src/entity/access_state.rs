@@ -22,8 +22,8 @@ use crate::value::values;
 macro_rules! access_state_columns {
     () => {
         "c.id AS connection_id, c.client_id, c.provider_id, c.customer_id, c.sub, c.status, c.terms_version,
-        c.token_generation, c.expires_at, c.mac AS connection_mac, t.clusters, t.accounts, t.mac AS terms_mac,
-        c.accounts_key, l.profile, l.state AS client_state, l.state_mac AS client_mac, r.state AS registration_state,
+        c.token_generation, c.expires_at, c.mac AS connection_mac, t.clusters, t.accounts,
+        t.expires_at AS terms_expires_at, t.mac AS terms_mac, c.accounts_key, l.profile, l.state AS client_state, l.state_mac AS client_mac, r.state AS registration_state,
         r.mac AS registration_mac, p.state AS provider_state, p.state_mac AS provider_mac, c.cause,
         s.status AS successor_status, c.provider_revocation"
     };
@@ -61,7 +61,7 @@ pub(crate) static JOINED_CONNECTION_MAC: RowMac = RowMac {
 
 /// [`TERMS_MAC`] with the names that columns have in an access state.
 pub(crate) static JOINED_TERMS_MAC: RowMac = RowMac {
-    columns: &["connection_id", "terms_version", "clusters", "accounts"],
+    columns: &["connection_id", "terms_version", "clusters", "accounts", "terms_expires_at"],
     mac: "terms_mac",
     ..TERMS_MAC
 };

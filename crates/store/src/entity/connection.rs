@@ -41,11 +41,11 @@ pub(crate) static CONNECTION_MAC: RowMac = RowMac {
     id: ("id", ConnectionId::PREFIX),
 };
 
-/// The MAC over the authority of terms: the data that the recipient may read.
+/// The MAC over the authority of terms: the data that the recipient may read, and the latest end of the connection.
 pub(crate) static TERMS_MAC: RowMac = RowMac {
     table: "connection_terms",
     part: "",
-    columns: &["connection_id", "version", "clusters", "accounts"],
+    columns: &["connection_id", "version", "clusters", "accounts", "expires_at"],
     mac: "mac",
     id: ("connection_id", ConnectionId::PREFIX),
 };

@@ -57,8 +57,8 @@ impl Query for GetAccessState {
 macro_rules! connection_columns {
     () => {
         "c.id AS connection_id, c.client_id, c.provider_id, c.customer_id, c.sub, c.status, c.terms_version,
-        c.token_generation, c.expires_at, c.mac AS connection_mac, t.clusters, t.accounts, t.mac AS terms_mac,
-        c.accounts_key, c.cause, c.replaced_by, c.provider_revocation"
+        c.token_generation, c.expires_at, c.mac AS connection_mac, t.clusters, t.accounts,
+        t.expires_at AS terms_expires_at, t.mac AS terms_mac, c.accounts_key, c.cause, c.replaced_by, c.provider_revocation"
     };
 }
 

@@ -67,6 +67,7 @@ async fn store_tokens(
         access_expires_at: kit.now.plus(Duration::from_mins(5)),
         refresh_token,
         granted: None,
+        refresh_expires_at: None,
     };
     kit.store.run(stored).await.unwrap()
 }

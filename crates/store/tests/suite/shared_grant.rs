@@ -175,6 +175,7 @@ async fn late_token_of_shared_grant_is_not_revoked(kit: TestStore) {
         access_expires_at: kit.now,
         refresh_token: Some(seal("refresh")),
         granted: None,
+        refresh_expires_at: None,
     };
     assert_eq!(kit.store.run(late).await.unwrap(), StoreCredentialOutcome::LeaseLost);
     let (job, lease_id) = lease_job(&kit).await.unwrap();

@@ -296,6 +296,7 @@ impl TestStore {
                 expires_at: self.now.plus(DAY * 90),
                 agreed_at: self.now,
             },
+            expires_at: self.now.plus(DAY * 90),
             accounts: Some(seal_accounts(&["a1".into()])),
             grant: SealedGrant {
                 identity: identity.map(|i| i.as_bytes().to_vec()),

@@ -44,6 +44,16 @@ pub(super) const PROVIDER_CALL_MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
+        name: "a refresh token extends a connection beyond its consent",
+        file: "crates/domain/src/rule/connection_end.rs",
+        original: "let end = announced.min(consent_ends_at);",
+        replacement: "let end = announced.min(consent_ends_at.max(announced));",
+        tests: TestTarget::Integration,
+        test: "customer_identity::end_of_connection_follows_refresh_tokens",
+        expected_failure: "outlives",
+        always: false,
+    },
+    Mutant {
         name: "every attempt of a revocation counts as invalid_request",
         file: "crates/store/src/command/run_job.rs",
         original: "let invalid_requests = job.invalid_requests + u32::from(is_invalid_request);",

@@ -221,7 +221,7 @@ const SELECTION_EXPECTED: &str = "expected either provider_id or all";
 type ListParameters = (&'static str, &'static [(&'static str, &'static str, &'static str)]);
 const EXPECTED_ACTION: &str = "expected client.registered, client.state_changed, client.redirect_uris_replaced, \
     client.secret_regenerated, client.removed, client.call_failed, client.access_denied, provider.changed, provider.metadata_changed, provider.orphaned_grant_resolved, provider.call_failed, registration.changed, \
-    connection.opened, connection.activated, connection.narrowed, connection.ended, connection.code_rejected, connection.provider_revocation_changed, connection.call_failed, \
+    connection.opened, connection.activated, connection.narrowed, connection.end_moved, connection.ended, connection.code_rejected, connection.provider_revocation_changed, connection.call_failed, \
     job.retried, job.closed, operator.bootstrap_token_issued, operator.added, operator.removed, operator.access_denied, hub.access_denied";
 const EXPECTED_TIME: &str = "expected a time in RFC 3339";
 const EXPECTED_CLIENT_ID: &str = "expected a client's id";
