@@ -23,6 +23,7 @@ pub mod provider_authorization;
 pub mod provider_check;
 pub mod provider_metadata;
 pub mod provider_response;
+pub mod provider_terms;
 pub mod revocation_methods;
 pub mod revoke;
 pub mod steady_clock;

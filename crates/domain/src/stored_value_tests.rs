@@ -21,7 +21,7 @@ use crate::model::operator::Role;
 use crate::model::provider::{
     AccountType, ClientAuthentication, ConsentShownBy, CustomerIdentity, Dpop, DynamicRegistration,
     EndpointGroup, FdxEndpoint, FdxVersion, GrantScope, ProviderSettings, ProviderSource, ProviderState,
-    RevokeMethod, RevokeTokens, SecretSource, SigningAlgorithm, TlsSettings, UpstreamClientMode,
+    RevokeMethod, RevokeTokens, SecretSource, SigningAlgorithm, TermsSource, TlsSettings, UpstreamClientMode,
 };
 use crate::model::registration::{RegistrationState, RegistrationStep};
 use crate::rule::expiry_brake::ExpiryState;
@@ -201,6 +201,7 @@ fn provider_setting_names_are_unchanged() {
             "revoke_tokens",
             "scopes",
             "secret_headers",
+            "terms",
             "timeout",
             "tls",
             "token_endpoint",
@@ -237,6 +238,7 @@ fn provider_setting_values_are_unchanged() {
     assert_eq!(schema_names::<RevokeMethod>(), ["fdx_consent", "grant_management", "rfc7009"]);
     assert_eq!(schema_names::<RevokeTokens>(), ["access", "both", "refresh"]);
     assert_eq!(schema_names::<SecretSource>(), ["env", "file", "sealed"]);
+    assert_eq!(schema_names::<TermsSource>(), ["fdx_consent", "introspection"]);
     assert_eq!(schema_names::<UpstreamClientMode>(), ["hub", "registration"]);
     assert_eq!(
         values::<AccountType>(),

@@ -7,6 +7,7 @@ mod identity;
 mod metadata;
 mod revocation;
 mod secret_members;
+mod terms;
 mod transport;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ pub use identity::CustomerIdentity;
 pub use metadata::{EndpointError, MetadataEndpoints, ProviderEndpoint, ProviderMetadata};
 pub use revocation::{RevokeMethod, RevokeTokens};
 pub use secret_members::secret_members;
+pub use terms::TermsSource;
 pub use transport::{ComputedHeader, ProxySettings, TlsSettings, TransportSettings};
 
 crate::str_enum! {
@@ -272,16 +274,21 @@ pub struct ProviderSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accounts_field: Option<String>,
     /// Field of the token response that contains the id of the grant or consent, if the provider sends one. Without it, the
-    /// methods of `revoke` that need the id search for it in `fdxConsentId` and `grant_id`.
+    /// methods of `revoke` and the source of `terms` that need the id search for it in `fdxConsentId` and `grant_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant_field: Option<String>,
+    /// Sources of the terms of a grant that cost a call at each login. They narrow what the customer agreed to at the hub, as
+    /// `authorization_details` of the token response do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub terms: Vec<TermsSource>,
     /// Revocation methods, in the order in which each of them is carried out; empty if the provider offers none.
     #[serde(default)]
     pub revoke: Vec<RevokeMethod>,
-    /// URL of the FDX consents, to which `/{consentId}/revocation` is appended. Without it, `consents` below `fdx.base_url`.
+    /// URL of the FDX consents, to which `/{consentId}` and `/{consentId}/revocation` are appended. Without it, `consents` below
+    /// `fdx.base_url`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consent_endpoint: Option<String>,
-    /// Scope of the access token with which the hub revokes consents, if the provider requires one.
+    /// Scope of the access token with which the hub reads and revokes consents, if the provider requires one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consent_scope: Option<String>,
     /// Tokens with which a grant is revoked by RFC 7009.

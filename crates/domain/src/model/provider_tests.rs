@@ -54,6 +54,7 @@ fn default_settings_are_not_written() {
     let members = json!({
         "upstream_client": "registration", "revoke_tokens": "both", "account_types": ["loanAccount"],
         "par": "required", "request_object": "required", "authorization_details": "fdx_v1.0",
+        "terms": ["introspection", "fdx_consent"],
     });
     for name in members.as_object().unwrap().keys() {
         assert_eq!(written.get(name), None, "{name}");

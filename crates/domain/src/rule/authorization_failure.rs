@@ -33,6 +33,12 @@ pub const TOKEN_TYPE_REJECTED: OAuthError = OAuthError::new(
     "The provider issued an access token of a type that the hub does not accept, so it shared nothing",
 );
 
+/// Error for a grant whose terms at the provider cannot be determined.
+pub const TERMS_UNKNOWN: OAuthError = OAuthError::new(
+    OAuthCode::ServerError,
+    "The hub cannot verify what the user shared at the provider, so it shared nothing",
+);
+
 /// Error for an authorization that the customer did not complete within its lifetime.
 pub const EXPIRED: OAuthError =
     OAuthError::new(OAuthCode::AccessDenied, "The user did not complete the authorization in time");

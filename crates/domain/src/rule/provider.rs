@@ -12,7 +12,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::model::provider::{
-    CustomerIdentity, GrantScope, ProviderEndpoint, ProviderSettings, UpstreamClientMode,
+    CustomerIdentity, GrantScope, ProviderEndpoint, ProviderSettings, TermsSource, UpstreamClientMode,
 };
 use crate::rule::provider_metadata::metadata_urls;
 use crate::rule::validation::{MAX_NAME_CHARS, ValidationError, validate_credential, validate_text};
@@ -82,7 +82,10 @@ fn validate_discovery(settings: &ProviderSettings) -> Result<(), ValidationError
             }
             Some(endpoint @ (ProviderEndpoint::Keys | ProviderEndpoint::Introspection)) => {
                 let expected = format!("needs the setting {endpoint}, or an issuer whose metadata name it");
-                return reject("customer_identity", &expected);
+                let identity = &settings.customer_identity;
+                let is_for_identity = endpoint == ProviderEndpoint::Keys || *identity == CustomerIdentity::Introspection;
+                let is_for_terms = !is_for_identity && settings.terms.contains(&TermsSource::Introspection);
+                return reject(if is_for_terms { "terms" } else { "customer_identity" }, &expected);
             }
             Some(endpoint) => return reject(endpoint.as_str(), "is needed without an issuer"),
             None => {}
@@ -149,6 +152,10 @@ fn validate_scopes_and_fields(settings: &ProviderSettings) -> Result<(), Validat
 fn validate_combinations(settings: &ProviderSettings) -> Result<(), ValidationError> {
     let reject = |field: &str, expected: &str| Err(ValidationError::new(field, expected));
     revocation::validate_revocation(settings)?;
+    let sources = &settings.terms;
+    if sources.iter().enumerate().any(|(index, source)| sources[..index].contains(source)) {
+        return reject("terms", "expected each source once");
+    }
     if matches!(settings.customer_identity, CustomerIdentity::IdToken(_)) {
         if settings.issuer.is_none() {
             return reject("customer_identity", "id_token needs an issuer, which the token must name");
@@ -357,6 +364,12 @@ mod tests {
                 json!("introspection"),
                 "customer_identity: needs the setting introspection_endpoint, or an issuer whose metadata name it",
             ),
+            (
+                "terms",
+                json!(["introspection"]),
+                "terms: needs the setting introspection_endpoint, or an issuer whose metadata name it",
+            ),
+            ("terms", json!(["fdx_consent", "fdx_consent"]), "terms: expected each source once"),
             (
                 "revoke",
                 json!(["grant_management"]),

@@ -26,8 +26,10 @@ crate::str_enum! {
         GrantRevocation = "grant_revocation",
         /// The request for an access token of the hub itself (RFC 6749 §4.4).
         ClientCredentials = "client_credentials",
-        /// The introspection of an access token (RFC 7662 §2), which identifies the customer.
+        /// The introspection of a token (RFC 7662 §2), which identifies the customer or states the terms of a grant.
         Introspection = "introspection",
+        /// A read of a consent (FDX Consent API), which states the terms of a grant.
+        Consent = "consent",
         /// The request for the provider's public keys.
         Keys = "keys",
         /// The registration of an upstream client (RFC 7591 §3.1).
@@ -251,6 +253,7 @@ const fn is_safe_after_503(call: ProviderCall) -> bool {
         | ProviderCall::GrantRevocation
         | ProviderCall::ClientCredentials
         | ProviderCall::Introspection
+        | ProviderCall::Consent
         | ProviderCall::Keys
         | ProviderCall::PushedAuthorization
         | ProviderCall::Deletion => true,

@@ -50,6 +50,9 @@ impl Bank {
             "active": true, "iss": self.settings().origin, "sub": self.ledger().customer_id(&grant.username),
             "client_id": client, "scope": grant.scope, "fdxConsentId": grant.id,
         });
+        if let Some(details) = grant.granted_details() {
+            described["authorization_details"] = details;
+        }
         if let Some(certificate) = certificate {
             described["cnf"] = json!({"x5t#S256": certificate});
         }

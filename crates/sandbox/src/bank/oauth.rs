@@ -227,7 +227,7 @@ impl Bank {
             SecurityProfile::Fapi(_) => {
                 body["fdxConsentId"] = grant.id.as_str().into();
                 // RFC 9396 §7: the response contains what was granted.
-                body["authorization_details"] = grant.details.clone().into();
+                body["authorization_details"] = grant.granted_details().into();
             }
         }
         if let Some(refresh_token) = refresh_token {

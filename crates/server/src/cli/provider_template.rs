@@ -94,6 +94,9 @@ fn write_provider(metadata: &ProviderMetadata, source: &Url) -> String {
     template.comment("The metadata do not contain the URL and the version of the FDX API.");
     template.set_raw("fdx", "{ base_url = \"https://FDX-BASE-URL.example\", version = \"6\" }");
     write_scopes(&mut template);
+    if metadata.authorization_details_types_supported.iter().any(|name| name == "fdx_v1.0") {
+        template.set("authorization_details", "fdx_v1.0");
+    }
     let methods = if revocation.is_some() { "[\"rfc7009\"]" } else { "[]" };
     if revocation.is_none() {
         template.comment(
@@ -183,7 +186,7 @@ fn write_limitations(template: &mut Template<'_>, auth: Option<ClientAuthenticat
 
 #[cfg(test)]
 mod tests {
-    use domain::model::provider::Dpop;
+    use domain::model::provider::{AuthorizationDetails, Dpop};
     use serde_json::{Value, json};
 
     use super::*;
@@ -270,6 +273,14 @@ mod tests {
             parse(&text);
         }
         assert!(!write(&json!({})).contains("CHECK"), "{}", write(&json!({})));
+    }
+
+    #[test]
+    fn consent_request_is_written_if_it_is_offered() {
+        let with = |types: &[&str]| parse(&write(&json!({"authorization_details_types_supported": types})));
+
+        assert_eq!(with(&["payment", "fdx_v1.0"]).settings.authorization_details, AuthorizationDetails::Fdx);
+        assert_eq!(with(&["payment"]).settings.authorization_details, AuthorizationDetails::Off);
     }
 
     #[test]

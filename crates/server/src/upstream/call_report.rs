@@ -48,6 +48,7 @@ impl CallReport {
         let error_code = match call {
             ProviderCall::Registration
             | ProviderCall::Deletion
+            | ProviderCall::Consent
             | ProviderCall::ConsentRevocation
             | ProviderCall::GrantRevocation => {
                 error_code.or_else(|| parse_challenge_error(&response.headers))

@@ -7,14 +7,13 @@ use domain::error::{OAuthCode, OAuthError};
 use domain::id::ProviderId;
 use domain::model::authorization_request::{AuthorizationRequest, RequestStepError};
 use domain::model::client::Client;
-use domain::model::connection::{Terms, consent_expiry, is_valid_account_list, is_valid_grant_id};
+use domain::model::connection::is_valid_grant_id;
 use domain::model::provider::Provider;
 use domain::rule::authorization_failure::{
-    FAILED, NO_ACCOUNT_SELECTED, NOT_IDENTIFIED, TOKEN_TYPE_REJECTED, UNAVAILABLE, describe_exchange_failure,
+    FAILED, NOT_IDENTIFIED, TERMS_UNKNOWN, TOKEN_TYPE_REJECTED, UNAVAILABLE, describe_exchange_failure,
     map_authorization_error,
 };
 use domain::rule::authorization_progress::AuthorizationProgress;
-use domain::rule::authorize::compute_granted_scope;
 use domain::rule::provider_response::CallOutcome;
 use domain::secret::TokenHashes;
 use domain::{Secret, Timestamp};
@@ -29,6 +28,7 @@ use super::client_redirect::build_client_redirect;
 use super::dpop::choose_dpop_key;
 use super::endpoints::ProviderEndpoints;
 use super::grant_secret::GrantSecret;
+use super::grant_terms::{HubConsent, NewTerms, SourceStatement, find_grant_id};
 use super::login::{Login, LoginError, login_owner, max_consent_duration, open_verifier};
 use super::recipient_code::{NewCode, create_code, redirect_or_stop, repeat_callback};
 use super::sealed_token::{seal_found_tokens, seal_grant_id, seal_token};
@@ -224,13 +224,22 @@ impl CodeExchange {
         }
         let nonce = self.ctx.app().vault().login_nonce(&self.request);
         let nonce = self.provider.settings.requests_id_token().then(|| nonce.expose().as_str());
+        // The customer waits, so the calls are made at the same time.
+        let endpoints = self.endpoints();
+        let agreed_at = self.request.agreed_at.unwrap_or(self.leased_at);
+        let (identity, statements) =
+            tokio::join!(endpoints.find_identity(&tokens, nonce), endpoints.find_terms(&tokens, agreed_at));
         // Without the configured identity, the hub could not recognize that two connections belong to one customer.
-        let Ok(identity) = self.endpoints().find_identity(&tokens, nonce).await else {
+        let Ok(identity) = identity else {
             return Err(ExchangeError::Failed { error: NOT_IDENTIFIED, unrevoked: vec![unrevoked] });
         };
         let unrevoked = UnrevokedToken { identity: identity.clone(), ..unrevoked };
+        // Without the configured source, the connection could seem to cover more than the customer granted.
+        let Ok(statements) = statements else {
+            return Err(ExchangeError::Failed { error: TERMS_UNKNOWN, unrevoked: vec![unrevoked] });
+        };
         grant.identity = identity;
-        let opened = self.open_connection(&tokens, grant).await;
+        let opened = self.open_connection(&tokens, statements, grant).await;
         opened.map_err(|error| ExchangeError::Failed { error, unrevoked: vec![unrevoked] })
     }
 
@@ -304,27 +313,32 @@ impl CodeExchange {
     async fn open_connection(
         &self,
         tokens: &TokenResponse,
+        statements: Vec<SourceStatement>,
         grant: SealedGrant,
     ) -> Result<String, OAuthError> {
-        let (terms, accounts) = self.build_terms(tokens)?;
+        let consent = HubConsent {
+            provider: &self.provider,
+            client: &self.client,
+            request: &self.request,
+            max_duration: max_consent_duration(&self.ctx),
+            now: self.ctx.app().now().unwrap_or(self.ctx.now()),
+        };
+        let terms = consent.build_terms(tokens, statements)?;
         self.ensure_revocable(tokens)?;
-        // When the refresh token has expired, the hub cannot read any more. The connection must not seem to last longer. A refresh can
-        // bring a token that lasts longer, but none outlives the consent.
-        let expires_at = tokens.refresh_expires_at.map_or(terms.expires_at, |end| end.min(terms.expires_at));
-        match self.store_connection((terms, expires_at), accounts.as_deref(), grant).await.map_err(to_server_error)? {
+        match self.store_connection(terms, grant).await.map_err(to_server_error)? {
             (code, OpenOutcome::Opened) => Ok(code.expose().clone()),
             (_, OpenOutcome::Refused(error)) => Err(error),
         }
     }
 
-    /// Returns an error if the provider's id of the grant cannot be stored, or is missing although the hub needs it in order to
-    /// revoke the grant.
+    /// Returns an error if the provider's id of the grant cannot be stored, or is missing although the hub needs it, usually in order
+    /// to revoke the grant.
     fn ensure_revocable(&self, tokens: &TokenResponse) -> Result<(), OAuthError> {
         let id = find_grant_id(&self.provider, tokens);
         let is_missing = id.is_none() && self.provider.settings.needs_grant_id();
         if is_missing || id.is_some_and(|id| !is_valid_grant_id(id.expose())) {
             let provider = self.provider.id;
-            tracing::warn!(%provider, is_missing, "the token response has no usable id of the grant, so the hub could not revoke it");
+            tracing::warn!(%provider, is_missing, "the token response has no usable id of the grant, which the settings need");
             return Err(FAILED);
         }
         Ok(())
@@ -333,8 +347,7 @@ impl CodeExchange {
     /// Stores the pending connection with the hash of a new authorization code for the recipient.
     async fn store_connection(
         &self,
-        (terms, expires_at): (Terms, Timestamp),
-        accounts: Option<&[String]>,
+        NewTerms { terms, expires_at, accounts }: NewTerms,
         grant: SealedGrant,
     ) -> Result<(Secret<String>, OpenOutcome), InternalError> {
         // The exchange took time. The lifetime of the recipient's code must start now, not when the callback arrived.
@@ -344,51 +357,12 @@ impl CodeExchange {
             request_id: self.request.id.clone(),
             terms,
             expires_at,
-            accounts: accounts.map(|accounts| self.seal_accounts(accounts)).transpose()?,
+            accounts: accounts.map(|accounts| self.seal_accounts(&accounts)).transpose()?,
             grant,
             code_hash: hash,
             code_expires_at,
         };
         Ok((code, self.ctx.run(command).await?))
-    }
-
-    /// Builds the terms of the connection: what the customer consented to, limited to what the provider granted. Also returns the
-    /// ids of the accounts, which the terms do not contain.
-    fn build_terms(&self, tokens: &TokenResponse) -> Result<(Terms, Option<Vec<String>>), OAuthError> {
-        let (settings, request) = (&self.provider.settings, &self.request);
-        // RFC 6749 §5.1: `scope` may be omitted if it is identical to the requested scope.
-        let provider_clusters =
-            tokens.scope.as_deref().map_or(request.clusters, |scope| settings.clusters_from_scope(scope));
-        let clusters = compute_granted_scope(
-            request.clusters,
-            provider_clusters,
-            self.client.scope,
-            settings.clusters(),
-        )?;
-        let accounts = self.find_accounts(tokens)?;
-        let account_count =
-            accounts.as_ref().map(|accounts| u32::try_from(accounts.len()).unwrap_or(u32::MAX));
-        let agreed_at = request.agreed_at.ok_or(FAILED)?;
-        let max_duration = max_consent_duration(&self.ctx);
-        let expires_at = consent_expiry(agreed_at, self.client.max_duration_days, max_duration);
-        let terms = Terms {
-            clusters,
-            account_count,
-            purpose: request.purpose.clone().unwrap_or_default(),
-            language: request.language.clone(),
-            page_version: request.page_version.clone().unwrap_or_default(),
-            expires_at,
-            agreed_at,
-        };
-        Ok((terms, accounts))
-    }
-
-    /// Returns the ids of the accounts that the customer selected; `None` if the provider does not name them.
-    fn find_accounts(&self, tokens: &TokenResponse) -> Result<Option<Vec<String>>, OAuthError> {
-        let Some(name) = &self.provider.settings.accounts_field else { return Ok(None) };
-        // A list that is missing or invalid must not be taken for consent to all accounts.
-        let accounts = tokens.string_list(name).filter(|ids| is_valid_account_list(ids)).ok_or(FAILED)?;
-        if accounts.is_empty() { Err(NO_ACCOUNT_SELECTED) } else { Ok(Some(accounts)) }
     }
 
     fn seal_accounts(&self, accounts: &[String]) -> Result<SealedValue, InternalError> {
@@ -399,19 +373,15 @@ impl CodeExchange {
     }
 }
 
-/// Returns the time within which an exchange must end: the call, and those that determine the identity of the customer.
+/// Returns the time within which an exchange must end: the call, and those that determine the identity of the customer and the terms of
+/// the grant, which are made at the same time.
 fn exchange_timeout(ctx: &RequestContext, provider: &Provider) -> Duration {
     let lease = ctx.app().refresh_lease_duration();
-    if provider.settings.customer_identity.needs_calls() {
+    if provider.settings.needs_login_calls() {
         lease + ctx.app().config().upstream.timeout.duration()
     } else {
         lease
     }
-}
-
-/// Returns the id of the grant in a token response, if there is one and the settings name its field or need it.
-pub(super) fn find_grant_id(provider: &Provider, tokens: &TokenResponse) -> Option<Secret<String>> {
-    provider.settings.grant_fields().into_iter().find_map(|name| tokens.string_field(name)).map(Secret::new)
 }
 
 fn to_server_error(error: impl Into<InternalError>) -> OAuthError {

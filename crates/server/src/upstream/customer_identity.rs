@@ -2,19 +2,20 @@
 
 use domain::Secret;
 use domain::jose::{ExpectedIdToken, IdTokenError, MAX_KEY_SET_BYTES, ProviderKeys};
+use domain::model::job::TokenType;
 use domain::model::provider::{CustomerIdentity, EndpointError, ProviderEndpoint};
 use domain::rule::provider_response::ProviderCall;
 use http::header;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use url::Url;
 
-use super::call_report::CallReport;
 use super::dpop::ResourceToken;
 use super::endpoints::ProviderEndpoints;
+use super::login_call::{LoginCallError, parse_object};
 use super::token_response::{TokenResponse, read_text};
 use super::urls::build_resource_url;
 use crate::error::InternalError;
-use crate::outbound::{BodyEnd, OutboundError, PartialResponse};
+use crate::outbound::{BodyEnd, OutboundError};
 use crate::provider_keys::SharedKeys;
 
 /// The reason why the identity of a customer cannot be determined. It contains nothing of a response.
@@ -33,8 +34,8 @@ pub(super) enum IdentityError {
     #[error("introspection: the access token is not active")]
     Inactive,
     /// A call did not succeed, or its response contains no identity.
-    #[error("{call}: {description}")]
-    Call { call: ProviderCall, description: String },
+    #[error(transparent)]
+    Call(#[from] LoginCallError),
     /// All calls together took too long.
     #[error("the provider did not respond in time")]
     TimedOut,
@@ -54,7 +55,7 @@ pub(super) enum IdentityError {
 
 impl IdentityError {
     fn no_identity(call: ProviderCall) -> Self {
-        Self::Call { call, description: "the response contains no identity".to_owned() }
+        Self::Call(LoginCallError::new(call, "the response contains no identity"))
     }
 }
 
@@ -93,7 +94,7 @@ impl ProviderEndpoints<'_> {
                 Secret::new(text.ok_or_else(|| IdentityError::NoMember(name.clone()))?)
             }
             CustomerIdentity::IdToken(claim) => self.verify_id_token(tokens, claim, nonce).await?,
-            CustomerIdentity::Introspection => self.introspect(&tokens.access_token).await?,
+            CustomerIdentity::Introspection => self.introspect_identity(&tokens.access_token).await?,
             CustomerIdentity::FdxCustomer => {
                 let token = tokens.resource_token().ok_or(IdentityError::TokenTypeRejected)?;
                 self.read_customer_id(&token).await?
@@ -160,27 +161,14 @@ impl ProviderEndpoints<'_> {
     }
 
     /// Returns the member `sub` of the introspection of an access token (RFC 7662 §2).
-    async fn introspect(&self, token: &Secret<String>) -> Result<Secret<String>, IdentityError> {
-        const CALL: ProviderCall = ProviderCall::Introspection;
-        let endpoint = self.provider.endpoint(ProviderEndpoint::Introspection)?;
-        let fields = vec![("token", token.expose().as_str()), ("token_type_hint", "access_token")];
-        // RFC 7662 §2.1: the client is authenticated, so a token that is bound to a key needs no proof.
-        let credentials = self.load_credentials().await;
-        let (client, response) = self.post_form_as(credentials, Ok(endpoint), fields, None).await;
-        let body = response.as_ref().ok().and_then(|response| parse_object(&response.body));
-        let state = body.as_ref().and_then(|body| body.get("active")?.as_bool());
-        let report = self.report_login_call(CALL, &response, state.is_some()).await;
-        if let Some(client) = client {
-            self.record_client(&client, &report);
-        }
-        if report.outcome.reason().is_some() {
-            return Err(IdentityError::Call { call: CALL, description: report.to_string() });
-        }
-        if state != Some(true) {
+    async fn introspect_identity(&self, token: &Secret<String>) -> Result<Secret<String>, IdentityError> {
+        self.provider.endpoint(ProviderEndpoint::Introspection)?;
+        let body = self.introspect(token, TokenType::AccessToken).await?;
+        if body.get("active") != Some(&Value::Bool(true)) {
             return Err(IdentityError::Inactive);
         }
-        let identity = body.as_ref().and_then(|body| read_text(body.get("sub")?));
-        identity.map(Secret::new).ok_or_else(|| IdentityError::no_identity(CALL))
+        let identity = body.get("sub").and_then(read_text);
+        identity.map(Secret::new).ok_or_else(|| IdentityError::no_identity(ProviderCall::Introspection))
     }
 
     /// Returns the member `customerId` of the customer (`GET /customers/current`).
@@ -190,31 +178,8 @@ impl ProviderEndpoints<'_> {
         let url = build_resource_url(base, &["customers", "current"], std::iter::empty());
         let url = url.ok_or(IdentityError::NotConfigured("fdx.base_url"))?;
         let response = self.read_resource(&url, token).await;
-        let response =
-            response.map_err(|error| IdentityError::Call { call: CALL, description: error.to_string() })?;
+        let response = response.map_err(|error| LoginCallError::new(CALL, error.to_string()))?;
         let identity = parse_object(&response.body).and_then(|body| read_text(body.get("customerId")?));
         identity.map(Secret::new).ok_or_else(|| IdentityError::no_identity(CALL))
     }
-
-    /// Reports a call that a login makes in addition to the exchange. It does not count for the circuit breaker of the token
-    /// endpoint, on which refreshes depend.
-    async fn report_login_call(
-        &self,
-        call: ProviderCall,
-        response: &Result<PartialResponse, OutboundError>,
-        is_complete: bool,
-    ) -> CallReport {
-        let status = response.as_ref().and_then(PartialResponse::complete_status).ok();
-        self.ctx.app().telemetry().count_upstream_request(self.provider.id, call.as_str(), status);
-        let report = match response {
-            Ok(response) => CallReport::from_response(call, response, is_complete),
-            Err(error) => CallReport::from_error(call, error),
-        };
-        self.record_report(&report).await;
-        report
-    }
-}
-
-fn parse_object(body: &[u8]) -> Option<Map<String, Value>> {
-    serde_json::from_slice(body).ok()
 }

@@ -81,7 +81,7 @@ impl ProviderEndpoints<'_> {
         } else {
             let reason = reason.to_json();
             let put = |outbound: &Outbound, url: &Url| outbound.put_json(url, &reason);
-            self.send_revocation(self.consent_url(id.expose()), &token, put).await
+            self.send_revocation(self.consent_url(id.expose(), &["revocation"]), &token, put).await
         };
         self.record_outcome(
             "revoke",
@@ -118,12 +118,14 @@ impl ProviderEndpoints<'_> {
         build_id_url(endpoint.map_err(OutboundError::NoEndpoint)?, &[id])
     }
 
-    fn consent_url(&self, id: &str) -> Result<Url, OutboundError> {
+    /// Returns the URL of a consent, or of a resource below it.
+    pub(super) fn consent_url(&self, id: &str, below: &[&str]) -> Result<Url, OutboundError> {
         let settings = &self.provider.settings;
-        match &settings.consent_endpoint {
-            Some(endpoint) => build_id_url(endpoint, &[id, "revocation"]),
-            None => build_id_url(&settings.fdx.base_url, &["consents", id, "revocation"]),
-        }
+        let (base, path): (&str, &[&str]) = match &settings.consent_endpoint {
+            Some(endpoint) => (endpoint, &[]),
+            None => (&settings.fdx.base_url, &["consents"]),
+        };
+        build_id_url(base, &[path, &[id][..], below].concat())
     }
 }
 

@@ -173,6 +173,7 @@ fn read(call: ProviderCall, result: Result<PartialResponse, OutboundError>) -> R
         | ProviderCall::ConsentRevocation
         | ProviderCall::GrantRevocation
         | ProviderCall::Introspection
+        | ProviderCall::Consent
         | ProviderCall::PushedAuthorization
         | ProviderCall::Keys
         | ProviderCall::Data => TokenReply::without_tokens(match &result {

@@ -6,7 +6,7 @@ mod probes;
 
 use domain::Secret;
 use domain::model::provider::{
-    EndpointError, Provider, ProviderEndpoint, ProviderMetadata, PushedRequests, RevokeMethod,
+    EndpointError, Provider, ProviderEndpoint, ProviderMetadata, PushedRequests, RevokeMethod, TermsSource,
     UpstreamClientMode,
 };
 use domain::rule::provider_check::{
@@ -211,13 +211,17 @@ impl ProviderCheck<'_> {
         }
     }
 
-    /// Checks the endpoints that revoke consents and grants by their ids.
+    /// Checks the endpoints that show or revoke consents, and revoke grants, by their ids.
     async fn check_grant_endpoints(
         &self,
         probes: &Probes<'_>,
         metadata: Option<&ProviderMetadata>,
     ) -> Vec<CheckResult> {
-        let checks = self.settings.revoke.iter().filter_map(|method| {
+        // The consents are those of the same API, whether they are read or revoked.
+        let is_read = self.settings.terms.contains(&TermsSource::FdxConsent)
+            && !self.settings.revoke.contains(&RevokeMethod::FdxConsent);
+        let read = is_read.then_some(&RevokeMethod::FdxConsent);
+        let checks = self.settings.revoke.iter().chain(read).filter_map(|method| {
             let endpoint = match method {
                 RevokeMethod::Rfc7009 => None,
                 RevokeMethod::GrantManagement => {

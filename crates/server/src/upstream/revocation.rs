@@ -11,11 +11,11 @@ use store::query::{GetConnection, GetGrantSharing, GetProvider, GrantSharing};
 
 use super::attempt_report::{AttemptError, AttemptReport};
 use super::call_report::CallReport;
-use super::callback::find_grant_id;
 use super::dpop::choose_dpop_key;
 use super::endpoints::ProviderEndpoints;
 use super::grant_revocation::{GrantRevocation, RevocationReport};
 use super::grant_secret::{GrantSecret, at_endpoints};
+use super::grant_terms::find_grant_id;
 use super::sealed_token::{
     open_grant_id, open_token, seal_found_tokens, seal_grant_id, seal_purpose, seal_token,
 };

@@ -99,6 +99,11 @@ impl TokenResponse {
         self.is_type_accepted.then(token)
     }
 
+    /// Returns a member of the response. A value of null counts as absent.
+    pub fn field(&self, name: &str) -> Option<&Value> {
+        self.fields.get(name).filter(|value| !value.is_null())
+    }
+
     /// Returns a member of the response as text. A number is accepted too, because some providers identify customers
     /// and grants by numbers.
     pub fn string_field(&self, name: &str) -> Option<String> {

@@ -81,6 +81,24 @@ async fn bank_profiles_identify_refresh_and_revoke() {
     }
 }
 
+#[tokio::test]
+async fn fapi_bank_states_accounts_and_end_of_consent() {
+    let kit = TestHub::with_bank_profile(BankSecurity::Fapi).await;
+    for (bank, customer) in [(MAPLE, "alice"), (RIDEAU, "bob")] {
+        let offered = kit.connect_at(bank, &kit.acme(), customer, &[], SCOPE).await;
+        let path = format!("/connections/{}", offered.id);
+        let shown = kit.run_admin_operation(Method::GET, &path, None).await;
+
+        let accounts = kit.read("/accounts", &offered.access).await.json()["accounts"].as_array().map(Vec::len);
+        assert_eq!(shown["terms"]["accounts"].as_u64(), accounts.map(|count| count as u64), "{shown}");
+        assert_eq!(shown["terms"]["clusters"], SCOPE, "{shown}");
+        assert_eq!(shown["expires_at"], shown["terms"]["expires_at"]);
+    }
+    let chosen = kit.connect_at(MAPLE, &kit.acme(), "bob", &["mt-bob-chequing"], SCOPE).await;
+    let shown = kit.run_admin_operation(Method::GET, &format!("/connections/{}", chosen.id), None).await;
+    assert_eq!(shown["terms"]["accounts"], 1, "{shown}");
+}
+
 async fn wait_until_revocation_is_accepted(kit: &TestHub, id: &ConnectionId) {
     kit.wait_until("the bank accepts the revocation", async || {
         let state = kit.load_connection(id).await.provider_revocation;

@@ -35,6 +35,7 @@ mod fault_injection;
 mod golden;
 mod golden_data;
 mod grant_revocation;
+mod grant_terms;
 mod guide;
 mod independent_provider;
 mod invalid_grant_burst;

@@ -59,6 +59,19 @@ function checkConsentRequest(ctx, { consentRequest: consent }) {
   if (!isValid) throw new errors.InvalidAuthorizationDetails('not a consent request of FDX');
 }
 
+// The customer grants one account, and no transactions.
+const grantDetails = (details) => details.map(({ consentRequest, ...detail }) => ({
+  ...detail,
+  consentRequest: {
+    ...consentRequest,
+    resources: consentRequest.resources.map((resource) => ({
+      ...resource,
+      ...(resource.resourceType === 'ACCOUNT' ? { resourceId: 'a-1' } : {}),
+      dataClusters: resource.dataClusters.filter((cluster) => cluster !== 'TRANSACTIONS'),
+    })),
+  },
+}));
+
 const certificate = (ctx) => ctx.req.socket.getPeerX509Certificate?.();
 const configuration = {
   clients,
@@ -90,7 +103,7 @@ const configuration = {
     richAuthorizationRequests: {
       enabled: true,
       types: { 'fdx_v1.0': { validate: checkConsentRequest } },
-      authorizationDetailsForGrantSource: (ctx) => JSON.parse(ctx.oidc.params.authorization_details),
+      authorizationDetailsForGrantSource: (ctx) => grantDetails(JSON.parse(ctx.oidc.params.authorization_details)),
       authorizationDetailsForAccessToken: (ctx, token, source) => source.rar,
       authorizationDetailsForIntrospection: (ctx, token) => token.rar,
     },

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{CustomerIdentity, Provider, ProviderSettings, PushedRequests, RevokeMethod};
+use super::{CustomerIdentity, Provider, ProviderSettings, PushedRequests, RevokeMethod, TermsSource};
 
 crate::str_enum! {
     /// An endpoint or document of a provider. The value is its name in the settings and in the metadata.
@@ -186,6 +186,10 @@ impl ProviderSettings {
             CustomerIdentity::IdToken(_) => needed.push(ProviderEndpoint::Keys),
             CustomerIdentity::Introspection => needed.push(ProviderEndpoint::Introspection),
             CustomerIdentity::FdxCustomer | CustomerIdentity::TokenField(_) | CustomerIdentity::None => {}
+        }
+        let is_known = needed.contains(&ProviderEndpoint::Introspection);
+        if self.terms.contains(&TermsSource::Introspection) && !is_known {
+            needed.push(ProviderEndpoint::Introspection);
         }
         needed
     }

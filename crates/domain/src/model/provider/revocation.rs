@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ProviderSettings;
+use super::{ProviderSettings, TermsSource};
 
 /// Method of notifying a provider that a connection has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -67,8 +67,8 @@ impl ProviderSettings {
         }
     }
 
-    /// Returns whether a method of revocation needs the id of the grant at the provider.
+    /// Returns whether a method of revocation, or a source of terms, needs the id of the grant at the provider.
     pub fn needs_grant_id(&self) -> bool {
-        self.revoke.iter().any(|method| method.names_grant())
+        self.revoke.iter().any(|method| method.names_grant()) || self.terms.contains(&TermsSource::FdxConsent)
     }
 }

@@ -134,7 +134,8 @@ impl SandboxProvider {
                     certificate = files.path(HUB_CERTIFICATE),
                     key = files.path(HUB_KEY),
                 ),
-                "customer_identity = \"introspection\"\nconsent_scope = \"fdx:consents\"\nrevoke = [\"fdx_consent\"]\n"
+                "customer_identity = \"introspection\"\nterms = [\"fdx_consent\"]\nconsent_scope = \"fdx:consents\"\n\
+                 revoke = [\"fdx_consent\"]\n"
                     .to_owned(),
             ),
         }

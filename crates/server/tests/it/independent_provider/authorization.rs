@@ -3,7 +3,7 @@
 use bowline::cli::BrowserRequest;
 use domain::model::provider::{
     AuthorizationDetails, CustomerIdentity, ProviderEndpoint, ProviderSettings, PushedRequests,
-    RequestObject, SigningAlgorithm,
+    RequestObject, SigningAlgorithm, TermsSource,
 };
 use http::Method;
 use serde_json::Value;
@@ -132,6 +132,40 @@ async fn pushed_request_with_fdx_details_connects() {
     assert_eq!(login["code_challenge_method"], "S256");
     assert_eq!(kit.revoke(&tokens.access).await.status, 204);
     kit.wait_for_revocation(&tokens).await;
+}
+
+#[tokio::test]
+async fn granted_details_and_introspection_state_terms() {
+    let kit = TestHub::new().await;
+    let bank = IndependentBank::start(&kit, &TestAuthority::new(), &[]).await;
+    for (sources, accounts, clusters) in [
+        (vec![], Some(1), "ACCOUNT_BASIC ACCOUNT_DETAILED"),
+        (vec![TermsSource::Introspection], Some(1), "ACCOUNT_BASIC ACCOUNT_DETAILED"),
+        (vec![TermsSource::Introspection], None, crate::support::SCOPE),
+    ] {
+        let is_introspected = !sources.is_empty();
+        discover_bank(&kit, &bank, if accounts.is_some() { "jwt-par" } else { "jwt-es256" }, |settings| {
+            use_consent_requests(settings);
+            if accounts.is_none() {
+                settings.authorization_details = AuthorizationDetails::Off;
+                settings.authorize_parameters.clear();
+            }
+            settings.terms = sources;
+        })
+        .await;
+
+        let tokens = kit.connect_at_independent_bank(&bank).await;
+
+        let path = format!("/connections/{}", tokens.id);
+        let shown = kit.run_admin_operation(Method::GET, &path, None).await;
+        assert_eq!(shown["terms"]["accounts"], serde_json::json!(accounts), "{shown}");
+        assert_eq!(shown["terms"]["clusters"], clusters);
+        let end: jiff::Timestamp = shown["expires_at"].as_str().unwrap().parse().unwrap();
+        let lifetime = end.as_second() - kit.app().now().unwrap().seconds();
+        // The bank's refresh tokens last one day, which only introspection states.
+        assert_eq!((86_000..=86_400).contains(&lifetime), is_introspected, "{shown}");
+        assert_eq!(kit.read("/accounts", &tokens.access).await.status, 200);
+    }
 }
 
 #[tokio::test]
