@@ -239,7 +239,7 @@ fn provider_setting_values_are_unchanged() {
     assert_eq!(schema_names::<RevokeTokens>(), ["access", "both", "refresh"]);
     assert_eq!(schema_names::<SecretSource>(), ["env", "file", "sealed"]);
     assert_eq!(schema_names::<TermsSource>(), ["fdx_consent", "introspection"]);
-    assert_eq!(schema_names::<UpstreamClientMode>(), ["hub", "registration"]);
+    assert_eq!(schema_names::<UpstreamClientMode>(), ["aggregator", "hub", "registration"]);
     assert_eq!(
         values::<AccountType>(),
         [

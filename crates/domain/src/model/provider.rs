@@ -191,11 +191,11 @@ pub struct ProviderSettings {
     /// Location of the hub's client secret at this provider, for an authentication method with a secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret: Option<SecretSource>,
-    /// Client that the hub uses at this provider: one for all recipients, or one for each registration.
+    /// Client that the hub uses at this provider: one for all recipients, one for each registration, or both.
     #[serde(default, skip_serializing_if = "UpstreamClientMode::is_shared")]
     pub upstream_client: UpstreamClientMode,
     /// Dynamic client registration (RFC 7591), which creates a client for each registration. Requires
-    /// `upstream_client` to be `registration`.
+    /// `upstream_client` to be `registration` or `aggregator`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dynamic_registration: Option<DynamicRegistration>,
     /// Authentication method of the hub at the token and revocation endpoints.
@@ -444,9 +444,31 @@ pub enum UpstreamClientMode {
     /// operator or by the provider's response (`dynamic_registration`).
     #[serde(rename = "registration")]
     PerRegistration,
+    /// The client of each registration in the authorization request, and the hub's client, which authenticates, everywhere
+    /// else. Only the id of the former is stored when the registration is activated.
+    Aggregator,
 }
 
 impl UpstreamClientMode {
+    /// Returns the name in the settings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shared => "hub",
+            Self::PerRegistration => "registration",
+            Self::Aggregator => "aggregator",
+        }
+    }
+
+    /// Returns whether the hub authenticates with the client of its settings.
+    pub const fn authenticates_as_hub(self) -> bool {
+        matches!(self, Self::Shared | Self::Aggregator)
+    }
+
+    /// Returns whether each registration has a client at the provider.
+    pub const fn has_registration_clients(self) -> bool {
+        matches!(self, Self::PerRegistration | Self::Aggregator)
+    }
+
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     fn is_shared(&self) -> bool {
         *self == Self::Shared

@@ -13,6 +13,7 @@ use crate::model::client::Recipient;
 use crate::model::job::AttemptOutcome;
 use crate::model::provider::{
     Dpop, DynamicRegistration, Provider, ProviderRetiredError, ProviderSettings, ProviderState,
+    UpstreamClientMode,
 };
 use crate::model::registration::RegistrationState;
 use crate::rule::provider_response::{CallOutcome, FailureReason, ProviderErrorCode};
@@ -54,7 +55,7 @@ impl<'a> ClientMetadata<'a> {
             redirect_uris: [redirect_uri],
             grant_types: ["authorization_code", "refresh_token"],
             response_types: ["code"],
-            token_endpoint_auth_method: provider.auth.as_str(),
+            token_endpoint_auth_method: registered_authentication(provider),
             scope: provider.scope_for(client.scope),
             software_id: client.id.as_str(),
             client_uri: profile.client_uri.as_deref(),
@@ -64,6 +65,15 @@ impl<'a> ClientMetadata<'a> {
             description: profile.description.as_deref(),
             dpop_bound_access_tokens: (provider.dpop == Dpop::Required).then_some(true),
         }
+    }
+}
+
+/// Returns the authentication method of a registered client (RFC 7591 §2). The client of a recipient whose hub is an aggregator only appears
+/// in authorization requests.
+const fn registered_authentication(provider: &ProviderSettings) -> &'static str {
+    match provider.upstream_client {
+        UpstreamClientMode::Aggregator => "none",
+        UpstreamClientMode::Shared | UpstreamClientMode::PerRegistration => provider.auth.as_str(),
     }
 }
 
@@ -123,8 +133,8 @@ pub fn rejection_reason(code: ProviderErrorCode) -> String {
 pub struct RegisteredClient {
     /// The client id at the provider.
     pub id: String,
-    /// The client secret at the provider.
-    pub secret: Secret<String>,
+    /// The client secret at the provider; absent if the hub does not authenticate as this client.
+    pub secret: Option<Secret<String>>,
     /// The client configuration access, with which the client can be deleted, if the provider offers it.
     pub management: Option<ClientManagement>,
 }
@@ -230,11 +240,15 @@ pub fn parse_response(
     let secret = take_credential(&mut fields, "client_secret").map(Secret::new);
     let id = take_credential(&mut fields, "client_id");
     let management = parse_management(&mut fields, id.as_deref(), provider);
+    let needs_secret = provider.upstream_client != UpstreamClientMode::Aggregator;
+    let secret = secret.filter(|_| needs_secret);
     let problem = match (id, secret, find_mismatch(&fields, provider, redirect_uri)) {
-        (Some(id), Some(secret), None) => return Ok(RegisteredClient { id, secret, management }),
+        (Some(id), secret, None) if secret.is_some() || !needs_secret => {
+            return Ok(RegisteredClient { id, secret, management });
+        }
         (_, _, Some(problem)) => problem,
         (None, ..) => "client_id is missing, too long or not printable",
-        (_, None, _) => "client_secret is missing, too long or not printable",
+        (Some(_), ..) => "client_secret is missing, too long or not printable",
     };
     Err(Box::new(UnusableClient { problem, management }))
 }
@@ -249,14 +263,15 @@ fn find_mismatch(
     // A value of null counts as absent.
     let present = |field: &str| fields.get(field).filter(|value| !value.is_null());
     let auth_differs =
-        present("token_endpoint_auth_method").is_some_and(|method| method != provider.auth.as_str());
+        present("token_endpoint_auth_method").is_some_and(|method| method != registered_authentication(provider));
     let includes = |field: &str, required: &str| {
         let contains =
             |value: &Value| value.as_array().is_some_and(|items| items.iter().any(|item| item == required));
         present(field).is_none_or(contains)
     };
     // Zero means that the secret does not expire (RFC 7591 §3.2.1).
-    let expires = present("client_secret_expires_at").is_some_and(|at| at.as_i64() != Some(0));
+    let expires = provider.upstream_client != UpstreamClientMode::Aggregator
+        && present("client_secret_expires_at").is_some_and(|at| at.as_i64() != Some(0));
     match () {
         () if auth_differs => Some("the client's authentication method differs from the provider's settings"),
         () if !includes("redirect_uris", redirect_uri) => {

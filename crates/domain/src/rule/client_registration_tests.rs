@@ -156,7 +156,7 @@ fn usable_registration_response_is_accepted() {
     let RegistrationResponse::Registered(client) = parse_json_response(201, &valid_response()) else {
         panic!()
     };
-    assert_eq!((client.id.as_str(), client.secret.expose().as_str()), ("c-1", "s3cret"));
+    assert_eq!((client.id.as_str(), client.secret), ("c-1", Some(Secret::from("s3cret"))));
     let management = client.management.unwrap();
     let restored = ClientManagement::from_text(management.to_text().expose()).unwrap();
     assert_eq!((restored.uri, restored.token), (management.uri, management.token));
@@ -323,7 +323,7 @@ proptest! {
         for (status, body) in [(status, bytes), (201, Value::Object(object).to_string().into_bytes())] {
             let RegistrationResponse::Registered(client) = read_response(status, &body) else { continue };
             let is_valid = |text: &str| !text.is_empty() && text.len() <= 2048 && text.bytes().all(|b| b.is_ascii_graphic());
-            prop_assert!(is_valid(&client.id) && is_valid(client.secret.expose()));
+            prop_assert!(is_valid(&client.id) && client.secret.is_some_and(|secret| is_valid(secret.expose())));
             if let Some(management) = client.management {
                 prop_assert!(is_valid(management.token.expose()));
                 prop_assert_eq!(management.uri.host_str(), Some("maple.example"));
@@ -331,4 +331,20 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn client_of_aggregator_needs_no_secret() {
+    let aggregator = ProviderSettings { upstream_client: UpstreamClientMode::Aggregator, ..provider() };
+    let parse = |body: &Value| parse_response(body.to_string().as_bytes(), &aggregator, CALLBACK_URI);
+    let response = json!({"client_id": "c-1", "redirect_uris": [CALLBACK_URI], "token_endpoint_auth_method": "none"});
+    let with_secret = json!({"client_id": "c-1", "client_secret": "s", "client_secret_expires_at": 5});
+
+    for body in [response, with_secret] {
+        let client = parse(&body).unwrap();
+        assert_eq!((client.id.as_str(), client.secret.is_none()), ("c-1", true), "{body}");
+    }
+    let other = parse(&json!({"client_id": "c-1", "token_endpoint_auth_method": "client_secret_basic"}));
+    assert!(other.unwrap_err().problem.contains("authentication method differs"));
+    assert!(parse(&json!({"client_secret": "s"})).unwrap_err().problem.starts_with("client_id is missing"));
 }

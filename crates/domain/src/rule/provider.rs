@@ -12,7 +12,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::model::provider::{
-    CustomerIdentity, GrantScope, ProviderEndpoint, ProviderSettings, TermsSource, UpstreamClientMode,
+    CustomerIdentity, GrantScope, ProviderEndpoint, ProviderSettings, TermsSource,
 };
 use crate::rule::provider_metadata::metadata_urls;
 use crate::rule::validation::{MAX_NAME_CHARS, ValidationError, validate_credential, validate_text};
@@ -166,7 +166,6 @@ fn validate_combinations(settings: &ProviderSettings) -> Result<(), ValidationEr
         }
     }
     let is_grant_shared = settings.grant_scope == GrantScope::PerClientCustomer;
-    let has_shared_client = settings.upstream_client == UpstreamClientMode::Shared;
     // Without the customer's identity the hub could not find the last connection of a grant, and would revoke the grant
     // too early or never.
     if is_grant_shared && settings.customer_identity == CustomerIdentity::None {
@@ -176,11 +175,15 @@ fn validate_combinations(settings: &ProviderSettings) -> Result<(), ValidationEr
     }
     // The search for connections that share a grant covers all recipients. With a client for each registration, a grant
     // belongs to one recipient, so the search would also find connections with other grants.
-    if is_grant_shared && !has_shared_client {
-        return reject("upstream_client", "registration needs grant_scope = \"per_token\"");
+    let client = settings.upstream_client;
+    if is_grant_shared && client.has_registration_clients() {
+        return reject("upstream_client", &format!("{} needs grant_scope = \"per_token\"", client.as_str()));
     }
-    if settings.dynamic_registration.is_some() && has_shared_client {
-        return reject("dynamic_registration", "needs upstream_client = \"registration\"");
+    if settings.dynamic_registration.is_some() && !client.has_registration_clients() {
+        return reject(
+            "dynamic_registration",
+            "needs upstream_client = \"registration\" or \"aggregator\"",
+        );
     }
     Ok(())
 }
@@ -228,14 +231,16 @@ mod tests {
 
     #[test]
     fn grant_of_registration_belongs_to_one_recipient() {
-        let change = |v: &mut Value| {
+        for mode in ["registration", "aggregator"] {
+            let change = |v: &mut Value| {
             v["grant_scope"] = json!("per_client_customer");
             v["customer_identity"] = json!({"token_field": "sub"});
-            v["upstream_client"] = json!("registration");
+            v["upstream_client"] = json!(mode);
         };
 
-        let expected = "upstream_client: registration needs grant_scope = \"per_token\"";
-        assert_eq!(validation_message(change, false).as_deref(), Some(expected));
+            let expected = format!("upstream_client: {mode} needs grant_scope = \"per_token\"");
+            assert_eq!(validation_message(change, false), Some(expected));
+        }
     }
 
     #[test]
@@ -270,7 +275,11 @@ mod tests {
     #[test]
     fn invalid_dynamic_registration_setting_is_rejected() {
         for (endpoint, client, expected) in [
-            ("https://b.example/r", "hub", "dynamic_registration: needs upstream_client = \"registration\""),
+            (
+                "https://b.example/r",
+                "hub",
+                "dynamic_registration: needs upstream_client = \"registration\" or \"aggregator\"",
+            ),
             ("http://b.example/r", "registration", "dynamic_registration.endpoint: expected an https URL"),
             ("register", "registration", "dynamic_registration.endpoint: expected an https URL"),
         ] {

@@ -306,7 +306,7 @@ impl JsonSchema for AddProviderRequest {
         let registration = json!({
             "type": ["object", "null"], "required": ["endpoint"], "additionalProperties": false,
             "description": "Dynamic registration of a client for each registration (RFC 7591). Requires \
-                `upstream_client` `registration`.",
+                `upstream_client` `registration` or `aggregator`.",
             "properties": {
                 "endpoint": {"type": "string", "description": "The client registration endpoint (RFC 7591 §3)."},
                 INITIAL_ACCESS_TOKEN: token,

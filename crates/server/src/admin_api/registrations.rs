@@ -113,15 +113,16 @@ fn parse_items<F, T: PartialEq>(
     Ok(parsed)
 }
 
-/// The request to activate a registration. The members are required if the provider has one client for each
-/// registration, and must be absent otherwise.
+/// The request to activate a registration. The client id is required if the provider has a client for each registration, and must be
+/// absent otherwise.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ActivateRegistrationRequest {
     /// The client id that the provider issued for this recipient.
     #[schemars(regex(pattern = "^[ -~]*$"), length(max = 2048))]
     upstream_client_id: Option<String>,
-    /// The secret of that client. It is encrypted before it is stored.
+    /// The secret of that client, if the hub authenticates with it (`upstream_client` `registration`). It is encrypted before it
+    /// is stored.
     #[schemars(regex(pattern = "^[ -~]*$"), length(max = 2048))]
     upstream_client_secret: Option<String>,
 }
@@ -131,14 +132,13 @@ impl RequestBody for ActivateRegistrationRequest {
 }
 
 impl ActivateRegistrationRequest {
-    /// Ensures that both the id and the secret are given, or neither.
+    /// Ensures that a secret is given only together with an id.
     fn validate(self) -> Result<Option<UpstreamClientDetails>, ValidationError> {
         match (self.upstream_client_id, self.upstream_client_secret) {
             (None, None) => Ok(None),
             (None, Some(_)) => Err(ValidationError::for_missing_field("upstream_client_id")),
-            (Some(_), None) => Err(ValidationError::for_missing_field("upstream_client_secret")),
-            (Some(id), Some(secret)) => {
-                Ok(Some(UpstreamClientDetails { id, secret: Secret::new(secret), management: None }))
+            (Some(id), secret) => {
+                Ok(Some(UpstreamClientDetails { id, secret: secret.map(Secret::new), management: None }))
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use domain::id::ProviderId;
-use domain::model::provider::{SecretSource, UpstreamClientMode};
+use domain::model::provider::SecretSource;
 use serde_json::json;
 use store::query::GetMetadata;
 use store::{Location, SCHEMA_VERSION, Store, StoreError};
@@ -251,7 +251,7 @@ async fn check_provider_secrets_and_endpoints(provider: &ProviderCheck<'_>) -> V
         .and_then(|registration| registration.initial_access_token.as_ref())
         .and_then(|source| read("initial_access_token", source));
     // If each registration has its own upstream client, the configured client is not used, so it is not checked.
-    let is_shared_client = settings.upstream_client == UpstreamClientMode::Shared;
+    let is_used = settings.upstream_client.authenticates_as_hub();
     let credentials = match secret {
         Some((name, Some(secret))) => match UpstreamClientCredentials::for_hub(settings, Some(secret)) {
             Ok(credentials) => Some(credentials),
@@ -264,7 +264,7 @@ async fn check_provider_secrets_and_endpoints(provider: &ProviderCheck<'_>) -> V
         Some((_, None)) => None,
         None => UpstreamClientCredentials::for_hub(settings, None).ok(),
     };
-    let credentials = credentials.filter(|_| is_shared_client);
+    let credentials = credentials.filter(|_| is_used);
     for result in provider.check_endpoints(credentials.as_ref(), initial_access_token.as_ref()).await {
         let check = format!("{label} {}", result.name);
         findings.push(match result.change {

@@ -15,7 +15,7 @@ use super::args::{ProviderIdArgs, build_path};
 use super::browser::BrowserRequest;
 use super::error::CliError;
 use super::globals::GlobalArgs;
-use super::registration::{RequestedProvider, register_and_activate};
+use super::registration::{RequestedProvider, has_registration_clients, register_and_activate};
 use super::terminal::print_line;
 use login::TestLogin;
 use reads::read_resources;
@@ -114,7 +114,7 @@ async fn test_connection(admin: &AdminClient, id: i64, public_url: &str) -> Resu
     let provider = admin.get(&format!("/providers/{id}")).await?;
     let settings = &provider["settings"];
     let activates_automatically = settings["dynamic_registration"].is_object();
-    if settings["upstream_client"] == "registration" && !activates_automatically {
+    if has_registration_clients(settings) && !activates_automatically {
         return Err(CliError::Usage(format!(
             "provider {id} needs a client for each registration, which a test does not have"
         )));

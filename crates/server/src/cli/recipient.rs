@@ -9,7 +9,7 @@ use super::args::{PageArgs, build_filtered_path, build_object, build_path, parse
 use super::client::{change_client_state, print_secret, rotate_secret};
 use super::error::CliError;
 use super::output::{escape_terminal, print_json};
-use super::registration::{RequestedProvider, register_and_activate};
+use super::registration::{RequestedProvider, has_registration_clients, register_and_activate};
 use super::terminal::print_line;
 
 /// The commands that manage data recipients.
@@ -222,7 +222,7 @@ async fn load_requested_providers(
             error => error,
         })?;
         let activates_automatically = provider["settings"]["dynamic_registration"].is_object();
-        if provider["settings"]["upstream_client"] == "registration" && !activates_automatically {
+        if has_registration_clients(&provider["settings"]) && !activates_automatically {
             return Err(CliError::Usage(format!(
                 "provider: {id} needs an upstream client for each registration: add the recipient without it, then \
                  use `registration request`, `approve` and `activate`"

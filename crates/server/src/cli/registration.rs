@@ -92,9 +92,10 @@ pub(super) struct ActivateRegistrationArgs {
     #[command(flatten)]
     pair: RegistrationPairArgs,
     /// Id of the recipient's client at the provider, if the provider has one for each recipient
-    #[arg(long, value_name = "ID", requires = "upstream_client_secret_file")]
+    #[arg(long, value_name = "ID")]
     upstream_client_id: Option<String>,
-    /// File with the secret of the client of --upstream-client-id, or `-` for standard input
+    /// File with the secret of the client of --upstream-client-id, or `-` for standard input; not for `upstream_client =
+    /// "aggregator"`
     #[arg(long, value_name = "FILE", requires = "upstream_client_id")]
     upstream_client_secret_file: Option<String>,
 }
@@ -200,6 +201,11 @@ async fn request_registrations(
     providers: &[i64],
 ) -> Result<Value, CliError> {
     admin.post_json("/registrations", &json!({"client_ids": clients, "provider_ids": providers})).await
+}
+
+/// Returns whether each registration has a client at the provider with these settings.
+pub(super) fn has_registration_clients(settings: &Value) -> bool {
+    settings["upstream_client"] == "registration" || settings["upstream_client"] == "aggregator"
 }
 
 /// A provider that `recipient add` registers the new recipient with.

@@ -165,7 +165,8 @@ mod tests {
     fn dynamic_registration_requires_client_per_registration() {
         let text = uncomment_example().replace("upstream_client = \"registration\"\n", "");
         let error = load(&text, &[]).unwrap_err().to_string();
-        let expected = "provider 2000: dynamic_registration: needs upstream_client = \"registration\"";
+        let expected =
+            "provider 2000: dynamic_registration: needs upstream_client = \"registration\" or \"aggregator\"";
         assert!(error.contains(expected), "{error}");
     }
 

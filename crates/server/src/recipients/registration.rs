@@ -4,7 +4,7 @@
 use domain::Secret;
 use domain::id::{ClientId, ProviderId};
 use domain::model::audit_event::Actor;
-use domain::model::provider::ProviderRetiredError;
+use domain::model::provider::{ProviderRetiredError, UpstreamClientMode};
 use domain::model::registration::{RegistrationState, RegistrationStep};
 use domain::rule::client_registration::ClientManagement;
 use domain::rule::validation::{ValidationError, validate_credential, validate_text};
@@ -12,6 +12,7 @@ use store::command::{
     PairRejection, RejectedPair, RequestRegistrations, SealedUpstreamClient, StepRejected,
     TakeRegistrationStep,
 };
+use store::query::GetProvider;
 
 use crate::context::RequestContext;
 use crate::error::InternalError;
@@ -32,7 +33,8 @@ pub struct RegistrationPair {
 #[derive(Clone, Debug)]
 pub struct UpstreamClientDetails {
     pub id: String,
-    pub secret: Secret<String>,
+    /// The secret of the client; absent if the hub does not authenticate as this client.
+    pub secret: Option<Secret<String>>,
     /// The access to the client's configuration (RFC 7592), with which the client is deleted later.
     pub management: Option<ClientManagement>,
 }
@@ -132,13 +134,35 @@ pub async fn activate(
     let mut upstream = None;
     if let Some(UpstreamClientDetails { id, secret, management }) = client {
         validate_credential("upstream_client_id", &id)?;
-        validate_credential("upstream_client_secret", secret.expose())?;
+        validate_client_secret(ctx, pair.provider_id, secret.as_ref()).await?;
         // The secret is encrypted here, because the store must never receive it in plain text.
-        let credentials = (id, &secret);
+        let credentials = (id, secret.as_ref());
         upstream =
             Some(seal_client(ctx, &pair.client_id, pair.provider_id, credentials, management.as_ref())?);
     }
     run_step(ctx, pair, RegistrationStep::Activate, StepDetails { upstream, reason: None }, actor).await
+}
+
+/// Ensures that the client of a registration has a secret exactly if the hub authenticates with it.
+async fn validate_client_secret(
+    ctx: &RequestContext,
+    provider_id: ProviderId,
+    secret: Option<&Secret<String>>,
+) -> Result<(), RegistrationStepError> {
+    const FIELD: &str = "upstream_client_secret";
+    if let Some(secret) = secret {
+        validate_credential(FIELD, secret.expose())?;
+    }
+    let provider = ctx.ask(&GetProvider { id: provider_id }).await?.ok_or(RegistrationStepError::Unknown)?;
+    match (provider.settings.upstream_client, secret) {
+        (UpstreamClientMode::Aggregator, None) => Ok(()),
+        (UpstreamClientMode::Aggregator, Some(_)) => {
+            let expected = "must be absent: the hub authenticates with its own client there";
+            Err(ValidationError::new(FIELD, expected).into())
+        }
+        (_, None) => Err(ValidationError::for_missing_field(FIELD).into()),
+        (_, Some(_)) => Ok(()),
+    }
 }
 
 /// Rejects a pending registration. The partner can read the reason.

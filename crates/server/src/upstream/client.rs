@@ -1,7 +1,7 @@
 //! The hub's OAuth clients at providers, and their secrets.
 //!
 //! At some providers, the hub has one client for all recipients. At others, each registration of a recipient has a
-//! client of its own.
+//! client of its own. An aggregator uses both: the latter for authorization, and the former for everything else.
 
 use domain::Secret;
 use domain::id::{ClientId, ProviderId};
@@ -24,7 +24,7 @@ pub(super) async fn load_upstream_credentials(
     recipient: &ClientId,
 ) -> Result<UpstreamClientCredentials, InternalError> {
     match provider.settings.upstream_client {
-        UpstreamClientMode::Shared => {
+        UpstreamClientMode::Shared | UpstreamClientMode::Aggregator => {
             let secret = match provider.settings.authentication_secret() {
                 Some(setting) => Some(load_hub_secret(ctx, provider, setting).await?),
                 None => None,
@@ -33,17 +33,13 @@ pub(super) async fn load_upstream_credentials(
                 .map_err(|_| InternalError::new("auth_key of a provider contains no usable key"))
         }
         UpstreamClientMode::PerRegistration => {
-            let client = load_sealed_client(ctx, recipient, provider.id).await?;
-            let owner = SealOwner::for_registration(recipient, provider.id);
-            let vault = ctx.app().vault();
-            let key = vault.unwrap_data_key(&client.data_key, owner, SealPurpose::RegistrationKey)?;
-            let secret = key.open_text(&bind_client_secret(owner, &client.client_id), &client.secret)?;
-            Ok(UpstreamClientCredentials { id: client.client_id, proof: ClientProof::Secret(secret) })
+            let (id, secret) = open_registration_client(ctx, recipient, provider.id).await?;
+            Ok(UpstreamClientCredentials { id, proof: ClientProof::Secret(secret) })
         }
     }
 }
 
-/// Loads the client id for the authorization URL.
+/// Loads the client id for the authorization URL, which is also the audience of id tokens.
 pub(super) async fn load_upstream_client_id(
     ctx: &RequestContext,
     provider: &Provider,
@@ -51,11 +47,25 @@ pub(super) async fn load_upstream_client_id(
 ) -> Result<String, InternalError> {
     match provider.settings.upstream_client {
         UpstreamClientMode::Shared => Ok(provider.settings.client_id.clone()),
-        // The secret is opened, because this shows that the stored client id belongs to it.
-        UpstreamClientMode::PerRegistration => {
-            Ok(load_upstream_credentials(ctx, provider, recipient).await?.id)
+        UpstreamClientMode::PerRegistration | UpstreamClientMode::Aggregator => {
+            Ok(open_registration_client(ctx, recipient, provider.id).await?.0)
         }
     }
+}
+
+/// Opens the client of a registration: its id and its secret, which is empty if the hub does not authenticate as this client.
+///
+/// The secret is opened in any case, because this shows that the stored client id belongs to it.
+async fn open_registration_client(
+    ctx: &RequestContext,
+    recipient: &ClientId,
+    provider: ProviderId,
+) -> Result<(String, Secret<String>), InternalError> {
+    let client = load_sealed_client(ctx, recipient, provider).await?;
+    let owner = SealOwner::for_registration(recipient, provider);
+    let key = ctx.app().vault().unwrap_data_key(&client.data_key, owner, SealPurpose::RegistrationKey)?;
+    let secret = key.open_text(&bind_client_secret(owner, &client.client_id), &client.secret)?;
+    Ok((client.client_id, secret))
 }
 
 async fn load_sealed_client(
@@ -67,19 +77,20 @@ async fn load_sealed_client(
     ctx.ask(&query).await?.ok_or(InternalError::new("a registration has no client at its provider"))
 }
 
-/// Encrypts the client of a registration for the store. `management` is the access to the client's configuration, if
+/// Encrypts the client of a registration for the store. Without a secret, the seal of an empty one protects the id. `management` is the access to the client's configuration, if
 /// the provider offers it (RFC 7592).
 pub fn seal_client(
     ctx: &RequestContext,
     recipient: &ClientId,
     provider: ProviderId,
-    (client_id, secret): (String, &Secret<String>),
+    (client_id, secret): (String, Option<&Secret<String>>),
     management: Option<&ClientManagement>,
 ) -> Result<SealedUpstreamClient, InternalError> {
     let owner = SealOwner::for_registration(recipient, provider);
     let (key, data_key) =
         ctx.app().vault().create_data_key(ctx.random_bytes()?, owner, SealPurpose::RegistrationKey)?;
-    let secret = key.seal(&bind_client_secret(owner, &client_id), secret.expose().as_bytes())?;
+    let secret = secret.map_or(&[][..], |secret| secret.expose().as_bytes());
+    let secret = key.seal(&bind_client_secret(owner, &client_id), secret)?;
     let configuration_access =
         management.map(|management| seal_management(&key, owner, management)).transpose()?;
     Ok(SealedUpstreamClient { client_id, data_key, secret, configuration_access })

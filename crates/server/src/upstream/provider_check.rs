@@ -201,6 +201,9 @@ impl ProviderCheck<'_> {
         &'m self,
         metadata: Option<&'m ProviderMetadata>,
     ) -> Option<Result<&'m str, EndpointError>> {
+        if !self.settings.may_push_requests() {
+            return None;
+        }
         let endpoint = self.settings.find_endpoint(metadata, ProviderEndpoint::PushedAuthorizationRequest);
         match (self.settings.par, endpoint) {
             (PushedRequests::Off, _)

@@ -5,6 +5,7 @@ mod access_denials;
 mod account_types;
 mod admin;
 mod admin_cli;
+mod aggregator;
 mod attack;
 mod authorize;
 mod availability;

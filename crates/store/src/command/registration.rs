@@ -5,7 +5,7 @@ use domain::id::{ClientId, ProviderId};
 use domain::model::audit_event::{Actor, AuditAction};
 use domain::model::client::ClientKind;
 use domain::model::job::JobKind;
-use domain::model::provider::{Provider, ProviderRetiredError, UpstreamClientMode};
+use domain::model::provider::{Provider, ProviderRetiredError};
 use domain::model::registration::{
     Registration, RegistrationState, RegistrationStep, RegistrationTransitionError,
 };
@@ -207,7 +207,7 @@ impl TakeRegistrationStep {
         if matches!(self.step, RegistrationStep::Approve | RegistrationStep::Activate) {
             provider.ensure_accepts_recipients().map_err(StepRejected::ProviderRetired)?;
         }
-        let per_registration = provider.settings.upstream_client == UpstreamClientMode::PerRegistration;
+        let per_registration = provider.settings.upstream_client.has_registration_clients();
         match (&self.upstream_client, self.step == RegistrationStep::Activate && per_registration) {
             (None, true) => Err(StepRejected::UpstreamClientRequired),
             (Some(_), false) => Err(StepRejected::UpstreamClientNotAccepted),

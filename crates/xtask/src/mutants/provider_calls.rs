@@ -44,6 +44,18 @@ pub(super) const PROVIDER_CALL_MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
+        name: "an aggregator authorizes as the hub instead of the recipient",
+        file: "crates/server/src/upstream/client.rs",
+        original: "UpstreamClientMode::Shared => Ok(provider.settings.client_id.clone()),
+        UpstreamClientMode::PerRegistration | UpstreamClientMode::Aggregator => {",
+        replacement: "UpstreamClientMode::Shared | UpstreamClientMode::Aggregator => Ok(provider.settings.client_id.clone()),
+        UpstreamClientMode::PerRegistration => {",
+        tests: TestTarget::Integration,
+        test: "aggregator::aggregator_authorizes_as_recipient_and_calls_as_hub",
+        expected_failure: "no code",
+        always: false,
+    },
+    Mutant {
         name: "a provider adds data clusters to those that the customer agreed to",
         file: "crates/domain/src/rule/provider_terms.rs",
         original: "self.clusters = self.clusters.intersection(clusters);",

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ProviderSettings;
+use super::{ProviderSettings, UpstreamClientMode};
 use crate::scope::Clusters;
 
 /// Use of pushed authorization requests (RFC 9126).
@@ -68,6 +68,14 @@ impl ProviderSettings {
     pub fn authorization_scope(&self, clusters: Clusters) -> String {
         let values = self.extra_scopes.iter().cloned().chain(Some(self.scope_for(clusters)));
         values.filter(|value| !value.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Returns whether authorization requests may be pushed.
+    ///
+    /// RFC 9126 §2.1 and §2.2: a pushed request belongs to the client that has authenticated. An aggregator authenticates as the hub, so
+    /// it cannot push the request of a recipient's client.
+    pub fn may_push_requests(&self) -> bool {
+        self.par != PushedRequests::Off && self.upstream_client != UpstreamClientMode::Aggregator
     }
 
     /// Returns whether the hub requests an id token, which OpenID Connect adds to the scope value `openid`.

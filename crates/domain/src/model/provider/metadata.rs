@@ -204,8 +204,8 @@ impl ProviderSettings {
         let find = |endpoint| self.find_endpoint(metadata, endpoint).err();
         self.needed_endpoints().into_iter().find_map(find).or_else(|| {
             // An offer that cannot be accepted must not lead to requests that are not pushed.
-            let offer =
-                (self.par == PushedRequests::Auto).then_some(ProviderEndpoint::PushedAuthorizationRequest);
+            let is_offer_used = self.par == PushedRequests::Auto && self.may_push_requests();
+            let offer = is_offer_used.then_some(ProviderEndpoint::PushedAuthorizationRequest);
             offer.and_then(find).filter(|error| matches!(error, EndpointError::OtherHost(_)))
         })
     }
@@ -252,6 +252,9 @@ impl Provider {
 
     /// Returns the endpoint to which authorization requests are pushed, or `None` if they are not.
     pub fn pushed_request_endpoint(&self) -> Result<Option<&str>, EndpointError> {
+        if !self.settings.may_push_requests() {
+            return Ok(None);
+        }
         let endpoint = self.endpoint(ProviderEndpoint::PushedAuthorizationRequest);
         match (self.settings.par, endpoint) {
             (PushedRequests::Off, _)

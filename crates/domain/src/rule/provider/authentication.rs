@@ -10,16 +10,15 @@ pub(super) fn validate_authentication(settings: &ProviderSettings) -> Result<(),
     let auth = settings.auth;
     let reject = |field: &str, expected: String| Err(ValidationError::new(field, expected));
     let needed = || format!("is needed by auth = \"{}\"", auth.as_str());
-    let has_shared_client = settings.upstream_client == UpstreamClientMode::Shared;
     match (&settings.client_secret, auth.uses_secret()) {
-        (None, true) if has_shared_client => return reject("client_secret", needed()),
+        (None, true) if settings.upstream_client.authenticates_as_hub() => return reject("client_secret", needed()),
         (Some(_), false) => {
             return reject("client_secret", format!("is not used by auth = \"{}\"", auth.as_str()));
         }
         _ => {}
     }
     // The activation of a registration stores a secret of its client, which only these methods use.
-    if !has_shared_client && !auth.uses_secret() {
+    if settings.upstream_client == UpstreamClientMode::PerRegistration && !auth.uses_secret() {
         let expected = "upstream_client = \"registration\" needs client_secret_basic or client_secret_post";
         return reject("auth", expected.to_owned());
     }
@@ -107,6 +106,8 @@ mod tests {
             json!({"auth": "self_signed_tls_client_auth", "tls": certificate}),
             json!({"client_secret": {"env": "S"}, "tls": {"ca": "bank-ca.pem"}}),
             json!({"upstream_client": "registration"}),
+            json!({"upstream_client": "aggregator", "client_secret": {"env": "S"}}),
+            json!({"upstream_client": "aggregator", "auth": "tls_client_auth", "tls": certificate}),
         ] {
             assert_eq!(validation_message(settings.clone()), None, "{settings}");
         }
@@ -117,6 +118,10 @@ mod tests {
         let key = json!({"file": "key.pem"});
         for (settings, expected) in [
             (json!({}), "client_secret: is needed by auth = \"client_secret_basic\""),
+            (
+                json!({"upstream_client": "aggregator"}),
+                "client_secret: is needed by auth = \"client_secret_basic\"",
+            ),
             (
                 json!({"auth": "private_key_jwt", "auth_algorithm": "ES256"}),
                 "auth_key: is needed by auth = \"private_key_jwt\"",

@@ -1,6 +1,8 @@
 //! The validation of the settings of authorization requests.
 
-use crate::model::provider::{ClientAuthentication, ProviderSettings, RequestObject};
+use crate::model::provider::{
+    ClientAuthentication, ProviderSettings, PushedRequests, RequestObject, UpstreamClientMode,
+};
 use crate::rule::validation::{ValidationError, validate_credential};
 
 const MAX_EXTRA_SCOPES: usize = 32;
@@ -54,6 +56,27 @@ pub(super) fn validate_authorization(settings: &ProviderSettings) -> Result<(), 
     {
         let expected = "needs auth = \"private_key_jwt\", whose auth_key signs the object";
         return Err(ValidationError::new("request_object", expected));
+    }
+    if settings.upstream_client == UpstreamClientMode::Aggregator { validate_aggregator(settings) } else { Ok(()) }
+}
+
+/// Validates that the authorization request of a recipient's client needs no authentication: the hub has only credentials of its own
+/// client.
+fn validate_aggregator(settings: &ProviderSettings) -> Result<(), ValidationError> {
+    let reject = |field: &str, expected: &str| Err(ValidationError::new(field, expected));
+    if settings.par == PushedRequests::Required {
+        // RFC 9126 §2.1: the provider authenticates the client whose request is pushed.
+        return reject(
+            "par",
+            "upstream_client = \"aggregator\" cannot push requests, which need the recipient's credentials",
+        );
+    }
+    if settings.request_object == RequestObject::Required {
+        // RFC 9101 §6.2: the key must be one of the client that the object names.
+        return reject(
+            "request_object",
+            "upstream_client = \"aggregator\" cannot sign requests, which need the recipient's key",
+        );
     }
     Ok(())
 }
@@ -131,6 +154,14 @@ mod tests {
             (
                 json!({"authorize_parameters": {"response_mode": "fragment"}}),
                 "authorize_parameters.response_mode: expected query or form_post",
+            ),
+            (
+                json!({"upstream_client": "aggregator", "par": "required"}),
+                "par: upstream_client = \"aggregator\" cannot push requests, which need the recipient's credentials",
+            ),
+            (
+                json!({"upstream_client": "aggregator", "auth": "private_key_jwt", "request_object": "required"}),
+                "request_object: upstream_client = \"aggregator\" cannot sign requests, which need the recipient's key",
             ),
             (
                 json!({"request_object": "required"}),

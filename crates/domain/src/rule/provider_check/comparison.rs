@@ -96,10 +96,17 @@ fn compare_pkce(metadata: &ProviderMetadata) -> Option<CheckResult> {
 }
 
 fn compare_pushed_requests(settings: &ProviderSettings, metadata: &ProviderMetadata) -> Option<CheckResult> {
-    let is_off = settings.par == PushedRequests::Off;
-    (is_off && metadata.require_pushed_authorization_requests).then(|| {
-        let detail = "the metadata require pushed authorization requests, and the setting turns them off";
-        CheckResult::failed("par", detail, "set par = \"required\"")
+    let is_refused = metadata.require_pushed_authorization_requests && !settings.may_push_requests();
+    is_refused.then(|| {
+        let (detail, change) = if settings.par == PushedRequests::Off {
+            ("the metadata require pushed authorization requests, and the setting turns them off", "set par = \"required\"")
+        } else {
+            (
+                "the metadata require pushed authorization requests, which an aggregator cannot send",
+                "ask the provider how the request of a recipient's client is sent",
+            )
+        };
+        CheckResult::failed("par", detail, change)
     })
 }
 
@@ -278,6 +285,8 @@ mod tests {
         let required = json!({"require_pushed_authorization_requests": true});
         assert_single(&json!({"par": "off"}), &required, ("par", CheckVerdict::Failed, "set par = "));
         assert_eq!(compare(&json!({}), &required), []);
+        let aggregator = json!({"upstream_client": "aggregator"});
+        assert_single(&aggregator, &required, ("par", CheckVerdict::Failed, "ask the provider"));
         let signed = json!({"require_signed_request_object": true});
         assert_single(&json!({}), &signed, ("request_object", CheckVerdict::Failed, "set request_object = "));
         let plain = json!({"code_challenge_methods_supported": ["plain"]});

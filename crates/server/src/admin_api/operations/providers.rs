@@ -277,7 +277,7 @@ pub(super) fn registration_steps() -> Vec<Route> {
         )
         .with_description(
             "Confirms that the provider has set up the recipient. If the provider has a client for each \
-             registration, its credentials are required.",
+             registration, its id is required, and its secret unless the hub is an aggregator there.",
         )
         .route(Role::Operator, http::act_with_body(registrations::activate)),
         with_step_body::<RejectRegistrationRequest>(
