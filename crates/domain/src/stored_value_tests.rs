@@ -20,7 +20,7 @@ use crate::model::job::{JobKind, JobState, OrphanedGrantStatus, TokenType};
 use crate::model::operator::Role;
 use crate::model::provider::{
     AccountType, ClientAuthentication, ConsentShownBy, CustomerIdentity, Dpop, DynamicRegistration,
-    EndpointGroup, FdxEndpoint, FdxVersion, GrantScope, ProviderSettings, ProviderSource, ProviderState,
+    EndpointGroup, FdxEndpoint, FdxVersion, GrantScope, IdentityClient, ProviderSettings, ProviderSource, ProviderState,
     RevokeMethod, RevokeTokens, SecretSource, SigningAlgorithm, TermsSource, TlsSettings, UpstreamClientMode,
 };
 use crate::model::registration::{RegistrationState, RegistrationStep};
@@ -186,6 +186,7 @@ fn provider_setting_names_are_unchanged() {
             "grant_scope",
             "headers",
             "history",
+            "identity_client",
             "introspection_endpoint",
             "issuer",
             "jwks_uri",
@@ -210,6 +211,10 @@ fn provider_setting_names_are_unchanged() {
         ]
     );
     assert_eq!(schema_names::<DynamicRegistration>(), ["endpoint", "initial_access_token"]);
+    assert_eq!(
+        schema_names::<IdentityClient>(),
+        ["auth", "auth_algorithm", "auth_key", "client_id", "client_secret"]
+    );
     assert_eq!(schema_names::<TlsSettings>(), ["allow_private", "ca", "certificate", "key"]);
     assert_eq!(schema_names::<FdxEndpoint>(), ["base_url", "date_parameters", "version"]);
 }

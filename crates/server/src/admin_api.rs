@@ -14,6 +14,7 @@ pub mod registrations;
 mod clients;
 mod error;
 mod http;
+mod identity_client;
 mod observed_responses;
 pub(crate) mod operations;
 mod page;

@@ -59,7 +59,7 @@ pub use hub_secrets::HubSecrets;
 pub(crate) use hub_secrets::read_secret;
 pub use key_set::load_key_set;
 pub use login::{BrowserFlow, LoginError, LoginPage, LoginStatus};
-pub(crate) use provider_check::ProviderCheck;
+pub(crate) use provider_check::{IdentityClientInput, ProviderCheck};
 pub use provider_check::check_provider;
 pub(crate) use provider_client::build_outbound;
 pub use refresh::confirm_invalid_grant;

@@ -4,11 +4,13 @@ mod authentication;
 mod authorization;
 mod dpop;
 mod identity;
+mod identity_client;
 mod metadata;
 mod revocation;
 mod secret_members;
 mod terms;
 mod transport;
+mod upstream_client;
 
 use std::collections::BTreeMap;
 
@@ -24,11 +26,13 @@ pub use authentication::{ClientAuthentication, SecretSource, SigningAlgorithm};
 pub use authorization::{AuthorizationDetails, PushedRequests, RequestObject};
 pub use dpop::Dpop;
 pub use identity::CustomerIdentity;
+pub use identity_client::IdentityClient;
 pub use metadata::{EndpointError, MetadataEndpoints, ProviderEndpoint, ProviderMetadata};
 pub use revocation::{RevokeMethod, RevokeTokens};
 pub use secret_members::secret_members;
 pub use terms::TermsSource;
 pub use transport::{ComputedHeader, ProxySettings, TlsSettings, TransportSettings};
+pub use upstream_client::{DynamicRegistration, UpstreamClientMode};
 
 crate::str_enum! {
     /// The state of a provider, which decides whether the hub uses it.
@@ -208,6 +212,9 @@ pub struct ProviderSettings {
     /// Signature algorithm of `auth_key`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_algorithm: Option<SigningAlgorithm>,
+    /// Second client of the hub, for sign-in without data access. Only the check of the provider uses it today.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_client: Option<IdentityClient>,
     /// TLS settings of the connections to this provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSettings>,
@@ -430,60 +437,6 @@ impl JsonSchema for AccountType {
         let values: Vec<_> = Self::ALL.iter().map(|account_type| account_type.as_str()).collect();
         schemars::json_schema!({"type": "string", "enum": values})
     }
-}
-
-/// Client that the hub uses at a provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum UpstreamClientMode {
-    /// The hub's client, for all recipients.
-    #[default]
-    #[serde(rename = "hub")]
-    Shared,
-    /// One client for each registration. Its id and secret are stored when the registration is activated, by an
-    /// operator or by the provider's response (`dynamic_registration`).
-    #[serde(rename = "registration")]
-    PerRegistration,
-    /// The client of each registration in the authorization request, and the hub's client, which authenticates, everywhere
-    /// else. Only the id of the former is stored when the registration is activated.
-    Aggregator,
-}
-
-impl UpstreamClientMode {
-    /// Returns the name in the settings.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Shared => "hub",
-            Self::PerRegistration => "registration",
-            Self::Aggregator => "aggregator",
-        }
-    }
-
-    /// Returns whether the hub authenticates with the client of its settings.
-    pub const fn authenticates_as_hub(self) -> bool {
-        matches!(self, Self::Shared | Self::Aggregator)
-    }
-
-    /// Returns whether each registration has a client at the provider.
-    pub const fn has_registration_clients(self) -> bool {
-        matches!(self, Self::PerRegistration | Self::Aggregator)
-    }
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-    fn is_shared(&self) -> bool {
-        *self == Self::Shared
-    }
-}
-
-/// Dynamic client registration at a provider (RFC 7591).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DynamicRegistration {
-    /// Client registration endpoint (RFC 7591 §3).
-    pub endpoint: String,
-    /// Location of the initial access token, if the provider requires one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub initial_access_token: Option<SecretSource>,
 }
 
 /// Party that shows the consent page with the recipient's name.

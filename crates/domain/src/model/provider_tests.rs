@@ -191,6 +191,7 @@ fn members_with_secrets_are_found_with_their_paths() {
     let mut members = json!({
         "client_id": "bowline", "client_secret": {"env": "A"}, "auth_key": {"env": "B"},
         "dynamic_registration": {"endpoint": "https://maple.example/r", "initial_access_token": {"env": "C"}},
+        "identity_client": {"client_id": "sign-in", "client_secret": {"env": "H"}, "auth_key": {"env": "I"}},
         "tls": {"certificate": "hub.pem", "key": {"env": "D"}},
         "proxy": {"url": "http://egress.example", "credentials": {"env": "E"}},
         "secret_headers": {"x-first": {"env": "F"}, "x-second": {"env": "G"}},
@@ -211,6 +212,8 @@ fn members_with_secrets_are_found_with_their_paths() {
             ("proxy.credentials", Some("E")),
             ("secret_headers.x-first", Some("F")),
             ("secret_headers.x-second", Some("G")),
+            ("identity_client.client_secret", Some("H")),
+            ("identity_client.auth_key", Some("I")),
         ]
     );
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use domain::model::audit_event::Actor;
-use domain::model::provider::{Provider, ProviderSettings, ProviderSource, secret_members};
+use domain::model::provider::{
+    IdentityClient, Provider, ProviderSettings, ProviderSource, secret_members,
+};
 use domain::rule::provider::{EndpointChange, SettingsChange, check, compare_providers};
 use domain::rule::validation::ValidationError;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -65,6 +67,8 @@ pub struct ReplaceSecretsRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     secret_headers: Option<BTreeMap<String, String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    identity_client: Option<IdentityClientSecrets>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     proxy: Option<ProxySecrets>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     dynamic_registration: Option<RegistrationSecrets>,
@@ -79,6 +83,18 @@ struct TlsSecrets {
     certificate: Option<String>,
     /// The private key (PEM) of the certificate.
     key: String,
+}
+
+/// The secrets of the identity client.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct IdentityClientSecrets {
+    /// The secret of the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client_secret: Option<String>,
+    /// The private keys (PKCS#8, PEM) of the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    auth_key: Option<String>,
 }
 
 /// The credentials for a proxy.
@@ -179,15 +195,14 @@ impl WantedProvider {
 
 /// Adds the stored secrets that the settings need and that the request does not contain. `null` removes a secret.
 fn keep_secrets(members: &mut Map<String, Value>, known: &HubSecrets, secrets: &mut HubSecrets) {
-    let auth = members.get("auth").and_then(Value::as_str).unwrap_or("client_secret_basic").to_owned();
     // Headers are replaced together, so that one can be removed.
     let keeps_headers = !members.contains_key("secret_headers");
     for (path, secret) in known.iter() {
         let (object, name) = match path.split_once('.') {
-            None => {
-                let is_needed =
-                    if path == "auth_key" { auth == "private_key_jwt" } else { auth.starts_with(path) };
-                (is_needed.then_some(&mut *members), path)
+            None => (uses_secret(members, path).then_some(&mut *members), path),
+            Some((IdentityClient::SETTING, name)) => {
+                let client = members.get_mut(IdentityClient::SETTING).and_then(Value::as_object_mut);
+                (client.filter(|client| uses_secret(client, name)), name)
             }
             Some(("secret_headers", name)) if keeps_headers => {
                 let headers = members.entry("secret_headers").or_insert_with(|| json!({}));
@@ -203,6 +218,12 @@ fn keep_secrets(members: &mut Map<String, Value>, known: &HubSecrets, secrets: &
             secrets.insert(path.to_owned(), secret.clone());
         }
     }
+}
+
+/// Returns whether the authentication method of a client uses a secret with this name.
+fn uses_secret(client: &Map<String, Value>, name: &str) -> bool {
+    let auth = client.get("auth").and_then(Value::as_str).unwrap_or("client_secret_basic");
+    if name == "auth_key" { auth == "private_key_jwt" } else { auth.starts_with(name) }
 }
 
 /// Replaces the settings of a provider that an operator added. With `dry_run=true` in the query, only returns what would change.

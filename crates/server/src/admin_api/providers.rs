@@ -7,8 +7,8 @@ use domain::Secret;
 use domain::id::ProviderId;
 use domain::model::audit_event::{Actor, AuditHead};
 use domain::model::provider::{
-    DynamicRegistration, Provider, ProviderEndpoint, ProviderSettings, ProviderSource, ProviderState,
-    ProxySettings, SecretSource, SettingsVersion, TlsSettings, secret_members,
+    DynamicRegistration, IdentityClient, Provider, ProviderEndpoint, ProviderSettings, ProviderSource,
+    ProviderState, ProxySettings, SecretSource, SettingsVersion, TlsSettings, secret_members,
 };
 use domain::rule::expiry_brake::ExpiryState;
 use domain::rule::provider::{check, validate_secret};
@@ -21,6 +21,7 @@ use store::command::{AddProvider, SetProviderState};
 use store::query::{GetProvider, GetSweepStatus, ListProviders, SweepStatus};
 
 use super::error::AdminError;
+use super::identity_client::{ShownIdentityClient, build_identity_client_schema};
 use super::observed_responses::ObservedResponseBody;
 use super::page::{AdminPage, PageRequest};
 use super::params::Params;
@@ -125,6 +126,7 @@ pub struct RedactedSettings(ProviderSettings);
 
 const CLIENT_SECRET: &str = "client_secret";
 const AUTH_KEY: &str = "auth_key";
+const IDENTITY_CLIENT: &str = IdentityClient::SETTING;
 const DYNAMIC_REGISTRATION: &str = "dynamic_registration";
 const TLS: &str = "tls";
 const PROXY: &str = "proxy";
@@ -193,6 +195,7 @@ impl JsonSchema for RedactedSettings {
         for hidden in [
             SecretSource::schema_name(),
             DynamicRegistration::schema_name(),
+            IdentityClient::schema_name(),
             TlsSettings::schema_name(),
             ProxySettings::schema_name(),
         ] {
@@ -204,6 +207,8 @@ impl JsonSchema for RedactedSettings {
             properties.remove(SECRET_HEADERS);
             let registration = generator.subschema_for::<Option<ShownRegistration>>();
             properties.insert(DYNAMIC_REGISTRATION.into(), registration.into());
+            let identity_client = generator.subschema_for::<Option<ShownIdentityClient>>();
+            properties.insert(IDENTITY_CLIENT.into(), identity_client.into());
             properties.insert(TLS.into(), generator.subschema_for::<Option<ShownTls>>().into());
             properties.insert(PROXY.into(), generator.subschema_for::<Option<ShownProxy>>().into());
         }
@@ -303,6 +308,11 @@ impl JsonSchema for AddProviderRequest {
                 "credentials": secret("The credentials, as `user:password`. They are sealed before they are stored."),
             },
         });
+        let identity_client = build_identity_client_schema(
+            generator,
+            secret("The secret of this client. It is sealed before it is stored."),
+            pem("The private keys (PKCS#8, PEM) of this client. They are sealed before they are stored."),
+        );
         let registration = json!({
             "type": ["object", "null"], "required": ["endpoint"], "additionalProperties": false,
             "description": "Dynamic registration of a client for each registration (RFC 7591). Requires \
@@ -317,6 +327,7 @@ impl JsonSchema for AddProviderRequest {
             properties.insert("id".into(), id);
             properties.insert(CLIENT_SECRET.into(), client_secret);
             properties.insert(AUTH_KEY.into(), auth_key);
+            properties.insert(IDENTITY_CLIENT.into(), identity_client);
             properties.insert(TLS.into(), tls);
             properties.insert(SECRET_HEADERS.into(), secret_headers);
             properties.insert(PROXY.into(), proxy);

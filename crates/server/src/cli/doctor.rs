@@ -18,7 +18,9 @@ use crate::clock::{Clock, MAX_CLOCK_SKEW_MS, MeasuredOffset, measure_offset};
 use crate::config::{Config, ProviderEntry, store_folder};
 use crate::outbound::Outbound;
 use crate::server::KEYS_METADATA_NAME;
-use crate::upstream::{ProviderCheck, UpstreamClientCredentials, build_outbound, read_secret};
+use crate::upstream::{
+    IdentityClientInput, ProviderCheck, UpstreamClientCredentials, build_outbound, read_secret,
+};
 use crate::vault::{KeyFile, KeyFileError, Vault};
 
 /// The result of one check, with a fix if it found a problem.
@@ -219,6 +221,10 @@ async fn check_configured_provider(
             return vec![CheckFinding::problem(format!("provider {id} transport"), error, fix)];
         }
     };
+    let identity_client = settings.for_identity_client().map(|settings| {
+        let secret = settings.authentication_secret().map(|(_, source)| read_secret(source)).transpose();
+        IdentityClientInput::new(settings, secret.map_err(str::to_owned))
+    });
     let (public_url, now) = (&config.server.public_url, Clock::system().now());
     let allow_http = config.upstream.allow_loopback;
     let check = ProviderCheck {
@@ -226,6 +232,7 @@ async fn check_configured_provider(
         public_url,
         id,
         settings,
+        identity_client: identity_client.as_ref(),
         metadata: None,
         allow_http,
         now,

@@ -105,6 +105,12 @@ pub(super) struct SecretFiles {
     /// PEM file with the private keys with which the hub signs; the first one signs, and the public part of each is published
     #[arg(long = "auth-key-file", value_name = "FILE")]
     auth_key: Option<String>,
+    /// File with the secret of the client of `identity_client`, or `-` for standard input
+    #[arg(long = "identity-client-secret-file", value_name = "FILE")]
+    identity_client_secret: Option<String>,
+    /// PEM file with the private keys of the client of `identity_client`
+    #[arg(long = "identity-client-key-file", value_name = "FILE")]
+    identity_client_key: Option<String>,
     /// PEM file with the certificate of the hub
     #[arg(long = "tls-certificate-file", value_name = "FILE", requires = "tls_key")]
     tls_certificate: Option<String>,
@@ -186,7 +192,14 @@ async fn update_provider(admin: &AdminClient, args: &UpdateProviderArgs) -> Resu
 }
 
 async fn replace_secrets(admin: &AdminClient, args: &ReplaceSecretArgs) -> Result<(), CliError> {
-    let SecretFiles { client_secret, auth_key, tls_certificate, tls_key } = &args.files;
+    let SecretFiles {
+        client_secret,
+        auth_key,
+        identity_client_secret,
+        identity_client_key,
+        tls_certificate,
+        tls_key,
+    } = &args.files;
     let read = |file: &Option<String>, flag: &str| {
         let secret = file.as_ref().map(|file| read_secret_input(file, flag)).transpose()?;
         Ok::<_, CliError>(json!(secret.as_ref().map(|secret| secret.expose().as_str())))
@@ -195,9 +208,15 @@ async fn replace_secrets(admin: &AdminClient, args: &ReplaceSecretArgs) -> Resul
         ("certificate", read(tls_certificate, "--tls-certificate-file")?),
         ("key", read(tls_key, "--tls-key-file")?),
     ]);
+    let identity_client = build_object([
+        ("client_secret", read(identity_client_secret, "--identity-client-secret-file")?),
+        ("auth_key", read(identity_client_key, "--identity-client-key-file")?),
+    ]);
+    let has_identity_client = identity_client_secret.is_some() || identity_client_key.is_some();
     let body = build_object([
         ("client_secret", read(client_secret, "--client-secret-file")?),
         ("auth_key", read(auth_key, "--auth-key-file")?),
+        ("identity_client", if has_identity_client { identity_client } else { Value::Null }),
         ("tls", if tls_key.is_some() { tls } else { Value::Null }),
     ]);
     let update = admin.post_json(&format!("/providers/{}/secret", args.provider.id), &body).await?;

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use domain::Secret;
 use domain::id::ProviderId;
 use domain::jose::AssertionKeys;
-use domain::model::provider::{DynamicRegistration, Provider, ProviderSettings, SecretSource};
+use domain::model::provider::{
+    DynamicRegistration, IdentityClient, Provider, ProviderSettings, SecretSource,
+};
 use domain::rule::provider::is_pem;
 use domain::rule::validation::ValidationError;
 use store::command::SealedProviderSecrets;
@@ -57,9 +59,15 @@ impl HubSecrets {
         settings: &ProviderSettings,
         upstream: &UpstreamSection,
     ) -> Result<(), ValidationError> {
-        if let (Some(keys), Some(algorithm)) = (self.get("auth_key"), settings.auth_algorithm) {
-            AssertionKeys::parse(keys.expose(), algorithm)
-                .map_err(|error| ValidationError::new("auth_key", error))?;
+        let identity = settings.identity_client.as_ref();
+        for (field, algorithm) in [
+            ("auth_key".to_owned(), settings.auth_algorithm),
+            (IdentityClient::member_path("auth_key"), identity.and_then(|client| client.auth_algorithm)),
+        ] {
+            if let (Some(keys), Some(algorithm)) = (self.get(&field), algorithm) {
+                AssertionKeys::parse(keys.expose(), algorithm)
+                    .map_err(|error| ValidationError::new(field, error))?;
+            }
         }
         let tls = settings.tls.clone().unwrap_or_default();
         for (field, text) in [("tls.ca", tls.ca), ("tls.certificate", tls.certificate)] {

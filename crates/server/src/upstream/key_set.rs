@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::jose::{AssertionKeys, PublicKey};
-use domain::model::provider::Provider;
+use domain::model::provider::{IdentityClient, Provider, ProviderSettings, SecretSource, SigningAlgorithm};
 use serde_json::{Value, json};
 use store::query::{ListFormerSettings, ListProviders};
 
@@ -28,17 +28,21 @@ async fn build_key_set(ctx: &RequestContext) -> Result<Arc<str>, InternalError> 
         let Some(provider) = providers.iter().find(|provider| provider.id == former.provider_id) else {
             continue;
         };
-        // The file of a former key may have been deleted.
-        keys.extend(
-            load_keys(ctx, &with_former_settings(provider.clone(), former)).await.unwrap_or_default(),
-        );
+        let former = with_former_settings(provider.clone(), former);
+        // The file of a former key may have been deleted. No grant needs that of a former identity client.
+        if let Some(setting) = find_main_key(&former.settings) {
+            keys.extend(load_keys(ctx, &former, setting).await.unwrap_or_default());
+        }
     }
     for provider in providers {
-        match load_keys(ctx, &provider).await {
-            Ok(found) => keys.extend(found),
-            // The keys of the other providers are published all the same.
-            Err(reason) => {
-                tracing::error!(provider = %provider.id, reason, "the key of the hub at the provider cannot be read");
+        let settings = &provider.settings;
+        for setting in find_main_key(settings).into_iter().chain(find_identity_key(settings)) {
+            match load_keys(ctx, &provider, setting).await {
+                Ok(found) => keys.extend(found),
+                // The other keys are published all the same.
+                Err(reason) => {
+                    tracing::error!(provider = %provider.id, reason, "the key of the hub at the provider cannot be read");
+                }
             }
         }
     }
@@ -46,16 +50,25 @@ async fn build_key_set(ctx: &RequestContext) -> Result<Arc<str>, InternalError> 
     Ok(json!({ "keys": keys }).to_string().into())
 }
 
-/// Returns the public keys of the hub at a provider by their ids.
+/// A setting with keys of the hub: its path, the location of the keys, and their algorithm.
+type KeySetting<'s> = (String, &'s SecretSource, SigningAlgorithm);
+
+fn find_main_key(settings: &ProviderSettings) -> Option<KeySetting<'_>> {
+    Some(("auth_key".to_owned(), settings.auth_key.as_ref()?, settings.auth_algorithm?))
+}
+
+fn find_identity_key(settings: &ProviderSettings) -> Option<KeySetting<'_>> {
+    let client = settings.identity_client.as_ref()?;
+    Some((IdentityClient::member_path("auth_key"), client.auth_key.as_ref()?, client.auth_algorithm?))
+}
+
+/// Returns the public keys of a setting by their ids.
 async fn load_keys(
     ctx: &RequestContext,
     provider: &Provider,
+    (path, source, algorithm): KeySetting<'_>,
 ) -> Result<BTreeMap<Option<String>, Value>, String> {
-    let settings = &provider.settings;
-    let (Some(source), Some(algorithm)) = (&settings.auth_key, settings.auth_algorithm) else {
-        return Ok(BTreeMap::new());
-    };
-    let pem = load_hub_secret(ctx, provider, ("auth_key", source)).await.map_err(|e| e.to_string())?;
+    let pem = load_hub_secret(ctx, provider, (path.as_str(), source)).await.map_err(|e| e.to_string())?;
     let keys = AssertionKeys::parse(pem.expose(), algorithm).map_err(|e| e.to_string())?;
     let with_id = |key| Some((key_id(key), serde_json::to_value(key).ok()?));
     Ok(keys.public_keys().filter_map(with_id).collect())

@@ -6,8 +6,8 @@ mod probes;
 
 use domain::Secret;
 use domain::model::provider::{
-    EndpointError, Provider, ProviderEndpoint, ProviderMetadata, PushedRequests, RevokeMethod, TermsSource,
-    UpstreamClientMode,
+    EndpointError, IdentityClient, Provider, ProviderEndpoint, ProviderMetadata, PushedRequests,
+    RevokeMethod, TermsSource, UpstreamClientMode,
 };
 use domain::rule::provider_check::{
     CheckResult, compare_with_metadata, evaluate_date_parameters, evaluate_fdx_version,
@@ -20,7 +20,7 @@ use super::hub_secrets::{load_hub_secret, load_initial_access_token};
 use super::login::max_consent_duration;
 use super::transport::outbound_for;
 use crate::context::RequestContext;
-pub(crate) use input::ProviderCheck;
+pub(crate) use input::{IdentityClientInput, ProviderCheck};
 use probes::Probes;
 
 /// Checks the secrets and the endpoints of a stored provider. Returns the results in the order in which a connection uses
@@ -41,7 +41,9 @@ pub async fn check_provider(ctx: &RequestContext, provider: &Provider) -> Vec<Ch
         checks.push(CheckResult::passed("transport", detail));
     }
     let config = ctx.app().config();
+    let identity_client = load_identity_client(ctx, provider).await;
     let endpoint_checks = ProviderCheck {
+        identity_client: identity_client.as_ref(),
         outbound: &outbound,
         public_url: ctx.app().public_url(),
         id: provider.id,
@@ -101,7 +103,39 @@ async fn check_credentials(
     }
 }
 
+/// Loads the identity client, if the settings name one.
+async fn load_identity_client(ctx: &RequestContext, provider: &Provider) -> Option<IdentityClientInput> {
+    let settings = provider.settings.for_identity_client()?;
+    let secret = match settings.authentication_secret() {
+        Some((name, source)) => {
+            let path = IdentityClient::member_path(name);
+            load_hub_secret(ctx, provider, (path.as_str(), source)).await.map(Some)
+        }
+        None => Ok(None),
+    };
+    Some(IdentityClientInput::new(settings, secret.map_err(|error| error.to_string())))
+}
+
 impl ProviderCheck<'_> {
+    /// Checks that the provider accepts the identity client: that it responds to a code that was never issued as to one of this client.
+    async fn check_identity_client(
+        &self,
+        client: &IdentityClientInput,
+        endpoint: Result<&str, EndpointError>,
+        uses_dpop: bool,
+    ) -> CheckResult {
+        const NAME: &str = IdentityClient::SETTING;
+        match &client.credentials {
+            Ok(credentials) => {
+                let check = ProviderCheck { settings: &client.settings, identity_client: None, ..*self };
+                let result = Probes::new(&check, Some(credentials)).check_token_endpoint(endpoint, uses_dpop).await;
+                let change = result.change.map(|change| format!("for {NAME}: {change}"));
+                CheckResult { name: NAME, change, ..result }
+            }
+            Err(error) => CheckResult::failed(NAME, error, "correct the secret or key of identity_client"),
+        }
+    }
+
     /// Checks that the endpoints exist and respond, and, with `credentials`, that they accept the client. The checks run
     /// concurrently.
     pub(crate) async fn check_endpoints(
@@ -116,9 +150,23 @@ impl ProviderCheck<'_> {
         let metadata = found.as_ref().or(self.metadata);
         let find = |endpoint| settings.find_endpoint(metadata, endpoint);
         // Each call may last as long as the timeout, and the caller of the check waits only a little longer.
-        let (authorization, token, par, revocation, introspection, grants, keys, data, registration) = tokio::join!(
+        let (
+            authorization,
+            token,
+            identity,
+            par,
+            revocation,
+            introspection,
+            grants,
+            keys,
+            data,
+            registration,
+        ) = tokio::join!(
             probes.check_authorization_endpoint(find(ProviderEndpoint::Authorization)),
             probes.check_token_endpoint(find(ProviderEndpoint::Token), settings.uses_dpop(metadata)),
+            optional(self.identity_client, |client| {
+                self.check_identity_client(client, find(ProviderEndpoint::Token), settings.uses_dpop(metadata))
+            }),
             optional(self.find_pushed_request_endpoint(metadata), |endpoint| {
                 probes
                     .check_pushed_request(endpoint, find(ProviderEndpoint::Authorization).unwrap_or_default())
@@ -139,7 +187,8 @@ impl ProviderCheck<'_> {
             }),
         );
         let (data, versions) = data;
-        let of_connection = [metadata_check, probes.tls_result(), Some(authorization), Some(token), par];
+        let of_connection =
+            [metadata_check, probes.tls_result(), Some(authorization), Some(token), identity, par];
         let of_end = [revocation, introspection].into_iter().chain(grants.into_iter().map(Some));
         let version = evaluate_fdx_version(settings, versions.as_deref());
         let rest = [keys, Some(data), Some(version), registration];

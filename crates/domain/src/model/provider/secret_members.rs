@@ -11,24 +11,21 @@ use super::{ProviderSettings, SecretSource};
 pub fn secret_members(settings: &mut Map<String, Value>) -> Vec<(String, &mut Value)> {
     let mut found = Vec::new();
     for (name, value) in settings {
-        let nested = match name.as_str() {
+        let is_secret: fn(&str) -> bool = match name.as_str() {
             "client_secret" | "auth_key" => {
                 found.push((name.clone(), value));
                 continue;
             }
-            "dynamic_registration" => "initial_access_token",
-            "tls" => "key",
-            "proxy" => "credentials",
-            "secret_headers" => {
-                let headers = value.as_object_mut().into_iter().flatten();
-                found.extend(headers.map(|(header, secret)| (format!("{name}.{header}"), secret)));
-                continue;
-            }
+            "dynamic_registration" => |member| member == "initial_access_token",
+            "identity_client" => |member| matches!(member, "client_secret" | "auth_key"),
+            "tls" => |member| member == "key",
+            "proxy" => |member| member == "credentials",
+            "secret_headers" => |_| true,
             _ => continue,
         };
-        if let Some(secret) = value.get_mut(nested) {
-            found.push((format!("{name}.{nested}"), secret));
-        }
+        let members = value.as_object_mut().into_iter().flatten();
+        let secrets = members.filter(|(member, _)| is_secret(member));
+        found.extend(secrets.map(|(member, secret)| (format!("{name}.{member}"), secret)));
     }
     found
 }
@@ -44,9 +41,15 @@ impl ProviderSettings {
     /// Returns the location of each secret, to replace it, with the path of its setting.
     pub fn secret_sources_mut(&mut self) -> Vec<(String, &mut SecretSource)> {
         let registration = self.dynamic_registration.as_mut();
+        let (identity_secret, identity_key) = match &mut self.identity_client {
+            Some(client) => (client.client_secret.as_mut(), client.auth_key.as_mut()),
+            None => (None, None),
+        };
         let single = [
             ("client_secret", self.client_secret.as_mut()),
             ("auth_key", self.auth_key.as_mut()),
+            ("identity_client.client_secret", identity_secret),
+            ("identity_client.auth_key", identity_key),
             ("tls.key", self.tls.as_mut().and_then(|tls| tls.key.as_mut())),
             ("proxy.credentials", self.proxy.as_mut().and_then(|proxy| proxy.credentials.as_mut())),
             (
@@ -74,6 +77,7 @@ mod tests {
             "proxy": {"url": "http://proxy.example", "credentials": {"env": "D"}},
             "secret_headers": {"x-key": {"file": "e"}, "x-other": "sealed"},
             "dynamic_registration": {"endpoint": "https://bank.example/register", "initial_access_token": {"env": "F"}},
+            "identity_client": {"client_id": "sign-in", "client_secret": {"env": "G"}, "auth_key": {"env": "H"}},
             "fdx": {"base_url": "https://bank.example/fdx", "version": "6"}, "scopes": {},
         });
         let settings: ProviderSettings = serde_json::from_value(value.clone()).unwrap();
@@ -84,6 +88,6 @@ mod tests {
         let to_source = |value: &Value| serde_json::from_value(value.clone()).unwrap();
         let expected = secret_members(&mut members).into_iter().map(|(path, value)| (path, to_source(value)));
         assert_eq!(sources, expected.collect());
-        assert_eq!(sources.len(), 7);
+        assert_eq!(sources.len(), 9);
     }
 }

@@ -1,12 +1,32 @@
 //! The validation of the settings with which the hub authenticates at a provider.
 
-use crate::model::provider::{ClientAuthentication, ProviderSettings, SecretSource, UpstreamClientMode};
+use crate::model::provider::{
+    ClientAuthentication, IdentityClient, ProviderSettings, SecretSource, UpstreamClientMode,
+};
 use crate::rule::validation::{ValidationError, validate_credential};
 
 const MAX_PEM_BYTES: usize = 64 * 1024;
 
-/// Validates that the settings contain what the authentication method needs, and nothing that it does not use.
+/// Validates that the settings contain what the authentication methods of both clients need, and nothing that they do not use.
 pub(super) fn validate_authentication(settings: &ProviderSettings) -> Result<(), ValidationError> {
+    validate_client(settings)?;
+    let Some(identity) = settings.for_identity_client() else { return Ok(()) };
+    // The secrets of the identity client have the names of those of the main client.
+    let rename = |error: ValidationError| match error.field.as_str() {
+        "client_secret" | "auth_key" | "auth_algorithm" => {
+            ValidationError::new(IdentityClient::member_path(&error.field), error.expected)
+        }
+        _ => error,
+    };
+    let client_id = IdentityClient::member_path("client_id");
+    validate_credential(&client_id, &identity.client_id)?;
+    if identity.client_id == settings.client_id {
+        return Err(ValidationError::new(client_id, "expected another client than client_id"));
+    }
+    validate_client(&identity).map_err(rename)
+}
+
+fn validate_client(settings: &ProviderSettings) -> Result<(), ValidationError> {
     let auth = settings.auth;
     let reject = |field: &str, expected: String| Err(ValidationError::new(field, expected));
     let needed = || format!("is needed by auth = \"{}\"", auth.as_str());
@@ -65,7 +85,7 @@ pub fn is_pem(text: &str) -> bool {
 
 /// Validates a secret that was sent to the API. `field` is its path in the settings.
 pub fn validate_secret(field: &str, secret: &str) -> Result<(), ValidationError> {
-    if !matches!(field, "auth_key" | "tls.key") {
+    if !matches!(field, "auth_key" | "identity_client.auth_key" | "tls.key") {
         return validate_credential(field, secret);
     }
     let is_text = secret.bytes().all(|byte| byte.is_ascii_graphic() || matches!(byte, b' ' | b'\n' | b'\r'));
@@ -157,6 +177,48 @@ mod tests {
             ),
         ] {
             assert_eq!(validation_message(settings.clone()).as_deref(), Some(expected), "{settings}");
+        }
+    }
+
+    #[test]
+    fn identity_client_has_credentials_of_its_own() {
+        let with = |client: Value| {
+            let main = json!({"client_secret": {"env": "S"}, "identity_client": client});
+            validation_message(main)
+        };
+        let key = json!({"file": "key.pem"});
+
+        assert_eq!(with(json!({"client_id": "sign-in", "client_secret": {"env": "T"}})), None);
+        let signed =
+            json!({"client_id": "sign-in", "auth": "private_key_jwt", "auth_key": key, "auth_algorithm": "ES256"});
+        assert_eq!(with(signed), None);
+        for (client, expected) in [
+            (
+                json!({"client_id": "sign-in"}),
+                "identity_client.client_secret: is needed by auth = \"client_secret_basic\"",
+            ),
+            (
+                json!({"client_id": "sign-in", "client_secret": {"env": "T"}, "auth_key": key}),
+                "identity_client.auth_key: is used only by auth = \"private_key_jwt\"",
+            ),
+            (
+                json!({"client_id": "sign-in", "auth": "private_key_jwt", "auth_key": key}),
+                "identity_client.auth_algorithm: is needed by auth = \"private_key_jwt\"",
+            ),
+            (
+                json!({"client_id": "sign-in", "auth": "tls_client_auth"}),
+                "tls.certificate: is needed by auth = \"tls_client_auth\"",
+            ),
+            (
+                json!({"client_id": "bowline", "client_secret": {"env": "T"}}),
+                "identity_client.client_id: expected another client than client_id",
+            ),
+            (
+                json!({"client_id": "", "client_secret": {"env": "T"}}),
+                "identity_client.client_id: must be 1 to 2048 printable characters of ASCII",
+            ),
+        ] {
+            assert_eq!(with(client.clone()).as_deref(), Some(expected), "{client}");
         }
     }
 

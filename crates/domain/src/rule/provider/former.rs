@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::Secret;
-use crate::model::provider::{ProviderSettings, SecretSource};
+use crate::model::provider::{IdentityClient, ProviderSettings, SecretSource};
 
 /// Settings of a provider with those of their secrets that are in the store, by the paths of their settings.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +87,9 @@ pub fn follow_change(
             && new_sources.iter().any(|(used_by, used)| *used == source && is_of_client([path, used_by]));
         Some(if is_lost { FormerSecretChange::Lost } else { FormerSecretChange::Copied(source) })
     };
-    let sources = former.settings.secret_sources().into_iter();
+    // No grant belongs to the identity client.
+    let is_needed = |path: &str| !path.starts_with(IdentityClient::SETTING);
+    let sources = former.settings.secret_sources().into_iter().filter(|(path, _)| is_needed(path));
     sources.filter_map(|(path, source)| Some((path.clone(), evaluate(&path, source)?))).collect()
 }
 

@@ -4,6 +4,7 @@ mod attacks;
 mod audit;
 mod connections;
 mod former_endpoints;
+mod identity_client;
 mod jobs;
 mod new_providers;
 mod operators;

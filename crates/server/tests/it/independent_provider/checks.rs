@@ -1,11 +1,14 @@
 //! Tests of the check of a provider with the independent bank.
 
-use domain::model::provider::{ClientAuthentication, CustomerIdentity, SecretSource};
+use domain::model::provider::{
+    ClientAuthentication, CustomerIdentity, IdentityClient, SecretSource, SigningAlgorithm,
+};
 use http::Method;
 use serde_json::Value;
 
 use super::IndependentBank;
 use super::authorization::{discover_bank, use_consent_requests};
+use super::create_signing_key;
 use crate::support::{TestAuthority, TestHub};
 
 /// Returns the verdict and what to change of each check, by its name.
@@ -50,6 +53,39 @@ async fn check_of_provider_proves_each_ability() {
     assert_eq!(find(&checks, "authorization_details"), ("passed", ""), "{checks:?}");
     let (_, pushed) = bank.last_login(&kit).await;
     assert_eq!(pushed, 1);
+}
+
+#[tokio::test]
+async fn check_of_provider_authenticates_the_identity_client() {
+    let kit = TestHub::new().await;
+    let bank = IndependentBank::start(&kit, &TestAuthority::new(), &[]).await;
+    let file = kit.data_folder().join("identity-key.pem");
+    std::fs::write(&file, create_signing_key(SigningAlgorithm::Ps256)).unwrap();
+    let mut results = Vec::new();
+    // The bank finds the public key in the document that the hub publishes.
+    for client_id in ["jwt-ps256", "unknown-client"] {
+        discover_bank(&kit, &bank, "jwt-es256", |settings| {
+            settings.identity_client = Some(IdentityClient {
+                client_id: client_id.to_owned(),
+                auth: ClientAuthentication::PrivateKeyJwt,
+                client_secret: None,
+                auth_key: Some(SecretSource::File(file.display().to_string())),
+                auth_algorithm: Some(SigningAlgorithm::Ps256),
+            });
+        })
+        .await;
+        // The document of the published keys is kept for ten seconds.
+        kit.advance(std::time::Duration::from_secs(11));
+
+        let checks = list_checks(&kit).await;
+
+        let (verdict, change) = find(&checks, "identity_client");
+        results.push((verdict.to_owned(), change.to_owned()));
+    }
+
+    assert_eq!(results[0], ("passed".to_owned(), String::new()));
+    assert_eq!(results[1].0, "failed");
+    assert!(results[1].1.starts_with("for identity_client: correct client_id"), "{results:?}");
 }
 
 #[tokio::test]
