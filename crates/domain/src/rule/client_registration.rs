@@ -262,8 +262,8 @@ fn find_mismatch(
 ) -> Option<&'static str> {
     // A value of null counts as absent.
     let present = |field: &str| fields.get(field).filter(|value| !value.is_null());
-    let auth_differs =
-        present("token_endpoint_auth_method").is_some_and(|method| method != registered_authentication(provider));
+    let auth_differs = present("token_endpoint_auth_method")
+        .is_some_and(|method| method != registered_authentication(provider));
     let includes = |field: &str, required: &str| {
         let contains =
             |value: &Value| value.as_array().is_some_and(|items| items.iter().any(|item| item == required));

@@ -337,7 +337,8 @@ proptest! {
 fn client_of_aggregator_needs_no_secret() {
     let aggregator = ProviderSettings { upstream_client: UpstreamClientMode::Aggregator, ..provider() };
     let parse = |body: &Value| parse_response(body.to_string().as_bytes(), &aggregator, CALLBACK_URI);
-    let response = json!({"client_id": "c-1", "redirect_uris": [CALLBACK_URI], "token_endpoint_auth_method": "none"});
+    let response =
+        json!({"client_id": "c-1", "redirect_uris": [CALLBACK_URI], "token_endpoint_auth_method": "none"});
     let with_secret = json!({"client_id": "c-1", "client_secret": "s", "client_secret_expires_at": 5});
 
     for body in [response, with_secret] {

@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::model::provider::{
-    CustomerIdentity, GrantScope, ProviderEndpoint, ProviderSettings, TermsSource,
-};
+use crate::model::provider::{CustomerIdentity, GrantScope, ProviderEndpoint, ProviderSettings, TermsSource};
 use crate::rule::provider_metadata::metadata_urls;
 use crate::rule::validation::{MAX_NAME_CHARS, ValidationError, validate_credential, validate_text};
 
@@ -83,7 +81,8 @@ fn validate_discovery(settings: &ProviderSettings) -> Result<(), ValidationError
             Some(endpoint @ (ProviderEndpoint::Keys | ProviderEndpoint::Introspection)) => {
                 let expected = format!("needs the setting {endpoint}, or an issuer whose metadata name it");
                 let identity = &settings.customer_identity;
-                let is_for_identity = endpoint == ProviderEndpoint::Keys || *identity == CustomerIdentity::Introspection;
+                let is_for_identity =
+                    endpoint == ProviderEndpoint::Keys || *identity == CustomerIdentity::Introspection;
                 let is_for_terms = !is_for_identity && settings.terms.contains(&TermsSource::Introspection);
                 return reject(if is_for_terms { "terms" } else { "customer_identity" }, &expected);
             }
@@ -180,10 +179,7 @@ fn validate_combinations(settings: &ProviderSettings) -> Result<(), ValidationEr
         return reject("upstream_client", &format!("{} needs grant_scope = \"per_token\"", client.as_str()));
     }
     if settings.dynamic_registration.is_some() && !client.has_registration_clients() {
-        return reject(
-            "dynamic_registration",
-            "needs upstream_client = \"registration\" or \"aggregator\"",
-        );
+        return reject("dynamic_registration", "needs upstream_client = \"registration\" or \"aggregator\"");
     }
     Ok(())
 }
@@ -233,10 +229,10 @@ mod tests {
     fn grant_of_registration_belongs_to_one_recipient() {
         for mode in ["registration", "aggregator"] {
             let change = |v: &mut Value| {
-            v["grant_scope"] = json!("per_client_customer");
-            v["customer_identity"] = json!({"token_field": "sub"});
-            v["upstream_client"] = json!(mode);
-        };
+                v["grant_scope"] = json!("per_client_customer");
+                v["customer_identity"] = json!({"token_field": "sub"});
+                v["upstream_client"] = json!(mode);
+            };
 
             let expected = format!("upstream_client: {mode} needs grant_scope = \"per_token\"");
             assert_eq!(validation_message(change, false), Some(expected));

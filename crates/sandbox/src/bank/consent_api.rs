@@ -51,8 +51,7 @@ async fn revoke_consent(
 
 const UNAUTHORIZED: FdxApiError =
     FdxApiError(ErrorCode::NotAuthorized, "The access token is not one of a client for consents");
-const CONSENT_NOT_FOUND: FdxApiError =
-    FdxApiError(ErrorCode::DataNotFound, "The client has no such consent");
+const CONSENT_NOT_FOUND: FdxApiError = FdxApiError(ErrorCode::DataNotFound, "The client has no such consent");
 
 impl CustomerGrant {
     /// Returns what the customer has granted (RFC 9396 §7): the consent request, with the accounts that the customer has chosen.
@@ -90,7 +89,8 @@ impl Bank {
         let grants = self.grants();
         let grant = grants.find(id).filter(|grant| self.is_grant_of_client(grant, &client));
         let grant = grant.ok_or(CONSENT_NOT_FOUND)?;
-        let consent = grant.details.as_ref().map_or(Value::Null, |details| details[0]["consentRequest"].clone());
+        let consent =
+            grant.details.as_ref().map_or(Value::Null, |details| details[0]["consentRequest"].clone());
         let days = consent["durationPeriod"].as_i64().unwrap_or_default();
         let expires_at = grant.granted_at.saturating_add(days.saturating_mul(DAY_MS));
         let status = match grants.find_active(id) {

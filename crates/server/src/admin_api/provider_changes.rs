@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::model::audit_event::Actor;
-use domain::model::provider::{
-    IdentityClient, Provider, ProviderSettings, ProviderSource, secret_members,
-};
+use domain::model::provider::{IdentityClient, Provider, ProviderSettings, ProviderSource, secret_members};
 use domain::rule::provider::{EndpointChange, SettingsChange, check, compare_providers};
 use domain::rule::validation::ValidationError;
 use schemars::{JsonSchema, Schema, SchemaGenerator};

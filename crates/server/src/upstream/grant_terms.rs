@@ -12,8 +12,8 @@ use domain::rule::authorization_failure::FAILED;
 use domain::rule::authorize::compute_granted_scope;
 use domain::rule::provider_response::ProviderCall;
 use domain::rule::provider_terms::{
-    ConsentEndedError, GrantedTerms, TermsProblem, TermsStatement, parse_authorization_details, parse_consent,
-    parse_introspection,
+    ConsentEndedError, GrantedTerms, TermsProblem, TermsStatement, parse_authorization_details,
+    parse_consent, parse_introspection,
 };
 use domain::{Secret, Timestamp};
 use http::header;

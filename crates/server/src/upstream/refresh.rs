@@ -14,6 +14,7 @@ use domain::model::connection::{EndCause, EndDetails};
 use domain::model::job::{AttemptOutcome, Job};
 use domain::model::provider::{Provider, ProviderState};
 use domain::rule::access::GrantedAccess;
+use domain::rule::connection_end::RefreshTokenEnd;
 use domain::rule::token_lifetime::needs_refresh;
 use store::command::{
     EndConnection, EndOutcome, HandleInvalidGrant, InvalidGrantOutcome, Lease, LeaseCredential, LeaseOutcome,
@@ -310,6 +311,11 @@ impl RefreshTask {
         let has_moved = sent.endpoints != self.provider.version.endpoints;
         let has_new_key = sent.dpop_key.is_none() && tokens.dpop_key.is_some();
         let refresh_token = tokens.refresh_token.as_ref().filter(|token| **token != sent.secret);
+        let token_end = match tokens.refresh_expires_at {
+            Some(end) => RefreshTokenEnd::Announced(end),
+            None if refresh_token.is_some() => RefreshTokenEnd::Unknown,
+            None => RefreshTokenEnd::Unchanged,
+        };
         let refresh_token = refresh_token.or_else(|| (has_moved || has_new_key).then_some(&sent.secret));
         // The key remains that of the grant, even if this access token is not bound to it.
         let grant_key = sent.dpop_key.as_ref().or(tokens.dpop_key.as_ref());
@@ -330,7 +336,7 @@ impl RefreshTask {
             // remains valid.
             refresh_token: refresh_token.map(seal_refresh_token).transpose()?,
             granted: tokens.scope.as_deref().map(|scope| self.provider.settings.clusters_from_scope(scope)),
-            refresh_expires_at: tokens.refresh_expires_at,
+            token_end,
         };
         match self.ctx.run(command).await? {
             StoreCredentialOutcome::Stored => {

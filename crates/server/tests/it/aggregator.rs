@@ -80,12 +80,8 @@ async fn aggregator_authorizes_as_recipient_and_calls_as_hub() {
     }
     calls.sort();
     calls.dedup();
-    let expected = [
-        ("/introspect", ""),
-        ("/revoke", ""),
-        ("/token", "authorization_code"),
-        ("/token", "refresh_token"),
-    ];
+    let expected =
+        [("/introspect", ""), ("/revoke", ""), ("/token", "authorization_code"), ("/token", "refresh_token")];
     assert_eq!(calls, expected.map(|(path, grant)| (path.to_owned(), grant.to_owned())), "nothing is pushed");
 }
 
@@ -105,7 +101,10 @@ async fn registration_at_aggregator_needs_only_its_client_id() {
         ),
     ] {
         let refused = kit.take_registration_step(&recipient, "activate", body).await.json();
-        assert_eq!((&refused["field"], &refused["detail"]), (&json!(field), &json!(format!("{field}: {detail}"))));
+        assert_eq!(
+            (&refused["field"], &refused["detail"]),
+            (&json!(field), &json!(format!("{field}: {detail}")))
+        );
     }
     kit.complete_registration_step(&recipient, "activate", json!({"upstream_client_id": "bowline"})).await;
 
@@ -124,7 +123,8 @@ async fn changed_client_id_of_registration_stops_the_login() {
     let recipient = create_pending_recipient(&kit).await;
     kit.complete_registration_step(&recipient, "activate", json!({"upstream_client_id": "other"})).await;
 
-    kit.sql("UPDATE registrations SET upstream_client_id = 'bowline' WHERE upstream_client_id = 'other'").await;
+    kit.sql("UPDATE registrations SET upstream_client_id = 'bowline' WHERE upstream_client_id = 'other'")
+        .await;
     let query = TestHub::build_authorization_query(&recipient);
     let page = kit.authorize(&query).await;
     let (at, page) = kit.follow(kit.app().public_url(), page).await;

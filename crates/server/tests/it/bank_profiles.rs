@@ -89,7 +89,8 @@ async fn fapi_bank_states_accounts_and_end_of_consent() {
         let path = format!("/connections/{}", offered.id);
         let shown = kit.run_admin_operation(Method::GET, &path, None).await;
 
-        let accounts = kit.read("/accounts", &offered.access).await.json()["accounts"].as_array().map(Vec::len);
+        let accounts =
+            kit.read("/accounts", &offered.access).await.json()["accounts"].as_array().map(Vec::len);
         assert_eq!(shown["terms"]["accounts"].as_u64(), accounts.map(|count| count as u64), "{shown}");
         assert_eq!(shown["terms"]["clusters"], SCOPE, "{shown}");
         assert_eq!(shown["expires_at"], shown["terms"]["expires_at"]);
@@ -324,4 +325,40 @@ async fn fapi_bank_requires_certificate_of_the_token() {
     assert!(without.is_err() && of_bank.is_err() && untrusted.is_err());
     let tokens_over_http = post_to_bank(&kit, "/token", &grant).await;
     assert_eq!(tokens_over_http.status, 404, "the endpoints exist only with mutual TLS");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fapi_bank_shows_consents_to_their_client() {
+    let kit = TestHub::with_bank_profile(BankSecurity::Fapi).await;
+    let client = FapiClient::new(&kit);
+    let tokens = kit.connect_at(MAPLE, &kit.acme(), "alice", &["mt-alice-chequing"], SCOPE).await;
+    let shown = kit.run_admin_operation(Method::GET, &format!("/connections/{}", tokens.id), None).await;
+    let id = shown["provider_grant_id"].as_str().unwrap();
+    let grant = [("grant_type", "client_credentials"), ("scope", "fdx:consents")];
+    let (_, own) = client.post("/token", &client.sign(&client.issuer, "id-1"), &grant).await;
+    let read = async |id: &str, token: &str| {
+        let url = format!("{}/fdx/v5/consents/{id}", client.origin);
+        let response = client.http.get(url).bearer_auth(token).send().await.unwrap();
+        (response.status().as_u16(), response.json::<Value>().await.unwrap())
+    };
+    let own = own["access_token"].as_str().unwrap();
+
+    let (status, active) = read(id, own).await;
+    let unknown = read("mg_unknown", own).await.0;
+    let without_token = read(id, "x").await.0;
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204);
+    wait_until_revocation_is_accepted(&kit, &tokens.id).await;
+    let (_, revoked) = read(id, own).await;
+
+    assert_eq!((status, &active["id"], &active["status"]), (200, &json!(id), &json!("ACTIVE")));
+    let resource = &active["resources"][0];
+    assert_eq!(resource["resourceType"], "ACCOUNT");
+    assert_eq!(resource["dataClusters"], json!(["ACCOUNT_BASIC", "ACCOUNT_DETAILED", "TRANSACTIONS"]));
+    assert!(
+        resource["resourceId"].is_string() && active["resources"].as_array().unwrap().len() == 1,
+        "{active}"
+    );
+    assert!(active["expirationTime"].is_string() && active["durationType"] == "TIME_BOUND", "{active}");
+    assert_eq!((unknown, without_token), (404, 401));
+    assert_eq!(revoked["status"], "REVOKED");
 }

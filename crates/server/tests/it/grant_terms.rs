@@ -1,6 +1,7 @@
 //! Tests of the terms that a provider states: in the token response, by introspection and in its Consent API.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use domain::model::provider::{CustomerIdentity, GrantScope, ProviderSettings, TermsSource};
 use http::{Method, Response};
@@ -14,14 +15,14 @@ const DAY_SECS: i64 = 86_400;
 const ALL_SOURCES: [TermsSource; 2] = [TermsSource::FdxConsent, TermsSource::Introspection];
 
 /// The responses of the bank, which each test changes.
-struct BankState {
+struct TermsBankState {
     /// Members of the token response.
     tokens: Value,
     introspection: Response<String>,
     consent: Response<String>,
 }
 
-impl BankState {
+impl TermsBankState {
     fn respond(&self, call: &RecordedRequest) -> Response<String> {
         match call.path.as_str() {
             "/token" if call.field("grant_type").as_deref() == Some("client_credentials") => {
@@ -50,13 +51,13 @@ impl BankState {
 /// A bank that states the terms of its grants.
 struct TermsBank {
     stub: EndpointStub,
-    state: Arc<Mutex<BankState>>,
+    state: Arc<Mutex<TermsBankState>>,
 }
 
 impl TermsBank {
     /// Lets Maple Trust be the bank. The customer still signs in at the sandbox.
     async fn install(kit: &TestHub, terms: &[TermsSource]) -> Self {
-        let state = Arc::new(Mutex::new(BankState {
+        let state = Arc::new(Mutex::new(TermsBankState {
             tokens: json!({}),
             introspection: json_response(200, &json!({"active": true})),
             consent: json_response(200, &json!({"id": "c 1", "status": "ACTIVE"})),
@@ -79,7 +80,7 @@ impl TermsBank {
         Self { stub, state }
     }
 
-    fn change(&self, change: impl FnOnce(&mut BankState)) {
+    fn change(&self, change: impl FnOnce(&mut TermsBankState)) {
         change(&mut self.state.lock().unwrap());
     }
 
@@ -169,10 +170,22 @@ async fn introspection_limits_clusters_and_end() {
         state.introspection = json_response(200, &body);
     });
 
-    let (_, shown) = bank.connect(&kit).await;
+    let (tokens, shown) = bank.connect(&kit).await;
+    // The new refresh token has an end of its own, which the bank does not state.
+    bank.change(|state| state.tokens = json!({"refresh_token": "rt-2"}));
+    kit.advance(Duration::from_mins(30));
+    let renewed = kit.refresh(&kit.acme(), &tokens.refresh).await.json();
+    kit.read("/accounts", renewed["access_token"].as_str().unwrap()).await;
+    let path = format!("/connections/{}", tokens.id);
+    let refreshed = kit.run_admin_operation(Method::GET, &path, None).await;
 
     assert_eq!(shown["terms"]["clusters"], "ACCOUNT_BASIC");
-    assert!(is_near(seconds_until(&kit, &shown["expires_at"]), 10 * DAY_SECS), "{shown}");
+    assert!(is_near(seconds_until(&kit, &shown["expires_at"]), 10 * DAY_SECS - 1_800), "{shown}");
+    assert_eq!(
+        refreshed["expires_at"], refreshed["terms"]["expires_at"],
+        "the former token limits it no more"
+    );
+    assert_eq!(bank.count("/introspect"), 1, "only a login asks");
     assert!(seconds_until(&kit, &shown["terms"]["expires_at"]) > 30 * DAY_SECS, "the consent lasts longer");
     let call = bank.find_call("/introspect");
     assert_eq!(call.field("token").as_deref(), Some("rt"));
@@ -192,7 +205,10 @@ async fn details_of_introspection_limit_accounts() {
 
     let (tokens, shown) = bank.connect(&kit).await;
 
-    assert_eq!((&shown["terms"]["accounts"], &shown["terms"]["clusters"]), (&json!(1), &json!("ACCOUNT_BASIC")));
+    assert_eq!(
+        (&shown["terms"]["accounts"], &shown["terms"]["clusters"]),
+        (&json!(1), &json!("ACCOUNT_BASIC"))
+    );
     let listed = kit.read("/accounts", &tokens.access).await.json();
     assert_eq!(listed["accounts"].as_array().map(Vec::len), Some(1), "{listed}");
 }
@@ -232,8 +248,18 @@ async fn unreadable_statements_keep_the_connection() {
             json!({"active": true, "scope": 5, "exp": "soon", "authorization_details": {}}),
             json!({"status": "UNKNOWN", "resources": 5, "expirationTime": 5, "durationType": "ONE_TIME"}),
         ),
-        ("past", with_details(&json!({"resources": [{}]})), past, json!({"expirationTime": "2020-01-01T00:00:00Z"})),
-        ("not described", json!({}), json!({"active": false, "exp": 1}), json!({"id": "c 2", "status": "REVOKED"})),
+        (
+            "past",
+            with_details(&json!({"resources": [{}]})),
+            past,
+            json!({"expirationTime": "2020-01-01T00:00:00Z"}),
+        ),
+        (
+            "not described",
+            json!({}),
+            json!({"active": false, "exp": 1}),
+            json!({"id": "c 2", "status": "REVOKED"}),
+        ),
     ] {
         bank.change(|state| {
             state.tokens = tokens;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use domain::id::ConnectionId;
 use domain::model::connection::ConnectionState;
 use domain::model::job::TokenType;
+use domain::rule::connection_end::RefreshTokenEnd;
 use domain::rule::unsettled_refresh::{add_unsettled, settle_refresh};
 use domain::scope::Clusters;
 use domain::{Moment, Timestamp};
@@ -122,8 +123,8 @@ pub struct StoreCredential {
     pub refresh_token: Option<SealedValue>,
     /// The data clusters that the response grants. Absent if it names no scope, which is then unchanged (RFC 6749 section 5.1).
     pub granted: Option<Clusters>,
-    /// The time at which the refresh token expires, if the response announces it.
-    pub refresh_expires_at: Option<Timestamp>,
+    /// The end of the refresh token that is stored afterwards.
+    pub token_end: RefreshTokenEnd,
 }
 
 /// The outcome of [`StoreCredential`]: whether the new tokens are stored.
@@ -170,7 +171,7 @@ impl Command for StoreCredential {
             return Ok(StoreCredentialOutcome::LeaseLost);
         }
         self.replace_credential(tx);
-        let refreshed = RefreshedTerms { granted: self.granted, refresh_expires_at: self.refresh_expires_at };
+        let refreshed = RefreshedTerms { granted: self.granted, token_end: self.token_end };
         apply_refreshed_terms(tx, &self.moment, &connection, refreshed).await?;
         count_refresh(tx, &self.moment, connection.provider_id, false);
         Ok(StoreCredentialOutcome::Stored)

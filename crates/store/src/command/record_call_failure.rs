@@ -67,6 +67,7 @@ const fn is_recorded_once_a_day(call: ProviderCall) -> bool {
         | ProviderCall::GrantRevocation
         | ProviderCall::ClientCredentials
         | ProviderCall::Introspection
+        | ProviderCall::Consent
         | ProviderCall::PushedAuthorization
         | ProviderCall::Keys
         | ProviderCall::Registration

@@ -11,7 +11,9 @@ use serde_json::json;
 use super::audit_entry::build_audit_entry;
 use super::sealed_value::SealedValue;
 use crate::entity::authorization_code::CODE_MAC;
-use crate::entity::connection::{CONNECTION_MAC, TERMS_MAC, compute_connection_mac, lock_connection};
+use crate::entity::connection::{
+    CONNECTION_MAC, StoredTerms, TERMS_MAC, compute_connection_mac, find_terms, lock_connection,
+};
 use crate::entity::provider::ProviderSettingsColumns;
 use crate::entity::refresh_token::REFRESH_TOKEN_MAC;
 use crate::error::Result;
@@ -304,6 +306,19 @@ impl Command for SetConsentEnd {
                 "-- set the end of a consent\nUPDATE connections SET expires_at = ?2, mac = ?3 WHERE id = ?1"
             ),
             values![self.id, self.expires_at, mac],
+        );
+        let version = connection.terms_version;
+        let Some(StoredTerms { terms, accounts }) = find_terms(tx, &self.id, version).await? else {
+            return Ok(());
+        };
+        let mac =
+            tx.compute_mac(&TERMS_MAC, values![self.id, version, terms.clusters, accounts, self.expires_at]);
+        tx.defer(
+            sql!(
+                "-- set the end of a consent in its terms
+                UPDATE connection_terms SET expires_at = ?3, mac = ?4 WHERE connection_id = ?1 AND version = ?2"
+            ),
+            values![self.id, version, self.expires_at, mac],
         );
         Ok(())
     }

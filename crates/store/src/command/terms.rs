@@ -1,12 +1,12 @@
 //! Writes the terms of a connection. Each change is a new version; earlier ones are kept as evidence.
 
+use domain::Moment;
 use domain::id::ConnectionId;
 use domain::model::audit_event::{Actor, ActorKind, AuditAction, SubjectKind};
 use domain::model::connection::{Connection, ConnectionStatus, Terms};
 use domain::rule::authorize::narrow_scope;
-use domain::rule::connection_end::{may_renew_end, renew_end};
+use domain::rule::connection_end::{RefreshTokenEnd, may_renew_end, renew_end};
 use domain::scope::Clusters;
-use domain::{Moment, Timestamp};
 use serde_json::{Value, json};
 
 use super::audit_entry::build_audit_entry;
@@ -49,7 +49,7 @@ pub(super) struct RefreshedTerms {
     /// The data clusters that the provider grants.
     pub(super) granted: Option<Clusters>,
     /// The end of the refresh token.
-    pub(super) refresh_expires_at: Option<Timestamp>,
+    pub(super) token_end: RefreshTokenEnd,
 }
 
 /// Changes a locked, active connection to what the response to a refresh states: removes the data clusters that the provider no longer
@@ -59,11 +59,10 @@ pub(super) async fn apply_refreshed_terms(
     tx: &mut Tx<'_>,
     moment: &Moment,
     connection: &Connection,
-    RefreshedTerms { granted, refresh_expires_at }: RefreshedTerms,
+    RefreshedTerms { granted, token_end }: RefreshedTerms,
 ) -> Result<()> {
-    // Most refreshes announce nothing that could change the end, and then read no terms because of it.
-    let announced = refresh_expires_at.filter(|end| may_renew_end(connection.expires_at, *end, moment.now));
-    if granted.is_none() && announced.is_none() {
+    // Most refreshes cannot change the end, and then read no terms because of it.
+    if granted.is_none() && !may_renew_end(connection.expires_at, token_end, moment.now) {
         return Ok(());
     }
     let terms = match find_terms(tx, &connection.id, connection.terms_version).await {
@@ -73,8 +72,7 @@ pub(super) async fn apply_refreshed_terms(
     };
     let agreed = &terms.terms;
     let clusters = granted.and_then(|granted| narrow_scope(agreed.clusters, granted));
-    let end = announced
-        .and_then(|announced| renew_end(connection.expires_at, agreed.expires_at, announced, moment.now));
+    let end = renew_end(connection.expires_at, agreed.expires_at, token_end, moment.now);
     let mut changed = connection.clone();
     if let Some(clusters) = clusters {
         changed.terms_version += 1;

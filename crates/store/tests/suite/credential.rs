@@ -6,6 +6,7 @@ use std::time::Duration;
 use domain::id::ConnectionId;
 use domain::model::connection::{EndCause, UpstreamRevocation};
 use domain::model::job::AttemptOutcome;
+use domain::rule::connection_end::RefreshTokenEnd;
 use store::command::{
     Lease, LeaseCredential, LeaseOutcome, ReleaseLease, SealedValue, StoreCredential, StoreCredentialOutcome,
 };
@@ -67,7 +68,7 @@ async fn store_tokens(
         access_expires_at: kit.now.plus(Duration::from_mins(5)),
         refresh_token,
         granted: None,
-        refresh_expires_at: None,
+        token_end: RefreshTokenEnd::Unchanged,
     };
     kit.store.run(stored).await.unwrap()
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::id::{ConnectionId, ProviderId};
 use domain::model::connection::{ConnectionState, EndCause, UpstreamRevocation};
 use domain::model::job::{AttemptOutcome, JobKind};
+use domain::rule::connection_end::RefreshTokenEnd;
 use store::command::{EndOutcome, ExpireConnection, OpenOutcome, StoreCredential, StoreCredentialOutcome};
 use store::query::{GetGrantSharing, GrantSharing};
 
@@ -175,7 +176,7 @@ async fn late_token_of_shared_grant_is_not_revoked(kit: TestStore) {
         access_expires_at: kit.now,
         refresh_token: Some(seal("refresh")),
         granted: None,
-        refresh_expires_at: None,
+        token_end: RefreshTokenEnd::Unchanged,
     };
     assert_eq!(kit.store.run(late).await.unwrap(), StoreCredentialOutcome::LeaseLost);
     let (job, lease_id) = lease_job(&kit).await.unwrap();

@@ -78,8 +78,8 @@ pub(super) const PROVIDER_CALL_MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a refresh token extends a connection beyond its consent",
         file: "crates/domain/src/rule/connection_end.rs",
-        original: "let end = announced.min(consent_ends_at);",
-        replacement: "let end = announced.min(consent_ends_at.max(announced));",
+        original: "RefreshTokenEnd::Announced(announced) => announced.min(consent_ends_at),",
+        replacement: "RefreshTokenEnd::Announced(announced) => announced,",
         tests: TestTarget::Integration,
         test: "customer_identity::end_of_connection_follows_refresh_tokens",
         expected_failure: "outlives",

@@ -71,8 +71,7 @@ mod tests {
         };
         assert_eq!(parse(&value), None);
 
-        value["identity_client"] =
-            json!({"client_id": "sign-in", "auth": "private_key_jwt", "auth_key": {"env": "B"}, "auth_algorithm": "ES256"});
+        value["identity_client"] = json!({"client_id": "sign-in", "auth": "private_key_jwt", "auth_key": {"env": "B"}, "auth_algorithm": "ES256"});
         let settings = parse(&value).unwrap();
 
         assert_eq!((settings.client_id.as_str(), settings.auth.as_str()), ("sign-in", "private_key_jwt"));

@@ -31,7 +31,9 @@ fn validate_client(settings: &ProviderSettings) -> Result<(), ValidationError> {
     let reject = |field: &str, expected: String| Err(ValidationError::new(field, expected));
     let needed = || format!("is needed by auth = \"{}\"", auth.as_str());
     match (&settings.client_secret, auth.uses_secret()) {
-        (None, true) if settings.upstream_client.authenticates_as_hub() => return reject("client_secret", needed()),
+        (None, true) if settings.upstream_client.authenticates_as_hub() => {
+            return reject("client_secret", needed());
+        }
         (Some(_), false) => {
             return reject("client_secret", format!("is not used by auth = \"{}\"", auth.as_str()));
         }
@@ -189,8 +191,7 @@ mod tests {
         let key = json!({"file": "key.pem"});
 
         assert_eq!(with(json!({"client_id": "sign-in", "client_secret": {"env": "T"}})), None);
-        let signed =
-            json!({"client_id": "sign-in", "auth": "private_key_jwt", "auth_key": key, "auth_algorithm": "ES256"});
+        let signed = json!({"client_id": "sign-in", "auth": "private_key_jwt", "auth_key": key, "auth_algorithm": "ES256"});
         assert_eq!(with(signed), None);
         for (client, expected) in [
             (

@@ -57,7 +57,11 @@ pub(super) fn validate_authorization(settings: &ProviderSettings) -> Result<(), 
         let expected = "needs auth = \"private_key_jwt\", whose auth_key signs the object";
         return Err(ValidationError::new("request_object", expected));
     }
-    if settings.upstream_client == UpstreamClientMode::Aggregator { validate_aggregator(settings) } else { Ok(()) }
+    if settings.upstream_client == UpstreamClientMode::Aggregator {
+        validate_aggregator(settings)
+    } else {
+        Ok(())
+    }
 }
 
 /// Validates that the authorization request of a recipient's client needs no authentication: the hub has only credentials of its own

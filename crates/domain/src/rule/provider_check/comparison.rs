@@ -99,7 +99,10 @@ fn compare_pushed_requests(settings: &ProviderSettings, metadata: &ProviderMetad
     let is_refused = metadata.require_pushed_authorization_requests && !settings.may_push_requests();
     is_refused.then(|| {
         let (detail, change) = if settings.par == PushedRequests::Off {
-            ("the metadata require pushed authorization requests, and the setting turns them off", "set par = \"required\"")
+            (
+                "the metadata require pushed authorization requests, and the setting turns them off",
+                "set par = \"required\"",
+            )
         } else {
             (
                 "the metadata require pushed authorization requests, which an aggregator cannot send",

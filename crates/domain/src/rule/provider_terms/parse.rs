@@ -69,7 +69,8 @@ pub fn parse_consent(
         Some(Some("EXPIRED")) => return Err(ConsentEndedError("EXPIRED")),
         Some(_) => statement.problems.push(TermsProblem::Unreadable("status")),
     }
-    let created_at = find_member(consent, "createdTime").map(|created| statement.read_time(created, "createdTime"));
+    let created_at =
+        find_member(consent, "createdTime").map(|created| statement.read_time(created, "createdTime"));
     statement.read_end(consent, created_at.flatten().unwrap_or(agreed_at));
     if let Some(resources) = find_member(consent, "resources") {
         statement.set_resources(ResourceTerms::default().add(resources));
