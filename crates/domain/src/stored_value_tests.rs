@@ -20,8 +20,9 @@ use crate::model::job::{JobKind, JobState, OrphanedGrantStatus, TokenType};
 use crate::model::operator::Role;
 use crate::model::provider::{
     AccountType, ClientAuthentication, ConsentShownBy, CustomerIdentity, Dpop, DynamicRegistration,
-    EndpointGroup, FdxEndpoint, FdxVersion, GrantScope, IdentityClient, ProviderSettings, ProviderSource, ProviderState,
-    RevokeMethod, RevokeTokens, SecretSource, SigningAlgorithm, TermsSource, TlsSettings, UpstreamClientMode,
+    EndpointGroup, FdxEndpoint, FdxVersion, GrantScope, IdentityClient, ProviderSettings, ProviderSource,
+    ProviderState, RevokeMethod, RevokeTokens, SecretSource, SigningAlgorithm, TermsSource, TlsSettings,
+    UpstreamClientMode,
 };
 use crate::model::registration::{RegistrationState, RegistrationStep};
 use crate::rule::expiry_brake::ExpiryState;

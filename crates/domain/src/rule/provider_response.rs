@@ -321,6 +321,7 @@ const fn has_proof(call: ProviderCall) -> bool {
         ProviderCall::CodeExchange
         | ProviderCall::Refresh
         | ProviderCall::ClientCredentials
+        | ProviderCall::Consent
         | ProviderCall::ConsentRevocation
         | ProviderCall::GrantRevocation
         | ProviderCall::Data => true,

@@ -20,8 +20,8 @@ pub(super) struct ShownIdentityClient {
 /// Builds the schema of the identity client in a request, with the schemas of its secrets.
 pub(super) fn build_identity_client_schema(
     generator: &mut SchemaGenerator,
-    client_secret: Value,
-    auth_key: Value,
+    client_secret: &Value,
+    auth_key: &Value,
 ) -> Value {
     json!({
         "type": ["object", "null"], "required": ["client_id"], "additionalProperties": false,

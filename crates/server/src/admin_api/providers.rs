@@ -310,8 +310,8 @@ impl JsonSchema for AddProviderRequest {
         });
         let identity_client = build_identity_client_schema(
             generator,
-            secret("The secret of this client. It is sealed before it is stored."),
-            pem("The private keys (PKCS#8, PEM) of this client. They are sealed before they are stored."),
+            &secret("The secret of this client. It is sealed before it is stored."),
+            &pem("The private keys (PKCS#8, PEM) of this client. They are sealed before they are stored."),
         );
         let registration = json!({
             "type": ["object", "null"], "required": ["endpoint"], "additionalProperties": false,

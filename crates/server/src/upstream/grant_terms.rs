@@ -132,7 +132,8 @@ impl ProviderEndpoints<'_> {
         const CALL: ProviderCall = ProviderCall::Consent;
         let scope = self.provider.settings.consent_scope.as_deref();
         let no_token = |reason: String| LoginCallError::new(ProviderCall::ClientCredentials, reason);
-        let key = choose_dpop_key(self.ctx, self.provider, None).map_err(|error| no_token(error.to_string()))?;
+        let key =
+            choose_dpop_key(self.ctx, self.provider, None).map_err(|error| no_token(error.to_string()))?;
         let own = self.request_tokens(TokenGrant::ClientCredentials { scope }, key).await;
         let own = own.map_err(|error| {
             no_token(match error {
@@ -140,9 +141,11 @@ impl ProviderEndpoints<'_> {
                 TokenCallError::Failed { report, .. } => report.to_string(),
             })
         })?;
-        let token = own.resource_token().ok_or_else(|| no_token("the access token has another type".into()))?;
+        let token =
+            own.resource_token().ok_or_else(|| no_token("the access token has another type".into()))?;
         let response = async {
-            let (outbound, url, token) = (&self.outbound().await?, &self.consent_url(id.expose(), &[])?, &token);
+            let (outbound, url, token) =
+                (&self.outbound().await?, &self.consent_url(id.expose(), &[])?, &token);
             let send = || async move {
                 let request = outbound.get(url)?.header(header::ACCEPT, "application/json");
                 let request = self.add_token(self.add_headers(request), token)?;

@@ -128,7 +128,8 @@ impl ProviderCheck<'_> {
         match &client.credentials {
             Ok(credentials) => {
                 let check = ProviderCheck { settings: &client.settings, identity_client: None, ..*self };
-                let result = Probes::new(&check, Some(credentials)).check_token_endpoint(endpoint, uses_dpop).await;
+                let result =
+                    Probes::new(&check, Some(credentials)).check_token_endpoint(endpoint, uses_dpop).await;
                 let change = result.change.map(|change| format!("for {NAME}: {change}"));
                 CheckResult { name: NAME, change, ..result }
             }
@@ -165,7 +166,11 @@ impl ProviderCheck<'_> {
             probes.check_authorization_endpoint(find(ProviderEndpoint::Authorization)),
             probes.check_token_endpoint(find(ProviderEndpoint::Token), settings.uses_dpop(metadata)),
             optional(self.identity_client, |client| {
-                self.check_identity_client(client, find(ProviderEndpoint::Token), settings.uses_dpop(metadata))
+                self.check_identity_client(
+                    client,
+                    find(ProviderEndpoint::Token),
+                    settings.uses_dpop(metadata),
+                )
             }),
             optional(self.find_pushed_request_endpoint(metadata), |endpoint| {
                 probes

@@ -136,19 +136,17 @@ async fn pushed_request_with_fdx_details_connects() {
 
 #[tokio::test]
 async fn granted_details_and_introspection_state_terms() {
-    let kit = TestHub::new().await;
-    let bank = IndependentBank::start(&kit, &TestAuthority::new(), &[]).await;
     for (sources, accounts, clusters) in [
         (vec![], Some(1), "ACCOUNT_BASIC ACCOUNT_DETAILED"),
         (vec![TermsSource::Introspection], Some(1), "ACCOUNT_BASIC ACCOUNT_DETAILED"),
         (vec![TermsSource::Introspection], None, crate::support::SCOPE),
     ] {
+        let kit = TestHub::new().await;
+        let bank = IndependentBank::start(&kit, &TestAuthority::new(), &[]).await;
         let is_introspected = !sources.is_empty();
         discover_bank(&kit, &bank, if accounts.is_some() { "jwt-par" } else { "jwt-es256" }, |settings| {
-            use_consent_requests(settings);
-            if accounts.is_none() {
-                settings.authorization_details = AuthorizationDetails::Off;
-                settings.authorize_parameters.clear();
+            if accounts.is_some() {
+                use_consent_requests(settings);
             }
             settings.terms = sources;
         })
