@@ -196,6 +196,11 @@ fn key_is_used_only_for_its_own_algorithm_and_use() {
     assert_eq!(with("alg", json!("RS512")), Err(IdTokenError::UnknownKey));
     assert_eq!(with("use", json!("enc")), Err(IdTokenError::UnknownKey));
     assert!(with("n", json!("")).is_err());
+    let key = SigningKey::new(Algorithm::ES256);
+    let mut other_curve = key.publish("1");
+    other_curve["crv"] = json!("P-384");
+    let verified = verify(&key.sign("1", &claims()), &key_set(&[other_curve]));
+    assert_eq!(verified, Err(IdTokenError::UnknownKey));
 }
 
 #[test]
@@ -203,6 +208,8 @@ fn key_set_is_limited() {
     let parse = |document: &str| ProviderKeys::parse(document.as_bytes()).err();
 
     assert_eq!(parse(&json!({"keys": vec![json!({}); MAX_KEYS]}).to_string()), None);
+    let longest = json!({"keys": vec![SigningKey::new(Algorithm::RS256).publish("1"); MAX_KEYS]}).to_string();
+    assert!(longest.len() < MAX_KEY_SET_BYTES, "that many keys must fit into a document");
     let many = json!({"keys": vec![json!({}); MAX_KEYS + 1]}).to_string();
     assert_eq!(parse(&many), Some(KeySetError::TooManyKeys));
     for text in ["", "[]", "{}", r#"{"keys": {}}"#, "<html>"] {

@@ -434,7 +434,9 @@ mod tests {
         assert_eq!(serde_json::from_str::<ProviderMetadata>(&stored).unwrap(), metadata());
         let strict_again = serde_json::to_string(&strict).unwrap();
         assert_eq!(serde_json::from_str::<ProviderMetadata>(&strict_again).unwrap(), strict);
-        assert!(!stored.contains("null") && !stored.contains("scopes_supported"), "{stored}");
+        for omitted in ["null", "false", "scopes_supported"] {
+            assert!(!stored.contains(omitted), "{stored}");
+        }
         let without_aliases =
             ProviderMetadata { mtls_endpoint_aliases: MetadataEndpoints::default(), ..metadata() };
         let stored = serde_json::to_string(&without_aliases).unwrap();

@@ -357,6 +357,7 @@ mod tests {
                 (page(200), Failed, "correct revocation_endpoint"),
                 (response(302, None), Failed, "set revocation_endpoint to the target"),
                 (known(400, Code::UnsupportedTokenType), Failed, "set revoke_tokens = \"access\""),
+                (known(400, Code::UnauthorizedClient), Failed, "ask the provider to allow"),
                 (known(401, Code::InvalidClient), Failed, "correct client_id"),
                 (response(401, None), Failed, "correct client_id"),
                 (known(400, Code::InvalidGrant), Warning, "no setting"),
