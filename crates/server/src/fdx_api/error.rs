@@ -242,7 +242,7 @@ impl From<UpstreamError> for DataError {
                 ErrorCode::Internal,
                 "The data provider responded in another version of FDX than the configured one",
             ),
-            UpstreamError::NotFound | UpstreamError::Failed => PROVIDER_FAILED,
+            UpstreamError::NotFound | UpstreamError::Failed | UpstreamError::ProofDemanded => PROVIDER_FAILED,
         }
     }
 }

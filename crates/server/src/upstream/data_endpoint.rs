@@ -27,9 +27,9 @@ impl ProviderEndpoints<'_> {
         self.ensure_data_circuit_closed()?;
         let response = async {
             let outbound = &self.outbound().await?;
-            let send = || async move {
+            let send = |nonce| async move {
                 let request = outbound.get(url)?.header(header::ACCEPT, "application/json");
-                outbound.send(self.add_token(self.add_headers(request), token)?).await
+                outbound.send(self.add_token(self.add_headers(request), token, nonce)?).await
             };
             self.send_proved((NonceServer::Resource, url, token.dpop_key.as_ref()), send, || true).await
         };
@@ -43,7 +43,7 @@ impl ProviderEndpoints<'_> {
                 self.ensure_not_encoded(response.status, &response.headers)?;
                 Ok(response)
             }
-            _ => Err(self.report_error_response(&response)),
+            _ => Err(self.report_error_response(&response, token)),
         }
     }
 
@@ -81,12 +81,17 @@ impl ProviderEndpoints<'_> {
         self.read_reporter().report(reply_of(status, headers, ResponseBody::Other), "error_status");
     }
 
-    fn report_error_response(&self, response: &UpstreamResponse) -> UpstreamError {
+    fn report_error_response(&self, response: &UpstreamResponse, token: &ResourceToken) -> UpstreamError {
         // RFC 9449 §7.1: the proof is rejected, and not the token. A refresh would not help.
         if let Some(code) = response.proof_error() {
             let reply = reply_of(response.status, &response.headers, ResponseBody::OAuthError(code));
             self.read_reporter().report(reply, code.as_str());
-            return UpstreamError::Failed;
+            // A bearer token was sent without a proof. A refresh may get a token that is bound to a key.
+            return if token.dpop_key.is_some() {
+                UpstreamError::Failed
+            } else {
+                UpstreamError::ProofDemanded
+            };
         }
         let error = classify_error_response(response);
         let is_failure = match &error {
@@ -135,7 +140,7 @@ impl ProviderEndpoints<'_> {
                         self.read_reporter().report_outbound_error(&error);
                         UpstreamError::from(error)
                     })?;
-                    return Err(self.report_error_response(&response));
+                    return Err(self.report_error_response(&response, token));
                 }
             }
         }
@@ -154,14 +159,14 @@ impl ProviderEndpoints<'_> {
         let section = &self.ctx.app().config().upstream;
         let response = async {
             let outbound = &self.outbound().await?;
-            let send = || async move {
+            let send = |nonce| async move {
                 // The body may be long, so the whole request has a longer timeout. The status and headers must arrive
                 // within the usual one.
                 let request = outbound
                     .get(url)?
                     .timeout(section.statement_timeout.duration())
                     .header(header::ACCEPT, content_type);
-                let request = self.add_token(self.add_headers(request), token)?;
+                let request = self.add_token(self.add_headers(request), token, nonce)?;
                 let head = tokio::time::timeout(outbound.timeout(), outbound.open(request)).await;
                 head.unwrap_or(Err(OutboundError::Timeout))
             };

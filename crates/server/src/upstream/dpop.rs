@@ -94,33 +94,37 @@ fn find_proof_error(headers: &HeaderMap) -> Option<ProviderErrorCode> {
     parse_challenge_error(headers).filter(|code| is_proof_error(*code))
 }
 
-const fn is_proof_error(code: ProviderErrorCode) -> bool {
+pub(super) const fn is_proof_error(code: ProviderErrorCode) -> bool {
     matches!(code, ProviderErrorCode::UseDpopNonce | ProviderErrorCode::InvalidDpopProof)
 }
 
 impl ProviderEndpoints<'_> {
-    /// Adds an access token to a request, with a proof if the token is bound to a key (RFC 9449 §7.1).
+    /// Adds an access token to a request, with a proof if the token is bound to a key (RFC 9449 §7.1). `demanded` is the nonce that
+    /// the response to the same request demanded.
     pub(super) fn add_token(
         &self,
         request: RequestBuilder,
         token: &ResourceToken,
+        demanded: Option<Arc<str>>,
     ) -> Result<RequestBuilder, OutboundError> {
         let secret = token.secret.expose();
         let Some(key) = &token.dpop_key else { return Ok(request.bearer_auth(secret)) };
         let authorization = build_secret_header(&format!("DPoP {secret}"))?;
-        self.add_proof(request.header(header::AUTHORIZATION, authorization), key, Some(secret))
+        self.add_proof(request.header(header::AUTHORIZATION, authorization), (key, Some(secret)), demanded)
     }
 
     /// Adds the proof that the hub has a key to a request. `access_token` is the token in the request that is bound to it.
+    /// Without a demanded nonce, the newest known one of the server is used.
     pub(super) fn add_proof(
         &self,
         request: RequestBuilder,
-        key: &DpopKey,
-        access_token: Option<&str>,
+        (key, access_token): (&DpopKey, Option<&str>),
+        demanded: Option<Arc<str>>,
     ) -> Result<RequestBuilder, OutboundError> {
         let app = self.ctx.app();
         let server = if access_token.is_some() { NonceServer::Resource } else { NonceServer::Authorization };
-        let find_nonce = |url: &Url| app.dpop_nonces().find(self.provider.id, server, origin_of(url));
+        let find_nonce =
+            |url: &Url| demanded.or_else(|| app.dpop_nonces().find(self.provider.id, server, origin_of(url)));
         // A job may begin long before this call, as for an assertion that authenticates the hub.
         let now = app.now().unwrap_or(self.ctx.now());
         sign_request(request, (key, access_token), now, find_nonce).inspect_err(|_| {
@@ -132,24 +136,27 @@ impl ProviderEndpoints<'_> {
     /// once with the nonce (RFC 9449 §8, §9), provided that `may_repeat` returns true: the response proves that the request was not
     /// processed.
     ///
-    /// `send` builds the request to `url` and sends it, each time with a new proof.
+    /// `send` builds the request to `url` and sends it, each time with a new proof. It gets the demanded nonce: another call may have
+    /// stored another one in the meantime.
     pub(super) async fn send_proved<T, F>(
         &self,
         (server, url, dpop_key): (NonceServer, &Url, Option<&DpopKey>),
-        send: impl Fn() -> F,
+        send: impl Fn(Option<Arc<str>>) -> F,
         may_repeat: impl FnOnce() -> bool,
     ) -> Result<T, OutboundError>
     where
         T: ProofResponse,
         F: Future<Output = Result<T, OutboundError>>,
     {
-        let mut response = send().await?;
+        let mut response = send(None).await?;
         if dpop_key.is_none() {
             return Ok(response);
         }
-        let is_supplied = self.store_nonce((server, url), response.headers());
-        if response.proof_error() == Some(ProviderErrorCode::UseDpopNonce) && is_supplied && may_repeat() {
-            response = send().await?;
+        self.store_nonce((server, url), response.headers());
+        let nonce: Option<Arc<str>> = find_nonce(response.headers()).map(Arc::from);
+        if response.proof_error() == Some(ProviderErrorCode::UseDpopNonce) && nonce.is_some() && may_repeat()
+        {
+            response = send(nonce).await?;
             self.store_nonce((server, url), response.headers());
         }
         if let Some(error) = response.proof_error() {
@@ -158,11 +165,11 @@ impl ProviderEndpoints<'_> {
         Ok(response)
     }
 
-    /// Stores the nonce of a response. Returns whether there is one that can be used.
-    fn store_nonce(&self, (server, url): (NonceServer, &Url), headers: &HeaderMap) -> bool {
-        let Some(nonce) = find_nonce(headers) else { return false };
-        self.ctx.app().dpop_nonces().store(self.provider.id, server, origin_of(url), nonce);
-        true
+    /// Stores the nonce of a response, if there is one that can be used.
+    fn store_nonce(&self, (server, url): (NonceServer, &Url), headers: &HeaderMap) {
+        if let Some(nonce) = find_nonce(headers) {
+            self.ctx.app().dpop_nonces().store(self.provider.id, server, origin_of(url), nonce);
+        }
     }
 
     /// Logs what to check after a proof was rejected, at most once in ten seconds for each reason.

@@ -88,7 +88,7 @@ impl<'a> ProviderEndpoints<'a> {
         let outbound = &self.outbound().await?;
         let url = &Url::parse(endpoint).map_err(|_| OutboundError::Forbidden)?;
         let fields = &fields;
-        let send = || async move {
+        let send = |nonce| async move {
             // A job may begin long before this call, so the time of an assertion is read here. If the clock cannot be relied on,
             // the older time is safe: the assertion only expires earlier, and at worst the provider rejects it.
             let now = self.ctx.app().now().unwrap_or(self.ctx.now());
@@ -96,7 +96,7 @@ impl<'a> ProviderEndpoints<'a> {
             let request = build_authenticated_form(outbound, &self.provider.settings, credentials, form)?;
             let request = self.add_headers(request.header(header::ACCEPT, "application/json"));
             let request = match dpop_key {
-                Some(key) => self.add_proof(request, key, None)?,
+                Some(key) => self.add_proof(request, (key, None), nonce)?,
                 None => request,
             };
             outbound.send_and_read_available(request).await

@@ -59,6 +59,9 @@ pub enum UpstreamError {
     /// The provider rejects the access token, or the hub has no refresh token to obtain a new one.
     #[error("the provider rejects the access token")]
     TokenRefused,
+    /// The provider demands a proof of possession (DPoP), and the access token is a bearer token.
+    #[error("the provider demands a proof of possession")]
+    ProofDemanded,
     /// The provider returned an error with an FDX code that Flinks documents.
     #[error("the provider returned the FDX error {0:?}")]
     FdxError(fdx::ErrorCode),

@@ -12,7 +12,7 @@ use url::Url;
 use super::dpop::ResourceToken;
 use super::endpoints::ProviderEndpoints;
 use super::error::{ReadError, UpstreamError};
-use super::refresh::{UpstreamAccessToken, load_provider, obtain_access_token};
+use super::refresh::{RejectedToken, UpstreamAccessToken, load_provider, obtain_access_token};
 use super::urls::build_resource_url;
 use crate::context::RequestContext;
 use crate::error::InternalError;
@@ -148,9 +148,14 @@ impl<'a> ConnectionSource<'a> {
         permit.map_err(|RateLimitError(wait)| ReadError::Upstream(UpstreamError::RateLimited(wait)))?;
         let (source, token) = self.obtain_token(None).await?;
         let mut response = call(source, token.token).await;
-        if matches!(response, Err(ReadError::Upstream(UpstreamError::TokenRefused))) {
-            // The provider may have revoked the access token before its expiry.
-            let (source, token) = self.obtain_token(Some(token.version)).await?;
+        if let Err(ReadError::Upstream(
+            error @ (UpstreamError::TokenRefused | UpstreamError::ProofDemanded),
+        )) = &response
+        {
+            // The provider may have revoked the access token before its expiry, or the refreshed token may be bound to a key.
+            let is_proof_demanded = *error == UpstreamError::ProofDemanded;
+            let rejected = RejectedToken { version: token.version, is_proof_demanded };
+            let (source, token) = self.obtain_token(Some(rejected)).await?;
             response = call(source, token.token).await;
         }
         response.map_err(|error| match error {
@@ -170,9 +175,9 @@ impl<'a> ConnectionSource<'a> {
     /// not be sent to the former ones.
     async fn obtain_token(
         &self,
-        rejected_version: Option<i64>,
+        rejected: Option<RejectedToken>,
     ) -> Result<(Cow<'_, Self>, UpstreamAccessToken), ReadError> {
-        let token = obtain_access_token(self.ctx, &self.provider, self.access, rejected_version).await?;
+        let token = obtain_access_token(self.ctx, &self.provider, self.access, rejected).await?;
         if token.endpoints == self.provider.version.endpoints {
             return Ok((Cow::Borrowed(self), token));
         }

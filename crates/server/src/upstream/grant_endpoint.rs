@@ -103,9 +103,9 @@ impl ProviderEndpoints<'_> {
         build: impl Fn(&Outbound, &Url) -> Result<RequestBuilder, OutboundError>,
     ) -> Result<PartialResponse, OutboundError> {
         let (outbound, url, build) = (&self.outbound().await?, &url?, &build);
-        let send = || async move {
+        let send = |nonce| async move {
             let request = build(outbound, url)?.header(header::ACCEPT, "application/json");
-            let request = self.add_token(self.add_headers(request), token)?;
+            let request = self.add_token(self.add_headers(request), token, nonce)?;
             outbound.send_and_read_available(request).await
         };
         // A job has time for two calls, of which the token request was one: the repetition must begin soon after its start.

@@ -2,7 +2,8 @@
 //! bound to (DPoP).
 //!
 //! All are sealed together. So a token is never sent to be revoked at endpoints that did not issue it, whatever is written to the
-//! database; every node of the hub can use the key; and the end of the connection destroys the key with the tokens.
+//! database; every node of the hub can use the key; and the key is destroyed with the tokens. If the connection ends, that is when
+//! its revocation at the provider has ended too, because the job keeps the sealed token until then.
 
 use domain::Secret;
 use domain::jose::DpopKey;
@@ -22,7 +23,12 @@ pub struct GrantSecret {
     pub endpoints: i64,
     /// The key that the access tokens of the grant are bound to; `None` if they are bearer tokens.
     pub dpop_key: Option<DpopKey>,
+    /// False for an access token of a type that the settings did not allow. It is stored only to be revoked.
+    pub is_presentable: bool,
 }
+
+/// The mark in the place of the key of a token that is never presented. No key has this text.
+const NOT_PRESENTED: &str = "-";
 
 impl GrantSecret {
     /// Returns the text that is sealed.
@@ -34,17 +40,23 @@ impl GrantSecret {
         })
     }
 
+    /// Returns the text that is sealed for an access token that is never presented.
+    pub fn to_unpresented_text(secret: &Secret<String>, endpoints: i64) -> Secret<String> {
+        Secret::new(format!("{}\n{endpoints} {NOT_PRESENTED}", secret.expose()))
+    }
+
     /// Splits a text that was sealed.
     pub fn from_text(mut text: Secret<String>) -> Result<Self, UnsealError> {
         let (secret, rest) = text.expose().rsplit_once('\n').ok_or(UnsealError)?;
-        let (endpoints, dpop_key) = match rest.split_once(' ') {
-            Some((endpoints, key)) => (endpoints, Some(DpopKey::parse(key).map_err(|_| UnsealError)?)),
-            None => (rest, None),
+        let (endpoints, dpop_key, is_presentable) = match rest.split_once(' ') {
+            Some((endpoints, NOT_PRESENTED)) => (endpoints, None, false),
+            Some((endpoints, key)) => (endpoints, Some(DpopKey::parse(key).map_err(|_| UnsealError)?), true),
+            None => (rest, None, true),
         };
         let (length, endpoints) = (secret.len(), endpoints.parse().map_err(|_| UnsealError)?);
         // Every read opens a token, so the text is not copied.
         text.truncate(length);
-        Ok(Self { secret: text, endpoints, dpop_key })
+        Ok(Self { secret: text, endpoints, dpop_key, is_presentable })
     }
 }
 
@@ -86,6 +98,16 @@ mod tests {
             let thumbprint = |key: &DpopKey| key.thumbprint().unwrap();
             assert_eq!(opened.dpop_key.as_ref().map(thumbprint), key.map(thumbprint));
         }
+    }
+
+    #[test]
+    fn token_that_is_never_presented_keeps_mark() {
+        let text = GrantSecret::to_unpresented_text(&Secret::from("token"), 12);
+
+        let opened = GrantSecret::from_text(text).unwrap();
+
+        assert_eq!((opened.secret.expose().as_str(), opened.endpoints), ("token", 12));
+        assert!(!opened.is_presentable && opened.dpop_key.is_none());
     }
 
     #[test]

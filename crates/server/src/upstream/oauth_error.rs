@@ -4,6 +4,8 @@ use domain::rule::provider_response::ProviderErrorCode;
 use http::{HeaderMap, header};
 use serde_json::{Map, Value};
 
+use super::dpop::is_proof_error;
+
 /// An error response of RFC 6749 §5.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OAuthErrorBody {
@@ -20,20 +22,23 @@ impl OAuthErrorBody {
 }
 
 /// Parses the error code in a challenge of the scheme Bearer (RFC 6750 §3) or DPoP (RFC 9449 §7.1), such as
-/// `Bearer error="invalid_token"`. A header may contain several challenges.
+/// `Bearer error="invalid_token"`. A response may contain several challenges: an error of a proof has precedence, because the token was
+/// not evaluated then, and a server may repeat a general challenge for bearer tokens.
 pub(super) fn parse_challenge_error(headers: &HeaderMap) -> Option<ProviderErrorCode> {
     let values = headers.get_all(header::WWW_AUTHENTICATE).iter();
-    values.filter_map(|value| value.to_str().ok()).find_map(parse_challenges)
+    let codes: Vec<_> = values.filter_map(|value| value.to_str().ok()).flat_map(parse_challenges).collect();
+    codes.iter().copied().find(|code| is_proof_error(*code)).or(codes.first().copied())
 }
 
-fn parse_challenges(value: &str) -> Option<ProviderErrorCode> {
+/// Returns the known error codes in the challenges of a header, in their order.
+fn parse_challenges(value: &str) -> Vec<ProviderErrorCode> {
     // A quoted text may contain commas.
     let mut is_quoted = false;
     let parts = value.split(|next: char| {
         is_quoted ^= next == '"';
         next == ',' && !is_quoted
     });
-    let mut is_of_token = false;
+    let (mut codes, mut is_of_token) = (Vec::new(), false);
     for part in parts.map(str::trim) {
         let (first, rest) = part.split_once(' ').unwrap_or((part, ""));
         let parameter = if first.contains('=') {
@@ -46,10 +51,10 @@ fn parse_challenges(value: &str) -> Option<ProviderErrorCode> {
         if let Some(code) = parameter.strip_prefix("error=")
             && is_of_token
         {
-            return code.trim_matches('"').parse().ok();
+            codes.extend(code.trim_matches('"').parse::<ProviderErrorCode>().ok());
         }
     }
-    None
+    codes
 }
 
 #[cfg(test)]
@@ -83,6 +88,10 @@ mod tests {
             (r#"DPoP error="invalid_dpop_proof""#, Some(ProviderErrorCode::InvalidDpopProof)),
             (
                 r#"Bearer, DPoP error_description="a, error=invalid_token", error="use_dpop_nonce""#,
+                Some(ProviderErrorCode::UseDpopNonce),
+            ),
+            (
+                r#"Bearer error="invalid_token", DPoP error="use_dpop_nonce""#,
                 Some(ProviderErrorCode::UseDpopNonce),
             ),
             (r#"DPoP algs="ES256", Basic error="use_dpop_nonce""#, None),

@@ -7,12 +7,11 @@
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
-use domain::Timestamp;
 use domain::id::{ClientId, ConnectionId, ProviderId};
 use domain::model::audit_event::{Actor, ActorKind};
 use domain::model::connection::{EndCause, EndDetails};
 use domain::model::job::{AttemptOutcome, Job};
-use domain::model::provider::{Provider, ProviderState};
+use domain::model::provider::{Dpop, Provider, ProviderState};
 use domain::rule::access::GrantedAccess;
 use domain::rule::connection_end::RefreshTokenEnd;
 use domain::rule::token_lifetime::needs_refresh;
@@ -27,7 +26,7 @@ use super::dpop::{ResourceToken, choose_dpop_key};
 use super::endpoints::ProviderEndpoints;
 use super::error::{ReadError, UpstreamError};
 use super::grant_secret::GrantSecret;
-use super::sealed_token::{open_token, seal_token};
+use super::sealed_token::{open_token, seal_token, seal_unpresented_token};
 use super::token_endpoint::{TokenCallError, TokenGrant};
 use super::token_response::TokenResponse;
 use crate::context::RequestContext;
@@ -49,6 +48,15 @@ pub(super) struct UpstreamAccessToken {
     pub(super) endpoints: i64,
 }
 
+/// A stored access token that the provider has just rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RejectedToken {
+    /// The version of the credential that contains the token.
+    pub(super) version: i64,
+    /// The provider demanded a proof of possession instead of rejecting the token itself.
+    pub(super) is_proof_demanded: bool,
+}
+
 enum RefreshError {
     /// Another request or node is refreshing the token, or has just refreshed it. The credential must be read again.
     Busy,
@@ -64,12 +72,12 @@ impl<E: Into<ReadError>> From<E> for RefreshError {
 /// Returns a valid access token of a connection at its provider. The token is refreshed first if it expires soon or was
 /// rejected.
 ///
-/// `rejected_version` is the version of the credential whose token the provider has just rejected, if there is one.
+/// `rejected` is the token that the provider has just rejected, if there is one.
 pub(super) async fn obtain_access_token(
     ctx: &RequestContext,
     provider: &Provider,
     access: &GrantedAccess,
-    rejected_version: Option<i64>,
+    rejected: Option<RejectedToken>,
 ) -> Result<UpstreamAccessToken, ReadError> {
     // If another node died during a refresh, its lease expires within this time. This request then refreshes the token.
     let max_wait = ctx.app().refresh_lease_duration();
@@ -79,7 +87,7 @@ pub(super) async fn obtain_access_token(
         .with_total_delay(Some(max_wait))
         .without_max_times()
         .with_jitter();
-    let token = (|| try_obtain_access_token(ctx, provider, access, rejected_version))
+    let token = (|| try_obtain_access_token(ctx, provider, access, rejected))
         .retry(delays)
         .when(|error| matches!(error, RefreshError::Busy));
     token.await.map_err(|error| match error {
@@ -92,7 +100,7 @@ async fn try_obtain_access_token(
     ctx: &RequestContext,
     provider: &Provider,
     access: &GrantedAccess,
-    rejected_version: Option<i64>,
+    rejected: Option<RejectedToken>,
 ) -> Result<UpstreamAccessToken, RefreshError> {
     let (id, client_id) = (access.connection_id(), access.client_id());
     let owner = CredentialOwner { provider, id, client_id };
@@ -102,13 +110,21 @@ async fn try_obtain_access_token(
     let Some(credential) = credential else {
         return Err(RefreshError::Failed(load_end(&ctx, id).await));
     };
-    let is_rejected = Some(credential.version) == rejected_version;
-    let is_stale = needs_refresh(credential.issued_at, credential.access_expires_at, ctx.now());
-    match (credential.has_refresh_token, is_rejected) {
-        (false, true) => return Err(end_with_access_token(&ctx, owner, credential.version).await),
+    let rejected = rejected.filter(|rejected| rejected.version == credential.version);
+    match (credential.has_refresh_token, rejected) {
+        // The grant has not ended: the provider accepts its tokens only with a proof.
+        (false, Some(RejectedToken { is_proof_demanded: true, .. })) => {
+            return Err(RefreshError::Failed(ReadError::Upstream(UpstreamError::ProofDemanded)));
+        }
+        (false, Some(_)) => return Err(end_with_access_token(&ctx, owner, credential.version).await),
         // Without a refresh token, the access token is used until the provider rejects it, whatever lifetime it announced.
-        (false, false) => return open_access_token(&ctx, owner, &credential),
-        (true, false) if !is_stale => return open_access_token(&ctx, owner, &credential),
+        (false, None) => return Ok(open_access_token(&ctx, owner, &credential)?.1),
+        (true, None) if !needs_refresh(credential.issued_at, credential.access_expires_at, ctx.now()) => {
+            let (is_usable, token) = open_access_token(&ctx, owner, &credential)?;
+            if is_usable {
+                return Ok(token);
+            }
+        }
         (true, _) => {}
     }
     // While an `invalid_grant` waits for its confirmation, the refresh token must not be sent.
@@ -126,16 +142,19 @@ struct CredentialOwner<'a> {
     client_id: &'a ClientId,
 }
 
+/// Opens the stored access token. The first value is false if the token must be refreshed because of its type: it is never presented,
+/// or it is not bound to a key although the setting requires it.
 fn open_access_token(
     ctx: &RequestContext,
     CredentialOwner { provider, id, client_id }: CredentialOwner<'_>,
     credential: &UpstreamCredential,
-) -> Result<UpstreamAccessToken, RefreshError> {
+) -> Result<(bool, UpstreamAccessToken), RefreshError> {
     let owner = SealOwner::for_connection(id, client_id, provider.id);
     let opened = open_token(ctx, owner, SealPurpose::AccessToken, &credential.access_token)?;
-    let GrantSecret { secret, endpoints, dpop_key } = opened;
+    let GrantSecret { secret, endpoints, dpop_key, is_presentable } = opened;
+    let is_usable = is_presentable && (dpop_key.is_some() || provider.settings.dpop != Dpop::Required);
     let token = ResourceToken { secret, dpop_key };
-    Ok(UpstreamAccessToken { token, version: credential.version, endpoints })
+    Ok((is_usable, UpstreamAccessToken { token, version: credential.version, endpoints }))
 }
 
 /// Loads the current settings of the provider of a connection.
@@ -310,31 +329,33 @@ impl RefreshTask {
         let seal = |purpose, token| seal_token(&self.ctx, owner, purpose, token);
         let has_moved = sent.endpoints != self.provider.version.endpoints;
         let has_new_key = sent.dpop_key.is_none() && tokens.dpop_key.is_some();
-        let refresh_token = tokens.refresh_token.as_ref().filter(|token| **token != sent.secret);
+        let new_token = tokens.refresh_token.as_ref().filter(|token| **token != sent.secret);
         let token_end = match tokens.refresh_expires_at {
             Some(end) => RefreshTokenEnd::Announced(end),
-            None if refresh_token.is_some() => RefreshTokenEnd::Unknown,
+            None if new_token.is_some() => RefreshTokenEnd::Unknown,
             None => RefreshTokenEnd::Unchanged,
         };
-        let refresh_token = refresh_token.or_else(|| (has_moved || has_new_key).then_some(&sent.secret));
+        let refresh_token = new_token.or_else(|| (has_moved || has_new_key).then_some(&sent.secret));
         // The key remains that of the grant, even if this access token is not bound to it.
         let grant_key = sent.dpop_key.as_ref().or(tokens.dpop_key.as_ref());
         let seal_refresh_token = |token| seal(SealPurpose::RefreshToken, (token, grant_key));
-        let access_token = (&tokens.access_token, tokens.dpop_key.as_ref());
+        // A token of a type that is not accepted is never presented, but it is revoked at the end of the connection. The new refresh
+        // token must not be lost because of it.
+        let access_token = if tokens.is_type_accepted {
+            seal(SealPurpose::AccessToken, (&tokens.access_token, tokens.dpop_key.as_ref()))?
+        } else {
+            seal_unpresented_token(&self.ctx, owner, &tokens.access_token)?
+        };
         let command = StoreCredential {
             moment: self.ctx.new_moment()?,
             connection_id: self.id.clone(),
             lease: self.lease.clone(),
-            access_token: seal(SealPurpose::AccessToken, access_token)?,
-            // A token of a type that is not accepted is never presented. The new refresh token must not be lost because of it.
-            access_expires_at: if tokens.is_type_accepted {
-                tokens.access_expires_at
-            } else {
-                Timestamp::EPOCH
-            },
+            access_token,
+            access_expires_at: tokens.access_expires_at,
             // If the provider does not rotate refresh tokens (RFC 6749 §6), there is none or the same: the stored token
             // remains valid.
             refresh_token: refresh_token.map(seal_refresh_token).transpose()?,
+            has_new_token: new_token.is_some(),
             granted: tokens.scope.as_deref().map(|scope| self.provider.settings.clusters_from_scope(scope)),
             token_end,
         };

@@ -22,7 +22,25 @@ pub(super) fn seal_token(
     purpose: SealPurpose,
     (token, dpop_key): (&Secret<String>, Option<&DpopKey>),
 ) -> Result<SealedValue, InternalError> {
-    let text = GrantSecret::to_text(token, provider.version.endpoints, dpop_key);
+    seal_text(ctx, owner, purpose, &GrantSecret::to_text(token, provider.version.endpoints, dpop_key))
+}
+
+/// Seals an access token that is never presented, so that it can be revoked at the end of the connection.
+pub(super) fn seal_unpresented_token(
+    ctx: &RequestContext,
+    (owner, provider): (SealOwner<'_>, &Provider),
+    token: &Secret<String>,
+) -> Result<SealedValue, InternalError> {
+    let text = GrantSecret::to_unpresented_text(token, provider.version.endpoints);
+    seal_text(ctx, owner, SealPurpose::AccessToken, &text)
+}
+
+fn seal_text(
+    ctx: &RequestContext,
+    owner: SealOwner<'_>,
+    purpose: SealPurpose,
+    text: &Secret<String>,
+) -> Result<SealedValue, InternalError> {
     let plain = text.expose().as_bytes();
     let (key, sealed) = ctx.app().vault().seal(ctx.random_bytes()?, owner, purpose, plain)?;
     Ok(SealedValue { key, sealed })

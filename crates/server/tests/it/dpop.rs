@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bowline::cli::BrowserResponse;
-use domain::model::provider::{Dpop, RevokeMethod};
+use domain::model::provider::{Dpop, RevokeMethod, RevokeTokens};
 use http::Method;
 use rstest::rstest;
 use serde_json::json;
@@ -311,4 +311,39 @@ async fn recovery_of_exchange_proves_key_of_its_code() {
     let proofs = bank.proofs();
     let keys: BTreeSet<_> = proofs.iter().map(|proof| Some(proof.key.clone())).collect();
     assert_eq!((proofs.len(), keys), (2, BTreeSet::from([thumbprint])));
+}
+
+#[rstest]
+#[case::access(RevokeTokens::Access)]
+#[case::both(RevokeTokens::Both)]
+#[tokio::test]
+async fn token_of_other_type_is_revoked_at_end(#[case] revoked: RevokeTokens) {
+    let kit = TestHub::new().await;
+    let bank = DpopBank::install(&kit, Dpop::Required).await;
+    kit.update_provider_settings(1000, |settings| settings.revoke_tokens = revoked).await;
+    let (tokens, _) = connect(&kit).await;
+    bank.change(|state| state.token_type = json!("Bearer"));
+    assert_eq!(refresh_and_read(&kit, &tokens).await.status, 500);
+
+    assert_eq!(kit.revoke(&tokens.access).await.status, 204);
+
+    let access_token = Some("at-2".to_owned());
+    kit.wait_until("the access token is revoked", async || {
+        bank.fields("/revoke", "token").contains(&access_token)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn bearer_token_is_refreshed_when_setting_requires_key() {
+    let kit = TestHub::new().await;
+    let bank = DpopBank::install(&kit, Dpop::Off).await;
+    bank.change(|state| state.token_type = json!("Bearer"));
+    let (tokens, _) = connect(&kit).await;
+    bank.change(|state| state.token_type = json!("DPoP"));
+    set_dpop(&kit, Dpop::Required).await;
+
+    assert_eq!(read(&kit, &tokens).await.status, 200);
+
+    assert_eq!(bank.paths(), ["/token", "/fdx/accounts"]);
 }

@@ -119,8 +119,11 @@ pub struct StoreCredential {
     /// The hub's access token at the provider.
     pub access_token: SealedValue,
     pub access_expires_at: Timestamp,
-    /// The refresh token, if the provider issued another one than that of the lease.
+    /// The refresh token, if it replaces the stored one: it is another token, or the same one, sealed again with other endpoints or
+    /// a key.
     pub refresh_token: Option<SealedValue>,
+    /// Whether the provider issued another refresh token than that of the lease.
+    pub has_new_token: bool,
     /// The data clusters that the response grants. Absent if it names no scope, which is then unchanged (RFC 6749 section 5.1).
     pub granted: Option<Clusters>,
     /// The end of the refresh token that is stored afterwards.
@@ -165,7 +168,7 @@ impl Command for StoreCredential {
         }
         if connection.credential_version != self.lease.version {
             // This refresh and another one both obtained tokens, and only those of the other one are stored.
-            if self.refresh_token.is_some() {
+            if self.has_new_token {
                 tx.defer(MARK_OUTCOME_UNKNOWN, values![connection.id]);
             }
             return Ok(StoreCredentialOutcome::LeaseLost);
@@ -199,7 +202,7 @@ impl StoreCredential {
     fn replace_credential(&self, tx: &mut Tx<'_>) {
         let (refresh_key, refresh_token) =
             self.refresh_token.as_ref().map(|token| (token.key.clone(), token.sealed.clone())).unzip();
-        let unsettled = settle_refresh(self.lease.unsettled, self.lease.from, self.refresh_token.is_some());
+        let unsettled = settle_refresh(self.lease.unsettled, self.lease.from, self.has_new_token);
         let (outcome_unknown, unknown_until) = unsettled_columns(unsettled);
         tx.defer(
             // A provider that does not rotate refresh tokens omits it; the previous one then stays valid (RFC 6749

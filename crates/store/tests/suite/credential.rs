@@ -66,6 +66,7 @@ async fn store_tokens(
         lease,
         access_token: seal(access),
         access_expires_at: kit.now.plus(Duration::from_mins(5)),
+        has_new_token: refresh_token.is_some(),
         refresh_token,
         granted: None,
         token_end: RefreshTokenEnd::Unchanged,

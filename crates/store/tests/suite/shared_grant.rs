@@ -175,6 +175,7 @@ async fn late_token_of_shared_grant_is_not_revoked(kit: TestStore) {
         access_token: seal("access"),
         access_expires_at: kit.now,
         refresh_token: Some(seal("refresh")),
+        has_new_token: true,
         granted: None,
         token_end: RefreshTokenEnd::Unchanged,
     };

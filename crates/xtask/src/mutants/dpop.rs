@@ -36,8 +36,8 @@ pub(super) const DPOP_MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a token of a type that is not accepted is presented after a refresh",
         file: "crates/server/src/upstream/refresh.rs",
-        original: "                Timestamp::EPOCH\n",
-        replacement: "                tokens.access_expires_at.max(Timestamp::EPOCH)\n",
+        original: "let is_usable = is_presentable && (",
+        replacement: "let is_usable = (is_presentable || dpop_key.is_none()) && (provider.settings.dpop == Dpop::Required || ",
         tests: TestTarget::Integration,
         test: "dpop::refresh_with_token_of_other_type_keeps_grant",
         expected_failure: "the new refresh token is kept",
