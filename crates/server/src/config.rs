@@ -3,6 +3,7 @@
 
 mod changes;
 mod load;
+mod log_filter;
 mod paths;
 mod provider;
 mod sections;

@@ -103,6 +103,8 @@ impl Postgres {
 
     /// Runs a query, from memory if it may be answered from there. If the caller goes away, the statement is cancelled.
     pub(crate) async fn query<Q: Query>(&self, query: &Q) -> Result<Q::Reply> {
+        // Only the session of lookups inserts the rows that it reads into the map.
+        const { assert!(!Q::USES_ACCESS_MAP || matches!(Q::KIND, QueryKind::Lookup)) };
         let mut fill = None;
         if Q::USES_ACCESS_MAP {
             let found = self.answer_from_memory(query).await?;

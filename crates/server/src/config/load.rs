@@ -165,8 +165,7 @@ mod tests {
     fn dynamic_registration_requires_client_per_registration() {
         let text = uncomment_example().replace("upstream_client = \"registration\"\n", "");
         let error = load(&text, &[]).unwrap_err().to_string();
-        let expected =
-            "provider 2000: dynamic_registration: needs upstream_client = \"registration\" or \"aggregator\"";
+        let expected = "provider 2000: dynamic_registration: needs upstream_client = \"registration\"";
         assert!(error.contains(expected), "{error}");
     }
 
@@ -176,6 +175,25 @@ mod tests {
             let (section, name) = key.split_once('.').unwrap();
             let error = load(&format!("[{section}]\n{name} = 0"), &[]).unwrap_err().to_string();
             assert!(error.contains(&format!("{key}: expected at least 1")), "{error}");
+        }
+    }
+
+    #[test]
+    fn config_store_queue_above_maximum_is_rejected() {
+        let load_queue = |number: u64| load(&format!("[store]\nqueue = {number}"), &[]);
+        for number in [1_000_001, 9_223_372_036_854_775_807] {
+            let error = load_queue(number).unwrap_err().to_string();
+            assert!(error.contains("store.queue: expected at most 1000000"), "{error}");
+        }
+        assert_eq!(load_queue(1_000_000).unwrap().store.queue, 1_000_000);
+    }
+
+    #[test]
+    fn config_log_level_that_is_no_filter_is_rejected() {
+        let variable = ("BOWLINE_LOG__LEVEL", "warning");
+        for loaded in [load("[log]\nlevel = 'warning'", &[]), load("", &[variable])] {
+            let error = loaded.unwrap_err().to_string();
+            assert!(error.contains("log.level: `warning` is not a level"), "{error}");
         }
     }
 

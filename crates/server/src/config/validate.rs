@@ -28,6 +28,7 @@ impl Config {
         }
         url.as_str().trim_end_matches('/').clone_into(&mut self.server.public_url);
         self.validate_addresses()?;
+        self.log.parse_filter()?;
         self.validate_bounds()?;
         self.validate_providers()?;
         Ok(self)
@@ -50,6 +51,7 @@ impl Config {
     /// Rejects values with which the hub would break a documented limit, or could not serve any request.
     fn validate_bounds(&self) -> Result<(), String> {
         const DAY: u64 = 86_400;
+        const MAX_QUEUE: usize = 1_000_000;
         // These limits are documented for customers and recipients. A consent lasts at most one year, which may have 366
         // days.
         let max_durations = [
@@ -79,6 +81,9 @@ impl Config {
         ];
         if let Some((key, _)) = positive_numbers.iter().find(|(_, number)| *number == 0) {
             return Err(format!("{key}: expected at least 1"));
+        }
+        if self.store.queue > MAX_QUEUE {
+            return Err(format!("store.queue: expected at most {MAX_QUEUE}"));
         }
         // No byte is sent while a handler runs. A shorter idle timeout would close the connection of a slow request.
         if self.server.idle_timeout.duration() <= self.server.request_timeout.duration() {

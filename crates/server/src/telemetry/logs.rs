@@ -7,7 +7,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -25,7 +24,7 @@ static LOG_QUEUE: OnceLock<Arc<LogQueue>> = OnceLock::new();
 ///
 /// From then on, neither a log message nor a panic waits for standard error.
 pub fn start_logs(section: &LogSection, use_color: bool) -> Result<(), String> {
-    let filter = parse_filter(&section.level).map_err(|e| format!("log.level: {e}"))?;
+    let filter = section.parse_filter()?;
     let output = StderrOutput::open().map_err(|error| format!("standard error: {error}"))?;
     let queue = Arc::new(LogQueue::default());
     let layer = tracing_subscriber::fmt::layer()
@@ -47,24 +46,6 @@ pub fn start_logs(section: &LogSection, use_color: bool) -> Result<(), String> {
     let _ = LOG_QUEUE.set(queue);
     install_panic_hook();
     Ok(())
-}
-
-/// Parses a filter of the log: levels, and pairs of a module and its level, separated by commas.
-fn parse_filter(text: &str) -> Result<Targets, String> {
-    let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
-    if let Some(part) = parts.iter().find(|part| !is_filter_part(part)) {
-        return Err(format!(
-            "`{part}` is no level: expected error, warn, info, debug, trace or off, or a list such as `info,hyper=warn`"
-        ));
-    }
-    parts.join(",").parse::<Targets>().map_err(|error| error.to_string())
-}
-
-/// Returns whether a text is a level, or a module with its level.
-fn is_filter_part(part: &str) -> bool {
-    // The parser of the library accepts any other word as the name of a module: a misspelt level would turn off the log.
-    let (module, level) = part.split_once('=').unwrap_or(("bowline", part));
-    !module.is_empty() && !module.contains('[') && level.parse::<LevelFilter>().is_ok()
 }
 
 /// Adds a line of text to the log, outside of its format. Returns false if logging has not started.
@@ -125,30 +106,5 @@ impl Write for StderrOutput {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tracing::Level;
-
-    use super::*;
-
-    #[test]
-    fn log_filter_applies_level_of_each_module() {
-        let filter = parse_filter(" info, hyper=warn,h2=off,").unwrap();
-
-        let is_logged = |module, level| filter.would_enable(module, &level);
-        assert!(is_logged("bowline::http", Level::INFO) && !is_logged("bowline::http", Level::DEBUG));
-        assert!(is_logged("hyper::client", Level::WARN) && !is_logged("hyper::client", Level::INFO));
-        assert!(!is_logged("h2", Level::ERROR));
-    }
-
-    #[test]
-    fn log_filter_without_level_is_rejected_and_named() {
-        for invalid in ["warning", "hyper", "hyper=loud", "=info", "a=b=info", "bowline[request]=debug"] {
-            let error = parse_filter(&format!("info,{invalid}")).unwrap_err();
-            assert!(error.starts_with(&format!("`{invalid}` is no level: expected error")), "{error}");
-        }
     }
 }

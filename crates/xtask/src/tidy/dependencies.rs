@@ -86,7 +86,8 @@ pub(super) fn check_use(sources: &[SourceFile]) -> Vec<String> {
                 continue;
             };
             let words = if path.starts_with("tests/") { &mut tests } else { &mut code };
-            words.extend(source.text.split(|c: char| !c.is_alphanumeric() && c != '_'));
+            let lines = source.text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            words.extend(lines.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_')));
         }
         for (section, name) in list_dependencies(&manifest.text) {
             let word = name.replace('-', "_");
@@ -106,6 +107,12 @@ fn list_dependencies(manifest: &str) -> Vec<(&str, &str)> {
     for line in manifest.lines() {
         if let Some(name) = line.strip_prefix('[') {
             section = name.trim_end_matches(']');
+            // A dependency may have a table of its own, as in `[dependencies.serde]`.
+            if let Some((outer, name)) = section.rsplit_once('.')
+                && outer.ends_with("dependencies")
+            {
+                dependencies.push((outer, name));
+            }
         } else if section.ends_with("dependencies") && !line.starts_with('#') {
             let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
             if !name.is_empty() {
@@ -141,11 +148,11 @@ mod tests {
     fn dependency_that_no_code_uses_is_reported() {
         let source = |path: &str, text: &str| SourceFile { path: path.into(), text: text.into() };
         let manifest = "[package]\nname = \"a\"\n\n[dependencies]\n# needed\nrand-core.workspace = true
-serde = \"1\"\n\n[dev-dependencies]\ninsta = \"1\"\nproptest = \"1\"\n";
+serde = \"1\"\n\n[dev-dependencies]\ninsta = \"1\"\nproptest = \"1\"\n\n[dependencies.hyper]\nversion = \"1\"\n";
         let sources = [
             source("Cargo.toml", "[workspace.dependencies]\nunknown = \"1\""),
             source("crates/a/Cargo.toml", manifest),
-            source("crates/a/src/lib.rs", "use rand_core::Rng;"),
+            source("crates/a/src/lib.rs", "// hyper is not used\nuse rand_core::Rng;"),
             source("crates/a/tests/suite.rs", "use serde::Serialize; use insta::assert;"),
             source("crates/ab/src/lib.rs", "use proptest::prelude;"),
         ];
@@ -155,6 +162,7 @@ serde = \"1\"\n\n[dev-dependencies]\ninsta = \"1\"\nproptest = \"1\"\n";
             [
                 "crates/a/Cargo.toml: no code uses serde of [dependencies]",
                 "crates/a/Cargo.toml: no code uses proptest of [dev-dependencies]",
+                "crates/a/Cargo.toml: no code uses hyper of [dependencies]",
             ]
         );
     }
