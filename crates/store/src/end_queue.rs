@@ -19,6 +19,8 @@ use crate::settings::{Location, StoreSettings};
 const MAX_SET_SIZE: usize = 512;
 /// The maximum number of requests that run individually at the same time on PostgreSQL, where they may wait for locks.
 const MAX_SINGLE_ENDS: usize = 4;
+/// The maximum number of requests that run individually at the same time on SQLite.
+const MAX_SQLITE_ENDS: usize = 512;
 /// The maximum time that a request waits for its turn to run individually.
 const MAX_PERMIT_WAIT: Duration = Duration::from_secs(3);
 
@@ -48,8 +50,7 @@ impl EndQueue {
     pub(crate) fn new(settings: &StoreSettings) -> Self {
         let sets = Arc::new(SetQueue::new(settings.queue_capacity, MAX_SET_SIZE));
         let single_ends = match settings.location {
-            // They wait only for the writer, which commits together what waits for it.
-            Location::Sqlite(_) => settings.queue_capacity,
+            Location::Sqlite(_) => limit_sqlite_ends(settings.queue_capacity),
             // Half of the sessions for ends stay free for sets, whatever happens to the requests that wait for locks.
             Location::Postgres(_) => (settings.sessions_per_pool() / 2).clamp(1, MAX_SINGLE_ENDS),
         };
@@ -134,5 +135,28 @@ impl EndQueue {
             };
             drop(reply.send(result));
         });
+    }
+}
+
+/// Returns how many requests may run individually at the same time on SQLite. They wait only for the writer, which commits
+/// together what waits for it. Half of its queue stays free for the sets of customers.
+fn limit_sqlite_ends(queue_capacity: usize) -> usize {
+    (queue_capacity / 2).clamp(1, MAX_SQLITE_ENDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sqlite_ends_of_operators_leave_half_the_queue_free() {
+        for capacity in [2, 3, 100, 4096, usize::MAX] {
+            let limit = limit_sqlite_ends(capacity);
+            assert!(
+                (1..=capacity / 2).contains(&limit) && limit <= Semaphore::MAX_PERMITS,
+                "{capacity}: {limit}"
+            );
+        }
+        assert_eq!(limit_sqlite_ends(1), 1);
     }
 }
