@@ -24,6 +24,7 @@ pub enum RefreshTokenEnd {
 
 /// Returns the end of a connection after a refresh; `None` if it stays.
 ///
+/// A connection that has reached its end stays ended, also if a refresh was under way then.
 /// An earlier end applies immediately, because the hub cannot read any more then. A later one extends the connection, at most to
 /// the end of the consent: `consent_ends_at`.
 pub fn renew_end(
@@ -32,6 +33,9 @@ pub fn renew_end(
     token: RefreshTokenEnd,
     now: Timestamp,
 ) -> Option<Timestamp> {
+    if current <= now {
+        return None;
+    }
     let end = match token {
         RefreshTokenEnd::Unchanged => return None,
         RefreshTokenEnd::Announced(announced) => announced.min(consent_ends_at),
@@ -49,7 +53,7 @@ pub fn may_renew_end(current: Timestamp, token: RefreshTokenEnd, now: Timestamp)
     match token {
         RefreshTokenEnd::Unchanged => false,
         RefreshTokenEnd::Announced(announced) => renew_end(current, announced, token, now).is_some(),
-        RefreshTokenEnd::Unknown => true,
+        RefreshTokenEnd::Unknown => current > now,
     }
 }
 
@@ -69,6 +73,15 @@ mod tests {
     /// Returns the end of a connection that ends at `current`, after a refresh that announces an end.
     fn renew(current: Timestamp, consent: Timestamp, announced: Timestamp) -> Option<Timestamp> {
         renew_end(current, consent, RefreshTokenEnd::Announced(announced), NOW)
+    }
+
+    #[test]
+    fn connection_that_reached_its_end_is_not_extended() {
+        for token in [RefreshTokenEnd::Announced(at(30)), RefreshTokenEnd::Unknown] {
+            assert_eq!(renew_end(NOW, at(90), token, NOW), None, "{token:?}");
+            assert!(!may_renew_end(NOW, token, NOW), "{token:?}");
+            assert_eq!(renew_end(at(1), at(90), token, NOW).is_some(), may_renew_end(at(1), token, NOW));
+        }
     }
 
     #[test]

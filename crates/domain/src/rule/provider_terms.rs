@@ -111,8 +111,9 @@ impl GrantedTerms {
         };
         let stated: BTreeSet<String> = stated.into_iter().collect();
         let both: Vec<String> = known.iter().filter(|id| stated.contains(*id)).cloned().collect();
-        // Two sources that agree on no account use different ids, so the second one says nothing about the first.
-        if both.is_empty() && !known.is_empty() {
+        // Two sources that agree on no account use different ids, so the second one says nothing about the first. An empty list says
+        // that no account is granted.
+        if both.is_empty() && !known.is_empty() && !stated.is_empty() {
             return Some(TermsProblem::OtherAccounts);
         }
         self.accounts = Some(both);

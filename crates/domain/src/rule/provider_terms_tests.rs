@@ -244,7 +244,7 @@ fn sources_with_other_account_ids_do_not_contradict() {
     assert_eq!(add(&["a", "b", "c"]).1, ["a", "b", "c"]);
     assert_eq!(add(&["c", "b", "d"]), (vec![], vec!["b".to_owned(), "c".to_owned()]));
     assert_eq!(add(&["1", "2"]), (vec![TermsProblem::OtherAccounts], vec!["b".to_owned(), "c".to_owned()]));
-    assert_eq!(add(&[]).1, ["b", "c"]);
+    assert_eq!(add(&[]), (vec![], vec![]), "no account is granted");
 }
 
 #[test]
@@ -262,6 +262,10 @@ fn terms_without_basic_cluster_or_accounts_are_rejected() {
         let statement = read_details(&json!({"resources": nothing}));
         assert_eq!(narrowed(statement).unwrap_err().0, OAuthCode::AccessDenied);
     }
+    let unknown = json!([{"resourceType": "account", "resourceId": "a", "dataClusters": ["ACCOUNT_BASIC"]}]);
+    let statement = read_details(&json!({"resources": unknown}));
+    assert_eq!(statement.problems, [TermsProblem::Unreadable("resources")]);
+    assert_eq!(narrowed(statement), Ok(()), "a resource of an unknown type may be an account");
     let many = |count: usize| accounts((0..count).map(|n| n.to_string()).collect());
     assert_eq!(narrowed(many(1_000)), Ok(()));
     assert_eq!(narrowed(many(200_000)).unwrap_err().0, OAuthCode::ServerError);
@@ -325,6 +329,7 @@ proptest! {
         let mut terms = agreed();
         for statement in [first, second] {
             let before = terms.clone();
+            let grants_no_account = statement.accounts.as_ref().is_some_and(Vec::is_empty);
             terms.narrow(statement, NOW);
             prop_assert!(terms.clusters.first_missing_from(before.clusters).is_none());
             prop_assert!(terms.consent_ends_at <= before.consent_ends_at && terms.consent_ends_at > NOW);
@@ -333,7 +338,7 @@ proptest! {
             if let Some(known) = &before.accounts {
                 let accounts = terms.accounts.as_ref().unwrap();
                 prop_assert!(accounts.iter().all(|id| known.contains(id)));
-                prop_assert!(known.is_empty() || !accounts.is_empty());
+                prop_assert!(known.is_empty() || grants_no_account || !accounts.is_empty());
             }
         }
     }

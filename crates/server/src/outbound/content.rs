@@ -86,6 +86,10 @@ impl Content {
         {
             self.declared = None;
             let begins_encoded = first.first().is_some_and(|byte| encoding.can_begin_with(*byte));
+            // The first byte of a large window, which is no part of RFC 7932: the decoder would take up to 1 GiB of memory for it.
+            if encoding == ContentEncoding::Brotli && first.first() == Some(&0x11) {
+                return Err(OutboundError::Interrupted);
+            }
             if !begins_encoded {
                 return Ok(Some(first));
             }

@@ -146,9 +146,9 @@ impl ProviderEndpoints<'_> {
         let response = async {
             let (outbound, url, token) =
                 (&self.outbound().await?, &self.consent_url(id.expose(), &[])?, &token);
-            let send = || async move {
+            let send = |nonce| async move {
                 let request = outbound.get(url)?.header(header::ACCEPT, "application/json");
-                let request = self.add_token(self.add_headers(request), token)?;
+                let request = self.add_token(self.add_headers(request), token, nonce)?;
                 Ok::<_, OutboundError>(outbound.open(request).await?.read_available(MAX_CONSENT_BYTES).await)
             };
             self.send_proved((NonceServer::Resource, url, token.dpop_key.as_ref()), send, || true).await

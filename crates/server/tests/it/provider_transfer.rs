@@ -25,6 +25,15 @@ fn brotli(content: &[u8]) -> Vec<u8> {
     encoded
 }
 
+/// Encodes with a window of 64 MiB, which RFC 7932 does not allow.
+fn brotli_with_large_window(content: &[u8]) -> Vec<u8> {
+    let params =
+        brotli::enc::BrotliEncoderParams { large_window: true, lgwin: 26, quality: 9, ..Default::default() };
+    let mut encoded = Vec::new();
+    brotli::CompressorWriter::with_params(&mut encoded, 4096, &params).write_all(content).unwrap();
+    encoded
+}
+
 /// The response to every request that is not for a statement list: the encoding, the media type and the encoded body.
 type Content = Arc<Mutex<(&'static str, &'static str, Vec<u8>)>>;
 
@@ -115,6 +124,7 @@ async fn body_that_cannot_be_decoded_is_rejected() {
         ("gzip", [b"\x1f\x8b".to_vec(), list()].concat()),
         ("gzip", truncated(gzip(&list()))),
         ("br", truncated(brotli(&list()))),
+        ("br", brotli_with_large_window(&list())),
         ("deflate", list()),
         ("gzip, gzip", list()),
     ] {

@@ -168,6 +168,11 @@ impl TermsStatement {
             self.problems.push(TermsProblem::Unreadable(MEMBER));
             return;
         };
+        if resources.accounts.is_empty() && resources.has_unknown_kind {
+            // The customer must not lose a login because of a name. The terms of the hub's own consent remain.
+            self.problems.push(TermsProblem::Unreadable(MEMBER));
+            return;
+        }
         let (accounts, clusters) = resources.summarize();
         let Some(ids) = accounts else {
             self.set_clusters(MEMBER, clusters);
@@ -197,7 +202,12 @@ struct ResourceTerms {
     accounts: BTreeMap<Option<String>, Clusters>,
     /// The data clusters of everything that is no account, such as the customer.
     others: Clusters,
+    /// True if a resource has a type that the hub does not know. It may be an account under another name.
+    has_unknown_kind: bool,
 }
+
+/// The types of resources (FDX, `ConsentResourceType`).
+const KNOWN_KINDS: [&str; 3] = ["ACCOUNT", "CUSTOMER", "DOCUMENT"];
 
 impl ResourceTerms {
     /// Adds the resources of a list. Returns `None` if one of them cannot be read: the rest would not be the whole grant.
@@ -208,6 +218,7 @@ impl ResourceTerms {
             let names = find_member(resource, "dataClusters")?.as_array()?;
             let names: Option<Vec<&str>> = names.iter().map(Value::as_str).collect();
             let clusters: Clusters = names?.into_iter().flat_map(read_cluster).collect();
+            self.has_unknown_kind |= !KNOWN_KINDS.contains(&kind);
             if kind == "ACCOUNT" {
                 let id = match find_member(resource, "resourceId") {
                     Some(id) => Some(read_id(id)?),
