@@ -75,7 +75,7 @@ fn command_names_and_flags_are_unchanged() {
     bowline provider [--url <VALUE>] [--token <VALUE>] [--token-file <VALUE>] [--allow-plaintext]
     bowline provider add [<VALUE>] [--from-issuer <VALUE>] [--client-secret-file <VALUE>]
     bowline provider update <VALUE> [--client-secret-file <VALUE>] [--dry-run]
-    bowline provider secret <VALUE> [--client-secret-file <VALUE>] [--auth-key-file <VALUE>] [--tls-certificate-file <VALUE>] [--tls-key-file <VALUE>]
+    bowline provider secret <VALUE> [--client-secret-file <VALUE>] [--auth-key-file <VALUE>] [--identity-client-secret-file <VALUE>] [--identity-client-key-file <VALUE>] [--tls-certificate-file <VALUE>] [--tls-key-file <VALUE>]
     bowline provider list [--limit <VALUE>] [--after <VALUE>]
     bowline provider show <VALUE>
     bowline provider test <VALUE> [--interactive] [--public-url <VALUE>]

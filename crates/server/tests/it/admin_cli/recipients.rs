@@ -122,7 +122,10 @@ async fn cli_reports_invalid_arguments_and_unknown_ids(site: HubProcess) {
         (vec!["partner", "add", "--name", ""], "name"),
         (vec!["recipient", "list", "--state", "odd"], "state"),
         (vec!["registration", "list", "--provider", "x"], "provider_id"),
-        (vec!["registration", "activate", "dc-1", "1000", "--upstream-client-id", "x"], "secret-file"),
+        (
+            vec!["registration", "activate", "dc-1", "1000", "--upstream-client-secret-file", "x"],
+            "upstream-client-id",
+        ),
         (vec!["audit", "list", "--from", "yesterday"], "from"),
         (vec!["connection", "list", "--limit", "0"], "limit"),
         (vec!["connection", "show", ""], "CONNECTION_ID"),
