@@ -14,7 +14,7 @@ use reqwest::RequestBuilder;
 use url::Url;
 
 use super::endpoints::ProviderEndpoints;
-use super::oauth_error::{OAuthErrorBody, parse_challenge_error};
+use super::oauth_error::{OAuthErrorBody, is_proof_error, parse_challenge_error};
 use crate::context::{RequestContext, fill_random};
 use crate::dpop_nonces::NonceServer;
 use crate::error::InternalError;
@@ -92,10 +92,6 @@ impl ProofResponse for StreamingResponse {
 
 fn find_proof_error(headers: &HeaderMap) -> Option<ProviderErrorCode> {
     parse_challenge_error(headers).filter(|code| is_proof_error(*code))
-}
-
-pub(super) const fn is_proof_error(code: ProviderErrorCode) -> bool {
-    matches!(code, ProviderErrorCode::UseDpopNonce | ProviderErrorCode::InvalidDpopProof)
 }
 
 impl ProviderEndpoints<'_> {

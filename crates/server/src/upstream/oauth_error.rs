@@ -4,8 +4,6 @@ use domain::rule::provider_response::ProviderErrorCode;
 use http::{HeaderMap, header};
 use serde_json::{Map, Value};
 
-use super::dpop::is_proof_error;
-
 /// An error response of RFC 6749 §5.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OAuthErrorBody {
@@ -28,6 +26,11 @@ pub(super) fn parse_challenge_error(headers: &HeaderMap) -> Option<ProviderError
     let values = headers.get_all(header::WWW_AUTHENTICATE).iter();
     let codes: Vec<_> = values.filter_map(|value| value.to_str().ok()).flat_map(parse_challenges).collect();
     codes.iter().copied().find(|code| is_proof_error(*code)).or(codes.first().copied())
+}
+
+/// Returns whether the provider rejects the proof of a request (RFC 9449), so that it has not evaluated the token.
+pub(super) const fn is_proof_error(code: ProviderErrorCode) -> bool {
+    matches!(code, ProviderErrorCode::UseDpopNonce | ProviderErrorCode::InvalidDpopProof)
 }
 
 /// Returns the known error codes in the challenges of a header, in their order.

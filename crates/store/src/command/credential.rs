@@ -122,7 +122,7 @@ pub struct StoreCredential {
     /// The refresh token, if it replaces the stored one: it is another token, or the same one, sealed again with other endpoints or
     /// a key.
     pub refresh_token: Option<SealedValue>,
-    /// Whether the provider issued another refresh token than that of the lease.
+    /// True if the provider issued another refresh token than that of the lease.
     pub has_new_token: bool,
     /// The data clusters that the response grants. Absent if it names no scope, which is then unchanged (RFC 6749 section 5.1).
     pub granted: Option<Clusters>,
