@@ -133,6 +133,13 @@ impl RequestContext {
     }
 }
 
+/// Creates the id (`jti`) of a signed JWT. It cannot be guessed, and no other JWT has it.
+pub(crate) fn create_jwt_id() -> Result<String, ContextError> {
+    let mut random = [0; 16];
+    fill_random(&mut random)?;
+    Ok(URL_SAFE_NO_PAD.encode(random))
+}
+
 /// Fills a buffer with random bytes of the operating system.
 pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<(), ContextError> {
     // The generator of aws-lc would first collect entropy of its own, which takes longer than the start of the hub.

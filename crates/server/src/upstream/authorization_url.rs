@@ -1,8 +1,6 @@
 //! Builds the URL with which the browser goes to a provider. Before that, the hub may sign the authorization request (RFC 9101) and
 //! push it to the provider (RFC 9126).
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::Timestamp;
 use domain::error::OAuthError;
 use domain::jose::DpopKey;
@@ -28,7 +26,7 @@ use super::client_authentication::{ClientProof, UpstreamClientCredentials};
 use super::endpoints::ProviderEndpoints;
 use super::login::{login_owner, max_consent_duration, open_verifier};
 use super::urls::{authorization_url, callback_uri};
-use crate::context::{RequestContext, fill_random};
+use crate::context::{RequestContext, create_jwt_id};
 use crate::error::InternalError;
 use crate::outbound::PartialResponse;
 use crate::vault::SealPurpose;
@@ -129,9 +127,8 @@ pub(super) fn build_request_object(
     let ClientProof::Keys(keys) = &credentials.proof else {
         return Err("there is no key".to_owned());
     };
-    let mut random = [0; 16];
-    fill_random(&mut random).map_err(|error| error.to_string())?;
-    let object = keys.sign_request_object(parameters, audience, now, &URL_SAFE_NO_PAD.encode(random));
+    let id = create_jwt_id().map_err(|error| error.to_string())?;
+    let object = keys.sign_request_object(parameters, audience, now, &id);
     let object = object.map_err(|error| error.to_string())?.expose().clone();
     Ok(vec![("client_id".to_owned(), credentials.id.clone()), ("request".to_owned(), object)])
 }

@@ -1,14 +1,12 @@
 //! The authentication of the hub at the endpoints of a provider, by each method that a provider may require.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::jose::{AssertionKeyError, AssertionKeys, ClientAssertion};
 use domain::model::provider::{ClientAuthentication, ProviderSettings};
 use domain::{Secret, Timestamp};
 use reqwest::RequestBuilder;
 use url::Url;
 
-use crate::context::fill_random;
+use crate::context::create_jwt_id;
 use crate::outbound::{Outbound, OutboundError};
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -94,11 +92,10 @@ fn sign_assertion(
     url: &Url,
     (client_id, now): (&str, Timestamp),
 ) -> Result<Secret<String>, OutboundError> {
-    let mut random = [0; 16];
-    fill_random(&mut random).map_err(|_| OutboundError::Credentials)?;
+    let id = create_jwt_id().map_err(|_| OutboundError::Credentials)?;
     // FAPI 2 §5.3.2.1 requires the issuer, which is the same for all endpoints. RFC 7523 §3 suggests the token endpoint.
     let audience = settings.issuer.as_deref().or(settings.token_endpoint.as_deref()).unwrap_or(url.as_str());
-    let assertion = ClientAssertion { client_id, audience, now, id: &URL_SAFE_NO_PAD.encode(random) };
+    let assertion = ClientAssertion { client_id, audience, now, id: &id };
     keys.sign(&assertion).map_err(|error| {
         tracing::error!(%error, client = client_id, "the assertion that authenticates the hub could not be signed");
         OutboundError::Credentials

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::jose::{DpopKey, ProvedRequest};
 use domain::model::provider::Provider;
 use domain::rule::dpop::is_valid_nonce;
@@ -15,7 +13,7 @@ use url::Url;
 
 use super::endpoints::ProviderEndpoints;
 use super::oauth_error::{OAuthErrorBody, is_proof_error, parse_challenge_error};
-use crate::context::{RequestContext, fill_random};
+use crate::context::{RequestContext, create_jwt_id};
 use crate::dpop_nonces::NonceServer;
 use crate::error::InternalError;
 use crate::outbound::{OutboundError, PartialResponse, StreamingResponse, UpstreamResponse};
@@ -195,13 +193,12 @@ pub(super) fn sign_request(
     let (client, request) = request.build_split();
     let mut request = request.map_err(|_| OutboundError::Forbidden)?;
     let nonce = find_nonce(request.url());
-    let mut random = [0; 16];
-    fill_random(&mut random).map_err(|_| OutboundError::Credentials)?;
+    let id = create_jwt_id().map_err(|_| OutboundError::Credentials)?;
     let proof = key.sign(&ProvedRequest {
         method: request.method().as_str(),
         url: request.url(),
         now,
-        id: &URL_SAFE_NO_PAD.encode(random),
+        id: &id,
         access_token,
         nonce: nonce.as_deref(),
     });
