@@ -180,7 +180,7 @@ async fn execute(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         CliCommand::Tour => tour::run(&cli.globals).await,
         CliCommand::Sandbox(args) => sandbox::run(&cli.globals, args).await,
-        CliCommand::Serve(args) => serve::run(&cli.globals, args).await,
+        CliCommand::Serve(args) => Box::pin(serve::run(&cli.globals, args)).await,
         CliCommand::Migrate => migrate::run(&cli.globals).await,
         CliCommand::Bench(args) => bench::run(&cli.globals, args).await,
         CliCommand::Doctor => doctor::run(&cli.globals).await,

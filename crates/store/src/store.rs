@@ -88,7 +88,7 @@ impl Store {
         let backend = match settings.location.clone() {
             Location::Sqlite(path) => Backend::Sqlite(Box::new(Sqlite::open(&path, &settings)?)),
             Location::Postgres(postgres) => {
-                Backend::Postgres(Box::new(Postgres::open(&postgres, &settings).await?))
+                Backend::Postgres(Box::new(Box::pin(Postgres::open(&postgres, &settings)).await?))
             }
         };
         Ok(Self { backend: Arc::new(backend), rows, ends })

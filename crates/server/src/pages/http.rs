@@ -116,7 +116,7 @@ async fn decide_consent(
     };
     let flow = build_flow(app, id, &cookies);
     let step = match form.decision {
-        ConsentDecision::Approve => upstream::approve(&ctx, flow, form.language).await,
+        ConsentDecision::Approve => Box::pin(upstream::approve(&ctx, flow, form.language)).await,
         ConsentDecision::Deny => upstream::deny(&ctx, flow).await,
     };
     match step {
@@ -203,7 +203,7 @@ async fn handle_callback(
     };
     let callback = Callback { customer_address: state.caller_address(&headers), ..callback };
     let locale = locale.keep_in_link(kept);
-    match upstream::receive_callback(ctx, callback).await {
+    match Box::pin(upstream::receive_callback(ctx, callback)).await {
         Ok(url) => redirect_found(&url),
         Err(error) => render_login_error(app, error, locale),
     }

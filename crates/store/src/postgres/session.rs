@@ -11,6 +11,7 @@ use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use deadpool_postgres::ClientWrapper;
 use domain::Timestamp;
 use domain::rule::node_lease::Timeline;
+use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio_postgres::error::{Severity, SqlState};
@@ -232,7 +233,8 @@ impl Manager for SessionManager {
 
     async fn create(&self) -> Result<PostgresSession> {
         let generation = self.generation.load(Ordering::Relaxed);
-        let session = open_session(&self.settings, Some(self.limits), generation).await?;
+        // Boxed, because the future of the pool would contain this one three times, and every caller would contain that.
+        let session = open_session(&self.settings, Some(self.limits), generation).boxed().await?;
         self.lease.admit(session.timeline, self.renews)?;
         Ok(session)
     }
