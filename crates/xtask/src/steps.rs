@@ -1,9 +1,9 @@
 //! The steps of `cargo xtask test`, such as builds, lints and tests, which run one after the other.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 
 use crate::stopwatch::start_stopwatch;
 use crate::test_environment::TestEnvironment;
@@ -83,21 +83,48 @@ fn run_release_steps() -> Result<()> {
 
 fn run_and_count_tests(count: &mut TestCount, environment: &[(&str, String)]) -> Result<()> {
     let mut command = Command::new("cargo");
-    command.args(["test", "--workspace", "--no-fail-fast"]).stdout(Stdio::piped());
+    command.args(["test", "--workspace", "--no-fail-fast"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command.envs(environment.iter().map(|(k, v)| (*k, v.as_str())));
     let mut child = command.spawn()?;
-    if let Some(output) = child.stdout.take() {
-        for line in BufReader::new(output).lines() {
-            let line = line?;
-            count.add(&line);
-            println!("{line}");
-        }
-    }
+    let errors = child.stderr.take();
+    // Both outputs are read at the same time: the process would wait for a reader of a full pipe.
+    let errors = std::thread::spawn(move || find_failures(errors, |line| eprintln!("{line}")));
+    let mut failures = find_failures(child.stdout.take(), |line| {
+        count.add(line);
+        println!("{line}");
+    })?;
+    failures.extend(errors.join().map_err(|_| anyhow!("the errors of the tests were not read"))??);
     let status = child.wait()?;
     ensure!(count.passed > 0, "no tests were run");
     ensure!(count.ignored == 0, "{} tests were skipped; a skipped test counts as a failure", count.ignored);
-    ensure!(status.success() && count.failed == 0, "{} tests failed", count.failed);
+    // They are repeated, because they may be far above the end of the output. A test program that was aborted counts no tests.
+    let failures = failures.join("\n");
+    ensure!(status.success() && count.failed == 0, "{} tests failed:\n{failures}", count.failed);
     Ok(())
+}
+
+/// Passes on the lines of an output as they arrive, and returns those that name a failed test or an aborted test program.
+fn find_failures(output: Option<impl Read>, mut pass_on: impl FnMut(&str)) -> Result<Vec<String>> {
+    let mut failures = Vec::new();
+    for line in output.into_iter().flat_map(|output| BufReader::new(output).split(b'\n')) {
+        let line = line?;
+        // A test may print text that is not UTF-8.
+        let line = String::from_utf8_lossy(&line);
+        pass_on(&line);
+        if names_failure(&line) {
+            failures.push(line.into_owned());
+        }
+    }
+    Ok(failures)
+}
+
+/// Returns whether a line of cargo's output names a failed test, or the reason why a test program ended without its results.
+fn names_failure(line: &str) -> bool {
+    (line.starts_with("test ") && line.ends_with("... FAILED"))
+        || ["has overflowed its stack", "process didn't exit successfully", "memory allocation of"]
+            .iter()
+            .any(|text| line.contains(text))
 }
 
 fn run_cargo(arguments: &[&str], environment: &[(&str, String)]) -> Result<()> {
@@ -134,5 +161,25 @@ mod tests {
         count.add("test result: FAILED. 11 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out");
         count.add("running 99 tests");
         assert_eq!(count, TestCount { passed: 19, failed: 2, ignored: 1 });
+    }
+
+    #[test]
+    fn failed_tests_and_aborted_programs_are_repeated() {
+        let output =
+            b"test a::b ... ok\ntest a::c ... FAILED\n\xff\nthread 'a::d' (7) has overflowed its stack\n\
+            process didn't exit successfully: `it` (signal: 6)\ntest result: FAILED. 1 passed; 1 failed\n";
+        let mut lines = 0;
+
+        let failures = find_failures(Some(&output[..]), |_| lines += 1).unwrap();
+
+        assert_eq!(lines, 6);
+        assert_eq!(
+            failures,
+            [
+                "test a::c ... FAILED",
+                "thread 'a::d' (7) has overflowed its stack",
+                "process didn't exit successfully: `it` (signal: 6)"
+            ]
+        );
     }
 }
