@@ -166,3 +166,29 @@ impl ItemRules for ShowEverything {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_is_found_by_its_path_and_by_its_name() {
+        let paths: [(&[&str], &str); 7] = [
+            (&["accounts"], "accounts"),
+            (&["accounts", "a-1"], "account"),
+            (&["accounts", "a-1", "transactions"], "transactions"),
+            (&["accounts", "a-1", "payment-networks"], "payment-networks"),
+            (&["accounts", "a-1", "statements"], "statements"),
+            (&["accounts", "a-1", "contact"], "contact"),
+            (&["customers", "current"], "customer"),
+        ];
+
+        for (path, name) in paths {
+            let call = ReplayCall::from_path(path).unwrap();
+            assert_eq!(call.name(), name);
+            assert_eq!(name.parse(), Ok(call));
+        }
+        assert_eq!(ReplayCall::from_path(&["accounts", "a-1", "other"]), None);
+        assert_eq!("other".parse::<ReplayCall>(), Err(()));
+    }
+}

@@ -201,6 +201,11 @@ fn key_is_used_only_for_its_own_algorithm_and_use() {
     other_curve["crv"] = json!("P-384");
     let verified = verify(&key.sign("1", &claims()), &key_set(&[other_curve]));
     assert_eq!(verified, Err(IdTokenError::UnknownKey));
+    let key = SigningKey::new(Algorithm::EdDSA);
+    let mut other_curve = key.publish("1");
+    other_curve["crv"] = json!("P-256");
+    let verified = verify(&key.sign("1", &claims()), &key_set(&[other_curve]));
+    assert_eq!(verified, Err(IdTokenError::UnknownKey));
 }
 
 #[test]

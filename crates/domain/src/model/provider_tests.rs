@@ -302,3 +302,12 @@ fn invalid_timeout_history_or_range_counts_as_absent() {
     assert_eq!(ranges.private_ranges(), ["10.8.0.0/16", "fd00::/8"].map(|range| range.parse().unwrap()));
     assert_eq!(settings().private_ranges(), []);
 }
+
+#[test]
+fn login_needs_calls_for_terms_or_identity() {
+    for source in [TermsSource::Introspection, TermsSource::FdxConsent] {
+        assert!(settings_with(json!({"terms": [source.as_str()]})).needs_login_calls());
+    }
+    assert!(settings_with(json!({"customer_identity": "fdx_customer"})).needs_login_calls());
+    assert!(!settings().needs_login_calls());
+}

@@ -89,4 +89,18 @@ mod tests {
         let last = DroppedField { path: "[31]".to_owned(), reason: DropReason::Unknown, count: 2 };
         assert_eq!(report.fields().last(), Some(&last));
     }
+
+    #[test]
+    fn reasons_have_different_documented_names() {
+        let names = [
+            DropReason::Unknown,
+            DropReason::Unreadable,
+            DropReason::Repeated,
+            DropReason::UnknownType,
+            DropReason::IdTooLong,
+        ]
+        .map(DropReason::as_str);
+
+        assert_eq!(names, ["unknown", "unreadable", "repeated", "unknown_type", "id_too_long"]);
+    }
 }
