@@ -216,8 +216,16 @@ mod tests {
     }
 
     #[test]
+    fn date_forms_have_their_names_of_the_admin_api() {
+        let forms = [DateForm::Date, DateForm::DateTime, DateForm::LocalDateTime, DateForm::Other];
+
+        assert_eq!(forms.map(DateForm::as_str), ["date", "date-time", "date-time without zone", "other"]);
+    }
+
+    #[test]
     fn flat_account_is_of_version_6() {
-        let account = r#"{"accountId":"a","accountType":"LOAN","status":"OPEN","currency":null,"dueDate":7}"#;
+        let account = r#"{"accountId":"a","accountType":"LOAN","status":"OPEN","currency":null,"dueDate":7,
+            "contact":{"name":"x"},"parentAccount":"y"}"#;
 
         let list =
             observe(ReplayCall::Accounts, format!(r#"{{"accounts":[{account}]}}"#).as_bytes()).unwrap();
