@@ -262,7 +262,8 @@ fn terms_without_basic_cluster_or_accounts_are_rejected() {
         let statement = read_details(&json!({"resources": nothing}));
         assert_eq!(narrowed(statement).unwrap_err().0, OAuthCode::AccessDenied);
     }
-    let unknown = json!([{"resourceType": "account", "resourceId": "a", "dataClusters": ["ACCOUNT_BASIC"]}]);
+    let unknown = json!({"resourceType": "account", "resourceId": "a", "dataClusters": ["ACCOUNT_BASIC"]});
+    let unknown = json!([unknown, unknown]);
     let statement = read_details(&json!({"resources": unknown}));
     assert_eq!(statement.problems, [TermsProblem::Unreadable("resources")]);
     assert_eq!(narrowed(statement), Ok(()), "a resource of an unknown type may be an account");
