@@ -481,6 +481,8 @@ mod tests {
             let result = evaluate(known(400, Code::InvalidRequest), true);
             assert!(result.detail.contains(UNCLEAR_CLIENT.detail), "{result:?}");
         }
+        let result = evaluate_revocation_response(known(403, Code::InvalidRequest), true);
+        assert!(result.detail.contains("not one of RFC 7009"), "{result:?}");
     }
 
     #[test]
