@@ -93,7 +93,7 @@ fn stored_enum_values_are_unchanged() {
     assert_eq!(values::<JobState>(), ["pending", "done", "failed"]);
     assert_eq!(
         values::<EndpointGroup>(),
-        ["token", "data", "revocation", "registration", "pushed_authorization"]
+        ["token", "data", "revocation", "registration", "pushed_authorization", "client_credentials"]
     );
     assert_eq!(values::<OrphanedGrantStatus>(), ["revoked", "possibly_active"]);
     assert_eq!(values::<Role>(), ["viewer", "operator", "admin"]);

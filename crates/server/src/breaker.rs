@@ -20,7 +20,7 @@ pub struct BreakerOpenError;
 /// The circuit breakers of all providers, in the memory of this node. Each group of endpoints has its own breaker.
 pub struct Breaker {
     policy: BreakerPolicy,
-    /// Entries are never removed. There are at most five for each provider.
+    /// Entries are never removed. There are at most as many for each provider as there are groups.
     circuits: Mutex<HashMap<(ProviderId, EndpointGroup), CircuitBreaker>>,
     /// The clients that providers have rejected, each with the time until which it is not used; `None` if it was accepted
     /// again. A provider has one client, or one for each registration.
@@ -177,7 +177,10 @@ impl Breaker {
 /// of jobs, whose queue all recipients share and which wait as one.
 const fn counts_recipients(group: EndpointGroup) -> bool {
     match group {
-        EndpointGroup::Token | EndpointGroup::Data | EndpointGroup::PushedAuthorization => true,
+        EndpointGroup::Token
+        | EndpointGroup::Data
+        | EndpointGroup::PushedAuthorization
+        | EndpointGroup::ClientCredentials => true,
         EndpointGroup::Revocation | EndpointGroup::Registration => false,
     }
 }

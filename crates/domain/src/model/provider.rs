@@ -73,6 +73,9 @@ crate::str_enum! {
         /// The endpoint for pushed authorization requests (RFC 9126). Everyone who begins a login causes a call of it, so its failures
         /// must not stop refreshes.
         PushedAuthorization = "pushed_authorization",
+        /// The token endpoint, when the hub requests a token for itself (RFC 6749 §4.4). A provider may refuse this grant and still issue
+        /// and refresh the tokens of customers.
+        ClientCredentials = "client_credentials",
     }
 }
 

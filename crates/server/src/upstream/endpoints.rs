@@ -184,12 +184,7 @@ impl<'a> ProviderEndpoints<'a> {
             tracing::error!(%provider, client, call = %report.call, status = report.status,
                 "the provider rejects the hub's client: correct its id, secret or permissions");
         }
-        // Another endpoint may accept or reject the client for reasons of its own, which must not stop or allow refreshes.
-        let is_decisive = matches!(
-            report.call,
-            ProviderCall::CodeExchange | ProviderCall::Refresh | ProviderCall::ClientCredentials
-        );
-        if self.is_former() || !is_decisive {
+        if self.is_former() || !decides_on_client(report.call) {
             return;
         }
         if report.outcome.is_client_rejected() {
@@ -278,4 +273,12 @@ impl<'a> ProviderEndpoints<'a> {
         let now = self.ctx.app().now().unwrap_or(self.ctx.now());
         self.ctx.app().breaker().record_outcome(self.provider.id, group, self.recipient, outcome, now);
     }
+}
+
+/// Returns whether the response to a call shows that the provider accepts the client for logins and refreshes, or rejects it.
+///
+/// Another endpoint may accept or reject the client for reasons of its own, and the token endpoint may refuse it the grant
+/// `client_credentials` only, which must not stop or allow refreshes.
+pub(super) const fn decides_on_client(call: ProviderCall) -> bool {
+    matches!(call, ProviderCall::CodeExchange | ProviderCall::Refresh)
 }

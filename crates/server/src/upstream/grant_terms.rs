@@ -137,7 +137,7 @@ impl ProviderEndpoints<'_> {
         let own = self.request_tokens(TokenGrant::ClientCredentials { scope }, key).await;
         let own = own.map_err(|error| {
             no_token(match error {
-                TokenCallError::CircuitOpen => "the circuit breaker of the token endpoint is open".to_owned(),
+                TokenCallError::CircuitOpen => "the circuit breaker of this grant is open".to_owned(),
                 TokenCallError::Failed { report, .. } => report.to_string(),
             })
         })?;

@@ -7,7 +7,7 @@ use domain::rule::provider_response::{CallOutcome, FailureReason, ProviderCall};
 
 use super::call_report::CallReport;
 use super::client_authentication::UpstreamClientCredentials;
-use super::endpoints::ProviderEndpoints;
+use super::endpoints::{ProviderEndpoints, decides_on_client};
 use super::error::UpstreamError;
 use super::response::{limit_retry_after, limit_unavailable};
 use super::token_response::{FoundToken, TokenReply, TokenResponse};
@@ -33,6 +33,14 @@ impl<'a> TokenGrant<'a> {
         }
     }
 
+    /// Returns the group of the circuit breaker that counts the request.
+    const fn endpoint_group(&self) -> EndpointGroup {
+        match self {
+            Self::Code { .. } | Self::Refresh { .. } => EndpointGroup::Token,
+            Self::ClientCredentials { .. } => EndpointGroup::ClientCredentials,
+        }
+    }
+
     fn to_form_fields(&self) -> Vec<(&'static str, &'a str)> {
         match *self {
             Self::Code { code, redirect_uri, verifier } => vec![
@@ -52,7 +60,7 @@ impl<'a> TokenGrant<'a> {
 
 /// The reason why a token request returned no tokens.
 pub(super) enum TokenCallError {
-    /// The circuit breaker of the token endpoint is open. Nothing was sent.
+    /// The circuit breaker of the grant is open. Nothing was sent.
     CircuitOpen,
     /// The call did not succeed.
     Failed {
@@ -119,19 +127,22 @@ impl ProviderEndpoints<'_> {
         grant: TokenGrant<'_>,
         dpop_key: Option<DpopKey>,
     ) -> Result<TokenResponse, TokenCallError> {
-        self.ensure_circuit_closed(EndpointGroup::Token)?;
+        self.ensure_circuit_closed(grant.endpoint_group())?;
         self.send_token_request(grant, dpop_key).await
     }
 
-    /// Requests tokens for a grant. The caller has ensured that the circuit breaker of the token endpoint is closed.
+    /// Requests tokens for a grant. The caller has ensured that the circuit breaker of the grant is closed.
     pub(super) async fn send_token_request(
         &self,
         grant: TokenGrant<'_>,
         dpop_key: Option<DpopKey>,
     ) -> Result<TokenResponse, TokenCallError> {
-        let call = grant.call();
+        let (call, group) = (grant.call(), grant.endpoint_group());
         let credentials = self.load_credentials().await;
-        if credentials.as_ref().is_ok_and(|client| self.ensure_client_accepted(&client.id).is_err()) {
+        // A request that does not decide about the client must not use up its trial call.
+        if decides_on_client(call)
+            && credentials.as_ref().is_ok_and(|client| self.ensure_client_accepted(&client.id).is_err())
+        {
             let report = CallReport::client_blocked(call);
             return Err(TokenCallError::Failed { report, found: Vec::new() });
         }
@@ -139,7 +150,7 @@ impl ProviderEndpoints<'_> {
         let fields = grant.to_form_fields();
         let (client, result) = self.post_form_as(credentials, endpoint, fields, dpop_key.as_ref()).await;
         let status = result.as_ref().and_then(PartialResponse::complete_status);
-        self.record_outcome("token", EndpointGroup::Token, status);
+        self.record_outcome("token", group, status);
         let TokenReply { report, tokens, found } = TokenReply::read(call, result, self.ctx.now());
         if let Some(client) = client {
             self.record_client(&client, &report);

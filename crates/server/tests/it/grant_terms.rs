@@ -20,13 +20,15 @@ struct TermsBankState {
     tokens: Value,
     introspection: Response<String>,
     consent: Response<String>,
+    /// The response to the hub's request of a token for itself.
+    client_credentials: Response<String>,
 }
 
 impl TermsBankState {
     fn respond(&self, call: &RecordedRequest) -> Response<String> {
         match call.path.as_str() {
             "/token" if call.field("grant_type").as_deref() == Some("client_credentials") => {
-                json_response(200, &json!({"access_token": "own", "token_type": "Bearer", "expires_in": 60}))
+                self.client_credentials.clone()
             }
             "/token" => {
                 let mut tokens = json!({"access_token": "at", "refresh_token": "rt", "token_type": "Bearer",
@@ -61,6 +63,10 @@ impl TermsBank {
             tokens: json!({}),
             introspection: json_response(200, &json!({"active": true})),
             consent: json_response(200, &json!({"id": "c 1", "status": "ACTIVE"})),
+            client_credentials: json_response(
+                200,
+                &json!({"access_token": "own", "token_type": "Bearer", "expires_in": 60}),
+            ),
         }));
         let shared = Arc::clone(&state);
         let stub = EndpointStub::new(move |call| shared.lock().unwrap().respond(call)).await;
@@ -113,6 +119,12 @@ impl TermsBank {
 
     fn count(&self, path: &str) -> usize {
         self.stub.calls().iter().filter(|call| call.path == path).count()
+    }
+
+    /// Returns the number of token requests with a grant type.
+    fn count_grant(&self, grant_type: &str) -> usize {
+        let calls = self.stub.calls();
+        calls.iter().filter(|call| call.field("grant_type").as_deref() == Some(grant_type)).count()
     }
 
     fn find_call(&self, path: &str) -> RecordedRequest {
@@ -303,6 +315,37 @@ async fn source_without_usable_response_opens_no_connection() {
         assert!(description.contains("cannot verify what the user shared"), "{case}: {description}");
     }
     assert!(internal.calls().is_empty(), "no redirect may be followed");
+}
+
+#[tokio::test]
+async fn refused_client_credentials_stop_no_refresh() {
+    let kit = TestHub::new().await;
+    let bank = TermsBank::install(&kit, &[TermsSource::FdxConsent]).await;
+    let (tokens, _) = bank.connect(&kit).await;
+    for (case, response) in [
+        ("broken", json_response(500, &json!({}))),
+        ("refused client", json_response(401, &json!({"error": "invalid_client"}))),
+        ("refused grant", json_response(400, &json!({"error": "unauthorized_client"}))),
+    ] {
+        // The access token of the connection expires, so that the read below needs a refresh.
+        kit.advance(Duration::from_mins(30));
+        bank.change(|state| state.client_credentials = response);
+        let before = bank.count_grant("authorization_code");
+        let logins = kit.app().config().upstream.breaker_failures + 1;
+        for _ in 0..logins {
+            let redirect = bank.login(&kit).await;
+            assert_eq!(query_parameter(&redirect, "error").as_deref(), Some("server_error"), "{case}");
+        }
+        let exchanged = bank.count_grant("authorization_code") - before;
+        assert_eq!(exchanged, usize::try_from(logins).unwrap(), "{case}: each code is exchanged");
+
+        let refreshes = bank.count_grant("refresh_token");
+        let renewed = kit.refresh(&kit.acme(), &tokens.refresh).await.json();
+        let read = kit.read("/accounts", renewed["access_token"].as_str().unwrap_or_default()).await;
+
+        assert_eq!(bank.count_grant("refresh_token"), refreshes + 1, "{case}: the refresh is sent");
+        assert_eq!(read.status, 200, "{case}: {}", read.body);
+    }
 }
 
 #[tokio::test]

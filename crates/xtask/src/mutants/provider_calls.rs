@@ -6,11 +6,21 @@ pub(super) const PROVIDER_CALL_MUTANTS: &[Mutant] = &[
     Mutant {
         name: "failed reads of one recipient stop a provider for all",
         file: "crates/server/src/breaker.rs",
-        original: "EndpointGroup::Token | EndpointGroup::Data | EndpointGroup::PushedAuthorization => true,",
-        replacement: "EndpointGroup::Token | EndpointGroup::Data | EndpointGroup::PushedAuthorization => false,",
+        original: "        | EndpointGroup::ClientCredentials => true,",
+        replacement: "        | EndpointGroup::ClientCredentials => false,",
         tests: TestTarget::Integration,
         test: "upstream_errors::sqlite::circuit_breaker_of_one_recipient_stops_no_other",
         expected_failure: "one recipient's failures stop only it",
+        always: false,
+    },
+    Mutant {
+        name: "failed token requests of the hub for itself stop refreshes",
+        file: "crates/server/src/upstream/token_endpoint.rs",
+        original: "Self::ClientCredentials { .. } => EndpointGroup::ClientCredentials,",
+        replacement: "Self::ClientCredentials { .. } => EndpointGroup::Token,",
+        tests: TestTarget::Integration,
+        test: "grant_terms::refused_client_credentials_stop_no_refresh",
+        expected_failure: "broken: the refresh is sent",
         always: false,
     },
     Mutant {
