@@ -61,8 +61,8 @@ pub use lease::Lease;
 pub use open_connection::{OpenConnection, OpenOutcome, SealedGrant};
 pub use operator::{AddOperator, AddOperatorOutcome, IssueBootstrapToken, OperatorAddedBy, RemoveOperator};
 pub use provider::{
-    AddProvider, FormerSettingsPlan, SetProviderState, StoreMetadataOutcome, StoreProviderMetadata,
-    UpdateProvider, UpdateProviderOutcome, UpsertOutcome, UpsertProvider,
+    AddProvider, FormerSettingsPlan, ProviderChangeRejected, SetProviderState, StoreMetadataOutcome,
+    StoreProviderMetadata, UpdateProvider, UpdateProviderOutcome, UpsertOutcome, UpsertProvider,
 };
 pub use purge::Purge;
 pub use record_access_denials::{HUB_SUBJECT_ID, RecordAccessDenials};

@@ -47,8 +47,8 @@ pub use measurement::{GetDatabaseSize, GetPageImageBytes, GetWriteCounters, Writ
 pub use metadata::{GetMetadata, GetSchemaVersion, GetStorePurpose};
 pub use operator::{FindOperator, ListOperators};
 pub use provider::{
-    CountLiveConnections, CountProviders, GetFormerSettings, GetProvider, ListFormerSettings,
-    ListProviderFormerSettings, ListProviders, ListRecipientProviders,
+    CountLiveConnections, CountProviders, GetFormerSettings, GetProvider, HasRegistrationsInUse,
+    ListFormerSettings, ListProviderFormerSettings, ListProviders, ListRecipientProviders,
 };
 pub use recipient::{
     GetRecipient, GetRecipientConnection, ListRecipientConnections, ListRecipients, RecipientConnection,

@@ -16,7 +16,10 @@ use crate::rule::provider_metadata::metadata_urls;
 use crate::rule::validation::{MAX_NAME_CHARS, ValidationError, validate_credential, validate_text};
 
 pub use authentication::{is_pem, validate_secret};
-pub use change::{EndpointChange, SettingsChange, compare_providers, has_same_endpoints};
+pub use change::{
+    EndpointChange, SettingsChange, UpstreamClientInUseError, compare_providers,
+    ensure_upstream_client_is_kept, has_same_endpoints,
+};
 pub use former::{FormerSecretChange, StoredSecrets, detach_secrets, follow_change, replace_sources};
 pub use transport::is_allowed_proxy;
 

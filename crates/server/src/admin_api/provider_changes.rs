@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use domain::model::audit_event::Actor;
 use domain::model::provider::{IdentityClient, Provider, ProviderSettings, ProviderSource, secret_members};
-use domain::rule::provider::{EndpointChange, SettingsChange, check, compare_providers};
+use domain::rule::provider::{
+    EndpointChange, SettingsChange, check, compare_providers, ensure_upstream_client_is_kept,
+};
 use domain::rule::validation::ValidationError;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use store::command::{MAX_FORMER_SETTINGS, UpdateProvider, UpdateProviderOutcome};
-use store::query::CountLiveConnections;
+use store::command::{UpdateProvider, UpdateProviderOutcome};
+use store::query::{CountLiveConnections, HasRegistrationsInUse};
 
 use super::error::AdminError;
 use super::params::parse_dry_run;
@@ -289,13 +291,6 @@ fn from_configuration() -> AdminError {
     AdminError::Conflict(FROM_CONFIGURATION.to_owned())
 }
 
-fn too_many_former_settings() -> AdminError {
-    AdminError::Conflict(format!(
-        "The endpoints of the provider have changed {MAX_FORMER_SETTINGS} times while connections with earlier ones exist; \
-         repeat the change when they have ended or were refreshed"
-    ))
-}
-
 /// The message for a change of a provider that the configuration defines.
 pub(super) const FROM_CONFIGURATION: &str =
     "The provider is defined in the configuration file: change it there, and reload the file with SIGHUP";
@@ -305,7 +300,11 @@ async fn preview(
     stored: Provider,
     wanted: WantedProvider,
 ) -> Result<ProviderUpdate, AdminError> {
-    let connections = ctx.ask(&CountLiveConnections { provider_id: stored.id }).await?;
+    let provider_id = stored.id;
+    let has_registrations = ctx.ask(&HasRegistrationsInUse { provider_id }).await?;
+    ensure_upstream_client_is_kept(&stored.settings, &wanted.settings, has_registrations)
+        .map_err(|error| AdminError::Conflict(error.to_string()))?;
+    let connections = ctx.ask(&CountLiveConnections { provider_id }).await?;
     let is_unchanged = wanted.change.is_empty();
     let outcome =
         if is_unchanged { ProviderUpdateOutcome::Unchanged } else { ProviderUpdateOutcome::WouldUpdate };
@@ -340,7 +339,7 @@ async fn apply(
         UpdateProviderOutcome::Updated(change) => change,
         UpdateProviderOutcome::NotFound => return Err(NOT_FOUND),
         UpdateProviderOutcome::FromConfiguration => return Err(from_configuration()),
-        UpdateProviderOutcome::TooManyFormerSettings => return Err(too_many_former_settings()),
+        UpdateProviderOutcome::Rejected(rejected) => return Err(AdminError::Conflict(rejected.to_string())),
         UpdateProviderOutcome::Outdated => {
             let message =
                 "Another request has changed the provider in the meantime; read it and repeat the change";

@@ -7,7 +7,7 @@ use anyhow::Context;
 use domain::id::ProviderId;
 use domain::model::audit_event::{Actor, AuditKey};
 use domain::model::provider::Provider;
-use store::command::{FormerSettingsPlan, MAX_FORMER_SETTINGS, SetMetadata, UpsertOutcome, UpsertProvider};
+use store::command::{FormerSettingsPlan, SetMetadata, UpsertOutcome, UpsertProvider};
 use store::query::{GetMetadata, GetProvider};
 use store::{
     AccountListOpener, Location, RowAuthenticator, Store, StoreError, StoreKeys, StorePurpose, StoreSettings,
@@ -154,10 +154,8 @@ pub(super) async fn upsert_providers(
         let provider = entry.to_provider();
         let id = provider.id;
         match upsert_provider(&ctx, provider).await {
-            Ok(UpsertOutcome::TooManyFormerSettings) => {
-                tracing::error!(provider = %id, maximum = MAX_FORMER_SETTINGS,
-                    "the configuration of a provider was not applied: its endpoints have changed too often while connections \
-                     with earlier ones exist");
+            Ok(UpsertOutcome::Rejected(reason)) => {
+                tracing::error!(provider = %id, %reason, "the configuration of a provider was not applied");
             }
             Ok(UpsertOutcome::Outdated) => {
                 tracing::error!(provider = %id,

@@ -4,7 +4,7 @@
 use domain::Secret;
 use domain::id::{ClientId, ProviderId};
 use domain::model::audit_event::Actor;
-use domain::model::provider::{ProviderRetiredError, UpstreamClientMode};
+use domain::model::provider::ProviderRetiredError;
 use domain::model::registration::{RegistrationState, RegistrationStep};
 use domain::rule::client_registration::ClientManagement;
 use domain::rule::validation::{ValidationError, validate_credential, validate_text};
@@ -12,7 +12,6 @@ use store::command::{
     PairRejection, RejectedPair, RequestRegistrations, SealedUpstreamClient, StepRejected,
     TakeRegistrationStep,
 };
-use store::query::GetProvider;
 
 use crate::context::RequestContext;
 use crate::error::InternalError;
@@ -21,6 +20,7 @@ use crate::upstream::seal_client;
 /// The maximum number of pairs of a recipient and a provider in one request. One transaction writes all of them.
 pub const MAX_PAIRS: usize = 1000;
 const MAX_REASON_CHARS: usize = 500;
+const UPSTREAM_SECRET: &str = "upstream_client_secret";
 
 /// The recipient and the provider that identify a registration.
 #[derive(Clone, Debug)]
@@ -124,45 +124,26 @@ pub async fn approve(
 }
 
 /// Activates an approved registration. `client` is required if the provider has one client for each registration, and
-/// must be `None` otherwise.
+/// must be `None` otherwise. It has a secret exactly if the hub authenticates with it.
 pub async fn activate(
     ctx: &RequestContext,
     pair: &RegistrationPair,
     client: Option<UpstreamClientDetails>,
     actor: &Actor,
 ) -> Result<RegistrationState, RegistrationStepError> {
-    let mut upstream = None;
+    let mut details = StepDetails::default();
     if let Some(UpstreamClientDetails { id, secret, management }) = client {
         validate_credential("upstream_client_id", &id)?;
-        validate_client_secret(ctx, pair.provider_id, secret.as_ref()).await?;
+        if let Some(secret) = &secret {
+            validate_credential(UPSTREAM_SECRET, secret.expose())?;
+        }
+        details.has_upstream_secret = secret.is_some();
         // The secret is encrypted here, because the store must never receive it in plain text.
         let credentials = (id, secret.as_ref());
-        upstream =
+        details.upstream =
             Some(seal_client(ctx, &pair.client_id, pair.provider_id, credentials, management.as_ref())?);
     }
-    run_step(ctx, pair, RegistrationStep::Activate, StepDetails { upstream, reason: None }, actor).await
-}
-
-/// Ensures that the client of a registration has a secret exactly if the hub authenticates with it.
-async fn validate_client_secret(
-    ctx: &RequestContext,
-    provider_id: ProviderId,
-    secret: Option<&Secret<String>>,
-) -> Result<(), RegistrationStepError> {
-    const FIELD: &str = "upstream_client_secret";
-    if let Some(secret) = secret {
-        validate_credential(FIELD, secret.expose())?;
-    }
-    let provider = ctx.ask(&GetProvider { id: provider_id }).await?.ok_or(RegistrationStepError::Unknown)?;
-    match (provider.settings.upstream_client, secret) {
-        (UpstreamClientMode::Aggregator, None) => Ok(()),
-        (UpstreamClientMode::Aggregator, Some(_)) => {
-            let expected = "must be absent: the hub authenticates with its own client there";
-            Err(ValidationError::new(FIELD, expected).into())
-        }
-        (_, None) => Err(ValidationError::for_missing_field(FIELD).into()),
-        (_, Some(_)) => Ok(()),
-    }
+    run_step(ctx, pair, RegistrationStep::Activate, details, actor).await
 }
 
 /// Rejects a pending registration. The partner can read the reason.
@@ -173,7 +154,7 @@ pub async fn reject(
     actor: &Actor,
 ) -> Result<RegistrationState, RegistrationStepError> {
     validate_text("reason", &reason, MAX_REASON_CHARS)?;
-    let details = StepDetails { reason: Some(reason), upstream: None };
+    let details = StepDetails { reason: Some(reason), ..StepDetails::default() };
     run_step(ctx, pair, RegistrationStep::Reject, details, actor).await
 }
 
@@ -187,7 +168,8 @@ pub async fn suspend(
     if let Some(reason) = &reason {
         validate_text("reason", reason, MAX_REASON_CHARS)?;
     }
-    run_step(ctx, pair, RegistrationStep::Suspend, StepDetails { reason, upstream: None }, actor).await
+    let details = StepDetails { reason, ..StepDetails::default() };
+    run_step(ctx, pair, RegistrationStep::Suspend, details, actor).await
 }
 
 /// Makes a suspended registration active again, so that the recipient can read data from the provider.
@@ -204,13 +186,14 @@ pub async fn reinstate(
 struct StepDetails {
     reason: Option<String>,
     upstream: Option<SealedUpstreamClient>,
+    has_upstream_secret: bool,
 }
 
 async fn run_step(
     ctx: &RequestContext,
     pair: &RegistrationPair,
     step: RegistrationStep,
-    StepDetails { reason, upstream }: StepDetails,
+    StepDetails { reason, upstream, has_upstream_secret }: StepDetails,
     actor: &Actor,
 ) -> Result<RegistrationState, RegistrationStepError> {
     let command = TakeRegistrationStep {
@@ -220,6 +203,7 @@ async fn run_step(
         step,
         reason,
         upstream_client: upstream,
+        has_upstream_secret,
         actor: actor.clone(),
     };
     let outcome = ctx.run(command).await?;
@@ -233,6 +217,11 @@ async fn run_step(
         StepRejected::UpstreamClientNotAccepted => {
             let expected = "must be absent: the provider knows one client of the hub for all recipients";
             ValidationError::new("upstream_client_id", expected).into()
+        }
+        StepRejected::UpstreamSecretRequired => ValidationError::for_missing_field(UPSTREAM_SECRET).into(),
+        StepRejected::UpstreamSecretNotAccepted => {
+            let expected = "must be absent: the hub authenticates with its own client there";
+            ValidationError::new(UPSTREAM_SECRET, expected).into()
         }
     })?;
     tracing::info!(client = %pair.client_id, provider = %pair.provider_id, %step, %state, "registration changed");

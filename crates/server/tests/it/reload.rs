@@ -108,6 +108,28 @@ async fn grant_before_reload_is_revoked_at_former_endpoints() {
     hub.stop();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reload_keeps_upstream_client_that_recipients_use() {
+    let site = HubProcess::new(None).await;
+    site.initialize().await;
+    let acme = site.add_recipient("Acme Budget");
+    let hub = site.serve(&[]).await;
+    site.edit_config(
+        "name = \"Maple Trust\"",
+        "name = \"Maple Savings\"\nupstream_client = \"registration\"",
+    );
+
+    site.reload(&hub, "configuration reloaded").await;
+
+    let log = site.log();
+    assert!(log.contains("the configuration of a provider was not applied"), "{log}");
+    assert!(log.contains("upstream_client cannot be changed from hub to registration"), "{log}");
+    assert_eq!(read_name(&site), "Maple Trust", "the former settings apply");
+    site.connect(&acme, "alice").await;
+
+    hub.stop();
+}
+
 /// The secret of the former client must stay usable, and its file may get another content.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn file_of_former_client_is_not_read_after_reload() {

@@ -7,16 +7,21 @@ use domain::model::audit_event::{Actor, ActorKind, AuditAction, AuditEntry, Audi
 use domain::model::provider::{
     Provider, ProviderMetadata, ProviderSettings, ProviderSource, ProviderState, SettingsVersion,
 };
-use domain::rule::provider::{SettingsChange, compare_providers};
+use domain::rule::provider::{
+    SettingsChange, UpstreamClientInUseError, compare_providers, ensure_upstream_client_is_kept,
+};
 use serde_json::{Value as Json, json};
 
 use super::audit_entry::{build_audit_entry, describe_list};
 use super::expiry_brake::release_expiry;
-use super::former_settings::{FormerSettingsUpdate, leave_endpoints, update_former_settings};
+use super::former_settings::{
+    FormerSettingsUpdate, MAX_FORMER_SETTINGS, leave_endpoints, update_former_settings,
+};
 use crate::entity::provider::{
     ProviderMetadataColumns, ProviderSettingsColumns, SealedProviderSecrets, compute_provider_secrets_mac,
     compute_provider_state_mac, find_provider_secrets, lock_provider,
 };
+use crate::entity::registration::has_registrations_in_use;
 use crate::error::Result;
 use crate::operation::Command;
 use crate::sql::sql;
@@ -50,8 +55,21 @@ pub enum UpsertOutcome {
     Written,
     /// The provider has another version than that of the plan.
     Outdated,
+    Rejected(ProviderChangeRejected),
+}
+
+/// The reason why a change of a provider is rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProviderChangeRejected {
     /// The provider has left its endpoints too often while grants at them exist.
+    #[error(
+        "the endpoints of the provider have changed {} times while connections with earlier ones exist; \
+         repeat the change when they have ended or were refreshed",
+        MAX_FORMER_SETTINGS
+    )]
     TooManyFormerSettings,
+    #[error(transparent)]
+    UpstreamClientInUse(#[from] UpstreamClientInUseError),
 }
 
 impl Command for UpsertProvider {
@@ -85,7 +103,7 @@ impl Command for UpsertProvider {
         let new =
             NewSettings { source: provider.source, settings: &provider.settings, secrets: None, former };
         let change = replace_settings(tx, &self.moment, &stored, &new, (&[], &self.actor)).await?;
-        Ok(change.map_or(UpsertOutcome::TooManyFormerSettings, |_| UpsertOutcome::Written))
+        Ok(change.map_or_else(UpsertOutcome::Rejected, |_| UpsertOutcome::Written))
     }
 }
 
@@ -186,8 +204,7 @@ pub enum UpdateProviderOutcome {
     FromConfiguration,
     /// The provider has another version in the meantime.
     Outdated,
-    /// The provider has left its endpoints too often while grants at them exist.
-    TooManyFormerSettings,
+    Rejected(ProviderChangeRejected),
     Updated(SettingsChange),
 }
 
@@ -216,7 +233,7 @@ impl Command for UpdateProvider {
         };
         let change =
             replace_settings(tx, &self.moment, &stored, &new, (&self.replaced_secrets, &self.actor)).await?;
-        Ok(change.map_or(UpdateProviderOutcome::TooManyFormerSettings, UpdateProviderOutcome::Updated))
+        Ok(change.map_or_else(UpdateProviderOutcome::Rejected, UpdateProviderOutcome::Updated))
     }
 }
 
@@ -229,20 +246,27 @@ struct NewSettings<'a> {
 }
 
 /// Replaces the settings of a locked provider. If they leave the endpoints of existing grants, the former settings are kept, so that
-/// these grants can be revoked. Returns `None`, and changes nothing, if the provider has too many former settings.
+/// these grants can be revoked. A rejected change has no effect.
 async fn replace_settings(
     tx: &mut Tx<'_>,
     moment: &Moment,
     stored: &Provider,
     new: &NewSettings<'_>,
     (replaced_secrets, actor): (&[String], &Actor),
-) -> Result<Option<SettingsChange>> {
+) -> Result<Result<SettingsChange, ProviderChangeRejected>> {
+    if stored.settings.upstream_client != new.settings.upstream_client {
+        let has_registrations = has_registrations_in_use(tx, stored.id).await?;
+        if let Err(error) = ensure_upstream_client_is_kept(&stored.settings, new.settings, has_registrations)
+        {
+            return Ok(Err(error.into()));
+        }
+    }
     // The metadata are kept, so that the hub can start while the issuer cannot be reached.
     let changed = Provider { source: new.source, settings: new.settings.clone(), ..stored.clone() };
     let mut change = compare_providers(stored, &changed);
     let version = if change.leaves_endpoints {
         let Some(version) = leave_endpoints(tx, moment, (stored, &changed), new.former).await? else {
-            return Ok(None);
+            return Ok(Err(ProviderChangeRejected::TooManyFormerSettings));
         };
         version
     } else {
@@ -278,7 +302,7 @@ async fn replace_settings(
             moment.now
         ],
     );
-    Ok(Some(change))
+    Ok(Ok(change))
 }
 
 fn build_provider_changed_entry(moment: &Moment, id: ProviderId, actor: &Actor, detail: &Json) -> AuditEntry {

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::audit_entry::describe_list;
 use super::client::{ClientSelector, record_client_event};
 use super::job_queue::{JobSubject, SealedToken, queue_job};
-use crate::entity::provider::find_provider;
+use crate::entity::provider::{find_provider, lock_provider};
 use crate::entity::registration::{
     SealedUpstreamClient, compute_registration_mac, find_registration, list_registrations,
 };
@@ -143,6 +143,8 @@ pub struct TakeRegistrationStep {
     pub reason: Option<String>,
     /// The upstream client; accepted only with the step `activate`.
     pub upstream_client: Option<SealedUpstreamClient>,
+    /// True if the upstream client has a secret, which its seal does not show.
+    pub has_upstream_secret: bool,
     pub actor: Actor,
 }
 
@@ -157,6 +159,10 @@ pub enum StepRejected {
     UpstreamClientRequired,
     /// An upstream client was given, and the provider has one for all registrations or the step is not `activate`.
     UpstreamClientNotAccepted,
+    /// The hub authenticates with the client of each registration, and this one has no secret.
+    UpstreamSecretRequired,
+    /// The hub authenticates with its own client, and a secret was given.
+    UpstreamSecretNotAccepted,
 }
 
 impl Command for TakeRegistrationStep {
@@ -171,7 +177,11 @@ impl Command for TakeRegistrationStep {
         let selector = ClientSelector::for_kind(ClientKind::Recipient, self.client_id.clone());
         let client = selector.lock_unless_closed(tx).await?;
         let current = find_registration(tx, &self.client_id, self.provider_id).await?;
-        let provider = find_provider(tx, self.provider_id).await?;
+        // The provider must not get another `upstream_client` while a registration is activated with a client for the former one.
+        let provider = match self.step {
+            RegistrationStep::Activate => lock_provider(tx, self.provider_id).await?,
+            _ => find_provider(tx, self.provider_id).await?,
+        };
         let (Some(client), Some(current), Some(provider)) = (client, current, provider) else {
             return Ok(Err(StepRejected::RegistrationNotFound));
         };
@@ -207,11 +217,16 @@ impl TakeRegistrationStep {
         if matches!(self.step, RegistrationStep::Approve | RegistrationStep::Activate) {
             provider.ensure_accepts_recipients().map_err(StepRejected::ProviderRetired)?;
         }
-        let per_registration = provider.settings.upstream_client.has_registration_clients();
-        match (&self.upstream_client, self.step == RegistrationStep::Activate && per_registration) {
-            (None, true) => Err(StepRejected::UpstreamClientRequired),
-            (Some(_), false) => Err(StepRejected::UpstreamClientNotAccepted),
-            (None, false) | (Some(_), true) => Ok(state),
+        let mode = provider.settings.upstream_client;
+        let needs_client = self.step == RegistrationStep::Activate && mode.has_registration_clients();
+        if self.upstream_client.is_none() {
+            return if needs_client { Err(StepRejected::UpstreamClientRequired) } else { Ok(state) };
+        }
+        match (self.has_upstream_secret, mode.has_registration_secrets()) {
+            _ if !needs_client => Err(StepRejected::UpstreamClientNotAccepted),
+            (false, true) => Err(StepRejected::UpstreamSecretRequired),
+            (true, false) => Err(StepRejected::UpstreamSecretNotAccepted),
+            (true, true) | (false, false) => Ok(state),
         }
     }
 

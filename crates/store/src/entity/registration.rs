@@ -100,6 +100,16 @@ pub(crate) async fn list_verified_registrations(
     tx.fetch_verified(RECIPIENT_REGISTRATIONS, values![client_id]).await
 }
 
+/// Returns whether recipients that are not removed have registrations with a provider that are active or suspended.
+pub(crate) async fn has_registrations_in_use(tx: &mut Tx<'_>, provider_id: ProviderId) -> Result<bool> {
+    let find = sql!(
+        "-- find a registration in use at a provider
+        SELECT r.client_id FROM registrations r JOIN clients c ON c.id = r.client_id
+        WHERE r.provider_id = ?1 AND r.state IN ('active', 'suspended') AND c.state <> 'closed' LIMIT 1"
+    );
+    tx.exists(find, values![provider_id]).await
+}
+
 static REGISTRATION: &Sql = sql!(concat!(
     "-- find a registration\nSELECT ",
     registration_columns!(),

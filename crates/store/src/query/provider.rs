@@ -11,6 +11,7 @@ use crate::entity::former_settings::{
     FormerSettings, PROVIDER_FORMER_SETTINGS, find_former_settings, former_settings_columns,
 };
 use crate::entity::provider::{find_provider, provider_columns};
+use crate::entity::registration::has_registrations_in_use;
 use crate::error::Result;
 use crate::keyset_search::SearchPage;
 use crate::operation::{Query, QueryKind};
@@ -102,6 +103,21 @@ impl Query for CountLiveConnections {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<i64> {
         let count = tx.fetch_value(LIVE_CONNECTIONS, values![self.provider_id], "connections").await?;
         Ok(count.unwrap_or_default())
+    }
+}
+
+/// Determines whether recipients use a provider: whether it has registrations that are active or suspended.
+#[derive(Clone, Debug)]
+pub struct HasRegistrationsInUse {
+    pub provider_id: ProviderId,
+}
+
+impl Query for HasRegistrationsInUse {
+    type Reply = bool;
+    const KIND: QueryKind = QueryKind::Search;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
+        has_registrations_in_use(tx, self.provider_id).await
     }
 }
 

@@ -9,8 +9,8 @@ use domain::model::provider::{Provider, ProviderMetadata, ProviderSource, Revoke
 use store::StoreError;
 use store::command::{
     AddProvider, DeleteFormerSettings, FormerSettingsDeletion, FormerSettingsPlan, FormerSettingsUpdate,
-    MAX_FORMER_SETTINGS, Purge, SealedProviderSecrets, StoreMetadataOutcome, StoreProviderMetadata,
-    UpdateProvider, UpdateProviderOutcome, UpsertOutcome, UpsertProvider,
+    MAX_FORMER_SETTINGS, ProviderChangeRejected, Purge, SealedProviderSecrets, StoreMetadataOutcome,
+    StoreProviderMetadata, UpdateProvider, UpdateProviderOutcome, UpsertOutcome, UpsertProvider,
 };
 use store::query::{
     GetFormerSettings, GetProvider, GetProviderSecrets, ListFormerSettings, ListProviderFormerSettings,
@@ -181,7 +181,8 @@ async fn number_of_former_settings_is_limited(kit: TestStore) {
     assert_eq!(outcomes.pop(), Some(StoreMetadataOutcome::TooManyFormerSettings));
     assert!(matches!(outcomes[MAX_FORMER_SETTINGS - 2], StoreMetadataOutcome::Stored(_)));
     assert_eq!(kit.store.query(&ListFormerSettings).await.unwrap().len(), MAX_FORMER_SETTINGS);
-    assert_eq!(move_to(&kit, "new.example").await, UpsertOutcome::TooManyFormerSettings);
+    let rejected = UpsertOutcome::Rejected(ProviderChangeRejected::TooManyFormerSettings);
+    assert_eq!(move_to(&kit, "new.example").await, rejected);
     assert_eq!(kit.get_provider().await.version, kept.version, "nothing has changed");
     assert_eq!(kit.provider_audit_events().await.len(), events);
 }

@@ -4,6 +4,7 @@
 use domain::id::{ClientId, ProviderId};
 use domain::model::client::{ClientKind, ClientState};
 use domain::model::connection::{ConnectionState, EndCause};
+use domain::model::provider::UpstreamClientMode;
 use domain::model::registration::{RegistrationState, RegistrationStep};
 use store::command::{
     ClientSelector, ClientUpdate, EndConnection, EndOutcome, FinishClientRemoval, PairRejection,
@@ -230,6 +231,7 @@ fn build_registration_step(
         provider_id: ProviderId::new(1000),
         step,
         reason: (step == RegistrationStep::Suspend).then(|| "on hold".into()),
+        has_upstream_secret: upstream.is_some(),
         upstream_client: upstream,
         actor: operator_actor(),
     }
@@ -264,10 +266,18 @@ async fn registration_steps_follow_allowed_transitions(kit: TestStore) {
         "the provider knows only the hub's client"
     );
 
-    let mut settings = build_provider(1000);
-    settings.settings.upstream_client = domain::model::provider::UpstreamClientMode::PerRegistration;
-    let (moment, provider) = (kit.next_moment(), settings);
-    kit.store.run(UpsertProvider { moment, provider, actor: operator_actor(), plan: None }).await.unwrap();
+    kit.overwrite_settings(|settings| settings.upstream_client = UpstreamClientMode::PerRegistration).await;
+    let without_secret = TakeRegistrationStep {
+        has_upstream_secret: false,
+        ..build_registration_step(&kit, Activate, Some(sealed_client.clone()))
+    };
+    assert_eq!(kit.store.run(without_secret).await.unwrap(), Err(StepRejected::UpstreamSecretRequired));
+    kit.overwrite_settings(|settings| settings.upstream_client = UpstreamClientMode::Aggregator).await;
+    assert_eq!(
+        kit.store.run(build_registration_step(&kit, Activate, Some(sealed_client.clone()))).await.unwrap(),
+        Err(StepRejected::UpstreamSecretNotAccepted)
+    );
+    kit.overwrite_settings(|settings| settings.upstream_client = UpstreamClientMode::PerRegistration).await;
     assert_eq!(
         kit.store.run(build_registration_step(&kit, Activate, None)).await.unwrap(),
         Err(StepRejected::UpstreamClientRequired)

@@ -19,9 +19,10 @@ use domain::model::registration::RegistrationStep;
 use domain::rule::authorize::Language;
 use domain::{Moment, Secret, Timestamp};
 use store::command::{
-    ClientSelector, ClientUpdate, EndConnection, EndOutcome, OpenConnection, OpenOutcome, ReceiveCode,
-    RedeemCode, RedeemOutcome, RegisterClient, RegisterClientOutcome, RequestRegistrations, SealedGrant,
-    SendToProvider, SetProviderState, TakeRegistrationStep, UpdateClient, UpsertProvider,
+    ClientSelector, ClientUpdate, EndConnection, EndOutcome, OpenConnection, OpenOutcome,
+    OverwriteProviderSettings, ReceiveCode, RedeemCode, RedeemOutcome, RegisterClient, RegisterClientOutcome,
+    RequestRegistrations, SealedGrant, SendToProvider, SetProviderState, TakeRegistrationStep, UpdateClient,
+    UpsertProvider,
 };
 use store::query::{CountJobs, GetAuditChain, GetClient, GetConnection, GetProvider};
 use store::{Location, PostgresSettings, Store, StorePurpose, StoreSettings, UptimeClock};
@@ -197,6 +198,13 @@ impl TestStore {
         self.take_registration_step(id, RegistrationStep::Activate).await;
     }
 
+    /// Changes settings of provider 1000, also those that registrations keep from changing.
+    pub(crate) async fn overwrite_settings(&self, change: impl FnOnce(&mut ProviderSettings)) {
+        let mut provider = self.get_provider().await;
+        change(&mut provider.settings);
+        self.store.run(OverwriteProviderSettings { moment: self.next_moment(), provider }).await.unwrap();
+    }
+
     pub(crate) async fn request_registration(&self, id: &str) {
         let request = RequestRegistrations {
             moment: self.next_moment(),
@@ -216,6 +224,7 @@ impl TestStore {
             step,
             reason: None,
             upstream_client: None,
+            has_upstream_secret: false,
             actor: operator_actor(),
         };
         self.store.run(command).await.unwrap().unwrap();

@@ -8,9 +8,9 @@ use domain::model::provider::{DynamicRegistration, UpstreamClientMode};
 use domain::model::registration::{RegistrationState, RegistrationStep};
 use serde_json::json;
 use store::command::{
-    ClientSelector, DetachUpstreamClient, FailedJobAction, FinishClientRemoval, Purge, RecoverExchange,
-    RecoveryCause, RemoveClient, RequestRegistrations, ResolveFailedJob, SealedUpstreamClient, StepRejected,
-    TakeRegistrationStep, UpsertProvider,
+    ClientSelector, DetachUpstreamClient, FailedJobAction, FinishClientRemoval, ProviderChangeRejected,
+    Purge, RecoverExchange, RecoveryCause, RemoveClient, RequestRegistrations, ResolveFailedJob,
+    SealedUpstreamClient, StepRejected, TakeRegistrationStep, UpsertOutcome, UpsertProvider,
 };
 use store::query::{HasPendingRevocations, ListJobs, SEARCH_WINDOW};
 
@@ -20,6 +20,7 @@ use crate::support::{
 };
 
 on_both!(
+    upstream_client_is_kept_while_registrations_use_it,
     approval_queues_registration_job_at_dynamic_provider,
     second_activation_fails_and_detached_client_is_deleted,
     upstream_clients_are_deleted_once_after_last_connection_ends,
@@ -36,14 +37,12 @@ const ALL_JOBS: ListJobs =
 
 /// Configures the provider to have a client for each registration, which the hub registers dynamically.
 async fn enable_dynamic_registration(kit: &TestStore) {
-    let mut provider = build_provider(1000);
-    provider.settings.upstream_client = UpstreamClientMode::PerRegistration;
-    provider.settings.dynamic_registration =
-        Some(DynamicRegistration { endpoint: "https://b/register".into(), initial_access_token: None });
-    kit.store
-        .run(UpsertProvider { moment: kit.next_moment(), provider, actor: operator_actor(), plan: None })
-        .await
-        .unwrap();
+    kit.overwrite_settings(|settings| {
+        settings.upstream_client = UpstreamClientMode::PerRegistration;
+        settings.dynamic_registration =
+            Some(DynamicRegistration { endpoint: "https://b/register".into(), initial_access_token: None });
+    })
+    .await;
 }
 
 async fn take_step(
@@ -61,6 +60,7 @@ async fn take_step(
             provider_id,
             step,
             reason,
+            has_upstream_secret: upstream.is_some(),
             upstream_client: upstream,
             actor,
         })
@@ -113,6 +113,34 @@ async fn approval_queues_registration_job_at_dynamic_provider(kit: TestStore) {
         0,
         "a rejected step queues no job"
     );
+}
+
+async fn change_upstream_client(kit: &TestStore, mode: UpstreamClientMode) -> UpsertOutcome {
+    let mut provider = build_provider(1000);
+    provider.settings.upstream_client = mode;
+    let (moment, actor) = (kit.next_moment(), operator_actor());
+    kit.store.run(UpsertProvider { moment, provider, actor, plan: None }).await.unwrap()
+}
+
+async fn upstream_client_is_kept_while_registrations_use_it(kit: TestStore) {
+    register_and_approve(&kit).await.unwrap();
+    kit.take_registration_step("dc-other", RegistrationStep::Suspend).await;
+    let (settings, events) = (kit.get_provider().await.settings, kit.provider_audit_events().await.len());
+    for removed in ["dc-acme", "dc-other"] {
+        let outcome = change_upstream_client(&kit, UpstreamClientMode::Aggregator).await;
+        assert!(
+            matches!(outcome, UpsertOutcome::Rejected(ProviderChangeRejected::UpstreamClientInUse(_))),
+            "before the removal of {removed}: {outcome:?}"
+        );
+        assert_eq!(kit.get_provider().await.settings, settings);
+        assert_eq!(kit.provider_audit_events().await.len(), events);
+        remove_client(&kit, removed).await;
+    }
+
+    // A registration that is not active yet has no client, and gets the right one.
+    let changed = change_upstream_client(&kit, UpstreamClientMode::Aggregator).await;
+
+    assert_eq!(changed, UpsertOutcome::Written);
 }
 
 async fn second_activation_fails_and_detached_client_is_deleted(kit: TestStore) {

@@ -24,6 +24,16 @@ pub(super) const PROVIDER_CALL_MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
+        name: "upstream_client changes while registrations use it",
+        file: "crates/store/src/entity/registration.rs",
+        original: "r.state IN ('active', 'suspended') AND c.state <> 'closed'",
+        replacement: "r.state IN ('pending_activation') AND c.state <> 'closed'",
+        tests: TestTarget::StoreSuite,
+        test: "upstream_client::sqlite::upstream_client_is_kept_while_registrations_use_it",
+        expected_failure: "before the removal of dc-acme",
+        always: false,
+    },
+    Mutant {
         name: "a code is sent again while the provider may still be processing it",
         file: "crates/store/src/command/recover_exchange.rs",
         original: "may_still_be_processed: true, .. } => lease_until,",

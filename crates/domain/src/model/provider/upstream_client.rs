@@ -42,6 +42,11 @@ impl UpstreamClientMode {
         matches!(self, Self::PerRegistration | Self::Aggregator)
     }
 
+    /// Returns whether the client of each registration has a secret, with which the hub authenticates.
+    pub const fn has_registration_secrets(self) -> bool {
+        matches!(self, Self::PerRegistration)
+    }
+
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     pub(super) fn is_shared(&self) -> bool {
         *self == Self::Shared

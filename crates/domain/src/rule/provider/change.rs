@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::model::provider::{Provider, ProviderEndpoint, ProviderSettings};
+use crate::model::provider::{Provider, ProviderEndpoint, ProviderSettings, UpstreamClientMode};
 
 /// The differences between the former and the new settings of a provider. They contain no value of a setting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,6 +88,30 @@ pub fn has_same_endpoints(first: &Provider, second: &Provider) -> bool {
     !compare_providers(first, second).leaves_endpoints && !compare_providers(second, first).leaves_endpoints
 }
 
+/// A change of `upstream_client` would leave registrations without the client or the secret that the new value needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "upstream_client cannot be changed from {} to {} while recipients are registered with the provider, because their registrations \
+     belong to the former value: remove these recipients, or add the provider again with another id", .old.as_str(), .new.as_str()
+)]
+pub struct UpstreamClientInUseError {
+    old: UpstreamClientMode,
+    new: UpstreamClientMode,
+}
+
+/// Returns an error if `upstream_client` changes while the provider has registrations in use.
+///
+/// The stored clients of registrations cannot be converted: a shared client leaves none, and that of an aggregator has no secret. A
+/// change that needs neither is refused too, because it could not be undone.
+pub fn ensure_upstream_client_is_kept(
+    old: &ProviderSettings,
+    new: &ProviderSettings,
+    has_registrations: bool,
+) -> Result<(), UpstreamClientInUseError> {
+    let (old, new) = (old.upstream_client, new.upstream_client);
+    if old != new && has_registrations { Err(UpstreamClientInUseError { old, new }) } else { Ok(()) }
+}
+
 fn to_members(settings: &ProviderSettings) -> Map<String, Value> {
     match serde_json::to_value(settings) {
         Ok(Value::Object(members)) => members,
@@ -137,6 +161,21 @@ mod tests {
             version: SettingsVersion::FIRST,
             audit: AuditHead::default(),
         }
+    }
+
+    #[test]
+    fn upstream_client_changes_only_without_registrations() {
+        const MODES: [&str; 3] = ["hub", "registration", "aggregator"];
+        let ensure = |old: &str, new: &str, has_registrations| {
+            let [old, new] = [old, new].map(|mode| provider(&json!({"upstream_client": mode})).settings);
+            ensure_upstream_client_is_kept(&old, &new, has_registrations).map_err(|error| error.to_string())
+        };
+        for (old, new) in MODES.iter().flat_map(|old| MODES.map(|new| (*old, new))) {
+            assert_eq!(ensure(old, new, false), Ok(()), "{old} {new}");
+            assert_eq!(ensure(old, new, true).is_ok(), old == new, "{old} {new}");
+        }
+        let error = ensure("hub", "aggregator", true).unwrap_err();
+        assert!(error.starts_with("upstream_client cannot be changed from hub to aggregator"), "{error}");
     }
 
     #[test]

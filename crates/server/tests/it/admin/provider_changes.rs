@@ -24,6 +24,7 @@ on_both!(
     replaced_secret_is_used_and_never_shown,
     secret_header_is_replaced_or_removed,
     configured_provider_is_not_changed_by_api,
+    upstream_client_is_kept_while_recipients_use_it,
     revocation_goes_to_endpoints_that_issued_the_token,
     refreshed_grant_is_revoked_at_new_endpoints,
     login_before_change_is_exchanged_at_its_endpoints,
@@ -220,6 +221,28 @@ async fn configured_provider_is_not_changed_by_api(kit: TestHub) {
         assert!(refused.body.contains("configuration file"), "{}", refused.body);
     }
     assert_eq!(kit.dump_admin_tables().await, before);
+}
+
+async fn upstream_client_is_kept_while_recipients_use_it(kit: TestHub) {
+    add_prairie(&kit).await;
+    let (recipient, _) = connect_prairie(&kit).await;
+    let mut wanted = read_settings(&kit).await;
+    (wanted["upstream_client"], wanted["grant_scope"]) = (json!("aggregator"), json!("per_token"));
+    let before = kit.dump_admin_tables().await;
+
+    for path in ["/providers/3000", "/providers/3000?dry_run=true"] {
+        let body = Some(wanted.clone());
+        let refused = kit.send_operator_request(kit.admin_token(), Method::PUT, path, body).await;
+        assert_eq!((refused.status, &refused.json()["code"]), (409, &json!("conflict")), "{}", refused.body);
+        let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.starts_with("upstream_client cannot be changed from hub to aggregator"), "{detail}");
+        assert!(detail.contains("remove these recipients"), "{detail}");
+    }
+    assert_eq!(kit.dump_admin_tables().await, before);
+
+    kit.run_admin_operation(Method::DELETE, &format!("/recipients/{}", recipient.id), None).await;
+    let updated = update_prairie(&kit, "", &wanted).await;
+    assert_eq!(updated["provider"]["settings"]["upstream_client"], "aggregator", "{updated}");
 }
 
 async fn revocation_goes_to_endpoints_that_issued_the_token(kit: TestHub) {
