@@ -61,9 +61,10 @@ struct ProofClaims<'a> {
 }
 
 impl DpopKey {
-    /// Creates the key that random bytes are the private number of.
+    /// Creates a key whose private number is the random bytes.
     ///
-    /// One of four billion random values is not a number of the curve. It is an error, so that the caller takes others.
+    /// Zero, and numbers that are not below the order of the curve, are no private numbers and give an error. This concerns about
+    /// one of four billion random values.
     pub fn from_random(random: Secret<[u8; 32]>) -> Result<Self, DpopKeyError> {
         let number = PrivateKey::from_private_key(&ECDH_P256, random.expose()).map_err(|_| DpopKeyError)?;
         let der: EcPrivateKeyRfc5915Der<'_> = number.as_der().map_err(|_| DpopKeyError)?;

@@ -173,7 +173,8 @@ impl ProviderEndpoints<'_> {
         let Some(count) = diagnostics.count_failure(provider, error.as_str(), self.ctx.now()) else { return };
         if error == ProviderErrorCode::UseDpopNonce {
             tracing::warn!(%provider, origin, count,
-                "the provider demands a nonce again, or supplied none that can be used: ask it about its DPoP nonces");
+                "the provider demands another nonce although the DPoP proof contained the one that it had supplied, or it demands a \
+                 nonce and supplies none of 1 to 1024 printable characters: ask it about its DPoP nonces");
         } else {
             tracing::warn!(%provider, origin, count,
                 "the provider rejects the DPoP proof: check the clock of this machine, and that the settings contain the URLs \

@@ -224,7 +224,7 @@ impl ProviderSettings {
         }
         let metadata = metadata.ok_or(EndpointError::NotDiscovered(endpoint))?;
         // RFC 8705 §5: a client that authenticates by its certificate, or whose tokens are bound to it, uses the aliases.
-        let is_bound = metadata.tls_client_certificate_bound_access_tokens && self.has_certificate();
+        let is_bound = self.has_certificate_bound_tokens(metadata);
         let alias = metadata.mtls_endpoint_aliases.find(endpoint);
         let alias = alias.filter(|_| self.auth.uses_certificate() || is_bound);
         let url = alias.or(metadata.endpoints.find(endpoint)).ok_or(EndpointError::Missing(endpoint))?;
@@ -233,8 +233,10 @@ impl ProviderSettings {
         if is_allowed { Ok(url) } else { Err(EndpointError::OtherHost(endpoint)) }
     }
 
-    fn has_certificate(&self) -> bool {
-        self.tls.as_ref().is_some_and(|tls| tls.certificate.is_some())
+    /// Returns whether access tokens are bound to the certificate of the hub (RFC 8705 §3).
+    pub fn has_certificate_bound_tokens(&self, metadata: &ProviderMetadata) -> bool {
+        let has_certificate = self.tls.as_ref().is_some_and(|tls| tls.certificate.is_some());
+        has_certificate && metadata.tls_client_certificate_bound_access_tokens
     }
 }
 

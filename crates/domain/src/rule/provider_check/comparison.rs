@@ -151,6 +151,8 @@ fn compare_dpop(settings: &ProviderSettings, metadata: &ProviderMetadata) -> Opt
     let bearer =
         "the metadata offer DPoP only with other algorithms than ES256, so the tokens are bearer tokens";
     Some(match (settings.dpop, metadata.offers_dpop()) {
+        // A stolen token is useless without the key of the certificate.
+        (Dpop::Off, true) if settings.has_certificate_bound_tokens(metadata) => return None,
         (Dpop::Off, true) => {
             let detail =
                 "the metadata offer DPoP, which protects stolen tokens, and the setting turns it off";
@@ -335,6 +337,14 @@ mod tests {
             ("required", &json!({}), CheckVerdict::Warning, "ask the provider, or set"),
         ] {
             assert_single(&setting(dpop), stated, ("dpop", verdict, change));
+        }
+        let certificate =
+            json!({"dpop": "off", "tls": {"certificate": "hub.pem", "key": {"file": "hub.key"}}});
+        let bound = json!({"dpop_signing_alg_values_supported": ["ES256"],
+            "tls_client_certificate_bound_access_tokens": true});
+        assert_eq!(compare(&certificate, &bound), [], "the certificate binds the tokens");
+        for (settings, stated) in [(&setting("off"), &bound), (&certificate, &es256)] {
+            assert_single(settings, stated, ("dpop", CheckVerdict::Warning, "set dpop = \"auto\""));
         }
         assert_eq!(compare(&setting("off"), &ps256), []);
         assert_eq!(compare(&setting("auto"), &json!({})), []);

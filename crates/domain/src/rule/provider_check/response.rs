@@ -133,7 +133,8 @@ pub fn evaluate_token_response(response: ProbeResponse, is_authenticated: bool) 
         ),
         (_, Some(Some(Code::UseDpopNonce))) => failed(
             "the provider demands a nonce in the proof (DPoP) again and again",
-            "ask the provider about its nonces, or set dpop = \"off\"",
+            "ask the provider about its nonces; dpop = \"off\" helps only new customers, because existing connections keep \
+             their keys",
         ),
         // Only this code proves that the client was accepted: a server may check the other parameters first.
         (_, Some(Some(Code::InvalidGrant))) if is_authenticated => passed("the client is accepted"),
