@@ -1,5 +1,6 @@
 //! Tests of the check of a provider with servers that have one fault each, and of the command that shows the results.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};
 
@@ -8,7 +9,9 @@ use http::{Method, Response};
 use serde_json::{Value, json};
 
 use crate::server_process::decode_output;
-use crate::support::{EndpointStub, HubProcess, TestAuthority, TestHub, TlsStub, json_response, wait_until};
+use crate::support::{
+    EndpointStub, HubProcess, RecordedRequest, TestAuthority, TestHub, TlsStub, json_response, wait_until,
+};
 
 /// Returns the check with a name from the test of Maple Trust.
 async fn find_check(kit: &TestHub, name: &str) -> Value {
@@ -74,15 +77,34 @@ async fn issuer_is_called_only_for_its_metadata() {
     let metadata = find_check(&kit, "metadata").await;
 
     assert_check(&metadata, "undetermined", "not needed", "");
-    let calls = issuer.calls();
-    assert!(calls.iter().all(|call| call.headers["accept"] == "application/json"), "{calls:?}");
-    assert!(calls.len() >= 2, "each of the two URLs is requested: {calls:?}");
-    let certificate = TestAuthority::new().issue("localhost");
-    let untrusted = TlsStub::start(certificate, |_| Response::new(String::new())).await;
+    let requested = |calls: Vec<RecordedRequest>| -> BTreeSet<_> {
+        calls
+            .into_iter()
+            .map(|call| format!("{} {}{}{}", call.method, call.path, call.query, call.body))
+            .collect()
+    };
+    let paths = ["GET /.well-known/oauth-authorization-server", "GET /.well-known/openid-configuration"];
+    assert_eq!(requested(issuer.calls()), BTreeSet::from(paths.map(str::to_owned)));
+    let authority = TestAuthority::new();
+    let start = async || TlsStub::start(authority.issue("localhost"), |_| Response::new(String::new())).await;
+    let (untrusted, trusted) = (start().await, start().await);
     let url = untrusted.url.clone();
     kit.update_provider_settings(1000, |settings| settings.issuer = Some(url)).await;
     let tls = find_check(&kit, "tls").await;
     assert_check(&tls, "failed", "localhost", "set tls.ca");
+    let ca = kit.data_folder().join("ca.pem");
+    std::fs::write(&ca, authority.pem()).unwrap();
+    kit.update_provider_settings(1000, |settings| {
+        settings.issuer = Some(trusted.url.clone());
+        settings.tls = Some(TlsSettings { ca: Some(ca.display().to_string()), ..TlsSettings::default() });
+    })
+    .await;
+    let tls = find_check(&kit, "tls").await;
+    assert_check(&tls, "passed", "localhost", "");
+    assert_eq!(untrusted.requests(), []);
+    let requested: BTreeSet<_> =
+        trusted.requests().into_iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+    assert_eq!(requested, BTreeSet::from(paths.map(str::to_owned)));
 }
 
 /// Lets Maple Trust be a stub whose metadata have these members, and whose other endpoints respond with a function.
