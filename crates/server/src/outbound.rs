@@ -2,7 +2,8 @@
 //!
 //! It follows no redirect, uses only a proxy of the provider's settings, limits time and size, and calls no address of an
 //! internal network that the settings do not allow. It uses HTTP/2 with servers that offer it, and decodes `gzip` and `br`: every
-//! limit counts decoded bytes, which arrive in small chunks, so that a small response cannot become a large one in memory.
+//! limit counts decoded bytes, which arrive in small chunks, so that a small response cannot become a large one in memory. The
+//! encoded bytes have the same limit.
 
 mod content;
 mod error;
@@ -97,6 +98,7 @@ impl StreamingResponse {
 
     /// Reads the body. A body of more than `max_bytes` is an error.
     pub async fn read_body(mut self, max_bytes: usize) -> Result<UpstreamResponse, OutboundError> {
+        self.content.limit_encoded_bytes(max_bytes);
         let (mut first, mut rest) = (Bytes::new(), Vec::new());
         while let Some(chunk) = self.content.read_chunk().await? {
             // Counted while reading: `Content-Length` may be absent or wrong.
@@ -116,6 +118,7 @@ impl StreamingResponse {
 
     /// Reads the body up to `max_bytes`, and keeps what was received if the body is larger or interrupted.
     pub async fn read_available(mut self, max_bytes: usize) -> PartialResponse {
+        self.content.limit_encoded_bytes(max_bytes);
         let mut body = Vec::new();
         let end = loop {
             match self.content.read_chunk().await {
@@ -127,14 +130,19 @@ impl StreamingResponse {
                         break BodyEnd::TooLarge;
                     }
                 }
+                Err(OutboundError::TooLarge) => break BodyEnd::TooLarge,
                 Err(_) => break BodyEnd::Interrupted,
             }
         };
         PartialResponse { status: self.status, headers: self.headers, body: body.into(), end }
     }
 
-    /// Returns the body as a stream of chunks.
-    pub fn into_chunks(self) -> BoxStream<'static, Result<Bytes, OutboundError>> {
+    /// Returns the body as a stream of chunks. Only its encoded bytes are limited.
+    pub fn into_chunks(
+        mut self,
+        max_encoded_bytes: usize,
+    ) -> BoxStream<'static, Result<Bytes, OutboundError>> {
+        self.content.limit_encoded_bytes(max_encoded_bytes);
         let next = |mut content: Content| async move {
             let chunk = content.read_chunk().await.transpose()?;
             Some((chunk, content))

@@ -1,14 +1,16 @@
 //! The content of a response, decoded if it is encoded with `gzip` or `br` (RFC 9110 §8.4).
 //!
-//! Some servers and gateways declare an encoding that the content does not have. The first byte shows this, and such content is read as
+//! Some servers and gateways declare an encoding that the content does not have. The first bytes show this, and such content is read as
 //! it is: a token response that cannot be read is a lost login, because a code can be exchanged only once.
+//!
+//! Encoded bytes have the same limit as decoded ones: content of empty blocks is long without end, and nothing of it is decoded.
 
 use std::io;
 
 use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder};
 use bytes::Bytes;
 use futures_util::future::ready;
-use futures_util::stream::{self, BoxStream, StreamExt};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use http::{HeaderMap, header};
 use tokio_util::io::{ReaderStream, StreamReader};
 
@@ -18,6 +20,8 @@ use super::error::{OutboundError, classify_error};
 pub(super) const ACCEPTED_ENCODINGS: &str = "gzip, br";
 /// The maximum size of a decoded chunk. A limit is checked after each chunk, so a chunk must be small.
 const CHUNK_BYTES: usize = 8192;
+/// The number of bytes after which content that has the declared encoding or is white space is taken for encoded.
+const MAX_BEGINNING_BYTES: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ContentEncoding {
@@ -30,25 +34,44 @@ impl ContentEncoding {
     /// stay declared.
     fn take_from(headers: &mut HeaderMap) -> Option<Self> {
         let mut declared = headers.get_all(header::CONTENT_ENCODING).iter();
-        let encoding = match (declared.next()?.as_bytes(), declared.next()) {
-            (b"gzip", None) => Self::Gzip,
-            (b"br", None) => Self::Brotli,
-            _ => return None,
+        let (first, None) = (declared.next()?.as_bytes(), declared.next()) else { return None };
+        // RFC 9110 §8.4.1: names are case-insensitive, and `x-gzip` is another name of `gzip`.
+        let is_named = |name: &str| first.eq_ignore_ascii_case(name.as_bytes());
+        let encoding = if is_named("gzip") || is_named("x-gzip") {
+            Self::Gzip
+        } else if is_named("br") {
+            Self::Brotli
+        } else {
+            return None;
         };
         headers.remove(header::CONTENT_ENCODING);
         headers.remove(header::CONTENT_LENGTH);
         Some(encoding)
     }
 
-    /// Returns whether encoded content can begin with this byte.
-    const fn can_begin_with(self, byte: u8) -> bool {
+    /// Returns whether content that begins with these bytes has the encoding; `None` if more bytes are needed.
+    fn is_encoding_of(self, beginning: &[u8]) -> Option<bool> {
         match self {
             // RFC 1952 §2.3.1: the first byte of a member is constant.
-            Self::Gzip => byte == 0x1f,
-            // RFC 7932 §9.1, §9.2: this byte would announce the last, empty block, and its unused bits are not zero. Every other
-            // byte can begin a valid stream, so only an object of JSON is recognized.
-            Self::Brotli => byte != b'{',
+            Self::Gzip => beginning.first().map(|byte| *byte == 0x1f),
+            Self::Brotli => is_json_object(beginning).map(|is_json| !is_json),
         }
+    }
+}
+
+/// Returns whether bytes that can also be brotli begin an object of JSON; `None` if more bytes are needed.
+fn is_json_object(beginning: &[u8]) -> Option<bool> {
+    // RFC 7932 §9.1, §9.2: `{` would announce the last, empty block, and its unused bits are not zero. The first byte of a byte
+    // order mark would announce metadata, and its reserved bit is not zero.
+    if matches!(beginning.first(), Some(b'{' | 0xef)) {
+        return Some(true);
+    }
+    // White space can begin a stream. That the stream continues as an object does is so improbable that it is not considered.
+    let mut significant = beginning.iter().filter(|byte| !b" \t\r\n".contains(byte));
+    match (significant.next()?, significant.next()) {
+        (b'{', None) => None,
+        (b'{', Some(b'"' | b'}')) => Some(true),
+        _ => Some(false),
     }
 }
 
@@ -57,6 +80,8 @@ pub(super) struct Content {
     /// The declared encoding, until the first chunk shows whether the content has it.
     declared: Option<ContentEncoding>,
     source: ContentSource,
+    /// The maximum number of bytes of encoded content.
+    max_encoded_bytes: usize,
 }
 
 enum ContentSource {
@@ -68,7 +93,16 @@ enum ContentSource {
 impl Content {
     /// Takes the content of a response. `headers` are those of the response.
     pub(super) fn new(headers: &mut HeaderMap, response: reqwest::Response) -> Self {
-        Self { declared: ContentEncoding::take_from(headers), source: ContentSource::Response(response) }
+        Self {
+            declared: ContentEncoding::take_from(headers),
+            source: ContentSource::Response(response),
+            max_encoded_bytes: usize::MAX,
+        }
+    }
+
+    /// Limits the bytes of encoded content. The caller limits the decoded bytes, and those of content that is not encoded.
+    pub(super) const fn limit_encoded_bytes(&mut self, max_bytes: usize) {
+        self.max_encoded_bytes = max_bytes;
     }
 
     /// Returns the declared length of content that is not encoded.
@@ -81,19 +115,19 @@ impl Content {
 
     /// Reads the next chunk. Returns `None` at the end.
     pub(super) async fn read_chunk(&mut self) -> Result<Option<Bytes>, OutboundError> {
-        if let Some(encoding) = self.declared
-            && let Some(first) = self.read_first_chunk().await?
-        {
-            self.declared = None;
-            let begins_encoded = first.first().is_some_and(|byte| encoding.can_begin_with(*byte));
+        if let Some(encoding) = self.declared.take() {
+            let beginning = self.read_beginning(encoding).await?;
+            if beginning.is_empty() {
+                return Ok(None);
+            }
             // The first byte of a large window, which is no part of RFC 7932: the decoder would take up to 1 GiB of memory for it.
-            if encoding == ContentEncoding::Brotli && first.first() == Some(&0x11) {
+            if encoding == ContentEncoding::Brotli && beginning.first() == Some(&0x11) {
                 return Err(OutboundError::Interrupted);
             }
-            if !begins_encoded {
-                return Ok(Some(first));
+            if encoding.is_encoding_of(&beginning) == Some(false) {
+                return Ok(Some(beginning));
             }
-            self.decode(encoding, first);
+            self.decode(encoding, beginning);
         }
         match &mut self.source {
             ContentSource::Response(response) => {
@@ -106,28 +140,27 @@ impl Content {
         }
     }
 
-    /// Reads the first chunk that is not empty.
-    async fn read_first_chunk(&mut self) -> Result<Option<Bytes>, OutboundError> {
-        let ContentSource::Response(response) = &mut self.source else { return Ok(None) };
-        loop {
+    /// Reads chunks until they show whether the content has the declared encoding.
+    async fn read_beginning(&mut self, encoding: ContentEncoding) -> Result<Bytes, OutboundError> {
+        let mut beginning = Bytes::new();
+        let ContentSource::Response(response) = &mut self.source else { return Ok(beginning) };
+        while encoding.is_encoding_of(&beginning).is_none() && beginning.len() < MAX_BEGINNING_BYTES {
             match response.chunk().await.map_err(|error| classify_error(&error))? {
-                Some(chunk) if chunk.is_empty() => {}
-                chunk => return Ok(chunk),
+                Some(chunk) if beginning.is_empty() => beginning = chunk,
+                Some(chunk) => beginning = [&beginning[..], &chunk].concat().into(),
+                None => break,
             }
         }
+        Ok(beginning)
     }
 
-    /// Decodes the rest of the content, which begins with `first`.
-    fn decode(&mut self, encoding: ContentEncoding, first: Bytes) {
+    /// Decodes the rest of the content, which begins with `beginning`.
+    fn decode(&mut self, encoding: ContentEncoding, beginning: Bytes) {
         let ContentSource::Response(response) = std::mem::replace(&mut self.source, ContentSource::Ended)
         else {
             return;
         };
-        let rest = stream::unfold(response, |mut response| async move {
-            let chunk = response.chunk().await.map_err(io::Error::other).transpose()?;
-            Some((chunk, response))
-        });
-        let encoded = StreamReader::new(stream::once(ready(Ok(first))).chain(rest));
+        let encoded = StreamReader::new(stream_encoded(beginning, response, self.max_encoded_bytes).boxed());
         let decoded = match encoding {
             ContentEncoding::Gzip => {
                 let mut decoder = GzipDecoder::new(encoded);
@@ -142,14 +175,45 @@ impl Content {
     }
 }
 
-/// Returns the reason of a failed read of encoded content: that of the call, or the content is not encoded as declared.
+/// Returns the chunks of encoded content up to a limit.
+fn stream_encoded(
+    beginning: Bytes,
+    response: reqwest::Response,
+    max_bytes: usize,
+) -> impl Stream<Item = io::Result<Bytes>> {
+    let rest = stream::unfold(response, |mut response| async move {
+        let chunk = response.chunk().await.map_err(io::Error::other).transpose()?;
+        Some((chunk, response))
+    });
+    let mut remaining = max_bytes;
+    let limited = stream::once(ready(Ok(beginning))).chain(rest).map(move |chunk| {
+        let chunk = chunk?;
+        let is_too_large = || io::Error::other(OutboundError::TooLarge);
+        remaining = remaining.checked_sub(chunk.len()).ok_or_else(is_too_large)?;
+        Ok(chunk)
+    });
+    limited.then(async |chunk| {
+        if chunk.is_err() {
+            // The decoder returns what it has decoded only if it must wait, and drops it if it gets an error.
+            tokio::task::yield_now().await;
+        }
+        chunk
+    })
+}
+
+/// Returns the reason of a failed read of encoded content: that of the call, the limit, or content that is not encoded as declared.
 fn classify_io_error(error: &io::Error) -> OutboundError {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<reqwest::Error>());
-    inner.map_or(OutboundError::Interrupted, classify_error)
+    let Some(inner) = error.get_ref() else { return OutboundError::Interrupted };
+    if matches!(inner.downcast_ref(), Some(OutboundError::TooLarge)) {
+        return OutboundError::TooLarge;
+    }
+    inner.downcast_ref::<reqwest::Error>().map_or(OutboundError::Interrupted, classify_error)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use http::HeaderValue;
 
     use super::*;
@@ -165,13 +229,19 @@ mod tests {
 
     #[test]
     fn only_encoding_that_is_decoded_is_removed_from_headers() {
-        for (encodings, expected) in [(&["gzip"], ContentEncoding::Gzip), (&["br"], ContentEncoding::Brotli)]
-        {
-            let mut headers = headers(encodings);
+        for (name, expected) in [
+            ("gzip", ContentEncoding::Gzip),
+            ("GZIP", ContentEncoding::Gzip),
+            ("x-gzip", ContentEncoding::Gzip),
+            ("X-GZip", ContentEncoding::Gzip),
+            ("br", ContentEncoding::Brotli),
+            ("Br", ContentEncoding::Brotli),
+        ] {
+            let mut headers = headers(&[name]);
             assert_eq!(ContentEncoding::take_from(&mut headers), Some(expected));
             assert!(headers.is_empty(), "the length is that of the encoded content");
         }
-        for encodings in [&[][..], &["identity"], &["deflate"], &["gzip, br"], &["gzip", "br"]] {
+        for encodings in [&[][..], &["identity"], &["deflate"], &["x-br"], &["gzip, br"], &["gzip", "br"]] {
             let mut headers = headers(encodings);
             assert_eq!(ContentEncoding::take_from(&mut headers), None, "{encodings:?}");
             assert_eq!(headers.len(), 1 + encodings.len(), "{encodings:?}");
@@ -180,9 +250,62 @@ mod tests {
 
     #[test]
     fn json_object_is_no_encoded_content() {
-        for encoding in [ContentEncoding::Gzip, ContentEncoding::Brotli] {
-            assert!(!encoding.can_begin_with(b'{'), "{encoding:?}");
+        for json in ["{", "{\"a\":1}", " {\"a\":1}", "\r\n\t{ }", "\u{feff}{\"a\":1}", "\u{feff} {"] {
+            for encoding in [ContentEncoding::Gzip, ContentEncoding::Brotli] {
+                assert_eq!(encoding.is_encoding_of(json.as_bytes()), Some(false), "{encoding:?}: {json:?}");
+            }
         }
-        assert!(ContentEncoding::Gzip.can_begin_with(0x1f) && ContentEncoding::Brotli.can_begin_with(0x0b));
+        for undecided in ["", " ", "\n{", " { "] {
+            assert_eq!(ContentEncoding::Brotli.is_encoding_of(undecided.as_bytes()), None, "{undecided:?}");
+        }
+        assert_eq!(ContentEncoding::Gzip.is_encoding_of(b"\x1f"), Some(true));
+        for encoded in [&b"\x0b"[..], b"[", b" {\x01", b"\n\x02"] {
+            assert_eq!(ContentEncoding::Brotli.is_encoding_of(encoded), Some(true), "{encoded:?}");
+        }
+    }
+
+    /// Reads content that arrives in these chunks. Returns the decoded bytes, and the name of the error that ends them.
+    async fn read_chunks(
+        encoding: &'static str,
+        chunks: &[&[u8]],
+        limit: usize,
+    ) -> (String, Option<&'static str>) {
+        let frames: Vec<_> = chunks
+            .iter()
+            .map(|chunk| Ok::<_, io::Error>(hyper::body::Frame::data(Bytes::copy_from_slice(chunk))))
+            .collect();
+        let body = reqwest::Body::wrap(http_body_util::StreamBody::new(stream::iter(frames)));
+        let response = http::Response::builder().body(body).unwrap().into();
+        let mut content = Content::new(&mut headers(&[encoding]), response);
+        content.limit_encoded_bytes(limit);
+        let mut decoded = Vec::new();
+        let end = loop {
+            match content.read_chunk().await {
+                Ok(Some(chunk)) => decoded.extend_from_slice(&chunk),
+                Ok(None) => break None,
+                Err(error) => break Some(error.reason()),
+            }
+        };
+        (String::from_utf8(decoded).unwrap(), end)
+    }
+
+    #[tokio::test]
+    async fn plain_content_is_recognized_in_short_chunks() {
+        let read = read_chunks("br", &[b" ", b"\n", b"{", b" ", b"\"a\":", b"1}"], 1000).await;
+
+        assert_eq!(read, (" \n{ \"a\":1}".to_owned(), None));
+    }
+
+    #[tokio::test]
+    async fn bytes_before_limit_of_encoded_bytes_are_decoded() {
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        writer.write_all(b"{\"a\":1}").unwrap();
+        let encoded = writer.finish().unwrap();
+        let within = read_chunks("gzip", &[&encoded], encoded.len()).await;
+
+        let over = read_chunks("gzip", &[&encoded, &encoded], 2 * encoded.len() - 1).await;
+
+        assert_eq!(within, ("{\"a\":1}".to_owned(), None));
+        assert_eq!(over, ("{\"a\":1}".to_owned(), Some("too_large")));
     }
 }

@@ -86,7 +86,7 @@ async fn stream_document(
     if declared_length.is_some_and(|length| length > max_bytes as u64) {
         return Err(DocumentError::Outbound(OutboundError::TooLarge));
     }
-    let mut chunks = response.into_chunks();
+    let mut chunks = response.into_chunks(max_bytes);
     let mut first = BytesMut::new();
     let mut is_complete = false;
     let wanted = if declared_length.is_some() { MAGIC_BYTES } else { READ_AHEAD_BYTES };

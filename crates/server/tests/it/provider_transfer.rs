@@ -11,7 +11,9 @@ use flate2::write::GzEncoder;
 use http::{HeaderMap, Response, Version, header};
 use serde_json::json;
 
-use crate::support::{ConnectionTokens, TestAuthority, TestHub, TlsStub};
+use crate::support::{
+    ConnectionTokens, EndpointStub, TestAuthority, TestHub, TlsStub, json_response, query_parameter,
+};
 
 fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
@@ -22,6 +24,31 @@ fn gzip(content: &[u8]) -> Vec<u8> {
 fn brotli(content: &[u8]) -> Vec<u8> {
     let mut encoded = Vec::new();
     brotli::CompressorWriter::new(&mut encoded, 4096, 9, 22).write_all(content).unwrap();
+    encoded
+}
+
+/// Encodes all content, but not the end of the stream.
+fn gzip_without_end(content: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(content).unwrap();
+    encoder.flush().unwrap();
+    encoder.get_ref().clone()
+}
+
+/// Encodes all content, but not the end of the stream.
+fn brotli_without_end(content: &[u8]) -> Vec<u8> {
+    let mut encoder = brotli::CompressorWriter::new(Vec::new(), 4096, 9, 22);
+    encoder.write_all(content).unwrap();
+    encoder.flush().unwrap();
+    encoder.get_ref().clone()
+}
+
+/// Encodes content, and states a wrong checksum of it.
+fn gzip_with_wrong_checksum(content: &[u8]) -> Vec<u8> {
+    let mut encoded = gzip(content);
+    // RFC 1952 §2.3.1: four bytes of checksum and four of length are the end.
+    let checksum = encoded.len() - 8;
+    encoded[checksum] ^= 1;
     encoded
 }
 
@@ -39,6 +66,13 @@ type Content = Arc<Mutex<(&'static str, &'static str, Vec<u8>)>>;
 
 /// Lets the provider respond with encoded content. Returns the headers of its requests.
 async fn install(kit: &TestHub, content: &Content) -> Arc<Mutex<Vec<HeaderMap>>> {
+    let (url, calls) = start_stub(content).await;
+    kit.update_provider_settings(1000, |settings| settings.fdx.base_url = url).await;
+    calls
+}
+
+/// Starts a stub that responds with encoded content. Returns its URL and the headers of its requests.
+async fn start_stub(content: &Content) -> (String, Arc<Mutex<Vec<HeaderMap>>>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (content, calls) = (Arc::clone(content), Arc::new(Mutex::new(Vec::new())));
@@ -55,8 +89,7 @@ async fn install(kit: &TestHub, content: &Content) -> Arc<Mutex<Vec<HeaderMap>>>
     };
     let router = axum::Router::new().fallback(handler);
     tokio::spawn(async move { axum::serve(listener, router).await });
-    kit.update_provider_settings(1000, |settings| settings.fdx.base_url = url).await;
-    calls
+    (url, calls)
 }
 
 #[tokio::test]
@@ -65,7 +98,14 @@ async fn gzip_and_br_are_decoded() {
     let tokens = kit.connect(&kit.acme()).await;
     let account = json!({"depositAccount": {"accountId": "mt-alice-chequing", "accountType": "CHECKING"}});
     let list = json!({"accounts": [account]}).to_string();
-    for (encoding, body) in [("gzip", gzip(list.as_bytes())), ("br", brotli(list.as_bytes()))] {
+    let (gzip, brotli) = (gzip(list.as_bytes()), brotli(list.as_bytes()));
+    for (encoding, body) in [
+        ("gzip", gzip.clone()),
+        ("br", brotli.clone()),
+        ("GZIP", gzip.clone()),
+        ("x-gzip", gzip),
+        ("BR", brotli),
+    ] {
         let content: Content = Arc::new(Mutex::new((encoding, "application/json", body)));
         let calls = install(&kit, &content).await;
 
@@ -100,17 +140,42 @@ async fn decoded_bytes_count_for_the_limit() {
 }
 
 #[tokio::test]
-async fn body_that_only_declares_an_encoding_is_read() {
+async fn encoded_bytes_count_for_the_limit() {
     let kit = TestHub::new().await;
     let tokens = kit.connect(&kit.acme()).await;
-    for encoding in ["gzip", "br"] {
-        let body = json!({"accounts": []}).to_string().into_bytes();
+    let limit = kit.app().config().upstream.max_body.bytes();
+    let list = json!({"accounts": []}).to_string();
+    // Members without content follow a valid document.
+    let members = [gzip(list.as_bytes()), gzip(b"").repeat(limit / gzip(b"").len())].concat();
+    // RFC 7932 §9.2: a block of metadata without content, again and again, and the empty last block.
+    let metadata = [vec![0x0c], vec![0x06; limit], vec![0x03]].concat();
+    for (encoding, body) in [("gzip", members), ("br", metadata)] {
         let content: Content = Arc::new(Mutex::new((encoding, "application/json", body)));
         install(&kit, &content).await;
 
         let read = kit.read("/accounts", &tokens.access).await;
 
-        assert_eq!((read.status, &read.json()["accounts"]), (200, &json!([])), "{encoding}: {}", read.body);
+        assert_ne!(read.status, 200, "{encoding}");
+    }
+    let failures = kit.app().telemetry().render();
+    assert!(failures.contains(r#"call="data",reason="too_large"} 2"#), "{failures}");
+}
+
+#[tokio::test]
+async fn body_that_only_declares_an_encoding_is_read() {
+    let kit = TestHub::new().await;
+    let tokens = kit.connect(&kit.acme()).await;
+    for encoding in ["gzip", "br"] {
+        for space in ["", " ", "\r\n\t"] {
+            let body = format!("{space}{}", json!({"accounts": []})).into_bytes();
+            let content: Content = Arc::new(Mutex::new((encoding, "application/json", body)));
+            install(&kit, &content).await;
+
+            let read = kit.read("/accounts", &tokens.access).await;
+
+            let found = (read.status, &read.json()["accounts"]);
+            assert_eq!(found, (200, &json!([])), "{encoding}, {space:?}: {}", read.body);
+        }
     }
 }
 
@@ -119,11 +184,12 @@ async fn body_that_cannot_be_decoded_is_rejected() {
     let kit = TestHub::new().await;
     let tokens = kit.connect(&kit.acme()).await;
     let list = || json!({"accounts": []}).to_string().into_bytes();
-    let truncated = |body: Vec<u8>| body[..body.len() / 2].to_vec();
     for (encoding, body) in [
         ("gzip", [b"\x1f\x8b".to_vec(), list()].concat()),
-        ("gzip", truncated(gzip(&list()))),
-        ("br", truncated(brotli(&list()))),
+        // The decoded bytes of these three are the complete list.
+        ("gzip", gzip_without_end(&list())),
+        ("gzip", gzip_with_wrong_checksum(&list())),
+        ("br", brotli_without_end(&list())),
         ("br", brotli_with_large_window(&list())),
         ("deflate", list()),
         ("gzip, gzip", list()),
@@ -135,6 +201,47 @@ async fn body_that_cannot_be_decoded_is_rejected() {
 
         assert!(read.status >= 500, "{encoding}: {} {}", read.status, read.body);
     }
+}
+
+#[tokio::test]
+async fn tokens_of_corrupt_encoded_exchange_are_revoked() {
+    let kit = TestHub::new().await;
+    let revocations = EndpointStub::new(|_| json_response(200, &json!({}))).await;
+    let body = |number: usize| {
+        let tokens = json!({"access_token": format!("at-{number}"), "token_type": "Bearer",
+            "refresh_token": format!("rt-{number}"), "expires_in": 60});
+        tokens.to_string().into_bytes()
+    };
+    for (number, (encoding, body)) in [
+        ("gzip", gzip_with_wrong_checksum(&body(0))),
+        ("gzip", gzip_without_end(&body(1))),
+        ("br", brotli_without_end(&body(2))),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let content: Content = Arc::new(Mutex::new((encoding, "application/json", body)));
+        let (url, calls) = start_stub(&content).await;
+        kit.update_provider_settings(1000, |settings| {
+            settings.token_endpoint = Some(format!("{url}/token"));
+            settings.revocation_endpoint = Some(format!("{}/revoke", revocations.url));
+        })
+        .await;
+
+        let location = kit.consent().await.location.unwrap();
+        let redirect = kit.complete_flow(&location, "alice").await;
+
+        assert!(query_parameter(&redirect, "error").is_some(), "{number}: {redirect}");
+        assert_eq!(kit.sql("SELECT 1 FROM connections").await, [""; 0], "{number}");
+        let token = Some(format!("rt-{number}"));
+        kit.wait_until("the token is revoked", async || {
+            revocations.calls().iter().any(|call| call.field("token") == token)
+        })
+        .await;
+        assert!(!calls.lock().unwrap().is_empty(), "{number}");
+    }
+    let recoveries = kit.sql("SELECT 1 FROM jobs WHERE kind = 'recover_authorization_code'").await;
+    assert_eq!(recoveries.len(), 3, "the outcome of each exchange is unknown, so its code is sent again");
 }
 
 /// Connects with a scope for statements, and returns the tokens and the path of a statement of the stub.
@@ -165,11 +272,18 @@ async fn encoded_document_is_passed_on_decoded_within_limit() {
     assert_eq!(passed_on.status(), 200);
     assert!(!passed_on.headers().contains_key(header::CONTENT_ENCODING));
     assert_eq!(passed_on.bytes().await.unwrap(), document);
-    *content.lock().unwrap() = ("gzip", "application/pdf", gzip(&vec![b'x'; limit + 1]));
-    let too_large = read().await;
+    for (what, body) in [
+        ("too large", gzip(&vec![b'x'; limit + 1])),
+        ("truncated", gzip_without_end(&document)),
+        ("corrupt", gzip_with_wrong_checksum(&document)),
+        ("encoded without end", [gzip(&document), gzip(b"").repeat(limit / gzip(b"").len())].concat()),
+    ] {
+        *content.lock().unwrap() = ("gzip", "application/pdf", body);
+        let failed = read().await;
 
-    let is_complete = too_large.status() == 200 && too_large.bytes().await.is_ok();
-    assert!(!is_complete, "a document over the limit is never complete");
+        let is_complete = failed.status() == 200 && failed.bytes().await.is_ok();
+        assert!(!is_complete, "{what}: such a document is never complete");
+    }
 }
 
 #[tokio::test]
