@@ -9,7 +9,7 @@ use http::Method;
 use rstest::rstest;
 use serde_json::json;
 
-use crate::support::{ConnectionTokens, DpopBank, HubApiClient, TestHub, query_parameter};
+use crate::support::{CapturedLog, ConnectionTokens, DpopBank, HubApiClient, TestHub, query_parameter};
 
 /// Signs in and consents; returns the redirect to the recipient, and the thumbprint in the authorization request.
 async fn login(kit: &TestHub) -> (String, Option<String>) {
@@ -95,11 +95,19 @@ async fn revocation_of_bound_token_needs_no_proof() {
     assert!(!revocation.headers.contains_key("dpop"));
 }
 
+#[rstest]
+#[case::consent(RevokeMethod::FdxConsent, "/fdx/consents/grant-1/revocation")]
+#[case::grant(RevokeMethod::GrantManagement, "/grants/grant-1")]
 #[tokio::test]
-async fn revocation_of_consent_proves_key_of_own_token() {
+async fn revocation_of_consent_proves_key_of_own_token(#[case] method: RevokeMethod, #[case] path: &str) {
     let kit = TestHub::new().await;
     let bank = DpopBank::install(&kit, Dpop::Required).await;
-    kit.update_provider_settings(1000, |settings| settings.revoke = vec![RevokeMethod::FdxConsent]).await;
+    let grants = format!("{}/grants", bank.stub.url);
+    kit.update_provider_settings(1000, |settings| {
+        settings.grant_management_endpoint = Some(grants);
+        settings.revoke = vec![method];
+    })
+    .await;
     bank.change(|state| state.data_nonce = Some("n-1".to_owned()));
     let (tokens, thumbprint) = connect(&kit).await;
 
@@ -112,7 +120,7 @@ async fn revocation_of_consent_proves_key_of_own_token() {
     .await;
     let proofs = bank.proofs();
     let [.., token, revocation] = proofs.as_slice() else { panic!("{proofs:?}") };
-    assert_eq!((&*token.path, &*revocation.path), ("/token", "/fdx/consents/grant-1/revocation"));
+    assert_eq!((&*token.path, &*revocation.path), ("/token", path));
     assert_eq!(token.key, revocation.key);
     assert_ne!(Some(&token.key), thumbprint.as_ref(), "the token is the hub's own");
 }
@@ -201,6 +209,70 @@ async fn loop_of_nonces_ends_login_with_page() {
     let description = query_parameter(&redirect, "error_description").unwrap();
     assert_eq!(description, "The provider rejects the hub's request");
     assert_eq!(bank.paths(), ["/token", "/token"], "the exchange is repeated once");
+    assert_eq!(kit.sql("SELECT 1 FROM connections").await, [""; 0]);
+    let recoveries = kit.sql("SELECT 1 FROM jobs WHERE kind = 'recover_authorization_code'").await;
+    assert_eq!(recoveries, [""; 0], "the response proves that the code was not processed");
+}
+
+#[tokio::test]
+async fn rejected_proof_ends_read_without_refresh() {
+    let log = CapturedLog::start();
+    let kit = TestHub::new().await;
+    let bank = DpopBank::install(&kit, Dpop::Required).await;
+    let (tokens, _) = connect(&kit).await;
+    let before = bank.paths().len();
+    bank.change(|state| state.reject_at = Some("/fdx"));
+
+    let failed = [read(&kit, &tokens).await, read(&kit, &tokens).await];
+    let paths = bank.paths().split_off(before);
+    bank.change(|state| state.reject_at = None);
+    let succeeded = read(&kit, &tokens).await;
+
+    assert_eq!(paths, ["/fdx/accounts", "/fdx/accounts"], "no read is repeated, and no token is refreshed");
+    for failed in failed {
+        assert_eq!((failed.status, &failed.json()["code"]), (500, &json!(500)), "{}", failed.body);
+    }
+    assert_eq!(log.find_lines("rejects the DPoP proof").len(), 1, "{}", log.text());
+    assert_eq!(succeeded.status, 200, "{}", succeeded.body);
+    assert_untouched(&kit, &tokens).await;
+}
+
+#[tokio::test]
+async fn rejected_proof_ends_refresh_and_keeps_token() {
+    let log = CapturedLog::start();
+    let kit = TestHub::new().await;
+    let bank = DpopBank::install(&kit, Dpop::Required).await;
+    let (tokens, _) = connect(&kit).await;
+    bank.change(|state| state.reject_at = Some("/token"));
+
+    let failed = refresh_and_read(&kit, &tokens).await;
+    let sent = bank.fields("/token", "refresh_token");
+    bank.change(|state| state.reject_at = None);
+    let succeeded = read(&kit, &tokens).await;
+
+    assert_eq!(failed.status, 500, "{}", failed.body);
+    assert_eq!(sent, [None, Some("rt-1".to_owned())], "the refresh is not repeated");
+    assert_eq!(log.find_lines("rejects the DPoP proof").len(), 1, "{}", log.text());
+    assert_eq!(succeeded.status, 200, "{}", succeeded.body);
+    assert_untouched(&kit, &tokens).await;
+    let unsettled = kit.sql("SELECT 1 FROM upstream_credentials WHERE outcome_unknown = 1").await;
+    assert_eq!(unsettled, [""; 0], "the response proves that the refresh was not processed");
+}
+
+#[tokio::test]
+async fn rejected_proof_ends_login_with_page() {
+    let log = CapturedLog::start();
+    let kit = TestHub::new().await;
+    let bank = DpopBank::install(&kit, Dpop::Required).await;
+    bank.change(|state| state.reject_at = Some("/token"));
+
+    let (redirect, _) = login(&kit).await;
+
+    assert_eq!(query_parameter(&redirect, "error").as_deref(), Some("server_error"));
+    let description = query_parameter(&redirect, "error_description").unwrap();
+    assert_eq!(description, "The provider rejects the hub's request");
+    assert_eq!(bank.paths(), ["/token"], "the exchange is not repeated");
+    assert_eq!(log.find_lines("rejects the DPoP proof").len(), 1, "{}", log.text());
     assert_eq!(kit.sql("SELECT 1 FROM connections").await, [""; 0]);
     let recoveries = kit.sql("SELECT 1 FROM jobs WHERE kind = 'recover_authorization_code'").await;
     assert_eq!(recoveries, [""; 0], "the response proves that the code was not processed");

@@ -417,7 +417,17 @@ async fn open_dpop_key(site: &HubProcess, acme: &TestClient, connection: &Connec
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dpop_key_is_sealed_and_ends_with_its_connection() {
-    let (site, bank) = (HubProcess::new(None).await, DpopBank::start().await);
+    check_dpop_key(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dpop_key_is_sealed_and_ends_postgres() {
+    check_dpop_key(Some(create_durable_database().await)).await;
+}
+
+/// Checks the files of the hub, and the columns that can open the key. Those of PostgreSQL's server are not searched here.
+async fn check_dpop_key(database: Option<String>) {
+    let (site, bank) = (HubProcess::new(database.as_deref()).await, DpopBank::start().await);
     use_dpop_bank(&site, &bank);
     site.initialize().await;
     let acme = site.add_recipient("Acme Budget");
@@ -445,8 +455,12 @@ async fn dpop_key_is_sealed_and_ends_with_its_connection() {
     assert_eq!(site.api().revoke(&tokens.access).await.status, 204);
 
     wait_until("the provider is notified", async || !bank.fields("/revoke", "token").is_empty()).await;
-    for (table, key) in [("connections", "access_key"), ("connections", "refresh_key"), ("jobs", "data_key")]
-    {
+    for (table, key) in [
+        ("connections", "access_key"),
+        ("connections", "refresh_key"),
+        ("jobs", "data_key"),
+        ("authorization_requests", "verifier"),
+    ] {
         let rows = format!("SELECT 1 FROM {table} WHERE {key} IS NOT NULL");
         wait_until("nothing can open the key", async || site.sql(&rows).await.is_empty()).await;
     }

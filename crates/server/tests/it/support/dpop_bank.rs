@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::model::provider::{CustomerIdentity, Dpop, GrantScope};
-use http::Response;
+use http::{Method, Response};
 use jsonwebtoken::jwk::ThumbprintHash;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
@@ -36,6 +36,8 @@ pub(crate) struct DpopBankState {
     pub(crate) data_nonce: Option<String>,
     /// The beginning of the paths at which each response demands another nonce.
     pub(crate) loop_at: Option<&'static str>,
+    /// The beginning of the paths at which each proof is rejected.
+    pub(crate) reject_at: Option<&'static str>,
     /// The number of token requests that get 502 although tokens are issued.
     pub(crate) lost_responses: u32,
     /// The number of issued access tokens and refresh tokens.
@@ -93,7 +95,7 @@ impl DpopBankState {
                 return json_response(401, &json!({}));
             }
         }
-        if call.path.contains("consents") {
+        if call.path.contains("consents") || call.method == Method::DELETE {
             return Response::builder().status(204).body(String::new()).unwrap();
         }
         if call.path.ends_with("/customers/current") {
@@ -120,6 +122,9 @@ impl DpopBankState {
             self.mistakes.push(format!("{}: the proof is not new", call.path));
         }
         self.proofs.push(proof.clone());
+        if self.reject_at.is_some_and(|path| call.path.starts_with(path)) {
+            return Err(reject_proof("invalid_dpop_proof", None, token.is_some()));
+        }
         let is_looping = self.loop_at.is_some_and(|path| call.path.starts_with(path));
         let nonce = if token.is_some() { &self.data_nonce } else { &self.token_nonce };
         let demanded = if is_looping { Some(format!("loop-{}", self.proofs.len())) } else { nonce.clone() };
