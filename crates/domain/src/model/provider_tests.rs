@@ -311,3 +311,13 @@ fn login_needs_calls_for_terms_or_identity() {
     assert!(settings_with(json!({"customer_identity": "fdx_customer"})).needs_login_calls());
     assert!(!settings().needs_login_calls());
 }
+
+#[test]
+fn dpop_is_written_unless_it_is_off() {
+    let written = |settings: &ProviderSettings| serde_json::to_value(settings).unwrap()["dpop"].clone();
+
+    assert_eq!(written(&settings_with(json!({"dpop": "off"}))), Value::Null);
+    for dpop in ["auto", "required"] {
+        assert_eq!(written(&settings_with(json!({"dpop": dpop}))), dpop);
+    }
+}

@@ -363,6 +363,8 @@ mod tests {
         }
         let problem = settings(json!({})).find_endpoint_problem(offer(foreign).as_ref());
         assert_eq!(problem, Some(OtherHost(endpoint)));
+        let aggregator = settings(json!({"upstream_client": "aggregator"}));
+        assert_eq!(aggregator.find_endpoint_problem(offer(foreign).as_ref()), None, "it pushes no requests");
     }
 
     #[test]
