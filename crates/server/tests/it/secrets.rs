@@ -403,8 +403,10 @@ fn use_dpop_bank(site: &HubProcess, bank: &DpopBank) {
 async fn open_dpop_key(site: &HubProcess, acme: &TestClient, connection: &ConnectionId) -> String {
     let row =
         site.sql("SELECT access_key, access_token FROM connections, upstream_credentials").await.remove(0);
+    // PostgreSQL writes bytes as `\x` and hexadecimal digits.
     let decode = |hex: &str| -> Vec<u8> {
-        let digits = hex.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).unwrap());
+        let digits =
+            hex.trim_start_matches("\\x").as_bytes().chunks(2).map(|pair| str::from_utf8(pair).unwrap());
         digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
     };
     let (key, sealed) = row.split_once('|').unwrap();
