@@ -220,6 +220,8 @@ mod tests {
         let forms = [DateForm::Date, DateForm::DateTime, DateForm::LocalDateTime, DateForm::Other];
 
         assert_eq!(forms.map(DateForm::as_str), ["date", "date-time", "date-time without zone", "other"]);
+        assert_eq!(DateForm::from_value(&Value::from("2026-11-01")), DateForm::Date);
+        assert_eq!(DateForm::from_value(&Value::from("2026-11-01T10:00:00")), DateForm::LocalDateTime);
     }
 
     #[test]
