@@ -11,6 +11,8 @@ use serde_json::json;
 
 use crate::support::{CapturedLog, ConnectionTokens, DpopBank, HubApiClient, TestHub, query_parameter};
 
+mod reads;
+
 /// Signs in and consents; returns the redirect to the recipient, and the thumbprint in the authorization request.
 async fn login(kit: &TestHub) -> (String, Option<String>) {
     let location = kit.consent().await.location.unwrap();
@@ -36,6 +38,34 @@ async fn refresh_and_read(kit: &TestHub, tokens: &ConnectionTokens) -> BrowserRe
 
 async fn set_dpop(kit: &TestHub, dpop: Dpop) {
     kit.update_provider_settings(1000, |settings| settings.dpop = dpop).await;
+}
+
+/// Starts a hub whose log is captured, with a provider that binds its tokens to a key.
+async fn start_logged() -> (CapturedLog, TestHub, DpopBank) {
+    let log = CapturedLog::start();
+    let kit = TestHub::new().await;
+    let bank = DpopBank::install(&kit, Dpop::Required).await;
+    (log, kit, bank)
+}
+
+fn assert_rejection_logged_once(log: &CapturedLog) {
+    assert_eq!(log.find_lines("rejects the DPoP proof").len(), 1, "{}", log.text());
+}
+
+/// Checks that a login has ended with an error, and that its code is not sent again later.
+async fn assert_login_failed(kit: &TestHub, redirect: &str) {
+    assert_eq!(query_parameter(redirect, "error").as_deref(), Some("server_error"));
+    let description = query_parameter(redirect, "error_description").unwrap();
+    assert_eq!(description, "The provider rejects the hub's request");
+    assert_eq!(kit.sql("SELECT 1 FROM connections").await, [""; 0]);
+    let recoveries = kit.sql("SELECT 1 FROM jobs WHERE kind = 'recover_authorization_code'").await;
+    assert_eq!(recoveries, [""; 0], "the response proves that the code was not processed");
+}
+
+/// Checks that the outcome of each refresh is known.
+async fn assert_refreshes_settled(kit: &TestHub) {
+    let unsettled = kit.sql("SELECT 1 FROM upstream_credentials WHERE outcome_unknown = 1").await;
+    assert_eq!(unsettled, [""; 0], "the response proves that the refresh was not processed");
 }
 
 /// Checks that the connection is active, and that no `invalid_grant` was counted.
@@ -193,8 +223,7 @@ async fn loop_of_nonces_ends_refresh_and_keeps_token() {
     assert_eq!(sent, [None, Some("rt-1".to_owned()), Some("rt-1".to_owned())]);
     assert_eq!(succeeded.status, 200, "{}", succeeded.body);
     assert_untouched(&kit, &tokens).await;
-    let unsettled = kit.sql("SELECT 1 FROM upstream_credentials WHERE outcome_unknown = 1").await;
-    assert_eq!(unsettled, [""; 0], "the response proves that the refresh was not processed");
+    assert_refreshes_settled(&kit).await;
 }
 
 #[tokio::test]
@@ -205,20 +234,13 @@ async fn loop_of_nonces_ends_login_with_page() {
 
     let (redirect, _) = login(&kit).await;
 
-    assert_eq!(query_parameter(&redirect, "error").as_deref(), Some("server_error"));
-    let description = query_parameter(&redirect, "error_description").unwrap();
-    assert_eq!(description, "The provider rejects the hub's request");
+    assert_login_failed(&kit, &redirect).await;
     assert_eq!(bank.paths(), ["/token", "/token"], "the exchange is repeated once");
-    assert_eq!(kit.sql("SELECT 1 FROM connections").await, [""; 0]);
-    let recoveries = kit.sql("SELECT 1 FROM jobs WHERE kind = 'recover_authorization_code'").await;
-    assert_eq!(recoveries, [""; 0], "the response proves that the code was not processed");
 }
 
 #[tokio::test]
 async fn rejected_proof_ends_read_without_refresh() {
-    let log = CapturedLog::start();
-    let kit = TestHub::new().await;
-    let bank = DpopBank::install(&kit, Dpop::Required).await;
+    let (log, kit, bank) = start_logged().await;
     let (tokens, _) = connect(&kit).await;
     let before = bank.paths().len();
     bank.change(|state| state.reject_at = Some("/fdx"));
@@ -232,16 +254,14 @@ async fn rejected_proof_ends_read_without_refresh() {
     for failed in failed {
         assert_eq!((failed.status, &failed.json()["code"]), (500, &json!(500)), "{}", failed.body);
     }
-    assert_eq!(log.find_lines("rejects the DPoP proof").len(), 1, "{}", log.text());
+    assert_rejection_logged_once(&log);
     assert_eq!(succeeded.status, 200, "{}", succeeded.body);
     assert_untouched(&kit, &tokens).await;
 }
 
 #[tokio::test]
 async fn rejected_proof_ends_refresh_and_keeps_token() {
-    let log = CapturedLog::start();
-    let kit = TestHub::new().await;
-    let bank = DpopBank::install(&kit, Dpop::Required).await;
+    let (log, kit, bank) = start_logged().await;
     let (tokens, _) = connect(&kit).await;
     bank.change(|state| state.reject_at = Some("/token"));
 
@@ -252,30 +272,22 @@ async fn rejected_proof_ends_refresh_and_keeps_token() {
 
     assert_eq!(failed.status, 500, "{}", failed.body);
     assert_eq!(sent, [None, Some("rt-1".to_owned())], "the refresh is not repeated");
-    assert_eq!(log.find_lines("rejects the DPoP proof").len(), 1, "{}", log.text());
+    assert_rejection_logged_once(&log);
     assert_eq!(succeeded.status, 200, "{}", succeeded.body);
     assert_untouched(&kit, &tokens).await;
-    let unsettled = kit.sql("SELECT 1 FROM upstream_credentials WHERE outcome_unknown = 1").await;
-    assert_eq!(unsettled, [""; 0], "the response proves that the refresh was not processed");
+    assert_refreshes_settled(&kit).await;
 }
 
 #[tokio::test]
 async fn rejected_proof_ends_login_with_page() {
-    let log = CapturedLog::start();
-    let kit = TestHub::new().await;
-    let bank = DpopBank::install(&kit, Dpop::Required).await;
+    let (log, kit, bank) = start_logged().await;
     bank.change(|state| state.reject_at = Some("/token"));
 
     let (redirect, _) = login(&kit).await;
 
-    assert_eq!(query_parameter(&redirect, "error").as_deref(), Some("server_error"));
-    let description = query_parameter(&redirect, "error_description").unwrap();
-    assert_eq!(description, "The provider rejects the hub's request");
+    assert_login_failed(&kit, &redirect).await;
     assert_eq!(bank.paths(), ["/token"], "the exchange is not repeated");
-    assert_eq!(log.find_lines("rejects the DPoP proof").len(), 1, "{}", log.text());
-    assert_eq!(kit.sql("SELECT 1 FROM connections").await, [""; 0]);
-    let recoveries = kit.sql("SELECT 1 FROM jobs WHERE kind = 'recover_authorization_code'").await;
-    assert_eq!(recoveries, [""; 0], "the response proves that the code was not processed");
+    assert_rejection_logged_once(&log);
 }
 
 #[rstest]

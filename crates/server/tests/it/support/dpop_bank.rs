@@ -34,6 +34,9 @@ pub(crate) struct DpopBankState {
     pub(crate) token_nonce: Option<String>,
     /// The nonce that the proofs of reads must contain.
     pub(crate) data_nonce: Option<String>,
+    /// True if each call must be repeated with a nonce of its own. The calls differ by their interaction id.
+    pub(crate) demands_own_nonces: bool,
+    own_nonces: BTreeMap<String, String>,
     /// The beginning of the paths at which each response demands another nonce.
     pub(crate) loop_at: Option<&'static str>,
     /// The beginning of the paths at which each proof is rejected.
@@ -101,7 +104,20 @@ impl DpopBankState {
         if call.path.ends_with("/customers/current") {
             return json_response(200, &json!({"customerId": "c-1"}));
         }
-        json_response(200, &json!({"accounts": [{"depositAccount": {"accountId": "a-1"}}]}))
+        match call.path.as_str() {
+            "/fdx/accounts/a-1/statements" => {
+                json_response(200, &json!({"statements": [{"statementId": "s-1"}]}))
+            }
+            "/fdx/accounts/a-1/statements/s-1" => {
+                let redirect = Response::builder().status(302).header("location", "/fdx/documents/s-1");
+                redirect.body(String::new()).unwrap()
+            }
+            "/fdx/documents/s-1" => {
+                let document = Response::builder().header("content-type", "application/pdf");
+                document.body(build_document()).unwrap()
+            }
+            _ => json_response(200, &json!({"accounts": [{"depositAccount": {"accountId": "a-1"}}]})),
+        }
     }
 
     /// Verifies the proof of a request, and returns the thumbprint of its key. The response is that to a request which must be
@@ -125,16 +141,31 @@ impl DpopBankState {
         if self.reject_at.is_some_and(|path| call.path.starts_with(path)) {
             return Err(reject_proof("invalid_dpop_proof", None, token.is_some()));
         }
-        let is_looping = self.loop_at.is_some_and(|path| call.path.starts_with(path));
-        let nonce = if token.is_some() { &self.data_nonce } else { &self.token_nonce };
-        let demanded = if is_looping { Some(format!("loop-{}", self.proofs.len())) } else { nonce.clone() };
-        match demanded {
+        match self.choose_nonce(call, token.is_some()) {
             Some(nonce) if proof.nonce.as_ref() != Some(&nonce) => {
                 Err(reject_proof("use_dpop_nonce", Some(&nonce), token.is_some()))
             }
             _ => Ok(proof.key),
         }
     }
+
+    /// Returns the nonce that the proof of a call must contain.
+    fn choose_nonce(&mut self, call: &RecordedRequest, is_data: bool) -> Option<String> {
+        let count = self.proofs.len();
+        if self.loop_at.is_some_and(|path| call.path.starts_with(path)) {
+            return Some(format!("loop-{count}"));
+        }
+        if self.demands_own_nonces {
+            let id = call.headers["x-fapi-interaction-id"].to_str().unwrap().to_owned();
+            return Some(self.own_nonces.entry(id).or_insert_with(|| format!("own-{count}")).clone());
+        }
+        if is_data { self.data_nonce.clone() } else { self.token_nonce.clone() }
+    }
+}
+
+/// Builds a document that is longer than what the hub reads before it responds.
+pub(crate) fn build_document() -> String {
+    format!("%PDF-1.7 {}", "x".repeat(400_000))
 }
 
 /// Verifies everything about a proof except its nonce (RFC 9449 §4.3).

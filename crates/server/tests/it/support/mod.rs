@@ -43,7 +43,7 @@ pub(crate) use chrome::Chrome;
 pub(crate) use cluster::PostgresCluster;
 pub(crate) use customer::{AuthorizationFlow, Customer};
 pub(crate) use direct_sql::{OtherNode, encode_ids, hex, sql};
-pub(crate) use dpop_bank::DpopBank;
+pub(crate) use dpop_bank::{DpopBank, build_document};
 pub(crate) use endpoint_stub::{EndpointStub, RecordedRequest, json_response};
 pub(crate) use hub_process::{HubProcess, RunningHub, reserve_ports};
 pub(crate) use openapi_check::{assert_documented, build_strict_validator};
