@@ -6,16 +6,15 @@ use std::collections::BTreeSet;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use bowline::cli::{BrowserRequest, BrowserResponse, find_hidden_field};
-use bowline::vault::{KeyFile, SealOwner, SealPurpose, Vault};
-use domain::id::{ConnectionId, ProviderId};
-use domain::jose::DpopKey;
 use http::Method;
 use serde_json::{Value, json};
 
 use crate::support::{
-    DpopBank, HubProcess, RecordedExchange, TestClient, TestHub, authorize_url, create_durable_database, hex,
+    HubProcess, RecordedExchange, TestClient, TestHub, authorize_url, create_durable_database, hex,
     query_parameter, wait_until,
 };
+
+mod dpop_keys;
 
 const SCOPE: &str =
     "ACCOUNT_BASIC ACCOUNT_DETAILED ACCOUNT_PAYMENTS TRANSACTIONS CUSTOMER_CONTACT CUSTOMER_PERSONAL";
@@ -96,6 +95,19 @@ fn secret_finder_detects_every_encoding() {
         }
     }
     assert!(find_secrets(&wrapped("s3cret"), &secrets).is_empty());
+}
+
+/// Returns the name and all rows of each table of a PostgreSQL database.
+async fn dump_tables(site: &HubProcess) -> Vec<(String, String)> {
+    let tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'";
+    let tables = site.sql(tables).await;
+    assert!(tables.len() > 10, "{tables:?}");
+    let mut dump = Vec::new();
+    for table in tables {
+        let rows = site.sql(&format!("SELECT t::text FROM {table} t")).await.join("\n");
+        dump.push((table, rows));
+    }
+    dump
 }
 
 struct SecretScenario {
@@ -203,15 +215,11 @@ impl SecretScenario {
                 assert_eq!(find_secrets(&place, &self.secrets), [""; 0], "{when}: in {name}");
             }
         }
-        if self.database.is_none() {
-            return;
-        }
-        let tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'";
-        let tables = self.site.sql(tables).await;
-        assert!(tables.len() > 10, "{tables:?}");
-        for table in tables {
-            let rows = self.site.sql(&format!("SELECT t::text FROM {table} t")).await.join("\n");
-            assert_eq!(find_secrets(rows.as_bytes(), &self.secrets), [""; 0], "{when}: in {table}: {rows}");
+        if self.database.is_some() {
+            for (table, rows) in dump_tables(&self.site).await {
+                let found = find_secrets(rows.as_bytes(), &self.secrets);
+                assert_eq!(found, [""; 0], "{when}: in {table}: {rows}");
+            }
         }
     }
 
@@ -377,94 +385,4 @@ async fn no_secret_is_logged_or_stored_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_logged_or_stored_postgres() {
     check_no_secret_written(Some(create_durable_database().await)).await;
-}
-
-/// Lets the provider of the configuration be a bank that binds its tokens to a key.
-fn use_dpop_bank(site: &HubProcess, bank: &DpopBank) {
-    let (file, url) = (site.path("bowline.toml"), &bank.stub.url);
-    let config = std::fs::read_to_string(&file).unwrap();
-    let replaced = [
-        ("token_endpoint", format!("token_endpoint = \"{url}/token\"")),
-        ("revocation_endpoint", format!("revocation_endpoint = \"{url}/revoke\"")),
-        ("fdx", format!("fdx = {{ base_url = \"{url}/fdx\", version = \"5\" }}")),
-        ("customer_identity", "dpop = \"required\"".to_owned()),
-        ("accounts_field", String::new()),
-        ("grant_field", String::new()),
-    ];
-    let replace = |line: &str| {
-        let found = replaced.iter().find(|(key, _)| line.starts_with(&format!("{key} = ")));
-        found.map_or(line.to_owned(), |(_, replacement)| replacement.clone())
-    };
-    let lines: Vec<_> = config.lines().map(replace).collect();
-    std::fs::write(file, lines.join("\n")).unwrap();
-}
-
-/// Returns the key that the tokens of the only connection are bound to. Only the hub's keys can open it.
-async fn open_dpop_key(site: &HubProcess, acme: &TestClient, connection: &ConnectionId) -> String {
-    let row =
-        site.sql("SELECT access_key, access_token FROM connections, upstream_credentials").await.remove(0);
-    // PostgreSQL writes bytes as `\x` and hexadecimal digits.
-    let decode = |hex: &str| -> Vec<u8> {
-        let digits =
-            hex.trim_start_matches("\\x").as_bytes().chunks(2).map(|pair| str::from_utf8(pair).unwrap());
-        digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
-    };
-    let (key, sealed) = row.split_once('|').unwrap();
-    let client = acme.id.parse().unwrap();
-    let owner = SealOwner::for_connection(connection, &client, ProviderId::new(1000));
-    let vault = Vault::new(KeyFile::open(&site.path("hub.keys")).unwrap());
-    let opened = vault.open_text(owner, &[SealPurpose::AccessToken], (&decode(key), &decode(sealed)));
-    opened.unwrap().expose().rsplit(' ').next().unwrap().to_owned()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dpop_key_is_sealed_and_ends_with_its_connection() {
-    check_dpop_key(None).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dpop_key_is_sealed_and_ends_postgres() {
-    check_dpop_key(Some(create_durable_database().await)).await;
-}
-
-/// Checks the files of the hub, and the columns that can open the key. Those of PostgreSQL's server are not searched here.
-async fn check_dpop_key(database: Option<String>) {
-    let (site, bank) = (HubProcess::new(database.as_deref()).await, DpopBank::start().await);
-    use_dpop_bank(&site, &bank);
-    site.initialize().await;
-    let acme = site.add_recipient("Acme Budget");
-    let hub = site.serve(&TRACE_LOGGING).await;
-    let tokens = site.connect(&acme, "alice").await;
-    assert_eq!(site.api().read("/accounts", &tokens.access).await.status, 200, "{}", site.log());
-    drop(hub); // SIGKILL
-
-    let _hub = site.serve(&TRACE_LOGGING).await;
-    assert_eq!(site.api().read("/accounts", &tokens.access).await.status, 200, "{}", site.log());
-    let key = open_dpop_key(&site, &acme, &tokens.id).await;
-    let thumbprint = DpopKey::parse(&key).unwrap().thumbprint().unwrap();
-    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(&key).unwrap();
-    let secrets = BTreeSet::from([("the key".to_owned(), key), ("its bytes".to_owned(), hex(&bytes))]);
-    let assert_not_written = |when: &str| {
-        for path in site.files() {
-            let (name, place) = (path.file_name().unwrap().to_str().unwrap(), std::fs::read(&path).unwrap());
-            assert_eq!(find_secrets(&place, &secrets), [""; 0], "{when}: in {name}");
-            assert!(!place.windows(bytes.len()).any(|part| part == bytes), "{when}: in {name}");
-        }
-    };
-    let proofs = bank.proofs();
-    assert!(proofs.len() >= 3 && proofs.iter().all(|proof| proof.key == thumbprint), "the key is used");
-    assert_not_written("while the connection is active");
-    assert_eq!(site.api().revoke(&tokens.access).await.status, 204);
-
-    wait_until("the provider is notified", async || !bank.fields("/revoke", "token").is_empty()).await;
-    for (table, key) in [
-        ("connections", "access_key"),
-        ("connections", "refresh_key"),
-        ("jobs", "data_key"),
-        ("authorization_requests", "verifier"),
-    ] {
-        let rows = format!("SELECT 1 FROM {table} WHERE {key} IS NOT NULL");
-        wait_until("nothing can open the key", async || site.sql(&rows).await.is_empty()).await;
-    }
-    assert_not_written("after the end");
 }
