@@ -11,6 +11,8 @@ use crate::support::{
     ConnectionTokens, EndpointStub, RecordedRequest, TestHub, json_response, query_parameter,
 };
 
+mod breaker;
+
 const DAY_SECS: i64 = 86_400;
 const ALL_SOURCES: [TermsSource; 2] = [TermsSource::FdxConsent, TermsSource::Introspection];
 

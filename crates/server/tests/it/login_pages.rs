@@ -49,7 +49,8 @@ impl SeenPages {
 
 impl TestHub {
     /// Begins an authorization request, and returns its id.
-    async fn begin_login(&self, recipient: &TestClient) -> String {
+    /// Begins a login, and returns the id of its request.
+    pub(crate) async fn begin_login(&self, recipient: &TestClient) -> String {
         let began = self.authorize(&Self::build_authorization_query(recipient)).await;
         began.location.unwrap().trim_start_matches("/consent/").to_owned()
     }
@@ -66,7 +67,7 @@ impl TestHub {
     }
 
     /// Takes the browser from the consent page to the bank, and returns the callback to which the bank redirects.
-    async fn consent_at_bank(&self, id: &str, username: &str) -> String {
+    pub(crate) async fn consent_at_bank(&self, id: &str, username: &str) -> String {
         let page = self.get_login_page(id).await;
         let to = self.decide(&page, id, "approve").await.location.unwrap();
         let answer = self.send(BrowserRequest::new(Method::GET, &to)).await;
@@ -79,7 +80,7 @@ impl TestHub {
         self.send(BrowserRequest::new(Method::POST, &at).form(&chosen)).await.location.unwrap()
     }
 
-    async fn open(&self, url: &str) -> BrowserResponse {
+    pub(crate) async fn open(&self, url: &str) -> BrowserResponse {
         self.send(BrowserRequest::new(Method::GET, url)).await
     }
 

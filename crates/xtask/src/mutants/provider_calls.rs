@@ -24,6 +24,16 @@ pub(super) const PROVIDER_CALL_MUTANTS: &[Mutant] = &[
         always: false,
     },
     Mutant {
+        name: "failures of client_credentials stop refreshes",
+        file: "crates/server/src/upstream/token_endpoint.rs",
+        original: "Self::ClientCredentials { .. } => EndpointGroup::ClientCredentials,",
+        replacement: "Self::ClientCredentials { .. } => EndpointGroup::Token,",
+        tests: TestTarget::Integration,
+        test: "grant_terms::breaker::failed_client_credentials_open_only_their_own_breaker",
+        expected_failure: "the code of the next login is exchanged",
+        always: false,
+    },
+    Mutant {
         name: "upstream_client changes while registrations use it",
         file: "crates/store/src/entity/registration.rs",
         original: "r.state IN ('active', 'suspended') AND c.state <> 'closed'",
