@@ -26,6 +26,18 @@ fn read_name(site: &HubProcess) -> Value {
     run_json(site, &["provider", "show", "1000"])["name"].clone()
 }
 
+/// Starts a hub and lets it reload a configuration with a new name of the provider and other changes, which it must reject.
+async fn reject_reload(changes: &[(&str, &str)]) -> (HubProcess, RunningHub) {
+    let site = HubProcess::new(None).await;
+    let hub = site.serve(&[]).await;
+    site.edit_config("name = \"Maple Trust\"", "name = \"Maple Savings\"");
+    for (from, to) in changes {
+        site.edit_config(from, to);
+    }
+    site.reload(&hub, "the configuration was not reloaded").await;
+    (site, hub)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sighup_applies_valid_providers_and_names_other_keys() {
     let site = HubProcess::new(None).await;
@@ -46,17 +58,13 @@ async fn sighup_applies_valid_providers_and_names_other_keys() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sighup_with_invalid_configuration_changes_nothing() {
-    let site = HubProcess::new(None).await;
-    let hub = site.serve(&[]).await;
-    site.edit_config("name = \"Maple Trust\"", "name = \"Maple Savings\"");
-    site.edit_config("country = \"CA\"", "country = \"Canada\"");
-
-    site.reload(&hub, "the configuration was not reloaded").await;
-
+    let (site, hub) = reject_reload(&[("country = \"CA\"", "country = \"Canada\"")]).await;
     let log = site.log();
     assert!(log.contains("bowline.toml: provider 1000: country: expected two letters"), "{log}");
+
+    // The command line reads the configuration, too.
     site.edit_config("country = \"Canada\"", "country = \"CA\"");
-    assert_eq!(read_name(&site), "Maple Trust");
+    assert_eq!(read_name(&site), "Maple Trust", "the former settings apply");
     site.reload(&hub, "configuration reloaded").await;
     assert_eq!(read_name(&site), "Maple Savings");
 
@@ -65,17 +73,16 @@ async fn sighup_with_invalid_configuration_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sighup_rejects_provider_that_needs_a_restart() {
-    let site = HubProcess::new(None).await;
-    let hub = site.serve(&[]).await;
     // The lease of a refresh in the running hub is shorter than this provider's timeout.
-    site.edit_config("[upstream]\n", "[upstream]\ntimeout = \"30s\"\n");
-    site.edit_config("name = \"Maple Trust\"", "name = \"Maple Savings\"\ntimeout = \"25s\"");
+    let timeouts = [
+        ("[upstream]\n", "[upstream]\ntimeout = \"30s\"\n"),
+        ("name = \"Maple Savings\"", "name = \"Maple Savings\"\ntimeout = \"25s\""),
+    ];
 
-    site.reload(&hub, "the configuration was not reloaded").await;
+    let (site, hub) = reject_reload(&timeouts).await;
 
     assert!(site.log().contains("provider 1000: timeout"), "{}", site.log());
-    assert_eq!(read_name(&site), "Maple Trust");
-
+    assert_eq!(read_name(&site), "Maple Trust", "the former settings apply");
     hub.stop();
 }
 
