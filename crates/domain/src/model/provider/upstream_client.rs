@@ -63,3 +63,25 @@ pub struct DynamicRegistration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_access_token: Option<SecretSource>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::UpstreamClientMode::{Aggregator, PerRegistration, Shared};
+
+    #[test]
+    fn only_per_registration_clients_have_secrets() {
+        let modes = [Shared, PerRegistration, Aggregator].map(|mode| {
+            let (of_hub, of_registration) = (mode.authenticates_as_hub(), mode.has_registration_secrets());
+            (mode.as_str(), of_hub, mode.has_registration_clients(), of_registration)
+        });
+
+        assert_eq!(
+            modes,
+            [
+                ("hub", true, false, false),
+                ("registration", false, true, true),
+                ("aggregator", true, true, false)
+            ]
+        );
+    }
+}
