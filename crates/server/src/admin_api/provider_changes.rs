@@ -301,9 +301,11 @@ async fn preview(
     wanted: WantedProvider,
 ) -> Result<ProviderUpdate, AdminError> {
     let provider_id = stored.id;
-    let has_registrations = ctx.ask(&HasRegistrationsInUse { provider_id }).await?;
-    ensure_upstream_client_is_kept(&stored.settings, &wanted.settings, has_registrations)
-        .map_err(|error| AdminError::Conflict(error.to_string()))?;
+    if stored.settings.upstream_client != wanted.settings.upstream_client {
+        let has_registrations = ctx.ask(&HasRegistrationsInUse { provider_id }).await?;
+        ensure_upstream_client_is_kept(&stored.settings, &wanted.settings, has_registrations)
+            .map_err(|error| AdminError::Conflict(error.to_string()))?;
+    }
     let connections = ctx.ask(&CountLiveConnections { provider_id }).await?;
     let is_unchanged = wanted.change.is_empty();
     let outcome =
