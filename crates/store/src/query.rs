@@ -20,6 +20,7 @@ mod recipient;
 mod registrations;
 mod removal;
 
+pub use crate::entity::registration::StoredUpstreamClient;
 pub use crate::keyset_search::{SEARCH_WINDOW, SearchPage};
 pub use access::{FindRefreshToken, GetAccessState, StoredRefreshToken};
 pub use audit::{GetAuditChain, ListAuditEvents, TimeRange};

@@ -137,7 +137,6 @@ pub async fn activate(
         if let Some(secret) = &secret {
             validate_credential(UPSTREAM_SECRET, secret.expose())?;
         }
-        details.has_upstream_secret = secret.is_some();
         // The secret is encrypted here, because the store must never receive it in plain text.
         let credentials = (id, secret.as_ref());
         details.upstream =
@@ -186,14 +185,13 @@ pub async fn reinstate(
 struct StepDetails {
     reason: Option<String>,
     upstream: Option<SealedUpstreamClient>,
-    has_upstream_secret: bool,
 }
 
 async fn run_step(
     ctx: &RequestContext,
     pair: &RegistrationPair,
     step: RegistrationStep,
-    StepDetails { reason, upstream, has_upstream_secret }: StepDetails,
+    StepDetails { reason, upstream }: StepDetails,
     actor: &Actor,
 ) -> Result<RegistrationState, RegistrationStepError> {
     let command = TakeRegistrationStep {
@@ -203,7 +201,6 @@ async fn run_step(
         step,
         reason,
         upstream_client: upstream,
-        has_upstream_secret,
         actor: actor.clone(),
     };
     let outcome = ctx.run(command).await?;

@@ -8,7 +8,7 @@ use domain::id::{ClientId, ProviderId};
 use domain::model::provider::{Provider, UpstreamClientMode};
 use domain::rule::client_registration::ClientManagement;
 use store::command::SealedUpstreamClient;
-use store::query::GetUpstreamClient;
+use store::query::{GetUpstreamClient, StoredUpstreamClient};
 
 use super::client_authentication::{ClientProof, UpstreamClientCredentials};
 use super::hub_secrets::load_hub_secret;
@@ -72,13 +72,13 @@ async fn load_sealed_client(
     ctx: &RequestContext,
     recipient: &ClientId,
     provider_id: ProviderId,
-) -> Result<SealedUpstreamClient, InternalError> {
+) -> Result<StoredUpstreamClient, InternalError> {
     let query = GetUpstreamClient { client_id: recipient.clone(), provider_id };
     ctx.ask(&query).await?.ok_or(InternalError::new("a registration has no client at its provider"))
 }
 
-/// Encrypts the client of a registration for the store. Without a secret, the seal of an empty one protects the id. `management` is the access to the client's configuration, if
-/// the provider offers it (RFC 7592).
+/// Encrypts the client of a registration for the store. Without a secret, the seal of an empty one protects the id. `management` is
+/// the access to the client's configuration, if the provider offers it (RFC 7592).
 pub fn seal_client(
     ctx: &RequestContext,
     recipient: &ClientId,
@@ -89,11 +89,12 @@ pub fn seal_client(
     let owner = SealOwner::for_registration(recipient, provider);
     let (key, data_key) =
         ctx.app().vault().create_data_key(ctx.random_bytes()?, owner, SealPurpose::RegistrationKey)?;
+    let has_secret = secret.is_some();
     let secret = secret.map_or(&[][..], |secret| secret.expose().as_bytes());
     let secret = key.seal(&bind_client_secret(owner, &client_id), secret)?;
     let configuration_access =
         management.map(|management| seal_management(&key, owner, management)).transpose()?;
-    Ok(SealedUpstreamClient { client_id, data_key, secret, configuration_access })
+    Ok(SealedUpstreamClient { client_id, data_key, secret, has_secret, configuration_access })
 }
 
 /// The client configuration access (RFC 7592) of a client at a provider, encrypted. The hub deletes the client with it.

@@ -143,8 +143,6 @@ pub struct TakeRegistrationStep {
     pub reason: Option<String>,
     /// The upstream client; accepted only with the step `activate`.
     pub upstream_client: Option<SealedUpstreamClient>,
-    /// True if the upstream client has a secret, which its seal does not show.
-    pub has_upstream_secret: bool,
     pub actor: Actor,
 }
 
@@ -219,10 +217,10 @@ impl TakeRegistrationStep {
         }
         let mode = provider.settings.upstream_client;
         let needs_client = self.step == RegistrationStep::Activate && mode.has_registration_clients();
-        if self.upstream_client.is_none() {
+        let Some(client) = &self.upstream_client else {
             return if needs_client { Err(StepRejected::UpstreamClientRequired) } else { Ok(state) };
-        }
-        match (self.has_upstream_secret, mode.has_registration_secrets()) {
+        };
+        match (client.has_secret, mode.has_registration_secrets()) {
             _ if !needs_client => Err(StepRejected::UpstreamClientNotAccepted),
             (false, true) => Err(StepRejected::UpstreamSecretRequired),
             (true, false) => Err(StepRejected::UpstreamSecretNotAccepted),

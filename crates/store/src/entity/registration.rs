@@ -50,26 +50,38 @@ impl FromRow for Registration {
     }
 }
 
-/// The upstream client of a registration, at a provider where each registration has its own client.
+/// The upstream client with which a registration is activated, at a provider where each registration has its own client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedUpstreamClient {
     /// The client id at the provider.
     pub client_id: String,
     /// The wrapped key that the other fields are sealed with.
     pub data_key: Vec<u8>,
-    /// The upstream client's secret at the provider, sealed.
+    /// The upstream client's secret at the provider, sealed. Without a secret, this is the seal of an empty one.
     pub secret: Vec<u8>,
+    /// True if the upstream client has a secret, which its seal does not show.
+    pub has_secret: bool,
     /// The sealed client configuration access (RFC 7592), with which a client that the hub registered can be deleted.
     pub configuration_access: Option<Vec<u8>>,
 }
 
-impl FromRow for SealedUpstreamClient {
+/// The stored upstream client of a registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredUpstreamClient {
+    /// The client id at the provider.
+    pub client_id: String,
+    /// The wrapped key that the secret is sealed with.
+    pub data_key: Vec<u8>,
+    /// The sealed secret, which is empty if the hub does not authenticate with it.
+    pub secret: Vec<u8>,
+}
+
+impl FromRow for StoredUpstreamClient {
     fn from_row(row: &mut Row) -> Result<Self> {
         Ok(Self {
             client_id: row.get("upstream_client_id")?,
             data_key: row.get("upstream_data_key")?,
             secret: row.get("upstream_client_secret")?,
-            configuration_access: row.get("client_configuration")?,
         })
     }
 }
@@ -102,12 +114,7 @@ pub(crate) async fn list_verified_registrations(
 
 /// Returns whether recipients that are not removed have registrations with a provider that are active or suspended.
 pub(crate) async fn has_registrations_in_use(tx: &mut Tx<'_>, provider_id: ProviderId) -> Result<bool> {
-    let find = sql!(
-        "-- find a registration in use at a provider
-        SELECT r.client_id FROM registrations r JOIN clients c ON c.id = r.client_id
-        WHERE r.provider_id = ?1 AND r.state IN ('active', 'suspended') AND c.state <> 'closed' LIMIT 1"
-    );
-    tx.exists(find, values![provider_id]).await
+    tx.exists(REGISTRATION_IN_USE, values![provider_id]).await
 }
 
 static REGISTRATION: &Sql = sql!(concat!(
@@ -122,4 +129,10 @@ static RECIPIENT_REGISTRATIONS: &Sql = sql!(concat!(
     " FROM registrations r WHERE r.client_id = ?1 ORDER BY r.provider_id"
 ));
 
-pub(crate) static HOT_STATEMENTS: &[&Sql] = &[REGISTRATION, RECIPIENT_REGISTRATIONS];
+static REGISTRATION_IN_USE: &Sql = sql!(
+    "-- find a registration in use at a provider
+    SELECT r.client_id FROM registrations r JOIN clients c ON c.id = r.client_id
+    WHERE r.provider_id = ?1 AND r.state IN ('active', 'suspended') AND c.state <> 'closed' LIMIT 1"
+);
+
+pub(crate) static HOT_STATEMENTS: &[&Sql] = &[REGISTRATION, RECIPIENT_REGISTRATIONS, REGISTRATION_IN_USE];

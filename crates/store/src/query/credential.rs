@@ -6,7 +6,7 @@ use domain::id::{ClientId, ConnectionId, ProviderId};
 use crate::command::SealedValue;
 use crate::entity::former_settings::find_former_settings;
 use crate::entity::provider::{SealedProviderSecrets, find_provider_secrets};
-use crate::entity::registration::SealedUpstreamClient;
+use crate::entity::registration::StoredUpstreamClient;
 use crate::error::Result;
 use crate::operation::Query;
 use crate::row::{FromRow, Row};
@@ -85,7 +85,7 @@ pub struct GetUpstreamClient {
 }
 
 impl Query for GetUpstreamClient {
-    type Reply = Option<SealedUpstreamClient>;
+    type Reply = Option<StoredUpstreamClient>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Reply> {
         tx.fetch_optional(UPSTREAM_CLIENT, values![self.client_id, self.provider_id]).await
@@ -94,7 +94,7 @@ impl Query for GetUpstreamClient {
 
 static UPSTREAM_CLIENT: &Sql = sql!(
     "-- find the upstream client of a registration
-    SELECT upstream_client_id, upstream_data_key, upstream_client_secret, client_configuration FROM registrations
+    SELECT upstream_client_id, upstream_data_key, upstream_client_secret FROM registrations
     WHERE client_id = ?1 AND provider_id = ?2 AND upstream_client_secret IS NOT NULL"
 );
 

@@ -14,7 +14,7 @@ use store::command::{
 use store::query::{
     GetClient, GetRecipient, GetRecipientConnection, GetUpstreamClient, ListClientRemovals,
     ListLiveConnections, ListPartnerRegistrations, ListRecipientConnections, ListRecipientRegistrations,
-    ListRecipients,
+    ListRecipients, StoredUpstreamClient,
 };
 
 use crate::support::{
@@ -231,7 +231,6 @@ fn build_registration_step(
         provider_id: ProviderId::new(1000),
         step,
         reason: (step == RegistrationStep::Suspend).then(|| "on hold".into()),
-        has_upstream_secret: upstream.is_some(),
         upstream_client: upstream,
         actor: operator_actor(),
     }
@@ -251,6 +250,7 @@ async fn registration_steps_follow_allowed_transitions(kit: TestStore) {
         client_id: "their-id".into(),
         data_key: vec![1],
         secret: vec![2],
+        has_secret: true,
         configuration_access: Some(vec![3]),
     };
     let expect_state = |result: Result<RegistrationState, StepRejected>| result.unwrap().as_str();
@@ -267,10 +267,8 @@ async fn registration_steps_follow_allowed_transitions(kit: TestStore) {
     );
 
     kit.overwrite_settings(|settings| settings.upstream_client = UpstreamClientMode::PerRegistration).await;
-    let without_secret = TakeRegistrationStep {
-        has_upstream_secret: false,
-        ..build_registration_step(&kit, Activate, Some(sealed_client.clone()))
-    };
+    let without_secret = SealedUpstreamClient { has_secret: false, ..sealed_client.clone() };
+    let without_secret = build_registration_step(&kit, Activate, Some(without_secret));
     assert_eq!(kit.store.run(without_secret).await.unwrap(), Err(StepRejected::UpstreamSecretRequired));
     kit.overwrite_settings(|settings| settings.upstream_client = UpstreamClientMode::Aggregator).await;
     assert_eq!(
@@ -294,7 +292,9 @@ async fn registration_steps_follow_allowed_transitions(kit: TestStore) {
         ),
         "active"
     );
-    assert_eq!(kit.store.query(&get_upstream_client).await.unwrap(), Some(sealed_client.clone()));
+    let SealedUpstreamClient { client_id, data_key, secret, .. } = sealed_client;
+    let stored_client = Some(StoredUpstreamClient { client_id, data_key, secret });
+    assert_eq!(kit.store.query(&get_upstream_client).await.unwrap(), stored_client);
 
     assert_eq!(
         expect_state(kit.store.run(build_registration_step(&kit, Suspend, None)).await.unwrap()),
@@ -305,7 +305,7 @@ async fn registration_steps_follow_allowed_transitions(kit: TestStore) {
     assert_eq!(registrations[0].reason.as_deref(), Some("on hold"));
     assert_eq!(
         kit.store.query(&get_upstream_client).await.unwrap(),
-        Some(sealed_client),
+        stored_client,
         "credentials for revocations are kept"
     );
     assert_eq!(

@@ -224,7 +224,6 @@ impl TestStore {
             step,
             reason: None,
             upstream_client: None,
-            has_upstream_secret: false,
             actor: operator_actor(),
         };
         self.store.run(command).await.unwrap().unwrap();

@@ -60,7 +60,6 @@ async fn take_step(
             provider_id,
             step,
             reason,
-            has_upstream_secret: upstream.is_some(),
             upstream_client: upstream,
             actor,
         })
@@ -86,6 +85,7 @@ fn build_sealed_client() -> SealedUpstreamClient {
         client_id: "there".into(),
         data_key: vec![1],
         secret: vec![2],
+        has_secret: true,
         configuration_access: Some(vec![3]),
     }
 }
